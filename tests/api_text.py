@@ -9,8 +9,9 @@ import re
 from pathlib import Path
 from textwrap import fill
 
-from tscale.analysis.options import CONTEXT, again, file, offload
+from tscale.analysis.options import CONTEXT
 from tscale.analysis.questions import NAMES, question
+from tscale.analysis.readers import again, file, offload
 from tscale.analysis.request import Option, as_text
 from tscale.analysis.system import READ_BY
 

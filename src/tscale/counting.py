@@ -19,10 +19,10 @@ from tscale.blocks.fields import power
 from tscale.core.costs import cache, forward, training
 from tscale.core.costs import params as parameters
 from tscale.core.costs.forward import AttentionMask
+from tscale.core.counts import MOST_CONTEXT, MOST_TOKENS
 from tscale.core.dtypes import find_format
 from tscale.core.ledger import Entry, Group, Ledger, Stream
 from tscale.core.metric import Quantity
-from tscale.core.tracing import MOST_CONTEXT, MOST_TOKENS
 from tscale.errors import RequestError, SpecErrors, TscaleError, as_keyword, nearest, shown
 from tscale.models.made import (
     a_kind_of,
@@ -137,7 +137,7 @@ def traced(spec: ModelSpec) -> ModelSpec:
         raise RequestError(
             f"{valid.name} has arrays as sizes, and only ints can be traced: give it one number for each"
         )
-    return trusted(tscale.models.spec.traced(valid))
+    return trusted(tscale.models.naming.traced(valid))
 
 
 def lower(spec: ModelSpec) -> Ledger:

@@ -13,35 +13,35 @@ import numpy as np
 import pytest
 
 import tscale
-from tscale.analysis import completion, design, fit, media, optimal, options, plan_serving, serve, train
+from tscale.analysis import completion, design, fit, media, optimal, plan_serving, readers, serve, train
 from tscale.analysis.questions import question
 from tscale.analysis.result_schema import _typed
+from tscale.core.counts import MOST_CONTEXT, MOST_FLOPS, MOST_TOKENS
 from tscale.core.sources import cited
-from tscale.core.tracing import MOST_CONTEXT, MOST_FLOPS, MOST_TOKENS
 from tscale.errors import RequestError
 
 Reader = Callable[[str, str], Any]
 
 TAKEN: list[tuple[Reader, str, Any]] = [
-    (options.context, "2k", 2 * 1024),
-    (options.contexts, "512, 2k,", [512, 2048]),
-    (options.contexts, ",".join(["1"] * 100), [1] * 100),
-    (options.tokens, "2k", 2000),
-    (options.flops, "1e3", 1000),
-    (options.parameters, "7B", 7 * 10**9),
-    (options.devices, "16k", 16_000),
-    (options.size, "1k", 1024),
-    (options.year, " 2024 ", 2024),
-    (options.zero_stage, " 3 ", 3),
-    (options.stages, "16,32", (16, 32)),
-    (options.stages, ",".join(["1"] * 1024), (1,) * 1024),
-    (options.file, " ", None),
-    (options.share(), "1", Fraction(1)),
-    (options.share(), "100%", Fraction(1)),
-    (options.share(), "40 %", Fraction(2, 5)),
-    (options.share(), "0.5%", Fraction(1, 200)),
-    (options.number(10), "10", Fraction(10)),
-    (options.number(10), "10.1", None),
+    (readers.context, "2k", 2 * 1024),
+    (readers.contexts, "512, 2k,", [512, 2048]),
+    (readers.contexts, ",".join(["1"] * 100), [1] * 100),
+    (readers.tokens, "2k", 2000),
+    (readers.flops, "1e3", 1000),
+    (readers.parameters, "7B", 7 * 10**9),
+    (readers.devices, "16k", 16_000),
+    (readers.size, "1k", 1024),
+    (readers.year, " 2024 ", 2024),
+    (readers.zero_stage, " 3 ", 3),
+    (readers.stages, "16,32", (16, 32)),
+    (readers.stages, ",".join(["1"] * 1024), (1,) * 1024),
+    (readers.file, " ", None),
+    (readers.share(), "1", Fraction(1)),
+    (readers.share(), "100%", Fraction(1)),
+    (readers.share(), "40 %", Fraction(2, 5)),
+    (readers.share(), "0.5%", Fraction(1, 200)),
+    (readers.number(10), "10", Fraction(10)),
+    (readers.number(10), "10.1", None),
     (train.pue, "1", Fraction(1)),
     (train.pue, "10", Fraction(10)),
     (train.pue, "10.01", None),
@@ -97,10 +97,10 @@ def _refuses(ask: Callable[[], object], said: str, case: object) -> None:
 
 
 MOST: list[tuple[Reader, int]] = [
-        (options.context, MOST_CONTEXT), (options.tokens, MOST_TOKENS), (options.flops, MOST_FLOPS),
-        (options.parameters, 10**18), (options.devices, 10**9), (options.degree, 10**6), (options.batch, 10**6),
-        (options.size, 10**12), (design.multiple, 65536), (design.tensor, 1024), (optimal.experts, 65536),
-        (fit.bootstraps, 10_000), (lambda text, what: options.stages(text, what)[0], 10**6),
+        (readers.context, MOST_CONTEXT), (readers.tokens, MOST_TOKENS), (readers.flops, MOST_FLOPS),
+        (readers.parameters, 10**18), (readers.devices, 10**9), (readers.degree, 10**6), (readers.batch, 10**6),
+        (readers.size, 10**12), (design.multiple, 65536), (design.tensor, 1024), (optimal.experts, 65536),
+        (fit.bootstraps, 10_000), (lambda text, what: readers.stages(text, what)[0], 10**6),
         (lambda text, what: serve.one_run(f"{text},1", what)[0], 10**6),
         (media.WithMedia.options()["images"].read, 10**6),
     ]  # fmt: skip
@@ -113,14 +113,14 @@ def test_the_largest_number_is_taken_and_one_more_is_not() -> None:
 
 
 REFUSED: list[tuple[Reader, str, str]] = [
-        (options.contexts, "", "1 to 100 lengths"), (options.contexts, ",".join(["1"] * 101), "1 to 100 lengths"),
-        (options.stages, ",".join(["1"] * 1025), "1,025 stages: at most 1,024"),
-        (options.year, "202", "takes a year"), (options.year, "20245", "takes a year"),
-        (options.year, "20x4", "takes a year"), (options.year, "２０２４", "takes a year"),
-        (options.zero_stage, "4", "is a stage of ZeRO"),
-        (options.share(), "1.99", "at most 1, not 1.99$"), (options.share(), "2", "write 2% if"),
-        (options.share(), "100", "write 100% if"), (options.share(), "101", "not 101$"),
-        (options.share(), "101%", "not 101%$"),
+        (readers.contexts, "", "1 to 100 lengths"), (readers.contexts, ",".join(["1"] * 101), "1 to 100 lengths"),
+        (readers.stages, ",".join(["1"] * 1025), "1,025 stages: at most 1,024"),
+        (readers.year, "202", "takes a year"), (readers.year, "20245", "takes a year"),
+        (readers.year, "20x4", "takes a year"), (readers.year, "２０２４", "takes a year"),
+        (readers.zero_stage, "4", "is a stage of ZeRO"),
+        (readers.share(), "1.99", "at most 1, not 1.99$"), (readers.share(), "2", "write 2% if"),
+        (readers.share(), "100", "write 100% if"), (readers.share(), "101", "not 101$"),
+        (readers.share(), "101%", "not 101%$"),
         (train.pue, "0.99", "at least 1"), (train.grid, "-4", "above 0"), (train.grid, "", "above 0"),
         (design.multiple, "7", "at least 8"), (fit.bootstraps, "99", "at least 100"), (fit.seed, "9" * 19, "18 digits"),
         (optimal.active_share, "9/8", "all experts, at most 1"), (optimal.active_share, "0/8", "above 0"),

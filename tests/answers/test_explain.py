@@ -21,6 +21,7 @@ from tscale.answers.memory_train.answer import memory_train_report
 from tscale.answers.memory_train.ask import Ask as TrainAsk
 from tscale.answers.params.answer import params_report
 from tscale.catalogue.models import built_in, names
+from tscale.core.costs.training_setup import Training
 from tscale.core.dtypes import DTYPES
 from tscale.core.metric import Report, Step
 from tscale.core.parallelism import Parallelism
@@ -43,8 +44,8 @@ def reports(name: str) -> Iterator[Report]:
     yield attention_report(spec, Ask((512, 5000), "causal", "int4"))
     yield memory_report(spec, MemoryAsk(DTYPES["q4_k"], batch=3, context=5000, page=16))
     with suppress(RequestError):  # where nobody knows what it keeps
-        asked = TrainAsk(plan=Parallelism(data=4, zero=2), micro_batch=3, context=5000, attention="naive", dropout=True)
-        yield memory_train_report(spec, asked)
+        how = Training(plan=Parallelism(data=4, zero=2), micro_batch=3, attention="naive", dropout=True)
+        yield memory_train_report(spec, TrainAsk(how, 5000))
     yield compare_report([spec, built_in("gpt3")], None)
 
 

@@ -53,17 +53,7 @@ sequence, gradient checkpointing (unslothai/unsloth README, of Llama 3.1 8B and 
 
 
 def qlora(name: str, **given: Any) -> Training:
-    ask = train_ask(precision="bf16", optimizer="adamw", rank=32, qlora=True, recompute="full", **given)
-    return Training(
-        ask.precision,
-        ask.optimizer,
-        Parallelism(),
-        SequenceLengths(target=0),
-        recompute="full",
-        rank=32,
-        base=ask.base,
-        loss=ask.loss,
-    )
+    return train_ask(precision="bf16", optimizer="adamw", rank=32, qlora=True, recompute="full", **given).how
 
 
 @pytest.mark.parametrize(("name", "gibibytes"), LONGEST, ids=[f"{name}-{size}" for name, size in LONGEST])

@@ -14,6 +14,7 @@ from tscale.answers.memory_train.ask import Ask
 from tscale.catalogue.models import built_in
 from tscale.core.costs.recompute import find_again
 from tscale.core.costs.states import find_targets
+from tscale.core.costs.training_setup import Training
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
 from tscale.models.spec import ModelSpec
@@ -27,6 +28,10 @@ CASES = [
     "deepseek-v3 --gpu h200 --gpus 256 --context 4k --zero 3 --expert 64 --precision fp8",
     "t5-3b --gpu h100 --context 512 --optimizer adafactor --precision fp32",
 ]
+
+
+def asked(context: int, **how: Any) -> Ask:
+    return Ask(Training(**how), context)
 
 
 def memory(args: str) -> Any:
@@ -82,11 +87,9 @@ def test_parts_add_up_for_every_model(name: str) -> None:
     spec = built_in(name)
     assert isinstance(spec, ModelSpec)
     for ask in (
-        Ask(context=500, micro_batch=3),
-        Ask(context=500, precision=PRECISIONS["fp8"], optimizer=OPTIMIZERS["adam-8bit"], rank=4),
-        Ask(
-            context=500, plan=Parallelism(data=4, zero=3), optimizer=OPTIMIZERS["muon"], attention="naive", dropout=True
-        ),
+        asked(500, micro_batch=3),
+        asked(500, precision=PRECISIONS["fp8"], optimizer=OPTIMIZERS["adam-8bit"], rank=4),
+        asked(500, plan=Parallelism(data=4, zero=3), optimizer=OPTIMIZERS["muon"], attention="naive", dropout=True),
     ):
         data: Any = memory_train_report(spec, ask).data
         parts = {part: int(figure.value) for part, figure in data["per_device_bytes"].items()}
@@ -249,22 +252,22 @@ def test_lines_of_weights_add_up_to_the_weights() -> None:
 
 
 WAYS = {
-    "op": Ask(context=500, recompute="op"),
-    "some layers": Ask(context=500, recompute="full", again=find_again("full:2"), plan=Parallelism(pipeline=2)),
-    "named layers": Ask(context=500, recompute="op", again=find_again("op:0-2,5")),
-    "eager": Ask(context=500, kernels="eager"),
-    "composite": Ask(context=500, kernels="composite", recompute="full"),
-    "fsdp2": Ask(context=500, precision=PRECISIONS["fp32-master"], plan=Parallelism(data=8, zero=3)),
-    "fsdp2 in a pipeline": Ask(
-        context=512,
+    "op": asked(500, recompute="op"),
+    "some layers": asked(500, recompute="full", again=find_again("full:2"), plan=Parallelism(pipeline=2)),
+    "named layers": asked(500, recompute="op", again=find_again("op:0-2,5")),
+    "eager": asked(500, kernels="eager"),
+    "composite": asked(500, kernels="composite", recompute="full"),
+    "fsdp2": asked(500, precision=PRECISIONS["fp32-master"], plan=Parallelism(data=8, zero=3)),
+    "fsdp2 in a pipeline": asked(
+        512,
         precision=PRECISIONS["fp32-master"],
         recompute="full",
         plan=Parallelism(data=2, zero=2, pipeline=2, tensor=2, sequence=True),
     ),
-    "fp8": Ask(context=500, precision=PRECISIONS["fp8"]),
-    "in the backward pass": Ask(context=500, optimizer=OPTIMIZERS["paged-adam-8bit"], optimizer_in_backward=True),
-    "offload": Ask(context=500, recompute="full", offload=frozenset({"weights", "states", "activations"})),
-    "adapters": Ask(context=500, rank=8, lora_targets=find_targets("q,v")),
+    "fp8": asked(500, precision=PRECISIONS["fp8"]),
+    "in the backward pass": asked(500, optimizer=OPTIMIZERS["paged-adam-8bit"], optimizer_in_backward=True),
+    "offload": asked(500, recompute="full", offload=frozenset({"weights", "states", "activations"})),
+    "adapters": asked(500, rank=8, lora_targets=find_targets("q,v")),
 }
 
 

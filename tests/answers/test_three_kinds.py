@@ -29,7 +29,8 @@ from tscale.core.tracing import TracedInt, function_of
 from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError
 from tscale.models.lower import lower
-from tscale.models.spec import ModelSpec, traced
+from tscale.models.naming import traced
+from tscale.models.spec import ModelSpec
 
 MODELS = [name for name in names() if isinstance(built_in(name), ModelSpec)]
 

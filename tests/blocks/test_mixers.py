@@ -21,7 +21,8 @@ from tscale.core.metric import Missing
 from tscale.core.workload import SequenceLengths
 from tscale.importer.reader import imported
 from tscale.models.lower import lower
-from tscale.models.spec import ModelSpec, traced
+from tscale.models.naming import traced
+from tscale.models.spec import ModelSpec
 
 CASES = Path(__file__).parents[1] / "oracle" / "cases_mixers.jsonl"
 SPECS = {

@@ -26,7 +26,8 @@ from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError
 from tscale.importer.reader import imported
 from tscale.models.lower import run_of
-from tscale.models.spec import Head, ModelSpec, traced
+from tscale.models.naming import traced
+from tscale.models.spec import Head, ModelSpec
 
 RECORDED = recorded("activations.jsonl")
 KERNELS: tuple[Kernels, Kernels] = ("fused", "eager")

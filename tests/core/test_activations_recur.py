@@ -16,7 +16,8 @@ from tscale.core.costs.activations import Passes, activation_bytes
 from tscale.core.workload import SequenceLengths
 from tscale.importer.reader import imported
 from tscale.models.lower import run_of
-from tscale.models.spec import ModelSpec, traced
+from tscale.models.naming import traced
+from tscale.models.spec import ModelSpec
 
 RECORDED = recorded("activations_recur.jsonl")
 

@@ -19,7 +19,8 @@ from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError
 from tscale.importer.reader import imported
 from tscale.models.lower import lower, run_of
-from tscale.models.spec import ModelSpec, traced
+from tscale.models.naming import traced
+from tscale.models.spec import ModelSpec
 
 RECORDED = recorded("activations_rest.jsonl")
 MODELS = [record for record in RECORDED if "config" in record]

@@ -19,7 +19,8 @@ from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError
 from tscale.importer.reader import imported
 from tscale.models.lower import run_of
-from tscale.models.spec import Embedding, ModelSpec, traced
+from tscale.models.naming import traced
+from tscale.models.spec import Embedding, ModelSpec
 
 RECORDED = recorded("activations_scores.jsonl")
 

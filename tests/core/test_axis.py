@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from tscale.analysis.options import context, degree, number, tokens
+from tscale.analysis.readers import context, degree, number, tokens
 from tscale.core.axis import read_axis
 from tscale.errors import RequestError
 

@@ -21,11 +21,12 @@ OF_OTHERS = {ROOT / "planning" / "flags.py"}
 OPTION = re.compile(r"(?<![\w-])--[a-z]")
 
 
-def strings(path: Path) -> Iterator[str]:
-    """The texts of a file, without its docstrings: those of expressions that do nothing else."""
+def strings(path: Path, *, of_errors: bool = False) -> Iterator[str]:
+    """The texts of a file, or of the errors that it raises; without docstrings: those of expressions that do nothing else."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     said = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    for node in ast.walk(tree):
+    raised = (node for node in ast.walk(tree) if isinstance(node, ast.Raise))
+    for node in (one for error in raised for one in ast.walk(error)) if of_errors else ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said:
             yield node.value
 
@@ -39,6 +40,17 @@ def test_no_text_spells_an_option(room: str) -> None:
         for path in files
         if path not in OF_OTHERS
         for text in strings(path)
+        if OPTION.search(re.sub("`tscale [^`]*`", "", text))
+    ]
+    assert not found
+
+
+def test_no_error_of_an_answer_spells_an_option() -> None:
+    """Its notes do, which JSON has as the terminal."""
+    found = [
+        f"{path.name}: {text}"
+        for path in sorted((ROOT / "answers").rglob("*.py"))
+        for text in strings(path, of_errors=True)
         if OPTION.search(re.sub("`tscale [^`]*`", "", text))
     ]
     assert not found

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tscale.core.counts import parse_count
 from tscale.core.number_text import scaled_estimate
-from tscale.core.tracing import TracedInt, ceil_div, function_of, label, maximum, minimum, parse_count, power_of_two
+from tscale.core.tracing import TracedInt, ceil_div, function_of, label, maximum, minimum, power_of_two
 from tscale.errors import RequestError
 
 Formula = Callable[[Any, Any, Any], Any]

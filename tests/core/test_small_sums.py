@@ -7,11 +7,12 @@ from itertools import product
 import pytest
 
 from tscale.core.costs.forward import pairs
+from tscale.core.counts import parse_count
 from tscale.core.ledger import Matmul, Scores, Vector
 from tscale.core.metric import Figure, step
 from tscale.core.partition import stretches
 from tscale.core.precision import OPTIMIZERS, state_bytes
-from tscale.core.tracing import label, parse_count, trace
+from tscale.core.tracing import label, trace
 from tscale.core.units import BYTES
 from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError

@@ -14,7 +14,8 @@ from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard, tensor_degrees
 from tscale.core.tracing import TracedInt
 from tscale.models.lower import lower
-from tscale.models.spec import ModelSpec, traced
+from tscale.models.naming import traced
+from tscale.models.spec import ModelSpec
 
 
 def ledger_of(name: str) -> Ledger:

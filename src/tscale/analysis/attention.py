@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tscale.analysis import options
+from tscale.analysis import readers
 from tscale.analysis.of_model import OfModel
 from tscale.analysis.request import Option, asked
 from tscale.errors import RequestError
@@ -28,7 +28,7 @@ class Ask(OfModel):
     command = "attention"
 
     context: list[int] | None = asked(
-        Option("Set the context lengths, such as 512,2k,8k; k is 1,024.", "N,N,...", options.contexts)
+        Option("Set the context lengths, such as 512,2k,8k; k is 1,024.", "N,N,...", readers.contexts)
     )
     dtype: str = asked(
         Option(
@@ -50,10 +50,10 @@ class Ask(OfModel):
         False,
     )
     kernel: int | None = asked(
-        Option("Set the kernel size of the convolution, with --versus; the default is 3.", "K", options.size)
+        Option("Set the kernel size of the convolution, with --versus; the default is 3.", "K", readers.size)
     )
     neighbourhood: int | None = asked(
-        Option("Set the keys that restricted attention sees, with --versus; the default is 256.", "R", options.size)
+        Option("Set the keys that restricted attention sees, with --versus; the default is 256.", "R", readers.size)
     )
 
     def check(self) -> None:

@@ -7,10 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tscale.analysis import completion, options
+from tscale.analysis import completion, options, readers
 from tscale.analysis.request import Option, asked
 from tscale.analysis.written import Written, output
-from tscale.core.tracing import parse_count
+from tscale.core.counts import parse_count
 from tscale.errors import RequestError
 
 if TYPE_CHECKING:
@@ -43,9 +43,9 @@ class Ask(Written):
 
     command = "design"
 
-    params: int | None = asked(Option("Set the number of parameters, such as 7e9.", "N", options.parameters))
+    params: int | None = asked(Option("Set the number of parameters, such as 7e9.", "N", readers.parameters))
     flops: int | None = asked(
-        Option("Set the training FLOPs, such as 1e22; --law gives parameters and tokens.", "C", options.flops)
+        Option("Set the training FLOPs, such as 1e22; --law gives parameters and tokens.", "C", readers.flops)
     )
     like: str = asked(
         Option(

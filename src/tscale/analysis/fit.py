@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 
 from tscale.analysis.request import Option, asked
 from tscale.analysis.written import Written, output
-from tscale.core.tracing import parse_count
+from tscale.core.counts import parse_count
 from tscale.errors import RequestError, nearest, shown
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from tscale.analysis import options
+from tscale.analysis import options, readers
 from tscale.analysis.media import WithMedia
 from tscale.analysis.of_model import OfModel
 from tscale.analysis.post_training import PostTraining
@@ -35,8 +35,8 @@ class Ask(PostTraining, WithMedia, OfModel):
     )
     tokens: int | None = asked(options.TOKENS)
     context: int | None = asked(options.CONTEXT)
-    source: int | None = asked(Option("Set the encoder tokens of a sequence; k is 1,024.", "N", options.context))
-    target: int | None = asked(Option("Set the decoder tokens of a sequence; k is 1,024.", "N", options.context))
+    source: int | None = asked(Option("Set the encoder tokens of a sequence; k is 1,024.", "N", readers.context))
+    target: int | None = asked(Option("Set the decoder tokens of a sequence; k is 1,024.", "N", readers.context))
 
     def check(self) -> None:
         """What is of devices is not of FLOPs."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from tscale.analysis.request import Request
-from tscale.core.tracing import parse_count
+from tscale.core.counts import parse_count
 from tscale.errors import RequestError, nearest, shown
 
 if TYPE_CHECKING:

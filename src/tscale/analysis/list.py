@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tscale.analysis import completion, options
+from tscale.analysis import completion, readers
 from tscale.analysis.request import Option, Request, asked, spelled
 from tscale.errors import RequestError
 
@@ -38,13 +38,13 @@ class Ask(Request):
         ),
         "models",
     )
-    newer_than: int | None = asked(Option("List what is of a later year, such as 2024.", "YEAR", options.year))
-    older_than: int | None = asked(Option("List what is of an earlier year, such as 2020.", "YEAR", options.year))
+    newer_than: int | None = asked(Option("List what is of a later year, such as 2024.", "YEAR", readers.year))
+    older_than: int | None = asked(Option("List what is of an earlier year, such as 2020.", "YEAR", readers.year))
     family: str | None = asked(
         Option("List names that begin with this: qwen, llama-3, rtx.", "NAME", complete=completion.model_names)
     )
-    larger_than: int | None = asked(Option("List models of more parameters, such as 100B.", "N", options.parameters))
-    smaller_than: int | None = asked(Option("List models of fewer parameters, such as 1B.", "N", options.parameters))
+    larger_than: int | None = asked(Option("List models of more parameters, such as 100B.", "N", readers.parameters))
+    smaller_than: int | None = asked(Option("List models of fewer parameters, such as 1B.", "N", readers.parameters))
 
     def check(self) -> None:
         """Refuses filters of what is not listed."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tscale.analysis.request import Option, Request, asked
-from tscale.core.tracing import parse_count
+from tscale.core.counts import parse_count
 from tscale.errors import RequestError, shown
 
 if TYPE_CHECKING:

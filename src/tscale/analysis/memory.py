@@ -8,7 +8,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from tscale.analysis import completion, options
+from tscale.analysis import completion, options, readers
 from tscale.analysis.found import hardware_of, spec_of
 from tscale.analysis.layout import WAYS, layout_of
 from tscale.analysis.media import WithMedia
@@ -97,13 +97,13 @@ class Ask(PostTraining, Spread, WithMedia, OfModel):
     train: bool = asked(Option("Show the memory of training.", kind="flag"), False)
     context: int | None = asked(options.CONTEXT)
     batch: int | None = asked(
-        Option("Set the batch size, in sequences; with --train, those of a step over all devices.", "N", options.batch)
+        Option("Set the batch size, in sequences; with --train, those of a step over all devices.", "N", readers.batch)
     )
     memory_share: Fraction | None = asked(
         Option(
             "Set the usable share of the memory, such as 90%, instead of a reserve.",
             "SHARE",
-            options.share("the memory"),
+            readers.share("the memory"),
         )
     )
     dtype: Dtype | None = asked(
@@ -125,17 +125,17 @@ class Ask(PostTraining, Spread, WithMedia, OfModel):
         )
     )
     page: int | None = asked(
-        Option("Page the cache in blocks of N tokens, such as 16.", "N", options.size, heading=options.SERVING)
+        Option("Page the cache in blocks of N tokens, such as 16.", "N", readers.size, heading=options.SERVING)
     )
     chunk: int = asked(
-        Option("Set the prompt tokens of a step (chunked prefill).", "N", options.size, heading=options.SERVING), 2048
+        Option("Set the prompt tokens of a step (chunked prefill).", "N", readers.size, heading=options.SERVING), 2048
     )
     state_dtype: str | None = asked(options.STATE_DTYPE)
     cache_form: Literal["latent", "full"] = asked(options.CACHE_FORM, "latent")
     window_cache: Literal["cut", "whole"] = asked(options.WINDOW_CACHE, "cut")
     split_cache: str = asked(options.SPLIT_CACHE, "heads")
     prefix: int = asked(
-        Option("Set the tokens that all sequences begin with, kept once.", "N", options.size, heading=options.SERVING),
+        Option("Set the tokens that all sequences begin with, kept once.", "N", readers.size, heading=options.SERVING),
         0,
     )
     draft: str | ModelSpec | Mapping[str, Any] | None = asked(options.DRAFT)

@@ -9,10 +9,10 @@ from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from tscale.analysis import options
+from tscale.analysis import options, readers
 from tscale.analysis.found import hardware_of
 from tscale.analysis.request import Option, Request, asked, spelled
-from tscale.core.tracing import parse_count
+from tscale.core.counts import parse_count
 from tscale.errors import RequestError
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ def active_share(text: str, what: str) -> Fraction:
     """A share of the experts: 0.125, 12.5% or 1/8."""
     if re.fullmatch(r"\s*[1-9][0-9]{0,5}\s*/\s*[1-9][0-9]{0,5}\s*", text):
         part, whole = map(int, text.split("/"))
-        return options.share_of(str(part / whole), what, "all experts") and Fraction(part, whole)
-    return options.share_of(text, what, "all experts")
+        return readers.share_of(str(part / whole), what, "all experts") and Fraction(part, whole)
+    return readers.share_of(text, what, "all experts")
 
 
 _OF_GPU = ("gpus", "days", "dollars", "price", "mfu", "gpu_set")
@@ -51,8 +51,8 @@ class Ask(Request):
 
     command = "optimal"
 
-    flops: int | None = asked(Option("Set the training FLOPs, such as 5.76e23.", "C", options.flops))
-    params: int | None = asked(Option("Set the parameters, such as 7B.", "N", options.parameters))
+    flops: int | None = asked(Option("Set the training FLOPs, such as 5.76e23.", "C", readers.flops))
+    params: int | None = asked(Option("Set the parameters, such as 7B.", "N", readers.parameters))
     tokens: int | None = asked(options.TOKENS)
     gpu: str | Hardware | Mapping[str, Any] | None = asked(
         options.GPU._replace(help="Name the hardware of a budget in GPUs and days, or in dollars.")
@@ -60,7 +60,7 @@ class Ask(Request):
     gpus: int | None = asked(options.GPUS)
     days: Fraction | None = asked(options.DAYS._replace(help="Set how long the GPUs train."))
     dollars: Fraction | None = asked(
-        Option("Set the US dollars for GPU-hours: 1e6.", "USD", options.number(10**15, "1e6"))
+        Option("Set the US dollars for GPU-hours: 1e6.", "USD", readers.number(10**15, "1e6"))
     )
     price: Fraction | None = asked(options.PRICE._replace(heading=""))
     mfu: Fraction | None = asked(options.MFU)
@@ -87,7 +87,7 @@ class Ask(Request):
         Option(
             "Limit the weights and a cache of 16k tokens, in bf16, to this many GB (with --experts).",
             "GB",
-            options.number(10**9, "80"),
+            readers.number(10**9, "80"),
             heading=_EXPERTS,
         )
     )

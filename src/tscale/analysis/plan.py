@@ -9,7 +9,7 @@ from functools import cached_property
 from shlex import join
 from typing import TYPE_CHECKING, Any, Final
 
-from tscale.analysis import options
+from tscale.analysis import options, readers
 from tscale.analysis.axes import varied
 from tscale.analysis.found import hardware_of
 from tscale.analysis.of_model import OfModel
@@ -55,7 +55,7 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
     )
     compare: str | None = asked(
         Option(
-            "Compare the system in this file, which --save wrote, with that in the file MODEL.", "FILE", options.file
+            "Compare the system in this file, which --save wrote, with that in the file MODEL.", "FILE", readers.file
         )
     )
     gpu_set: tuple[str, ...] = asked(options.GPU_SET, ())
@@ -67,13 +67,13 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
         )._replace(heading="")
     )
     rank: str | None = asked(Option("Rank by time, dollars or throughput.", choices=("time", "dollars", "throughput")))
-    top: int = asked(Option("Set how many of the best are listed, at most 100.", "N", options.degree), 10)
+    top: int = asked(Option("Set how many of the best are listed, at most 100.", "N", readers.degree), 10)
     price: Fraction | None = asked(options.PRICE)
     memory_share: Fraction | None = asked(
         Option(
             "Set the usable share of the memory, such as 90%, instead of a reserve.",
             "SHARE",
-            options.share("the memory"),
+            readers.share("the memory"),
         )
     )
     tensor: Axis | None = asked(varied(options.TENSOR, "Vary the devices that share each layer (tensor parallelism)."))
@@ -153,10 +153,11 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
     @property
     def step(self) -> Step:
         """What is asked of a step after pre-training, but for its layout. Raises `RequestError`."""
-        from tscale.answers.memory_train.ask import Ask as Training
+        from tscale.answers.memory_train.ask import Ask as TrainAsk
+        from tscale.core.costs.training_setup import Training
 
         assert self.batch is not None
-        training = Training(memory_share=self.memory_share, attention=self.training.attention)
+        training = TrainAsk(Training(attention=self.training.attention), memory_share=self.memory_share)
         return self.post_training(self.spec, training, self.context, self.batch.only)
 
     @cached_property

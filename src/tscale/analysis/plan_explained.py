@@ -37,13 +37,18 @@ def given_by(command: str) -> tuple[str, dict[str, object]]:
     return name, given
 
 
-def train_steps(data: Data, command: str) -> Iterator[Step]:
-    """Of a layout: seconds of a step and MFU, tokens/s of a device, memory, and then all that they are made of."""
-    row = _first_row(data)
+def _reproduced(command: str) -> tuple[Any, tuple[Step, ...]]:
+    """What a command line of ours asks, and the derivations of its answer."""
     name, given = given_by(command)
     asked = question(name)
     ask: Any = asked.made(given, explain=True)
-    steps = asked.analyze(ask).steps
+    return ask, asked.analyze(ask).steps
+
+
+def train_steps(data: Data, command: str) -> Iterator[Step]:
+    """Of a layout: seconds of a step and MFU, tokens/s of a device, memory, and then all that they are made of."""
+    row = _first_row(data)
+    ask, steps = _reproduced(command)
     yield from (step for step in steps if step.name in _FIRST)
     yield from _of_row(row, _numbers(row) | _of_run(data, ask), _OF_LAYOUT)
     yield from _memory(ask)
@@ -52,10 +57,7 @@ def train_steps(data: Data, command: str) -> Iterator[Step]:
 
 def method_steps(_: Data, command: str) -> Iterator[Step]:
     """Of a step after pre-training: as `train --method` derives the first row."""
-    name, given = given_by(command)
-    asked = question(name)
-    ask: Any = asked.made(given, explain=True)
-    yield from asked.analyze(ask).steps
+    yield from _reproduced(command)[1]
 
 
 def _memory(ask: Any) -> Iterator[Step]:
@@ -96,9 +98,7 @@ def serve_steps(data: Data, command: str) -> Iterator[Step]:
     if "usd_per_hour" in numbers:
         numbers["price"] = numbers["usd_per_hour"] / numbers["gpus"]
     yield from _of_row(row, numbers, _OF_DEPLOYMENT)
-    name, given = given_by(command)
-    asked = question(name)
-    yield from asked.analyze(asked.made(given, explain=True)).steps
+    yield from _reproduced(command)[1]
 
 
 def _first_row(data: Data) -> Mapping[str, Data]:

@@ -9,7 +9,7 @@ from math import inf, prod
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Final
 
-from tscale.analysis import options
+from tscale.analysis import options, readers
 from tscale.analysis.axes import varied
 from tscale.analysis.request import Option, Request, asked, spelled
 from tscale.analysis.serve import Ask as Serve
@@ -40,7 +40,7 @@ def seconds(text: str, what: str) -> Fraction:
         hint = f"{shown(text)} has no unit" if re.fullmatch(r"\s*[0-9.]+\s*", text, re.ASCII) else f"not {shown(text)}"
         raise RequestError(f"{what} takes a time with its unit, such as 2s or 30ms: {hint}")
     number, unit = match.groups()
-    from tscale.core.tracing import parse_fraction
+    from tscale.core.counts import parse_fraction
 
     return parse_fraction(number, what=what, most=10**6, such_as="2s or 30ms") * _UNITS[unit]
 
@@ -55,19 +55,19 @@ class ServingAxes(Request):
     """The load, its targets, and the axes of its deployments."""
 
     input: int | None = asked(
-        Option("Set the tokens of each prompt; 2k is 2048.", "N", options.context, heading=LOAD, shown="2k")
+        Option("Set the tokens of each prompt; 2k is 2048.", "N", readers.context, heading=LOAD, shown="2k")
     )
-    output: int | None = asked(Option("Set the tokens of each answer.", "N", options.size, heading=LOAD, shown="256"))
+    output: int | None = asked(Option("Set the tokens of each answer.", "N", readers.size, heading=LOAD, shown="256"))
     prefix: int | Fraction = asked(
         Option("Set the tokens of each prompt that are already in the KV cache: 1k, 50%.", "N", prefix, heading=LOAD),
         0,
     )
     host_bandwidth: Fraction | None = asked(_SERVE["host_bandwidth"]._replace(heading=LOAD))
     rate: Fraction | None = asked(
-        Option("Set the requests per second that arrive at random.", "R", options.number(10**6, "2.5"), heading=LOAD)
+        Option("Set the requests per second that arrive at random.", "R", readers.number(10**6, "2.5"), heading=LOAD)
     )
     users: int | None = asked(
-        Option("Set the users who each send a request when the last was answered.", "N", options.degree, heading=LOAD)
+        Option("Set the users who each send a request when the last was answered.", "N", readers.degree, heading=LOAD)
     )
     ttft: Fraction | None = asked(
         Option(

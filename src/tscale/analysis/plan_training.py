@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from tscale.analysis import options
+from tscale.analysis import options, readers
 from tscale.analysis.axes import varied
 from tscale.analysis.post_training import PostTraining
 from tscale.analysis.request import Option, asked
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 def _offload(text: str, what: str) -> frozenset[Offload]:
     """What the host keeps: nothing, or parts joined by +."""
-    return frozenset() if text == "none" else options.offload(text.replace("+", ","), what)
+    return frozenset() if text == "none" else readers.offload(text.replace("+", ","), what)
 
 
 def _again(text: str, what: str) -> Again:
     """What is computed again; full:K stands for the first layers of each stage, as few as fit."""
     from tscale.core.costs.recompute import FEWEST, Again
 
-    return Again("full", FEWEST) if text.strip() == "full:K" else options.again(text, what)
+    return Again("full", FEWEST) if text.strip() == "full:K" else readers.again(text, what)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class TrainingAxes(PostTraining):
         Option(
             "Find the most tokens for so many US dollars of GPU-hours.",
             "USD",
-            options.number(10**15, "1e6"),
+            readers.number(10**15, "1e6"),
             heading=options.TRAINING,
         )
     )

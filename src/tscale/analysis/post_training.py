@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from shlex import join
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from tscale.analysis import options
+from tscale.analysis import readers
 from tscale.analysis.completion import model_names
 from tscale.analysis.found import spec_of
 from tscale.analysis.request import Option, Request, asked, spelled
@@ -78,17 +78,17 @@ class PostTraining(Request):
         _named("Name the value model of PPO, or same (the policy's size, default).")
     )
     group: int | None = asked(
-        Option("Set the responses per prompt; by default 8 with GRPO.", "G", options.degree, heading=HEADING)
+        Option("Set the responses per prompt; by default 8 with GRPO.", "G", readers.degree, heading=HEADING)
     )
     prompts: int | None = asked(
-        Option("Set the prompts of a step; by default those of 512 rollouts.", "P", options.degree, heading=HEADING)
+        Option("Set the prompts of a step; by default those of 512 rollouts.", "P", readers.degree, heading=HEADING)
     )
-    prompt_tokens: int = asked(Option("Set the tokens of a prompt.", "N", options.context, heading=HEADING), PROMPT)
+    prompt_tokens: int = asked(Option("Set the tokens of a prompt.", "N", readers.context, heading=HEADING), PROMPT)
     response_tokens: int | None = asked(
         Option(
             "Set the mean tokens of a response (default: 1024, or all that --context leaves); --context is prompt and longest response.",
             "N",
-            options.context,
+            readers.context,
             heading=HEADING,
         )
     )
@@ -97,13 +97,13 @@ class PostTraining(Request):
         "colocated",
     )
     rollout_gpus: int | None = asked(
-        Option("Set the devices that only generate, with --rollout apart.", "N", options.devices, heading=HEADING)
+        Option("Set the devices that only generate, with --rollout apart.", "N", readers.devices, heading=HEADING)
     )
     rollout_tensor: int | None = asked(
         Option(
             "Set the devices that share each layer in rollouts (tensor parallelism); by default as in training.",
             "N",
-            options.degree,
+            readers.degree,
             heading=HEADING,
         )
     )
@@ -111,7 +111,7 @@ class PostTraining(Request):
         Option(
             "Set the sequences that each rollout engine decodes concurrently; by default all of its own.",
             "N",
-            options.degree,
+            readers.degree,
             heading=HEADING,
         )
     )
@@ -135,7 +135,7 @@ class PostTraining(Request):
         frozenset({"rollout"}),
     )
     epochs: int = asked(
-        Option("Set the epochs of training on the sequences of a step.", "N", options.degree, heading=HEADING), 1
+        Option("Set the epochs of training on the sequences of a step.", "N", readers.degree, heading=HEADING), 1
     )
 
     def check_method(self, *, others: Iterable[str] = ()) -> None:
@@ -173,7 +173,9 @@ class PostTraining(Request):
             method=self.method,
             training=training,
             reference=self._model("reference", policy, "none" if self.method == "sft" else "same"),
-            shares_reference=self.reference in (None, "same") and training.rank is not None and self.method != "sft",
+            shares_reference=self.reference in (None, "same")
+            and training.how.rank is not None
+            and self.method != "sft",
             precomputed=self.reference == "precomputed",
             reward=self._model("reward", policy, "same" if self.method == "ppo" else "rule"),
             value=self._model("value", policy, "same") if self.method == "ppo" else None,

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from tscale.analysis import completion, options
+from tscale.analysis import completion, options, readers
 from tscale.analysis.found import spec_of
 from tscale.analysis.layout import WAYS, layout_of, pool_of
 from tscale.analysis.media import WithMedia
 from tscale.analysis.memory import GUESSES, cache_format, weights_format
 from tscale.analysis.of_model import OnHardware
 from tscale.analysis.request import Option, asked
-from tscale.core.tracing import parse_count, parse_fraction
+from tscale.core.counts import parse_count, parse_fraction
 from tscale.errors import RequestError, shown
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 def prefix(text: str, what: str) -> int | Fraction:
     """Tokens of a prompt that are cached already, or a share of it."""
     if not text.strip().endswith("%"):
-        return options.size(text, what)
-    return options.share_of(text, what, "the prompt")
+        return readers.size(text, what)
+    return readers.share_of(text, what, "the prompt")
 
 
 def one_run(text: str, what: str) -> OneRun:
@@ -58,10 +58,10 @@ class Ask(WithMedia, OnHardware):
 
     command = "serve"
 
-    gpus: int = asked(Option("Set the devices that share each layer (tensor parallelism).", "N", options.degree), 1)
-    batch: int = asked(Option("Set the batch size: sequences decoded concurrently.", "N", options.degree), 1)
-    context: int = asked(Option("Set the tokens of each prompt; 2k is 2048.", "N", options.context, shown="2k"), 2048)
-    output: int = asked(Option("Set the tokens of each answer.", "N", options.size), 256)
+    gpus: int = asked(Option("Set the devices that share each layer (tensor parallelism).", "N", readers.degree), 1)
+    batch: int = asked(Option("Set the batch size: sequences decoded concurrently.", "N", readers.degree), 1)
+    context: int = asked(Option("Set the tokens of each prompt; 2k is 2048.", "N", readers.context, shown="2k"), 2048)
+    output: int = asked(Option("Set the tokens of each answer.", "N", readers.size), 256)
     dtype: Dtype | None = asked(
         Option(
             "Set the format of the weights: fp8, q4_k; by default as the file says, or bf16.",
@@ -79,7 +79,7 @@ class Ask(WithMedia, OnHardware):
         )
     )
     efficiency: Fraction = asked(
-        Option("Set the share of peak and bandwidth that is reached.", "SHARE", options.share()), Fraction(1)
+        Option("Set the share of peak and bandwidth that is reached.", "SHARE", readers.share()), Fraction(1)
     )
     price: Fraction | None = asked(options.PRICE)
     prefix: int | Fraction = asked(
@@ -89,25 +89,25 @@ class Ask(WithMedia, OnHardware):
         Option(
             "Read the cached prefix from host memory at so many GB/s per device, such as 55 (KV cache offloading).",
             "GB/S",
-            options.number(10**5, "55"),
+            readers.number(10**5, "55"),
         )
     )
     draft: str | ModelSpec | Mapping[str, Any] | None = asked(
         Option("Name a draft model (speculative decoding).", "MODEL", kind="named", complete=completion.model_names)
     )
     draft_tokens: int | None = asked(
-        Option("Set the draft tokens per round, 4 by default; they cost nothing without --draft.", "N", options.degree)
+        Option("Set the draft tokens per round, 4 by default; they cost nothing without --draft.", "N", readers.degree)
     )
     acceptance: Fraction | None = asked(
-        Option("Set the probability that a draft token is accepted.", "SHARE", options.share("the guesses"))
+        Option("Set the probability that a draft token is accepted.", "SHARE", readers.share("the guesses"))
     )
     split_cache: str = asked(options.SPLIT_CACHE._replace(heading=""), "heads")
-    input: int | None = asked(Option("Another name of --context: the tokens of each prompt.", "N", options.context))
+    input: int | None = asked(Option("Another name of --context: the tokens of each prompt.", "N", readers.context))
     concurrency: int | None = asked(
-        Option("Another name of --batch: requests that are served concurrently.", "N", options.degree)
+        Option("Another name of --batch: requests that are served concurrently.", "N", readers.degree)
     )
     rate: Fraction | None = asked(
-        Option("Set the requests per second that arrive, in place of --concurrency.", "R", options.number(10**6, "2.5"))
+        Option("Set the requests per second that arrive, in place of --concurrency.", "R", readers.number(10**6, "2.5"))
     )
     engine: Engine = asked(
         Option(
@@ -122,7 +122,7 @@ class Ask(WithMedia, OnHardware):
         Option(
             "Set the most tokens that a step takes (chunked prefill); by default as the engine's server does.",
             "N",
-            options.size,
+            readers.size,
             heading=options.PREDICTION,
         )
     )
@@ -139,7 +139,7 @@ class Ask(WithMedia, OnHardware):
         Option(
             "Read the calibration of your own runs, which calibrate wrote.",
             "FILE",
-            options.file,
+            readers.file,
             heading=options.PREDICTION,
         )
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
-from tscale.analysis import options
+from tscale.analysis import options, readers
 from tscale.analysis.memory import Ask as MemoryAsk
 from tscale.analysis.of_model import OnHardware
 from tscale.analysis.post_training import HEADING, PostTraining
@@ -35,18 +35,18 @@ def grid(text: str, what: str) -> tuple[Fraction | None, str]:
     from tscale.catalogue.measured import grid_of
 
     if not text.strip() or text.strip()[0].isdigit() or text.strip()[0] in "-+.":
-        return options.number(10**4, "400")(text, what), ""
+        return readers.number(10**4, "400")(text, what), ""
     return grid_of(text)
 
 
 def steps_off(text: str, what: str) -> int:
     """By how many steps rollouts may be stale: 0 and up."""
-    return 0 if text.strip() == "0" else options.degree(text, what)
+    return 0 if text.strip() == "0" else readers.degree(text, what)
 
 
 def pue(text: str, what: str) -> Fraction:
     """The energy of a data centre over that of its devices."""
-    value = options.number(10, "1.1")(text, what)
+    value = readers.number(10, "1.1")(text, what)
     if value < 1:
         raise RequestError(f"{what} is at least 1, the devices themselves, not {text[:40]}")
     return value
@@ -74,7 +74,7 @@ class Ask(PostTraining, Spread, OnHardware):
         "full",
     )
     tokens_per_second: Fraction | None = asked(
-        Option("Give the measured throughput of all devices.", "N", options.number(10**15))
+        Option("Give the measured throughput of all devices.", "N", readers.number(10**15))
     )
     dtype: str | None = asked(
         Option(
@@ -94,7 +94,7 @@ class Ask(PostTraining, Spread, OnHardware):
             "Set the share of the time that goes to steps that count, the rest to failures, restarts and checkpoints; by "
             "default as published runs lost for each device.",
             "SHARE",
-            options.share("the time"),
+            readers.share("the time"),
             heading=options.COST,
         )
     )
@@ -102,7 +102,7 @@ class Ask(PostTraining, Spread, OnHardware):
         Option(
             "Set the power draw of a device; by default its TDP.",
             "W",
-            options.number(10**6, "700"),
+            readers.number(10**6, "700"),
             heading=options.COST,
         )
     )
@@ -120,7 +120,7 @@ class Ask(PostTraining, Spread, OnHardware):
     )
     steps: int | None = asked(
         Option(
-            "Set the steps of a run with --method, for its GPU-hours and dollars.", "N", options.degree, heading=HEADING
+            "Set the steps of a run with --method, for its GPU-hours and dollars.", "N", readers.degree, heading=HEADING
         )
     )
     steps_off: int = asked(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar
 
-from tscale.core.metric import Cell, Compared, Data, Figure, Missing, Report
+from tscale.core.metric import Cell, Compared, Data, Figure, Label, Missing, Report
 from tscale.models.spec import ModelSpec, Spec
 
 Answer = TypeVar("Answer", Figure, Figure | Missing | str)
@@ -64,7 +64,7 @@ def _data(data: Data) -> Data:
     match data:
         case Figure():
             return assumed(data)
-        case Missing() | str() | int() | None:
+        case Missing() | Label() | str() | int() | None:
             return data
         case Mapping():
             return {key: _data(value) for key, value in data.items()}

@@ -27,7 +27,7 @@ from tscale.core.units import (
     USD,
     Unit,
 )
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
 
 _UNITS: Final[dict[Asked, Unit]] = {"flops": FLOPS, "params": PREDICTED_PARAMETERS, "tokens": PREDICTED_TOKENS}
 
@@ -113,15 +113,19 @@ def _gpu_hours(hardware: Hardware, asked: Machines) -> tuple[Fraction, Rent | No
     gpus, days, dollars = asked.gpus, asked.days, asked.dollars
     if dollars is None:
         if asked.price is not None:
-            raise RequestError("--price is read with --dollars only: add it, or drop the price")
+            raise RequestError(f"{field('price')} is read with {field('dollars')} only: add it, or drop the price")
         if gpus is None or days is None:
-            raise RequestError("how many devices, and how long? --gpus 1024 and --days 30, or --dollars 1e6")
+            raise RequestError(
+                f"how many devices, and how long? {field('gpus', 1024)} and {field('days', 30)}, or {field('dollars', '1e6')}"
+            )
         return gpus * days * 24, None, f"{gpus:,} {hardware.label} for {float(days):,.6g} days"
     if gpus is not None or days is not None:
-        raise RequestError("--dollars buy GPU-hours, however many devices share them: drop --gpus and --days")
+        raise RequestError(
+            f"{field('dollars')} buy GPU-hours, however many devices share them: drop {field('gpus')} and {field('days')}"
+        )
     rent = rent_of(hardware, asked.price)
     if rent is None:
-        raise RequestError(f"{hardware.label}: no price of an hour is known: --price gives one")
+        raise RequestError(f"{hardware.label}: no price of an hour is known: {field('price')} gives one")
     bought = f"${float(dollars):,.0f} at ${float(rent.middle):,.2f} per GPU-hour of {hardware.label}"
     return dollars / rent.middle, rent, bought
 

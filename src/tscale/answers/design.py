@@ -20,7 +20,7 @@ from tscale.core.laws import Point
 from tscale.core.laws.experts import Joint
 from tscale.core.metric import Cell, Column, Data, Figure, Label, Missing, Report, Table
 from tscale.core.units import COUNT, FLOPS, PARAMETERS, PREDICTED_TOKENS, RATIO, SHARE
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
 from tscale.models.designing import counting, padded, pattern, proportions, shape_of, shaped
 from tscale.models.spec import ModelSpec, Training
 from tscale.models.writing import plain, to_yaml
@@ -122,7 +122,7 @@ def _optimum(wish: Wish, flops: int) -> tuple[Bound, Point]:
         bound = Bound(law, formula.of(mixture.expansion))
     else:
         raise RequestError(
-            f"{law.name} names no optimum of such mixtures of experts as {wish.like} is: choose --law {JOINT}, or leave it out"
+            f"{law.name} names no optimum of such mixtures of experts as {wish.like} is: choose {field('law', JOINT)}, or leave it out"
         )
     return bound, answered(bound, Budget("flops", flops, Figure(flops, FLOPS))).point
 

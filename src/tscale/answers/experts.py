@@ -7,15 +7,16 @@ from math import inf
 from typing import Final, NamedTuple
 
 from tscale.answers.explaining import TracedModel
-from tscale.answers.laws import predicted
+from tscale.answers.laws import predicted, range_mark
 from tscale.blocks.experts import Experts
 from tscale.catalogue.laws import Law, read_law
 from tscale.core.costs.params import active_params, embedding_params, non_embedding_params, params, size
 from tscale.core.laws.experts import Granular, Joint, Leverage, Mixture, Routed, Run, Sparse
 from tscale.core.laws.halving import where
 from tscale.core.ledger import Matmul
-from tscale.core.metric import Cell, Column, Data, Figure, Label, Table
+from tscale.core.metric import Column, Data, Figure, Table
 from tscale.core.units import COUNT, PREDICTED_PARAMETERS, RATIO
+from tscale.core.view import Record, view
 from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
 
@@ -28,7 +29,7 @@ _NEAR: Final = 2.0
 """How many times the expansions that a law was fitted on it may be asked about unasked."""
 _COLUMNS: Final = (
     Column("dense model of equal loss", "law", numeric=False),
-    Column("params", "dense_params"),
+    Column("params", "params"),
     Column("ratio to active", "to_active"),
     Column("fitted range", "extrapolated", drop=1, numeric=False),
 )
@@ -140,16 +141,11 @@ def _dense(law: Law, run: Run) -> float:
 
 def equivalents_table(found: Sequence[Equivalent]) -> Iterator[Table]:
     """Dense models of equal loss."""
-    rows: list[tuple[Cell, ...]] = []
-    for one in found:
-        ratio = predicted(one.params / one.active, RATIO, one.law)
-        mark = Label("extrapolated", value=True) if one.extrapolated else Label("inside", value=False)
-        rows.append((one.law.name, predicted(one.params, PREDICTED_PARAMETERS, one.law), ratio, mark))
-    if rows:
-        yield Table("", _COLUMNS, tuple(rows), aside=True)
+    if found:
+        yield view("", _COLUMNS, equivalents_data(found), aside=True)
 
 
-def equivalents_data(found: Sequence[Equivalent]) -> Data:
+def equivalents_data(found: Sequence[Equivalent]) -> list[Record]:
     """For JSON: the same."""
     return [
         {
@@ -157,7 +153,7 @@ def equivalents_data(found: Sequence[Equivalent]) -> Data:
             "counts": one.law.counts,
             "params": predicted(one.params, PREDICTED_PARAMETERS, one.law),
             "to_active": predicted(one.params / one.active, RATIO, one.law),
-            "extrapolated": one.extrapolated,
+            "extrapolated": range_mark(beyond=one.extrapolated),
         }
         for one in found
     ]

@@ -13,7 +13,8 @@ from tscale.core.sources import cited
 from tscale.core.tracing import TracedInt, label, trace
 from tscale.core.units import SHARE, TOKENS, Unit
 from tscale.models.lower import lower
-from tscale.models.spec import ModelSpec, NoteTopic, Published, PublishedName, traced
+from tscale.models.naming import traced
+from tscale.models.spec import ModelSpec, NoteTopic, Published, PublishedName
 
 ASSUMED_CONTEXT: Final = 1024
 """Tokens of a sequence where a model has no trained context and none was given."""

@@ -29,7 +29,7 @@ from tscale.core.number_text import number_text
 from tscale.core.tracing import TracedInt, ceil_div, label
 from tscale.core.units import FLOPS, FLOPS_PER_TOKEN, PARAMETERS, PF_DAYS, RATIO, SHARE, TOKENS
 from tscale.core.workload import SequenceLengths
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
 from tscale.models.lower import run_of
 from tscale.models.spec import ModelSpec
 
@@ -151,13 +151,17 @@ def _check_lengths(spec: ModelSpec, context: int | None, source: int | None, tar
     """Raises `RequestError` where a length of `source` or `target` tokens is none that a model can be run at."""
     if not two_stacks(spec):
         kind = "an encoder" if spec.kind == "encoder" else "a decoder"
-        raise RequestError(f"--source and --target are for an encoder-decoder; {spec.name} is {kind}: use --context")
+        raise RequestError(
+            f"{field('source')} and {field('target')} are for an encoder-decoder; {spec.name} is {kind}: use {field('context')}"
+        )
     if source is not None and spec.audio_frames is not None:
         raise RequestError(
-            f"--source: the encoder of {spec.label} always reads {int(spec.audio_frames):,} audio frames: drop it"
+            f"{field('source')}: the encoder of {spec.label} always reads {int(spec.audio_frames):,} audio frames: drop it"
         )
     if context is not None and source is not None and target is not None:
-        raise RequestError("--context gives the length that --source or --target leaves open: drop one of the three")
+        raise RequestError(
+            f"{field('context')} gives the length that {field('source')} or {field('target')} leaves open: drop one of the three"
+        )
 
 
 def _rows(training: dict[str, Figure | Missing], known: Known) -> Iterator[tuple[Cell, ...]]:

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from tscale.answers.experts import inside, mixture_of, run_of
 from tscale.answers.explaining import TracedModel, counted
-from tscale.answers.laws import law_data, law_notes, predicted, range_note
+from tscale.answers.laws import law_data, law_notes, predicted, range_mark, range_note
 from tscale.answers.trained import Trained, trained
 from tscale.catalogue.laws import Law, read_law, shipped_laws
 from tscale.core.costs.params import active_params, params, size
@@ -15,9 +15,10 @@ from tscale.core.laws import Kaplan
 from tscale.core.laws.experts import Mixture, Run
 from tscale.core.laws.hyper import Of
 from tscale.core.ledger import Matmul
-from tscale.core.metric import Cell, Column, Data, Figure, Label, Missing, Report, Step, Table
+from tscale.core.metric import Column, Data, Figure, Missing, Report, Step, Table
 from tscale.core.number_text import number_text
 from tscale.core.units import COUNT, FLOPS, PARAMETERS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, SHARE, Unit
+from tscale.core.view import Record, view
 from tscale.errors import NotPublishedError, RequestError
 from tscale.models.spec import ModelSpec
 
@@ -33,11 +34,11 @@ _NONE: Final = Missing("n/a", settled=True)
 _COLUMNS = (
     Column("law", "law", numeric=False),
     Column("for", "optimizer", drop=1, numeric=False),
-    Column("peak LR", "learning_rate"),
-    Column("batch tokens", "batch_tokens"),
-    Column("critical batch", "critical_batch_tokens"),
-    Column("steps", "steps", drop=2),
-    Column("weight decay", "weight_decay", drop=3),
+    Column("peak LR", "learning_rate", absent=_NONE),
+    Column("batch tokens", "batch_tokens", absent=_NONE),
+    Column("critical batch", "critical_batch_tokens", absent=_NONE),
+    Column("steps", "steps", drop=2, absent=_NONE),
+    Column("weight decay", "weight_decay", drop=3, absent=_NONE),
     Column("fitted range", "extrapolated", numeric=False),
 )
 _COUNTS: Final = {
@@ -80,31 +81,28 @@ def hyper_report(
     mixture = mixture_of(spec)
     run = run_of(model, mixture or Mixture(), int(training.tokens.value))
     rows = [_row(law, run, _bare_flops(model, training)) for law in _picked(names, mixture)]
-    sizes = [] if names else list(_vocabularies(run, int(spec.d_model)))
+    vocabularies = [] if names else [one.data for one in _vocabularies(run, int(spec.d_model))]
     tau = next((row.timescale for row in rows if row.timescale is not None), None)
     rows = [row._replace(tau=tau) for row in rows]
     title = f"{spec.label}: {_headline(rows)} for {int(run.tokens):,} training tokens"
+    records = [_data(row) for row in rows]
     data: Data = {
         "model": spec.name,
         "params": Figure(params(model.ledger).total, PARAMETERS),
         "active_params": Figure(active_params(model.ledger).total, PARAMETERS),
         "tokens": training.tokens,
         "adamw_timescale": None if tau is None else Figure(tau, SHARE, "convention", read_law(_TIMESCALE_LAW).source),
-        "rows": [_data(row) for row in rows],
+        "rows": records,
         "vocabulary": {
             "size": Figure(int(spec.vocabulary), COUNT),
-            "law": VOCABULARY_LAW if sizes else None,
-            "rows": [
-                {"by": one.by, "params": figure, "size": rows_, "extrapolated": one.extrapolated}
-                for one in sizes
-                for figure, rows_ in [_vocabulary_figures(one)]
-            ],
+            "law": VOCABULARY_LAW if vocabularies else None,
+            "rows": vocabularies,
         },
     }
     laws = [row.law for row in rows]
     notes = (*_notes(rows, spec), *law_notes(laws, explain=explain))
-    table = Table(title, _COLUMNS, tuple(map(_cells, rows)), subject=spec.name)
-    tables = (table, *_vocabulary_tables(sizes, spec))
+    table = view(title, _COLUMNS, records, subject=spec.name)
+    tables = (table, *_vocabulary_tables(vocabularies, spec))
     return Report(title, tables, data, tuple(filter(None, notes)), tuple(_steps(rows)), lead=training.lead)
 
 
@@ -129,6 +127,17 @@ class _Vocabulary(NamedTuple):
     size: float
     extrapolated: bool
 
+    @property
+    def data(self) -> Record:
+        """For programs, and for the table."""
+        law = read_law(VOCABULARY_LAW)
+        return {
+            "by": self.by,
+            "params": predicted(self.params, PREDICTED_PARAMETERS, law),
+            "size": predicted(round(self.size), _ROWS, law),
+            "extrapolated": range_mark(beyond=self.extrapolated),
+        }
+
 
 def _vocabularies(run: Run, d_model: int) -> Iterator[_Vocabulary]:
     """The best vocabulary of a dense model by each approach of the law of vocabularies."""
@@ -146,25 +155,15 @@ def _vocabularies(run: Run, d_model: int) -> Iterator[_Vocabulary]:
         yield _Vocabulary(by, found, found / d_model, past)
 
 
-def _vocabulary_figures(one: _Vocabulary) -> tuple[Figure, Figure]:
-    law = read_law(VOCABULARY_LAW)
-    return predicted(one.params, PREDICTED_PARAMETERS, law), predicted(round(one.size), _ROWS, law)
-
-
-def _vocabulary_tables(sizes: Sequence[_Vocabulary], spec: ModelSpec) -> Iterator[Table]:
-    if sizes:
-        rows = []
-        for one in sizes:
-            mark = Label("extrapolated", value=True) if one.extrapolated else Label("inside", value=False)
-            rows.append((one.by, *_vocabulary_figures(one)[::-1], mark))
-        own = f"vocabulary by {VOCABULARY_LAW} ({int(spec.vocabulary):,} here)"
+def _vocabulary_tables(vocabularies: Sequence[Record], spec: ModelSpec) -> Iterator[Table]:
+    if vocabularies:
         columns = (
-            Column(own, "by", numeric=False),
-            Column("rows", "vocabulary"),
-            Column("parameters", "vocabulary_params"),
+            Column(f"vocabulary by {VOCABULARY_LAW} ({int(spec.vocabulary):,} here)", "by", numeric=False),
+            Column("rows", "size"),
+            Column("parameters", "params"),
             Column("fitted range", "extrapolated", drop=1, numeric=False),
         )
-        yield Table("", columns, tuple(rows), aside=True)
+        yield view("", columns, vocabularies, aside=True)
 
 
 def _picked(names: Sequence[str], mixture: Mixture | None) -> list[Law]:
@@ -281,13 +280,7 @@ def _figures(row: _Row) -> dict[str, Figure | None]:
 _DECAY: Final = Unit("weight decay", "", "estimate")
 
 
-def _cells(row: _Row) -> tuple[Cell, ...]:
-    cells: dict[str, Cell] = {name: figure or _NONE for name, figure in _figures(row).items()}
-    mark = Label("extrapolated", value=True) if row.extrapolated else Label("inside", value=False)
-    return (row.law.name, row.law.optimizer or "", *cells.values(), mark)
-
-
-def _data(row: _Row) -> Data:
+def _data(row: _Row) -> Record:
     return {
         "law": row.law.name,
         "optimizer": row.law.optimizer,
@@ -295,7 +288,7 @@ def _data(row: _Row) -> Data:
         "params": predicted(row.of.params, PARAMETERS, row.law),
         "flops_counted": predicted(row.of.flops, FLOPS, row.law),
         "sequence": row.law.sequence,
-        "extrapolated": row.extrapolated,
+        "extrapolated": range_mark(beyond=row.extrapolated),
         **law_data(row.law),
     }
 

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from tscale.catalogue.laws import Law, read_law, shipped_laws
 from tscale.core.laws import Bare, Farseer, Kaplan, KaplanJoint, Lifetime, Parametric, Point, Power, Repeated
 from tscale.core.laws import Law as Formula
-from tscale.core.metric import Data, Figure, Known, Missing, Step
+from tscale.core.metric import Data, Figure, Known, Label, Missing, Step
 from tscale.core.units import (
     EXPONENT,
     FLOPS,
@@ -19,7 +19,7 @@ from tscale.core.units import (
     TOKENS_PER_PARAMETER,
     Unit,
 )
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
 
 INCOMPARABLE: Final = (
     "Losses are in nats per token, each on the data and tokenizer of its law: losses of two laws cannot be compared."
@@ -42,10 +42,10 @@ def picked(names: Sequence[str], unique: int | None, served: int | None) -> list
     ]
     for law in laws:
         refuse_others(law)
-    for kind, option, given in (("repeated", "--unique-tokens", unique), ("lifetime", "--inference-tokens", served)):
+    for kind, option, given in (("repeated", "unique_tokens", unique), ("lifetime", "inference_tokens", served)):
         if given is not None and all(law.kind != kind for law in laws):
             raise RequestError(
-                f"{option} is read only by a law of kind {kind}: leave out --law, or add one of that kind"
+                f"{field(option)} is read only by a law of kind {kind}: leave out {field('law')}, or add one of that kind"
             )
     return [Bound(law, law.formula(unique, served)) for law in laws]
 
@@ -57,7 +57,7 @@ def refuse_others(law: Law) -> None:
         raise RequestError(f"{law.name} is a law of {of}: `tscale hyper MODEL` reads it")
     if not law.dense and law.kind != "joint-experts":
         raise RequestError(
-            f"{law.name} is a law of mixtures of experts, and says nothing of a dense model: choose another --law"
+            f"{law.name} is a law of mixtures of experts, and says nothing of a dense model: choose another {field('law')}"
         )
 
 
@@ -81,6 +81,11 @@ def extrapolated(bound: Bound, point: Point) -> bool:
     """Whether a run lies outside of those that its law was fitted on."""
     unique = bound.formula.unique if isinstance(bound.formula, Repeated) else point.tokens
     return not bound.law.fitted.holds(point.params, point.tokens, point.flops, max(point.tokens / unique, 1))
+
+
+def range_mark(*, beyond: bool) -> Label:
+    """Whether a run lies within what a law was fitted on, in a word."""
+    return Label("extrapolated" if beyond else "inside", value=beyond)
 
 
 class Interval(NamedTuple):

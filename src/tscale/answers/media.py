@@ -12,7 +12,7 @@ from tscale.core.costs.media import TowerCost, tower_flops
 from tscale.core.metric import Cell, Column, Data, Figure, Table
 from tscale.core.tracing import ceil_div
 from tscale.core.units import COUNT, FLOPS, TOKENS
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
 from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
 
@@ -57,13 +57,13 @@ def media_costs(spec: ModelSpec | TowerSpec, media: Media) -> tuple[MediaCost, .
 def _costs(spec: ModelSpec | TowerSpec, media: Media) -> Iterator[MediaCost]:
     size = f"{media.height:,}x{media.width:,}"
     if media.images:
-        tower = _tower_of(spec, "images", "--images")
+        tower = _tower_of(spec, "images", field("images"))
         assert tower.input is not None
         assert not isinstance(tower.input, Sound)
         seen = tower.input.read(media.height, media.width)
         yield _cost(spec, _named(media.images, "image", size), "images", media.images, seen)
     if media.frames:
-        tower = _tower_of(spec, "images", "--video-frames")
+        tower = _tower_of(spec, "images", field("video_frames"))
         assert tower.input is not None
         assert not isinstance(tower.input, Sound)
         seen = tower.input.read(media.height, media.width)
@@ -72,7 +72,7 @@ def _costs(spec: ModelSpec | TowerSpec, media: Media) -> Iterator[MediaCost]:
             spec, _named(media.frames, "frame", size), "video_frames", ceil_div(media.frames, together), seen
         )._replace(many=media.frames)
     if media.seconds:
-        tower = _tower_of(spec, "sounds", "--audio-seconds")
+        tower = _tower_of(spec, "sounds", field("audio_seconds"))
         assert isinstance(tower.input, Sound)
         yield _cost(
             spec, f"{media.seconds:,} s of sound", "audio_seconds", 1, tower.input.hear(media.seconds)
@@ -92,7 +92,7 @@ def _tower_of(spec: ModelSpec | TowerSpec, reads: str, option: str) -> Tower:
     if tower is None:
         raise RequestError(
             f"{option}: how {spec.label} reads {reads} is not known: write its input into the spec, "
-            "such as --set towers.0.input.kind=fixed, or drop the option"
+            f"such as {field('set')} towers.0.input.kind=fixed, or drop the option"
         )
     return tower
 
@@ -152,7 +152,7 @@ def check_fits(costs: tuple[MediaCost, ...], context: int) -> None:
     tokens = sum(cost.tokens for cost in costs)
     if tokens > context:
         raise RequestError(
-            f"images and sounds take {tokens:,} tokens, and sequences of {context:,} hold no more: raise --context, or ask for fewer"
+            f"images and sounds take {tokens:,} tokens, and sequences of {context:,} hold no more: raise {field('context')}, or ask for fewer"
         )
 
 

@@ -38,6 +38,12 @@ class Rent(NamedTuple):
         low, high = hours * self.low, (hours if most is None else most) * self.high
         return {"low": Figure(low, USD, self.known), "high": Figure(high, USD, self.known)}
 
+    def at_ends(self, figure: Figure) -> Iterator[tuple[str, Figure]]:
+        """The names and figures of rows below a cost: at the lowest and the highest price, where several were published."""
+        if self.ranges:
+            for words, price in (("lowest", self.low), ("highest", self.high)):
+                yield f"  at the {words} price", figure._replace(value=figure.value * float(price / self.middle))
+
     def said(self) -> str:
         """The price in a line, with its range where there is one; "" of one that was given."""
         if self.known == "exact":

@@ -10,7 +10,7 @@ from tscale.core.ledger import Buffer, Cache, Scan, Scores
 from tscale.core.metric import Column, Data, Figure, Label, Report, Table
 from tscale.core.number_text import number_text
 from tscale.core.units import COUNT, FLOPS, PARAMETERS, SHARE
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
 from tscale.models.tower_spec import TowerSpec
 
 _COSTS = (
@@ -89,9 +89,11 @@ def _check(spec: TowerSpec, media: Media, about_text: dict[str, object]) -> None
     if named:
         raise RequestError(f"{named[0]} is about text, and {spec.label} reads {spec.reads} alone: drop it")
     if not media.any and spec.reads == "sounds":
-        raise RequestError(f"{spec.label} reads sounds: --audio-seconds says how long one is, such as 10")
+        raise RequestError(f"{spec.label} reads sounds: {field('audio_seconds')} says how long one is, such as 10")
     if media.sized and _is_fixed(spec):
-        raise RequestError(f"--image-size: every image that {spec.label} reads is brought to one size: drop it")
+        raise RequestError(
+            f"{field('image_size')}: every image that {spec.label} reads is brought to one size: drop it"
+        )
 
 
 def _is_fixed(spec: TowerSpec) -> bool:

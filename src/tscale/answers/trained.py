@@ -18,7 +18,7 @@ from tscale.core.sources import cited
 from tscale.core.tracing import TracedInt, label, trace
 from tscale.core.units import FLOPS, TOKENS
 from tscale.core.workload import SequenceLengths
-from tscale.errors import NotPublishedError
+from tscale.errors import NotPublishedError, field
 from tscale.models.lower import run_of
 from tscale.models.spec import MOST_ASSUMED, ModelSpec, Stage
 
@@ -118,7 +118,7 @@ def trained(spec: ModelSpec, tokens: int | None, context: int | None) -> Trained
     own = None if spec.training is None else spec.training.total_tokens
     if tokens is None and own is None:
         raise NotPublishedError(
-            f"{spec.label}: its training tokens are not known: --tokens gives them, such as --tokens 300e9"
+            f"{spec.label}: its training tokens are not known: {field('tokens')} gives them, such as {field('tokens', '300e9')}"
         )
     published = _published_stages(spec)
     if context is None and tokens in (None, own) and own is not None:

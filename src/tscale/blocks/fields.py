@@ -12,8 +12,9 @@ from math import lcm
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, NamedTuple, get_args, get_type_hints
 
 from tscale.blocks.spec_dataclass import spec_dataclass
+from tscale.core.counts import parse_count
 from tscale.core.ledger import Stream
-from tscale.core.tracing import ceil_div, minimum, parse_count
+from tscale.core.tracing import ceil_div, minimum
 from tscale.errors import RequestError, field, shown
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ class LayerInput:
         d, width = site.d_model, self.width
         every = site.layers * width
         by_row = Cut(self.vocabulary, otherwise="padded")
-        table = Lookup("embedding.layers", "embedding", "embedding", self.vocabulary, every, by_row)
+        table = Lookup("embedding.layers", "layer_embedding", "embedding", self.vocabulary, every, by_row)
         projection = Matmul("layer_input.projection", "projection", "embedding", site.stream, d, every)
         yield Subset((table, projection, Vector("layer_input.norm", "norm", "norm", width)), once=True)
         yield Matmul("layer_input.gate", "gate", "feed_forward", site.stream, d, width)

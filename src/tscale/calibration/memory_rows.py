@@ -20,11 +20,11 @@ from tscale.core.costs.reserve import MOST_IN_FRAGMENTS, Reserve, gpu_reserve
 from tscale.core.costs.training_setup import Peak
 from tscale.core.costs.weights import weight_bytes
 from tscale.core.costs.workspace import workspace_bytes
+from tscale.core.counts import MOST_CONTEXT
 from tscale.core.dtypes import DTYPES, Dtype
 from tscale.core.ledger import Ledger
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard
-from tscale.core.tracing import MOST_CONTEXT
 from tscale.errors import RequestError, shown
 from tscale.models.gguf import gguf_mixture
 from tscale.models.lower import lower, run_of

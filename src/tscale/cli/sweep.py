@@ -119,7 +119,7 @@ def _names(columns: str | None) -> list[str]:
 
 def _where(engine: str | None, scheduler: str | None, workers: str | None) -> Where:
     """Where rows are computed. Raises `RequestError`."""
-    from tscale.core.tracing import parse_count
+    from tscale.core.counts import parse_count
     from tscale.errors import RequestError, nearest, shown
     from tscale.sweeping.run import Where
 

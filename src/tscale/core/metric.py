@@ -68,7 +68,7 @@ class Quantity(NamedTuple):
 
 
 class Label(NamedTuple):
-    """What people read in a cell, and what CSV has in its place: the key of a row as in JSON, or true or false."""
+    """What people read in a cell, and what JSON and CSV have in its place: the key of a row, or true or false."""
 
     text: str
     value: str | bool
@@ -83,6 +83,9 @@ class Column(NamedTuple):
     `bar`: of shares, which a terminal draws; other formats, which have no use for bars, leave the column out.
     `wraps`: of words, how narrow it may become before another column is left out. `below`: of words that are never left
     out: where a table is too wide, they stand below their row over the whole width.
+
+    Where rows are records (`core/view.py`): `of` is the field that is shown, the key where that is empty, and `absent` what
+    stands in the place of none.
     """
 
     title: str
@@ -92,6 +95,8 @@ class Column(NamedTuple):
     bar: bool = False
     wraps: int = 0
     below: bool = False
+    of: str = ""
+    absent: Cell = ""
 
 
 class Table(NamedTuple):
@@ -141,7 +146,7 @@ def weakest(*known: Known) -> Known:
     return max(known, key=_BY_STRENGTH.index, default="exact")
 
 
-Data = Figure | Missing | str | int | bool | None | Mapping[str, "Data"] | Sequence["Data"]
+Data = Figure | Missing | Label | str | int | bool | None | Mapping[str, "Data"] | Sequence["Data"]
 
 
 def known_at_best(data: Data, known: Known, units: Sequence[Unit]) -> Data:
@@ -151,7 +156,7 @@ def known_at_best(data: Data, known: Known, units: Sequence[Unit]) -> Data:
             return data._replace(known=weakest(data.known, known)) if data.unit in units else data
         case Mapping():
             return {key: known_at_best(value, known, units) for key, value in data.items()}
-        case Missing() | str() | int() | Recordable() | None:
+        case Missing() | Label() | str() | int() | Recordable() | None:
             return data
         case _:
             return [known_at_best(item, known, units) for item in data]

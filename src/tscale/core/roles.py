@@ -7,6 +7,7 @@ from typing import Literal
 Role = Literal[
     # tables, and what is added to or stands beside them
     "embedding",
+    "layer_embedding",
     "segments",
     "mask",
     "positions",
@@ -76,7 +77,7 @@ Role = Literal[
     "conv_state",
     "state",
 ]
-"""`step`: a state space's step and what it is made of; `projection`: a bridge between two widths; `position_key` and
+"""`embedding`: the table of tokens, `layer_embedding` one that all layers have a part of; `step`: a state space's step and what it is made of; `projection`: a bridge between two widths; `position_key` and
 `position_scores`: what distances are projected to, and what is scored against their table; `streams`: what weighs residual streams,
 `stream_mix`: their product with these numbers, which owns no weights; `routes`: a fixed table of each token's experts; `kv`, `latent` and `index`: caches
 that grow with the sequence, `conv_state` and `state`: those that do not."""

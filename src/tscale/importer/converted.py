@@ -90,8 +90,8 @@ class _Meant(NamedTuple):
 
 
 def _meant(found: Converted, ledger: Ledger, standing: Mapping[int, tuple[int, ...]], matching: Matching) -> _Meant:
-    names = {
-        place: entry.name
+    stored = {
+        place: entry
         for place, entry in enumerate(ledger.entries)
         if isinstance(entry, (Matmul, Lookup)) and entry.stored
     }
@@ -100,8 +100,8 @@ def _meant(found: Converted, ledger: Ledger, standing: Mapping[int, tuple[int, .
     for number, (pattern, _) in enumerate(found.kept):
         about: dict[int, tuple[int, ...] | None] = {}
         try:
-            for place, name in names.items():
-                layers = _layers_of(pattern, name, standing.get(place), matching)
+            for place, entry in stored.items():
+                layers = _layers_of(pattern, entry, standing.get(place), matching)
                 if layers != ():
                     about[place] = layers
         except Overspent:
@@ -112,10 +112,11 @@ def _meant(found: Converted, ledger: Ledger, standing: Mapping[int, tuple[int, .
 
 
 def _layers_of(
-    pattern: Pattern, name: str, standing: tuple[int, ...] | None, matching: Matching
+    pattern: Pattern, entry: Matmul | Lookup, standing: tuple[int, ...] | None, matching: Matching
 ) -> tuple[int, ...] | None:
     """The layers in which a pattern is about an entry, by its name; None for all of them."""
-    if name in ("head", "embedding.tokens"):
+    name = entry.name
+    if entry.role in ("head", "embedding"):
         return None if matching.about(pattern, name, None) else ()
     if not pattern.by_layer:
         return None if matching.about(pattern, name, 0) else ()
@@ -153,10 +154,10 @@ def _formats(
 
 def _usual(entry: Matmul | Lookup, found: Converted) -> str | None:
     """What an entry is in where no pattern is about it."""
-    if entry.name == "head":
+    if entry.role == "head":
         return found.head
     if found.tables:
-        inside = isinstance(entry, Lookup) and entry.name != "embedding.tokens"
+        inside = isinstance(entry, Lookup) and entry.role != "embedding"
         return None if inside else found.main
     if found.experts_only:
         return found.main if isinstance(entry, Matmul) and entry.experts > 1 else None

@@ -14,7 +14,8 @@ from tscale.importer.converted import rules_of
 from tscale.importer.quantization_methods.modules import cache_of
 from tscale.importer.quantization_methods.readers import READERS
 from tscale.importer.quantization_methods.said import Said
-from tscale.models.spec import ModelSpec, labelled
+from tscale.models.naming import labelled
+from tscale.models.spec import ModelSpec
 from tscale.models.weights_spec import Release, WeightRule
 
 KEYS: Final = ("quantization_config", "compression_config", "quantization", "quant_config")

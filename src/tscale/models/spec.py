@@ -7,7 +7,6 @@ models, checked when it was made, builds them directly.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
@@ -35,7 +34,7 @@ from tscale.blocks.kinds import (
     Kinds,
 )
 from tscale.blocks.spec_dataclass import spec_dataclass
-from tscale.core.tracing import MOST_TOKENS, trace
+from tscale.core.counts import MOST_TOKENS
 
 if TYPE_CHECKING:
     from tscale.blocks import LayerInput, Mixer, Mlp, Positions, Streams
@@ -397,64 +396,3 @@ def spec_class(key: str, data: Any) -> type:
     kinds = NESTED[key]
     kind = data.get("kind") if isinstance(data, dict) else None
     return kinds[kind if kind in kinds else next(iter(kinds))]  # type: ignore[index]
-
-
-def traced(spec: ModelSpec) -> ModelSpec:
-    """The same spec on numbers that remember: every size carries its field's name into whatever is derived from it."""
-    return replace(
-        spec,
-        layers=trace(spec.layers, "layers"),
-        d_model=trace(spec.d_model, "d_model"),
-        vocabulary=trace(spec.vocabulary, "vocabulary"),
-        context=None if spec.context is None else trace(spec.context, "trained_context"),
-        unique_layers=spec.unique_layers and trace(spec.unique_layers, "unique_layers"),
-        attention=_named_blocks(spec.attention),
-        feed_forward=_named_blocks(spec.feed_forward),
-        positions=_with_names(spec.positions),
-        embedding=_with_names(spec.embedding),
-        layer_input=spec.layer_input and _with_names(spec.layer_input, "layer_input_"),
-        streams=spec.streams and _with_names(spec.streams, "streams_"),
-        encoder=spec.encoder and _with_names(spec.encoder, "encoder_"),
-        towers=spec.towers and tuple(map(named_tower, spec.towers)),
-    )
-
-
-def named_tower(tower: Tower) -> Tower:
-    """A tower whose sizes remember their fields, with the names of the tower and of the piece before each."""
-    return replace(tower, pieces=tuple(_named_piece(piece, tower.prefix) for piece in tower.pieces))
-
-
-def _named_piece(piece: Any, prefix: str) -> Any:
-    """A piece whose sizes remember their fields; that there is one of it needs no name."""
-    named = _with_names(piece, f"{prefix}_" if piece.name == "layers" else f"{prefix}_{piece.name}_")
-    return replace(named, **{key: 1 for key in ("copies", "times") if getattr(piece, key, None) == 1})
-
-
-def _named_blocks(blocks: Any) -> Any:
-    """One block with the names of its fields; several with their own name before each, so that a name means one number."""
-    if blocks is None or not isinstance(blocks, tuple):
-        return blocks and _with_names(blocks)
-    return tuple(
-        _with_names(block, f"{label}_" if place else "") for place, (label, block) in enumerate(labelled(blocks))
-    )
-
-
-def labelled(blocks: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
-    """Blocks with the names that their entries begin with: their own label, numbered where it comes again."""
-    seen: dict[str, int] = {}
-    for block in blocks:
-        seen[block.label] = seen.get(block.label, 0) + 1
-        yield block.label if seen[block.label] == 1 else f"{block.label}_{seen[block.label]}", block
-
-
-def _with_names(block: Any, prefix: str = "") -> Any:
-    """A copy of a spec class's instance whose whole numbers remember the field that they came from."""
-    changes: dict[str, Any] = {}
-    for field in fields(block):
-        value = getattr(block, field.name)
-        if isinstance(value, int) and not isinstance(value, bool):
-            changes[field.name] = trace(value, prefix + field.name)
-        elif is_dataclass(value):
-            # a recurrence beside attention has heads of its own
-            changes[field.name] = _with_names(value, f"{prefix}mamba_" if field.name == "mamba" else prefix)
-    return replace(block, **changes)

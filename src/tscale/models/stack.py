@@ -12,7 +12,8 @@ from tscale.core.layers import ButFirst, Every, Layers, Places, Rest
 from tscale.core.ledger import OUTSIDE, Block, Entry, Group, Matmul, Part, Saved, SubLayer, Subset, Vector
 from tscale.core.roles import Role
 from tscale.core.tracing import label, minimum
-from tscale.models.spec import Encoder, ModelSpec, labelled
+from tscale.models.naming import labelled
+from tscale.models.spec import Encoder, ModelSpec
 
 if TYPE_CHECKING:
     from tscale.blocks import Mixer, Mlp
@@ -180,11 +181,12 @@ class StackedBlock(NamedTuple):
         yield Saved(f"{site.name}.dropout", part, site.stream, site.d_model, "mask", dropout=True)
 
     def normed(self, spec: ModelSpec) -> Place:
-        """The layers that have a norm of their own beside it."""
-        if not (spec.norm.skips_first and self.name == "attention"):
+        """The layers that have a norm of their own beside it; where the first has none, it is the mixer there that is without."""
+        where = self.place.where
+        assert not isinstance(where, str)
+        if not (spec.norm.skips_first and self.place.block.sub_layer == "mixer" and where.count(1)):
             return self.place
-        assert not isinstance(self.place.where, str)
-        return self.place._replace(where=ButFirst(self.place.where), layers=self.place.layers - 1)
+        return self.place._replace(where=ButFirst(where), layers=self.place.layers - 1)
 
 
 def seeing_all(mixer: Mixer) -> Mixer:

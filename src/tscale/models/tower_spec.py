@@ -10,7 +10,8 @@ from tscale.blocks.fields import CONFIG, Problem, Whole
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.blocks.tower import Tower
 from tscale.core.ledger import Ledger
-from tscale.models.spec import Evidence, named_tower
+from tscale.models.naming import named_tower
+from tscale.models.spec import Evidence
 
 
 @spec_dataclass

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, Final
 
-from tscale.core.metric import Data, Figure, Missing, Report, Step
+from tscale.core.metric import Data, Figure, Label, Missing, Report, Step
 from tscale.core.sources import cited, reference
 
 SCHEMA_VERSION: Final = 1
@@ -120,6 +120,8 @@ def _plain(data: Data, path: str, column: str, told: _Told, digits: dict[str, st
         case Missing():
             told.note(path, column, ("", "missing", "", data.why))
             return None
+        case Label():
+            return data.value
         case Mapping():
             dot = "." if path else ""
             return {

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from tscale.analysis.request import Request
-from tscale.core.metric import Data, Figure, Missing
+from tscale.core.metric import Data, Figure, Label, Missing
 from tscale.core.tracing import Recordable
 from tscale.errors import TscaleError
 from tscale.models.spec import Spec
@@ -109,6 +109,8 @@ def _flat(data: Data, path: str) -> Iterator[tuple[str, Figure | Value]]:
             yield path, data
         case Missing():
             yield path, None
+        case Label():
+            yield path, data.value
         case Mapping():
             for key, value in data.items():
                 if key not in _NOT_OURS:

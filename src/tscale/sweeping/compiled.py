@@ -15,7 +15,8 @@ from tscale.core.metric import Figure
 from tscale.core.tracing import TracedInt
 from tscale.errors import TscaleError
 from tscale.models.made import mapped, trusted
-from tscale.models.spec import ModelSpec, build, traced
+from tscale.models.naming import traced
+from tscale.models.spec import ModelSpec, build
 from tscale.sweeping.answers import Answer, answer_of, figures_of, reason, request_of, with_numbers
 from tscale.sweeping.axes import Axis
 from tscale.sweeping.exact import SMALL, Program

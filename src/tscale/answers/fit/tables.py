@@ -8,11 +8,11 @@ from statistics import fmean
 from typing import Final, NamedTuple
 
 from tscale.answers.fit.law import SOURCE, Fitting, kept
-from tscale.answers.laws import Bound, extrapolated, loss_figure, per_param, percentiles, predicted
+from tscale.answers.laws import Bound, extrapolated, loss_figure, per_param, percentiles, predicted, range_mark
 from tscale.calibration.forms import Held
 from tscale.catalogue.laws import Law
 from tscale.core.laws import Point
-from tscale.core.metric import Cell, Column, Figure, Label, Missing, Table
+from tscale.core.metric import Cell, Column, Figure, Missing, Table
 from tscale.core.units import COUNT, EXPONENT, FLOPS, NATS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, SHARE, Unit
 
 PLAIN: Final = Unit("", "", "full")
@@ -83,11 +83,8 @@ def optimum_of(answer: Fitting, times: int) -> Optimum:
 
 def cells_of(one: Optimum, columns: Sequence[Column]) -> tuple[Cell, ...]:
     """The cells of a row of optima, by the keys of its columns."""
-    cells: dict[str, Cell] = {**one.figures, "extrapolated": _RANGE[one.beyond]}
+    cells: dict[str, Cell] = {**one.figures, "extrapolated": range_mark(beyond=one.beyond)}
     return tuple(cells[column.key] for column in columns)
-
-
-_RANGE: Final = {True: Label("extrapolated", value=True), False: Label("inside", value=False)}
 
 
 def held_rows(held: Held | None) -> Iterator[tuple[str, str, Figure]]:

@@ -26,6 +26,7 @@ from tscale.answers.laws import (
     per_param,
     picked,
     predicted,
+    range_mark,
     range_note,
 )
 from tscale.answers.loss.judged import Judged, dense_by_laws, experts_by_laws, refuse_other_models
@@ -35,27 +36,31 @@ from tscale.catalogue.laws import Law
 from tscale.core.costs.params import non_embedding_params, params
 from tscale.core.laws import Kaplan, Lifetime, Parametric, Point, Repeated
 from tscale.core.laws.experts import Granular, Joint, Mixture, Routed, saturated
-from tscale.core.metric import Cell, Column, Data, Figure, Label, Missing, Report, Step, Table
+from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Step, Table
 from tscale.core.units import FLOPS, NATS, PARAMETERS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, RATIO, SHARE, TOKENS
+from tscale.core.view import Record, view
 from tscale.models.spec import ModelSpec
 
+_NOT_SAID: Final = Missing("n/a", settled=True)
 _COLUMNS = (
     Column("law", "law", numeric=False),
     Column("params", "params"),
     Column("loss", "loss"),
-    Column("optimal loss", "best_with_flops_loss", drop=1),
+    Column("optimal loss", "best_with_flops_loss", drop=1, of="best_with_flops.loss", absent=_NOT_SAID),
     Column("tokens/param", "tokens_per_param"),
-    Column("optimal", "best_with_flops_tokens_per_param", drop=2),
+    Column(
+        "optimal", "best_with_flops_tokens_per_param", drop=2, of="best_with_flops.tokens_per_param", absent=_NOT_SAID
+    ),
     Column("fitted range", "extrapolated", drop=3, numeric=False),
 )
 _EQUAL_COLUMNS = (
     Column("optimum of equal loss", "law", numeric=False),
-    Column("params", "params"),
-    Column("tokens", "tokens"),
-    Column("FLOPs", "flops", drop=3),
+    Column("params", "params", of="optimal_of_equal_loss.params"),
+    Column("tokens", "tokens", of="optimal_of_equal_loss.tokens"),
+    Column("FLOPs", "flops", drop=3, of="optimal_of_equal_loss.flops"),
     Column("FLOPs ratio", "compute_ratio", drop=1),
     Column("params ratio", "params_ratio", drop=2),
-    Column("break-even tokens", "breakeven_tokens"),
+    Column("break-even tokens", "breakeven_tokens", absent=Missing("never", settled=True)),
 )
 _DOWNSTREAM_COLUMNS = (
     Column("downstream error by", "law", numeric=False),
@@ -89,12 +94,17 @@ def loss_report(
     )
     alike = [] if run is None else list(equivalents(run))
     title = f"{spec.label}: predicted loss after {int(tokens.value):,} training tokens is {_losses(judged)}"
+    records = [_data(one, served) for one in judged]
     tables = (
-        Table(title, _COLUMNS, tuple(map(_row, judged)), subject=spec.name),
+        view(title, _COLUMNS, map(_shown, judged, records), subject=spec.name),
         *_downstream_tables(judged),
         *equivalents_table(alike),
-        *_equal_tables(judged),
-        *(table for one in judged for table in _alternative_tables(one, served)),
+        *_equal_tables(records),
+        *(
+            table
+            for one, record in zip(judged, records, strict=True)
+            for table in _alternative_tables(one, record, served)
+        ),
     )
     data: Data = {
         "model": spec.name,
@@ -102,7 +112,7 @@ def loss_report(
         "tokens": tokens,
         "unique_tokens": unique,
         "inference_tokens": served,
-        "rows": [_data(one, served) for one in judged],
+        "rows": records,
         "without_loss": without,
         **({} if run is None else {"mixture": mixture_data(mixture), "dense_equivalents": equivalents_data(alike)}),
     }
@@ -128,20 +138,9 @@ def _losses(judged: Sequence[Judged]) -> str:
     return f"{losses[0]:.3f} to {losses[-1]:.3f} nats per token, by {len(losses)} laws"
 
 
-def _row(run: Judged) -> tuple[Cell, ...]:
-    law, point, best = run.law, run.point, run.best
-    return (
-        law.name,
-        Figure(round(point.params), PREDICTED_PARAMETERS),
-        loss_figure(point.loss, law),
-        _NOT_SAID if best is None else loss_figure(best.loss, law),
-        _ratio(point),
-        _NOT_SAID if best is None else per_param(best, law),
-        Label("extrapolated", value=True) if run.extrapolated else Label("inside", value=False),
-    )
-
-
-_NOT_SAID: Final = Missing("n/a", settled=True)
+def _shown(run: Judged, record: Record) -> Record:
+    params = Figure(round(run.point.params), PREDICTED_PARAMETERS)
+    return {**record, "params": params, "loss": loss_figure(run.point.loss, run.law)}
 
 
 def _ratio(point: Point) -> Figure:
@@ -169,24 +168,10 @@ def _downstream(run: Judged) -> Figure | None:
     return Figure(by.epsilon - by.k * exp(-by.gamma * loss), SHARE, "convention", by.source)
 
 
-def _equal_tables(judged: Sequence[Judged]) -> Iterator[Table]:
-    rows: list[tuple[Cell, ...]] = []
-    for run in judged:
-        equal, law, point = run.equal, run.law, run.point
-        if equal is not None:
-            rows.append(
-                (
-                    law.name,
-                    predicted(equal.params, PREDICTED_PARAMETERS, law),
-                    predicted(equal.tokens, PREDICTED_TOKENS, law),
-                    predicted(equal.flops, FLOPS, law),
-                    predicted(point.flops / equal.flops, RATIO, law),
-                    predicted(point.params / equal.params, RATIO, law),
-                    _breakeven(run) or Missing("never", settled=True),
-                )
-            )
-    if rows:
-        yield Table("", _EQUAL_COLUMNS, tuple(rows), aside=True)
+def _equal_tables(records: Sequence[Record]) -> Iterator[Table]:
+    told = [record for record in records if record["optimal_of_equal_loss"] is not None]
+    if told:
+        yield view("", _EQUAL_COLUMNS, told, aside=True)
 
 
 def _breakeven(run: Judged) -> Figure | None:
@@ -214,48 +199,38 @@ def _alternatives(run: Judged) -> Iterator[tuple[str, Point]]:
     yield from sorted(runs, key=lambda pair: pair[1].params)
 
 
-def _alternative_tables(run: Judged, served: int | None) -> Iterator[Table]:
-    if run.equal is None:
+def _alternative_tables(run: Judged, record: Record, served: int | None) -> Iterator[Table]:
+    alternatives = record["alternatives"]
+    if run.equal is None or not isinstance(alternatives, list):
         return
-    law = run.law
-    columns = [
-        Column(f"equal loss by {law.name}", "run", numeric=False),
+    none = Missing("", settled=True)
+    columns = (
+        Column(f"equal loss by {run.law.name}", "run", numeric=False),
         Column("params", "params"),
-        Column("tokens", "tokens"),
-        Column("tokens/param", "tokens_per_param", drop=2),
-        Column("training FLOPs", "flops"),
-        Column("FLOPs ratio", "compute_ratio", drop=1),
-        *([Column("including serving", "lifetime_flops")] if served is not None else []),
-    ]
-    rows: list[tuple[Cell, ...]] = []
-    for text, other in _alternatives(run):
-        size = predicted(other.params, PREDICTED_PARAMETERS, law)
-        if other.tokens == inf:
-            never = Missing("n/a", settled=True)
-            rows.append((text, size, never, *([Missing("", settled=True)] * (len(columns) - 3))))
-            continue
-        cells = [
-            predicted(other.tokens, PREDICTED_TOKENS, law),
-            per_param(other, law),
-            predicted(other.flops, FLOPS, law),
-            predicted(other.flops / run.point.flops, RATIO, law),
-        ]
-        if served is not None:
-            cells.append(predicted(_lifetime(other, served), FLOPS, law))
-        rows.append((text, size, *cells))
-    yield Table("", tuple(columns), tuple(rows), aside=True)
+        Column("tokens", "tokens", absent=Missing("n/a", settled=True)),
+        Column("tokens/param", "tokens_per_param", drop=2, absent=none),
+        Column("training FLOPs", "flops", absent=none),
+        Column("FLOPs ratio", "compute_ratio", drop=1, absent=none),
+        Column("including serving", "lifetime_flops", absent=none) if served is not None else None,
+    )
+    rows = (
+        {
+            **own,
+            "compute_ratio": None if point.tokens == inf else predicted(point.flops / run.point.flops, RATIO, run.law),
+        }
+        for own, (_, point) in zip(alternatives, _alternatives(run), strict=True)
+    )
+    yield view("", columns, rows, aside=True)
 
 
 def _lifetime(point: Point, served: int) -> float:
     return point.flops + 2 * point.params * served
 
 
-def _data(run: Judged, served: int | None) -> Data:
+def _data(run: Judged, served: int | None) -> Record:
     law, point, best, equal = run.law, run.point, run.best, run.equal
 
-    def told(other: Point | None) -> Data:
-        if other is None:
-            return None
+    def told(other: Point) -> dict[str, Data]:
         ends = other.tokens < inf
         return {
             "params": predicted(other.params, PREDICTED_PARAMETERS, law),
@@ -273,21 +248,16 @@ def _data(run: Judged, served: int | None) -> Data:
         "tokens_per_param": _ratio(point),
         "flops": Figure(round(point.flops), FLOPS, "convention", "kaplan2020 section 2.1"),
         "loss": NO_LOSS if point.loss is None else predicted(point.loss, NATS, law),
-        "best_with_flops": told(best),
-        "optimal_of_equal_loss": told(equal),
+        "best_with_flops": None if best is None else told(best),
+        "optimal_of_equal_loss": None if equal is None else told(equal),
         "compute_ratio": None if equal is None else predicted(point.flops / equal.flops, RATIO, law),
         "params_ratio": None if equal is None else predicted(point.params / equal.params, RATIO, law),
         "breakeven_tokens": _breakeven(run),
-        "alternatives": [] if equal is None else [{"run": text, **_mapping(told(p))} for text, p in _alternatives(run)],
-        "extrapolated": run.extrapolated,
+        "alternatives": [] if equal is None else [{"run": text, **told(other)} for text, other in _alternatives(run)],
+        "extrapolated": range_mark(beyond=run.extrapolated),
         **({} if law.downstream is None else {"downstream_error": _downstream(run)}),
         **law_data(law),
     }
-
-
-def _mapping(data: Data) -> dict[str, Data]:
-    assert isinstance(data, dict)
-    return data
 
 
 def _notes(

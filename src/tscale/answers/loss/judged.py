@@ -26,7 +26,7 @@ from tscale.core.laws import Bare, Farseer, Kaplan, KaplanJoint, Lifetime, Point
 from tscale.core.laws import Law as Formula
 from tscale.core.laws.experts import ExpertsLaw, Joint, Leverage, Mixture, Run
 from tscale.core.ledger import Matmul
-from tscale.errors import NotPublishedError, RequestError
+from tscale.errors import NotPublishedError, RequestError, field
 from tscale.models.spec import ModelSpec
 
 _CHANCE: Final = 13
@@ -92,7 +92,7 @@ def dense_by_laws(sizes: dict[str, int], tokens: int, bounds: Sequence[Bound]) -
     """A dense model by each law, and the laws that predict no loss."""
     without = [bound.law.name for bound in bounds if isinstance(bound.formula, Power)]
     if len(without) == len(bounds):
-        raise RequestError(f"{', '.join(without)} predicts an optimum and no loss: choose another --law")
+        raise RequestError(f"{', '.join(without)} predicts an optimum and no loss: choose another {field('law')}")
     judged = [
         _judged(bound, sizes["non_embedding" if "non_embedding" in bound.law.counts else "all"], tokens)
         for bound in bounds
@@ -105,14 +105,14 @@ def experts_by_laws(model: TracedModel, run: Run, names: Sequence[str], unique: 
     """A mixture of experts by each law of such."""
     if unique is not None:
         raise RequestError(
-            f"--unique-tokens is read by laws of dense models, and {model.spec.label} is a mixture of experts: leave it out"
+            f"{field('unique_tokens')} is read by laws of dense models, and {model.spec.label} is a mixture of experts: leave it out"
         )
     judged = []
     for law in map(read_law, dict.fromkeys(names) or default_losses(run)):
         formula = law.experts
         if formula is None or isinstance(formula, Leverage):
             raise RequestError(
-                f"{law.name} predicts no loss of mixtures of experts, which {model.spec.label} is: choose another --law, such as "
+                f"{law.name} predicts no loss of mixtures of experts, which {model.spec.label} is: choose another {field('law')}, such as "
                 f"{', '.join(default_losses(run))}"
             )
         if isinstance(formula, Joint):

@@ -31,15 +31,16 @@ from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.cache import check_rows
 from tscale.core.costs.kernel_padding import PADDED, Kernel, has_padded_experts
 from tscale.core.costs.largest import largest
+from tscale.core.counts import MOST_CONTEXT
 from tscale.core.dtypes import Dtype
 from tscale.core.ledger import Cache
 from tscale.core.metric import Data, Figure, Known, Report, Table
 from tscale.core.number_text import number_text
 from tscale.core.serving_layout import ServingLayout
 from tscale.core.sharding import is_routed
-from tscale.core.tracing import MOST_CONTEXT, TracedInt, as_plain
+from tscale.core.tracing import TracedInt, as_plain
 from tscale.core.units import BYTES
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
 from tscale.models.lower import lower
 from tscale.models.spec import MOST_ASSUMED, ModelSpec
 
@@ -228,11 +229,11 @@ def server_of(spec: ModelSpec, ask: Ask, context: int) -> Server:
     try:
         check_rows(alone.whole, alone.cache_format)
     except RequestError as error:
-        raise RequestError(f"--cache-dtype: {error.text}") from None
+        raise RequestError(f"{field('cache_dtype')}: {error.text}") from None
     try:
         return alone.on(ask.spread)
     except RequestError as error:
-        said = f"--gpus: {error.text}" if ask.layout is None else _advised(error.text, alone, ask.layout)
+        said = f"{field('gpus')}: {error.text}" if ask.layout is None else _advised(error.text, alone, ask.layout)
         raise RequestError(said) from None
 
 
@@ -272,21 +273,23 @@ def _check(spec: ModelSpec, ask: Ask, context: int) -> None:
     """Raises `RequestError` for what cannot be served so."""
     if spec.kind != "decoder" and (ask.prefix or ask.draft is not None or ask.draft_tokens or ask.by_sequences):
         raise RequestError(
-            f"{spec.label} is an {spec.kind}: --prefix, --draft, --draft-tokens and --split-cache are known of decoders alone"
+            f"{spec.label} is an {spec.kind}: {field('prefix')}, {field('draft')}, {field('draft_tokens')} and {field('split_cache')} are known of decoders alone"
         )
     if ask.prefix >= context:
         raise RequestError(
-            f"a prefix of {ask.prefix:,} leaves nothing of sequences of {context:,} tokens: set --prefix to less"
+            f"a prefix of {ask.prefix:,} leaves nothing of sequences of {context:,} tokens: set {field('prefix')} to less"
         )
     if ask.draft is not None and ask.draft.kind != "decoder":
-        raise RequestError(f"--draft: {ask.draft.label} is an {ask.draft.kind}, and only a decoder can guess")
+        raise RequestError(f"{field('draft')}: {ask.draft.label} is an {ask.draft.kind}, and only a decoder can guess")
     if ask.draft is not None and ask.spread.pipeline > 1:
-        raise RequestError("a draft is known beside a model in one stage: drop --draft, or use --pipeline 1")
+        raise RequestError(
+            f"a draft is known beside a model in one stage: drop {field('draft')}, or use {field('pipeline', 1)}"
+        )
     if ask.padding != "none" and not has_padded_experts(lower(spec), format_of(spec, ask.dtype)):
         raise RequestError(
-            f"--padding {ask.padding} is of routed experts in {PADDED}, which {spec.label} has not: drop it, or use --dtype {PADDED}"
+            f"{field('padding', ask.padding)} is of routed experts in {PADDED}, which {spec.label} has not: drop it, or use {field('dtype', PADDED)}"
             if any(map(is_routed, lower(spec).entries))
-            else f"--padding {ask.padding} is of routed experts, which {spec.label} has not: drop it"
+            else f"{field('padding', ask.padding)} is of routed experts, which {spec.label} has not: drop it"
         )
 
 

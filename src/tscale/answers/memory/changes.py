@@ -17,9 +17,10 @@ from tscale.core.costs.cache import rows_divide
 from tscale.core.costs.weights import Mixture
 from tscale.core.dtypes import DTYPES, Dtype
 from tscale.core.ledger import Cache
-from tscale.core.metric import Column, Data, Figure, Table
+from tscale.core.metric import Column, Figure, Table
 from tscale.core.sharding import tensor_degrees
 from tscale.core.units import BYTES
+from tscale.core.view import Record, view
 
 _MOST_DEVICES: Final = 1024
 _MOST_HARDWARE: Final = 3
@@ -44,7 +45,7 @@ class Change(NamedTuple):
         """Whether it then fits on a device of this capacity."""
         return (capacity if self.groups is None else capacity._replace(groups=self.groups)).fits(self.total)
 
-    def data(self) -> Data:
+    def data(self) -> Record:
         return {"option": self.option, "per_device_bytes": Figure(self.total, BYTES, "convention"), "costs": self.costs}
 
 
@@ -83,11 +84,10 @@ def changes_table(changes: tuple[Change, ...], verdict: Verdict) -> Table:
     fits = "one of these fits for certain" if verdict == "may_fit" else "one of these fits"
     columns = (
         Column(fits, "option", numeric=False),
-        Column("a device holds", "bytes"),
+        Column("a device holds", "per_device_bytes"),
         Column("what it costs", "costs", numeric=False),
     )
-    rows = tuple((change.option, Figure(change.total, BYTES, "convention"), change.costs) for change in changes)
-    return Table("", columns, rows, aside=True)
+    return view("", columns, (change.data() for change in changes), aside=True)
 
 
 def no_change_note(verdict: Verdict) -> str:

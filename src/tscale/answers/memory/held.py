@@ -26,7 +26,7 @@ from tscale.core.serving_layout import ServingLayout
 from tscale.core.sharding import serving_share
 from tscale.core.tracing import ceil_div, maximum, minimum
 from tscale.core.workload import SequenceLengths
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
 from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
 from tscale.models.stages import pieces_of, stages
@@ -195,7 +195,9 @@ def _stages(spec: ModelSpec, whole: Ledger, layout: ServingLayout) -> Iterator[S
         yield Stage(whole, serving_share(whole, layout))
         return
     if spec.kind == "encoder-decoder":
-        raise RequestError(f"no engine is known that serves the two stacks of {spec.name} in stages: use --pipeline 1")
+        raise RequestError(
+            f"no engine is known that serves the two stacks of {spec.name} in stages: use {field('pipeline', 1)}"
+        )
     layout.stretches(int(spec.layers))  # refuses stages that are not those of the stack
     plan = Parallelism(pipeline=layout.pipeline, stages=layout.layers or None)
     stages(spec, plan, whole)  # refuses what no stage has alone

@@ -8,10 +8,11 @@ from typing import NamedTuple
 from tscale.answers.memory.held import Server
 from tscale.core.costs.weights import kept_in, tower_format
 from tscale.core.ledger import Cache, Entry
-from tscale.core.metric import Cell, Column, Data, Figure, Table
+from tscale.core.metric import Column, Figure, Table
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import division, is_routed
 from tscale.core.units import BYTES
+from tscale.core.view import Record, view
 
 
 class HeldLine(NamedTuple):
@@ -63,17 +64,13 @@ def lines_table(lines: list[HeldLine], *, cut: bool) -> Table:
     columns = (
         Column("line by line", "name", numeric=False),
         Column("kept in", "format", numeric=False),
-        Column("on a device", "division", numeric=False),
+        Column("on a device", "division", numeric=False) if cut else None,
         Column("bytes", "bytes"),
     )
-    rows: list[tuple[Cell, ...]] = []
-    for line in lines:
-        figure = Figure(line.size, BYTES)
-        rows.append((line.name, line.format, line.division, figure) if cut else (line.name, line.format, figure))
-    return Table("", columns if cut else (*columns[:2], columns[3]), tuple(rows), aside=True, detail=True)
+    return view("", columns, lines_data(lines), aside=True, detail=True)
 
 
-def lines_data(lines: list[HeldLine]) -> Data:
+def lines_data(lines: list[HeldLine]) -> list[Record]:
     """The lines for JSON."""
     return [
         {

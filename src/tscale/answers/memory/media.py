@@ -8,9 +8,10 @@ from typing import NamedTuple
 from tscale.answers.media import Media, MediaCost, check_fits, media_costs, media_notes
 from tscale.answers.memory.held import Server
 from tscale.core.costs.weights import tower_format
-from tscale.core.metric import Column, Data, Figure, Table
+from tscale.core.metric import Column, Data, Figure, Label, Table
 from tscale.core.number_text import number_text
 from tscale.core.units import BYTES, COUNT, TOKENS
+from tscale.core.view import Record, view
 
 
 class Cached(NamedTuple):
@@ -19,10 +20,10 @@ class Cached(NamedTuple):
     cost: MediaCost
     size: int
 
-    def data(self) -> Data:
+    def data(self) -> Record:
         """For JSON."""
         return {
-            "media": self.cost.key,
+            "media": Label(self.cost.name, self.cost.key),
             "count": Figure(self.cost.many, COUNT),
             "tokens": Figure(self.cost.tokens, TOKENS),
             "kv_cache_bytes": Figure(self.size, BYTES),
@@ -63,8 +64,7 @@ def media_cache_table(cached: Sequence[Cached]) -> Table:
         Column("tokens", "tokens"),
         Column("KV cache, all sequences", "kv_cache_bytes"),
     )
-    rows = tuple((one.cost.name, Figure(one.cost.tokens, TOKENS), Figure(one.size, BYTES)) for one in cached)
-    return Table("", columns, rows, aside=True)
+    return view("", columns, (one.data() for one in cached), aside=True)
 
 
 def tower_notes(server: Server, place: int) -> Iterator[str]:

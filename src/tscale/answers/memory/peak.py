@@ -6,7 +6,7 @@ from typing import Final
 
 from tscale.catalogue.hardware import Hardware
 from tscale.core.device import Device
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
 
 SIXTEEN_BITS: Final = ("bf16", "fp16")
 OF_ITS_OWN: Final = ("fp8", "fp16", "fp32")
@@ -21,7 +21,7 @@ def peak_of(device: Device, hardware: Hardware, dtype: str | None) -> tuple[str,
         if dtype is None:
             raise RequestError(
                 f"{hardware.label}: its vendor states no 16-bit peak, so no time can be estimated: "
-                "--gpu-set bf16=TFLOPS gives one"
+                f"{field('gpu_set')} bf16=TFLOPS gives one"
             )
     if dtype not in peaks:
         legal = ", ".join(peaks) or "none"

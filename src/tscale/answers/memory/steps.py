@@ -9,7 +9,7 @@ from tscale.core.metric import Figure, Quantity, Step
 from tscale.core.serving_layout import ServingLayout
 from tscale.core.tracing import TracedInt, label
 from tscale.core.units import BYTES
-from tscale.models.spec import traced
+from tscale.models.naming import traced
 
 
 def serving_steps(server: Server, place: int) -> tuple[Step, ...]:

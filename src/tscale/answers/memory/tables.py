@@ -7,8 +7,9 @@ from typing import Final, NamedTuple
 
 from tscale.answers.capacity import VERDICTS, Capacity, Verdict, usable_figure
 from tscale.answers.explaining import share
-from tscale.core.metric import Cell, Column, Data, Figure, Missing, Table
+from tscale.core.metric import Cell, Column, Data, Figure, Label, Missing, Table
 from tscale.core.units import BYTES, COUNT, TOKENS, Unit
+from tscale.core.view import Record, view
 
 
 class Room(NamedTuple):
@@ -99,8 +100,9 @@ class AtContext(NamedTuple):
     total: Figure
     verdict: Verdict | None
 
-    def data(self) -> Data:
-        return {"context": Figure(self.context, TOKENS), "per_device_bytes": self.total, "verdict": self.verdict}
+    def data(self) -> Record:
+        verdict = None if self.verdict is None else Label(VERDICTS[self.verdict], self.verdict)
+        return {"context": Figure(self.context, TOKENS), "per_device_bytes": self.total, "verdict": verdict}
 
 
 def contexts_up_to(longest: int) -> Iterator[int]:
@@ -114,13 +116,12 @@ def contexts_up_to(longest: int) -> Iterator[int]:
 
 def contexts_table(contexts: tuple[AtContext, ...]) -> Table:
     """What a device holds by context, up to the longest that the model reads."""
-    columns = (Column("at a context of", "context"), Column("a device holds", "bytes"))
-    if contexts[0].verdict is None:
-        return Table("", columns, tuple((Figure(at.context, TOKENS), at.total) for at in contexts), aside=True)
-    rows = tuple(
-        (Figure(at.context, TOKENS), at.total, "" if at.verdict is None else VERDICTS[at.verdict]) for at in contexts
+    columns = (
+        Column("at a context of", "context"),
+        Column("a device holds", "per_device_bytes"),
+        None if contexts[0].verdict is None else Column("", "verdict", numeric=False),
     )
-    return Table("", (*columns, Column("", "verdict", numeric=False)), rows, aside=True)
+    return view("", columns, (at.data() for at in contexts), aside=True)
 
 
 class Growth(NamedTuple):

@@ -8,7 +8,7 @@ from tscale.answers.capacity import Capacity, Verdict, exit_code, reserve_table
 from tscale.answers.explaining import line_figures, notes_of, steps_of, summed
 from tscale.answers.memory.changes import changes_table
 from tscale.answers.memory.tables import Growth, OfOne, Room, growth, parts_table
-from tscale.answers.memory_train.ask import Ask, capacity_of, training_of
+from tscale.answers.memory_train.ask import Ask, capacity_of
 from tscale.answers.memory_train.held import PARTS, Held, all_held, part_of, room_of, weighed
 from tscale.answers.memory_train.lines import (
     kept_data,
@@ -28,7 +28,8 @@ from tscale.core.metric import Data, Figure, Quantity, Report, Step, Table
 from tscale.core.parallelism import Parallelism
 from tscale.core.tracing import TracedInt
 from tscale.core.units import BYTES
-from tscale.models.spec import ModelSpec, traced
+from tscale.models.naming import traced
+from tscale.models.spec import ModelSpec
 
 
 def memory_train_report(spec: ModelSpec, ask: Ask, batch: int | None = None) -> Report:
@@ -40,7 +41,7 @@ def memory_train_report(spec: ModelSpec, ask: Ask, batch: int | None = None) -> 
     step = None if batch is None else step_of(spec, ask, held.one.context, batch)
     tables = (*_tables(held), *(() if step is None else (step.table,)))
     said = (*notes_held(held), *timing_notes(step, ask, batch))
-    notes = notes_of(spec, held.one.context.note, training_note(spec, ask.precision.name), *said)
+    notes = notes_of(spec, held.one.context.note, training_note(spec, ask.how.precision.name), *said)
     data = {**_data(held), **({} if batch is None else {"step": None if step is None else step.data})}
     steps = _steps(spec, ask, held.one.context, held.one.stage)
     return Report(
@@ -60,10 +61,10 @@ def _tables(held: Held) -> Iterator[Table]:
     total = Figure(held.one.total, BYTES, held.one.known)
     at_least = Figure(held.one.least, BYTES, held.one.known) if held.one.least < held.one.total else None
     yield parts_table(held.one.title, model.spec.name, parts, total, capacity, at_least)
-    if held.one.ask.plan.pipeline > 1:
+    if held.one.ask.how.plan.pipeline > 1:
         yield stages_table(model, held.one.stage)
     if capacity is not None:
-        of_batch, of_context = f"at {model.context:,} tokens", f"at a micro-batch of {held.one.ask.micro_batch:,}"
+        of_batch, of_context = f"at {model.context:,} tokens", f"at a micro-batch of {held.one.ask.how.micro_batch:,}"
         limits = f"the largest micro-batch {of_batch}", f"the longest context {of_context}"
         yield held.room.table(*limits, capacity, _of_one(model, capacity))
         if held.options:
@@ -84,7 +85,7 @@ def _data(held: Held) -> dict[str, Data]:
         "title": spec.label,
         **_figures(held),
         "changes": [change.data() for change in held.options],
-        "stages": [Figure(model.needs(place).total, BYTES, held.one.known) for place in range(ask.plan.pipeline)],
+        "stages": [Figure(model.needs(place).total, BYTES, held.one.known) for place in range(ask.how.plan.pipeline)],
         "shortcut": None if held.shortcut is None else held.shortcut.data(),
         "lines": [*owned_data(model, held.one.stage), *kept_data(model, held.one.stage)],
     }
@@ -107,20 +108,20 @@ def _figures(held: Held) -> dict[str, Data]:
     return {
         "mode": "train",
         "gpu": None if ask.hardware is None else ask.hardware.name,
-        "devices": ask.plan.devices,
-        "precision": ask.precision.name,
-        "optimizer": ask.optimizer.name,
-        "plan": _plan_data(ask.plan),
-        "micro_batch": ask.micro_batch,
+        "devices": ask.how.plan.devices,
+        "precision": ask.how.precision.name,
+        "optimizer": ask.how.optimizer.name,
+        "plan": _plan_data(ask.how.plan),
+        "micro_batch": ask.how.micro_batch,
         "context": held.one.context,
-        "attention": ask.attention,
-        "recompute": ask.again.text if ask.again is not None else ask.recompute,
-        "kernels": ask.kernels,
-        "optimizer_in_backward": ask.optimizer_in_backward,
-        "offload": sorted(ask.offload),
-        "lora_targets": None if ask.lora_targets is None else sorted(ask.lora_targets),
+        "attention": ask.how.attention,
+        "recompute": ask.how.again.text if ask.how.again is not None else ask.how.recompute,
+        "kernels": ask.how.kernels,
+        "optimizer_in_backward": ask.how.optimizer_in_backward,
+        "offload": sorted(ask.how.offload),
+        "lora_targets": None if ask.how.lora_targets is None else sorted(ask.how.lora_targets),
         **_loss_data(model, ask),
-        "lora_rank": ask.rank,
+        "lora_rank": ask.how.rank,
         "stage": held.one.stage + 1,
         **held.one.data,
         **held.room.data(),
@@ -153,26 +154,26 @@ def _plan_data(plan: Parallelism) -> Data:
 
 def _loss_data(model: Trainer, ask: Ask) -> dict[str, Data]:
     """The loss by name, whether it was asked for, and what it takes on a device of the last stage."""
-    taken = model.loss(ask.plan.pipeline - 1)
+    taken = model.loss(ask.how.plan.pipeline - 1)
     if taken is None:
         return {"loss": None, "loss_default": None, "loss_bytes": None}
     return {
         "loss": model.training.loss_kernel,
-        "loss_default": ask.loss is None,
+        "loss_default": ask.how.loss is None,
         "loss_bytes": {name: Figure(value, BYTES, "convention") for name, value in taken._asdict().items()},
     }
 
 
 def _steps(spec: ModelSpec, ask: Ask, context: Figure, stage: int) -> tuple[Step, ...]:
     """How each part of the total was made, on numbers that remember."""
-    plan = ask.plan
+    plan = ask.how.plan
 
     def told(value: int, label: str) -> int:
         return TracedInt(value, label=label) if value > 1 else value
 
-    training = training_of(ask)._replace(
-        micro_batch=told(ask.micro_batch, "micro_batch"),
-        rank=None if ask.rank is None else TracedInt(ask.rank, label="rank"),
+    training = ask.how._replace(
+        micro_batch=told(ask.how.micro_batch, "micro_batch"),
+        rank=None if ask.how.rank is None else TracedInt(ask.how.rank, label="rank"),
         plan=plan._replace(
             tensor=told(plan.tensor, "tensor"),
             data=told(plan.data, "data"),
@@ -191,7 +192,7 @@ def _steps(spec: ModelSpec, ask: Ask, context: Figure, stage: int) -> tuple[Step
 
 def training_growth(spec: ModelSpec, ask: Ask) -> Growth:
     """The parts of `memory_train_report` at many contexts, each of the stage that is the fullest there."""
-    model = trainer(spec, training_of(ask), int(training_length(spec, ask.context).value))
+    model = trainer(spec, ask.how, int(training_length(spec, ask.context).value))
     capacity = capacity_of(ask)
     usable = None if capacity is None else capacity.usable
 

@@ -7,18 +7,18 @@ from typing import Final, NamedTuple
 from tscale.answers.capacity import Capacity, capacity_data, verdict_text
 from tscale.answers.memory.changes import Change
 from tscale.answers.memory.tables import Room
-from tscale.answers.memory_train.ask import Ask, capacity_of, refuse, training_of
+from tscale.answers.memory_train.ask import Ask, capacity_of, refuse
 from tscale.answers.memory_train.changes import single_changes
 from tscale.answers.memory_train.lines import Shortcut, shortcut_of
 from tscale.answers.trained import training_length
 from tscale.answers.trainer import Trainer, trainer
 from tscale.core.costs.largest import largest
 from tscale.core.costs.training_setup import Needs
+from tscale.core.counts import MOST_CONTEXT
 from tscale.core.metric import Data, Figure, Known, Quantity
 from tscale.core.number_text import number_text
-from tscale.core.tracing import MOST_CONTEXT
 from tscale.core.units import BYTES
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
 from tscale.models.spec import ModelSpec
 
 MOST_MICRO_BATCH: Final = 10**6
@@ -82,8 +82,8 @@ def weighed(spec: ModelSpec, ask: Ask) -> Weighed:
     """
     refuse(spec, ask)
     context = training_length(spec, ask.context)
-    model = trainer(spec, training_of(ask), int(context.value))
-    refuse_loss(model, ask.loss)
+    model = trainer(spec, ask.how, int(context.value))
+    refuse_loss(model, ask.how.loss)
     return Weighed(ask, model, context, *model.worst(), model.least_total(), capacity_of(ask))
 
 
@@ -91,7 +91,7 @@ def refuse_loss(model: Trainer, loss: str | None) -> None:
     """Raises `RequestError` for a kernel of a loss that a model does not have."""
     if loss is not None and not model.has_loss:
         raise RequestError(
-            f"{model.spec.label} has no loss over a vocabulary that --loss could name a kernel of: drop it"
+            f"{model.spec.label} has no loss over a vocabulary that {field('loss')} could name a kernel of: drop it"
         )
 
 
@@ -123,12 +123,12 @@ def room_of(model: Trainer, usable: int) -> Room:
 
 
 def _title(spec: ModelSpec, model: Trainer, ask: Ask, total: int, verdict: str | None, *, assumed: bool) -> str:
-    sequences = "one sequence" if ask.micro_batch == 1 else f"{ask.micro_batch:,} sequences"
-    trained = spec.label if ask.rank is None else f"adapters of rank {ask.rank} for {spec.label}"
+    sequences = "one sequence" if ask.how.micro_batch == 1 else f"{ask.how.micro_batch:,} sequences"
+    trained = spec.label if ask.how.rank is None else f"adapters of rank {ask.how.rank} for {spec.label}"
     length = f"{model.context:,} tokens" + (" (assumed)" if assumed else "")
-    what = f"Training {trained} in {ask.precision.name} with {ask.optimizer.name}, {sequences} of {length}, takes {number_text(total, 'decimal', 'B')}"
-    devices = ask.plan.devices
-    which = "each" if ask.plan.pipeline == 1 else "the fullest"
+    what = f"Training {trained} in {ask.how.precision.name} with {ask.how.optimizer.name}, {sequences} of {length}, takes {number_text(total, 'decimal', 'B')}"
+    devices = ask.how.plan.devices
+    which = "each" if ask.how.plan.pipeline == 1 else "the fullest"
     if ask.hardware is None:
         return what if devices == 1 else f"{what} on {which} of {devices:,} devices"
     where = ask.hardware.label if devices == 1 else f"{which} of {devices:,} × {ask.hardware.label}"

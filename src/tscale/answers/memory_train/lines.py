@@ -16,6 +16,7 @@ from tscale.core.metric import Cell, Column, Data, Figure, Table
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import division
 from tscale.core.units import BYTES, COUNT, RATIO
+from tscale.core.view import Record, view
 
 _MOST_STAGES_SHOWN: Final = 16
 
@@ -51,21 +52,19 @@ def stages_table(model: Trainer, worst: int) -> Table:
         Column("activations", "activations"),
         Column("total", "total"),
     )
-    rows: list[tuple[Cell, ...]] = []
-    for place in places:
-        one = model.needs(place)
-        states = one.weights.total + one.gradients.total + one.master.total + one.optimizer.total
-        flying, pieces = in_flight(place, plan, model.training.micro_batches)
-        rows.append(
-            (
-                f"{place + 1}{', the fullest' if place == worst else ''}",
-                Figure(Fraction(flying, pieces), COUNT),
-                Figure(states, BYTES),
-                Figure(one.activations.total, BYTES, "convention"),
-                Figure(one.total, BYTES, "convention"),
-            )
-        )
-    return Table("", columns, tuple(rows), aside=True)
+    return view("", columns, (_stage_data(model, place, fullest=place == worst) for place in places), aside=True)
+
+
+def _stage_data(model: Trainer, place: int, *, fullest: bool) -> Record:
+    one, plan = model.needs(place), model.training.plan
+    states = one.weights.total + one.gradients.total + one.master.total + one.optimizer.total
+    return {
+        "stage": f"{place + 1}{', the fullest' if fullest else ''}",
+        "in_flight": Figure(Fraction(*in_flight(place, plan, model.training.micro_batches)), COUNT),
+        "states": Figure(states, BYTES),
+        "activations": Figure(one.activations.total, BYTES, "convention"),
+        "total": Figure(one.total, BYTES, "convention"),
+    }
 
 
 class Shortcut(NamedTuple):
@@ -128,70 +127,51 @@ def _owners(ledger: Ledger) -> Iterator[Entry]:
 _OWNED: Final = ("weights", "gradients", "master", "optimizer")
 
 
-def _owned(model: Trainer, stage: int) -> Iterator[tuple[str, str, str, list[int]]]:
-    """Each thing that owns weights: its name, how devices share its layer, its states, and the bytes of each kind."""
+def owned_data(model: Trainer, stage: int) -> Iterator[Record]:
+    """What a device of a stage keeps of every parameter: how devices share its layer, its states, and the bytes of each kind."""
     plan, one = model.training.plan, model.needs(stage)
-    sizes = [{line.name: line.value for line in getattr(one, part).lines} for part in _OWNED]
+    sizes = {part: {line.name: line.value for line in getattr(one, part).lines} for part in _OWNED}
     uncut = {entry.name: entry for entry in model.stages[stage].entries}
+
+    def line(name: str, division: str, states: str) -> Record:
+        own = {part: Figure(each.get(name, 0), BYTES) for part, each in sizes.items()}
+        return {"name": name, "division": division or None, "zero": states, **own}
+
     for entry in _owners(model.shares[stage]):
         among = int(shards(entry, plan)) if plan.zero and not isinstance(entry, Buffer) else 1
         states = f"1/{among}" if among > 1 else "whole"
-        own = [each.get(entry.name, 0) for each in sizes]
-        yield entry.name, division(uncut[entry.name], plan), states, own
+        yield line(entry.name, division(uncut[entry.name], plan), states)
         for adapter in (f"{entry.name}.lora_a", f"{entry.name}.lora_b"):
-            if adapter in sizes[1]:
-                yield adapter, "", states, [each.get(adapter, 0) for each in sizes]
-    if "largest_gradient" in sizes[1]:
-        yield "largest gradient", "", "", [each.get("largest_gradient", 0) for each in sizes]
+            if adapter in sizes["gradients"]:
+                yield line(adapter, "", states)
+    if "largest_gradient" in sizes["gradients"]:
+        yield {**line("largest_gradient", "", ""), "name": "largest gradient"}
 
 
 def owned_table(model: Trainer, stage: int) -> Table:
-    """What a device of a stage keeps of every parameter: how each line is shared, and its bytes."""
+    """The same as people read it; without what is alike for all."""
     plan = model.training.plan
     columns = (
         Column("line by line", "name", numeric=False),
-        *(
-            (Column("on a device", "division", numeric=False),)
-            if plan.tensor * plan.expert * plan.expert_cut > 1
-            else ()
-        ),
-        *((Column("by ZeRO", "zero", numeric=False),) if plan.zero else ()),
+        Column("on a device", "division", numeric=False) if plan.tensor * plan.expert * plan.expert_cut > 1 else None,
+        Column("by ZeRO", "zero", numeric=False) if plan.zero else None,
         *(Column(part, part) for part in _OWNED),
     )
-    rows: list[tuple[Cell, ...]] = []
-    for name, divided, states, sizes in _owned(model, stage):
-        rows.append(
-            (
-                name,
-                *((divided,) if plan.tensor * plan.expert * plan.expert_cut > 1 else ()),
-                *((states,) if plan.zero else ()),
-                *(Figure(size, BYTES) for size in sizes),
-            )
-        )
-    return Table("", columns, tuple(rows), aside=True, stack=True, detail=True)
+    return view("", columns, owned_data(model, stage), aside=True, stack=True, detail=True)
 
 
-def owned_data(model: Trainer, stage: int) -> list[Data]:
-    """The same for JSON."""
-    return [
-        {
-            "name": name,
-            "division": divided or None,
-            "zero": states,
-            **{part: Figure(size, BYTES) for part, size in zip(_OWNED, sizes, strict=True)},
-        }
-        for name, divided, states, sizes in _owned(model, stage)
-    ]
-
-
-def _kept(model: Trainer, stage: int) -> Iterator[tuple[str, str, int]]:
+def kept_data(model: Trainer, stage: int) -> Iterator[Record]:
     """Each activation that is kept: its name, how devices share it, and its bytes, all micro-batches in flight together."""
     plan, one = model.training.plan, model.needs(stage)
     named = {saved.name: saved for saved in model.kept[stage]}
-    for line in (*one.activations.lines, *one.logits.lines):
-        yield line.name, _shared(named.get(line.name), plan), line.value
-    for line in one.temporary.lines:
-        yield MOMENTS[line.name], "", line.value
+
+    def line(name: str, division: str | None, size: int) -> Record:
+        return {"name": name, "division": division, "kept": Figure(size, BYTES, "convention")}
+
+    for saved in (*one.activations.lines, *one.logits.lines):
+        yield line(saved.name, _shared(named.get(saved.name), plan), saved.value)
+    for moment in one.temporary.lines:
+        yield line(MOMENTS[moment.name], None, moment.value)
 
 
 def _shared(saved: Saved | None, plan: Parallelism) -> str:
@@ -213,22 +193,9 @@ def _shared(saved: Saved | None, plan: Parallelism) -> str:
 def kept_table(model: Trainer, stage: int) -> Table:
     """The activations that a device of a stage saves, and its temporaries."""
     plan = model.training.plan
-    shared = plan.tensor * plan.context * plan.expert_cut > 1
     columns = (
         Column("saved activations, temporaries", "name", numeric=False),
-        *((Column("on a device", "division", numeric=False),) if shared else ()),
-        Column("bytes", "bytes"),
+        Column("on a device", "division", numeric=False) if plan.tensor * plan.context * plan.expert_cut > 1 else None,
+        Column("bytes", "kept"),
     )
-    rows: list[tuple[Cell, ...]] = []
-    for name, divided, size in _kept(model, stage):
-        figure = Figure(size, BYTES, "convention")
-        rows.append((name, divided, figure) if shared else (name, figure))
-    return Table("", columns, tuple(rows), aside=True, detail=True)
-
-
-def kept_data(model: Trainer, stage: int) -> list[Data]:
-    """The same for JSON."""
-    return [
-        {"name": name, "division": divided or None, "kept": Figure(size, BYTES, "convention")}
-        for name, divided, size in _kept(model, stage)
-    ]
+    return view("", columns, kept_data(model, stage), aside=True, detail=True)

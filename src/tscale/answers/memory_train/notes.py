@@ -22,12 +22,12 @@ from tscale.core.metric import Detail
 
 def _loss_note(model: Trainer, ask: Ask) -> Iterator[str]:
     """Which loss is counted and why, and what it takes; the total has what an allocator reserves for it."""
-    taken = model.loss(ask.plan.pipeline - 1)
+    taken = model.loss(ask.how.plan.pipeline - 1)
     if taken is None:
         return
     kernel = KERNELS[model.training.loss_kernel]
-    default = default_kernel(ask.plan, adapters=ask.rank is not None)
-    why = f", {default.why} (default; --loss)" if ask.loss is None else ""
+    default = default_kernel(ask.how.plan, adapters=ask.how.rank is not None)
+    why = f", {default.why} (default; --loss)" if ask.how.loss is None else ""
     kept, live, reserved = (f"{value / 10**9:.3g} GB" for value in taken)
     yield (
         f"loss: {kernel.name}{why}: {kernel.does}. It saves {kept} for its backward pass, {live} are live at its peak, and an "
@@ -60,7 +60,7 @@ def notes_held(held: Held) -> Iterator[str]:
         )
     if held.one.least < held.one.total:
         yield Detail(_least_note(held.one.model))
-    yield f"{ask.precision.name}: {ask.precision.note}. {ask.optimizer.name}: {ask.optimizer.note}."
+    yield f"{ask.how.precision.name}: {ask.how.precision.note}. {ask.how.optimizer.name}: {ask.how.optimizer.note}."
     yield from _adapter_notes(held.one.model, ask)
     yield from _spread_notes(held)
     yield from _attention_notes(held.one.model, ask)
@@ -74,7 +74,7 @@ def notes_held(held: Held) -> Iterator[str]:
 
 def _adapter_notes(model: Trainer, ask: Ask) -> Iterator[str]:
     """What adapters stand on, and what the frozen model is kept in."""
-    if ask.rank is None:
+    if ask.how.rank is None:
         return
     base = model.training.weights_format.name
     if model.training.prepared:
@@ -84,8 +84,8 @@ def _adapter_notes(model: Trainer, ask: Ask) -> Iterator[str]:
         )
     having = (
         "Every matrix of the layers except routers has an adapter (Dettmers 2023)"
-        if ask.lora_targets is None
-        else f"The matrices {', '.join(sorted(ask.lora_targets))} have adapters"
+        if ask.how.lora_targets is None
+        else f"The matrices {', '.join(sorted(ask.how.lora_targets))} have adapters"
     )
     yield (
         f"{having}. The model itself is frozen in {base} and has "
@@ -96,7 +96,7 @@ def _adapter_notes(model: Trainer, ask: Ask) -> Iterator[str]:
 
 def _spread_notes(held: Held) -> Iterator[str]:
     """Which stage the figures are of, and how tokens are spread over experts."""
-    plan, stage = held.one.ask.plan, held.one.stage
+    plan, stage = held.one.ask.how.plan, held.one.stage
     if plan.pipeline > 1:
         flying, pieces = in_flight(stage, plan, held.one.model.training.micro_batches)
         what = (
@@ -113,11 +113,11 @@ def _spread_notes(held: Held) -> Iterator[str]:
 
 def _attention_notes(model: Trainer, ask: Ask) -> Iterator[str]:
     """What is saved of scores, and that dropout is not counted."""
-    if not ask.dropout:
+    if not ask.how.dropout:
         yield "Without dropout; --dropout adds its masks."
-    if ask.attention == "naive" and any(attentions(model.spec.mixers)):
+    if ask.how.attention == "naive" and any(attentions(model.spec.mixers)):
         yield "Unfused attention saves the scores of every pair, masked or outside the window as well."
-    if ask.attention == "flash" and ask.recompute != "full" and model.spec.positions.kind == "relative":
+    if ask.how.attention == "flash" and ask.how.recompute != "full" and model.spec.positions.kind == "relative":
         yield (
             "Scores of distances are assumed to be recomputed by a fused kernel, of which none is known to be published; a kernel that "
             "reads them as a mask saves every pair, as --attention naive does."
@@ -126,20 +126,20 @@ def _attention_notes(model: Trainer, ask: Ask) -> Iterator[str]:
 
 def _policy_notes(ask: Ask) -> Iterator[str]:
     """What policies of recomputation, kernels, offload and the step mean for what is counted."""
-    if ask.recompute == "op":
+    if ask.how.recompute == "op":
         yield "Recomputing by product, as torchtitan does: the outputs of attention and of every second matrix product are saved."
-    if ask.again is not None and ask.again.of_some:
-        which = "the first layers of each stage" if ask.again.layers is None else "the layers that are named"
-        yield f"--recompute {ask.again.text} is about {which}; the others save all."
-    if ask.kernels != "fused":
-        how = "transformers" if ask.kernels == "eager" else "torch without a fused kernel"
+    if ask.how.again is not None and ask.how.again.of_some:
+        which = "the first layers of each stage" if ask.how.again.layers is None else "the layers that are named"
+        yield f"--recompute {ask.how.again.text} is about {which}; the others save all."
+    if ask.how.kernels != "fused":
+        how = "transformers" if ask.how.kernels == "eager" else "torch without a fused kernel"
         yield f"Norms, gates and activations are computed step by step, as {how} does, and save what lies between the steps."
-    if ask.offload:
+    if ask.how.offload:
         yield (
-            f"The host keeps {', '.join(sorted(ask.offload))}; what is on its way is counted here, what the host needs is "
+            f"The host keeps {', '.join(sorted(ask.how.offload))}; what is on its way is counted here, what the host needs is "
             f"not.{_host(ask.hardware)}"
         )
-    if ask.optimizer_in_backward:
+    if ask.how.optimizer_in_backward:
         yield "The optimizer steps in the backward pass: the largest gradient alone is kept."
 
 

@@ -13,7 +13,7 @@ from tscale.answers.train.plan import PlannedStep, as_bounds, planned_step
 from tscale.answers.train.prediction import PredictedStep, predicted_step
 from tscale.core.costs.step_time import Batch
 from tscale.core.metric import Data, Figure, Table, weakest
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
 from tscale.models.lower import run_of
 from tscale.models.spec import ModelSpec
 
@@ -44,7 +44,7 @@ def timing_notes(step: _Timed | None, ask: Ask, batch: int | None) -> Iterator[s
     """What bounds a step and what is predicted of it, or why that of a model in few bits has no time."""
     if step is not None:
         yield from step.notes()
-    elif batch is not None and ask.base is not None:
+    elif batch is not None and ask.how.base is not None:
         yield "No step is timed: how long a device takes to unpack matrices of few bits is not known."
 
 
@@ -52,15 +52,15 @@ def step_of(spec: ModelSpec, ask: Ask, context: Figure, batch: int) -> _Timed | 
     """The time of a step of so many sequences; None of a model in few bits. Raises `RequestError` without hardware to time it on."""
     if ask.hardware is None:
         raise RequestError(
-            "--batch with --train gives the least time of a step, on hardware: add --gpu, or drop --batch"
+            f"{field('batch')} with {field('train')} gives the least time of a step, on hardware: add {field('gpu')}, or drop {field('batch')}"
         )
-    if ask.base is not None:
+    if ask.how.base is not None:
         return None
-    dtype, peak = peak_of(ask.hardware.device(), ask.hardware, products_of(ask.precision.name))
-    model = adapting(counted(spec), ask.rank, ask.lora_targets)
-    run, sequences = run_of(spec, int(context.value)), Batch(batch, ask.micro_batch)
-    redone = recomputed(spec, model.ledger, ask.recompute, ask.again, ask.plan)
-    given = (model, run, ask.plan, sequences, ask.hardware.cluster())
+    dtype, peak = peak_of(ask.hardware.device(), ask.hardware, products_of(ask.how.precision.name))
+    model = adapting(counted(spec), ask.how.rank, ask.how.lora_targets)
+    run, sequences = run_of(spec, int(context.value)), Batch(batch, ask.how.micro_batch)
+    redone = recomputed(spec, model.ledger, ask.how.recompute, ask.how.again, ask.how.plan)
+    given = (model, run, ask.how.plan, sequences, ask.hardware.cluster())
     least = planned_step(*given, peak, dtype, redone)
     predicted = predicted_step(*given, dtype, redone, least.step.seconds, known=weakest("predicted", context.known))
     return _Timed(as_bounds(least, weakest("bound", context.known)), predicted)

@@ -22,6 +22,7 @@ from tscale.answers.laws import (
     percentiles,
     picked,
     predicted,
+    range_mark,
     range_note,
     steps,
 )
@@ -31,7 +32,8 @@ from tscale.core.laws import Lifetime, Parametric, Point, Repeated, effective
 from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Step, Table
 from tscale.core.number_text import number_text
 from tscale.core.units import EPOCHS, FLOPS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, SHARE
-from tscale.errors import RequestError, called
+from tscale.core.view import Record, view
+from tscale.errors import RequestError, called, field
 
 Asked = Literal["flops", "params", "tokens"]
 
@@ -105,9 +107,10 @@ def optimal_report(
     bounds = picked(names, unique, served)
     answers = [answered(bound, budget) for bound in bounds]
     laws = [bound.law for bound in bounds]
-    rows = tuple(_row(answer) for answer in answers)
+    records = [_data(answer, budget) for answer in answers]
+    rows = [_shown(answer, record) for answer, record in zip(answers, records, strict=True)]
     tables = (
-        Table(f"{_title(budget)}: {_found(answers, budget)}", _COLUMNS, rows),
+        view(f"{_title(budget)}: {_found(answers, budget)}", _COLUMNS, rows),
         *_interval_tables(answers),
         *_life_tables(answers, budget),
         *_repeated_tables(answers),
@@ -118,7 +121,7 @@ def optimal_report(
         "given": {"quantity": budget.asked, "value": budget.figure, "of": budget.made_of},
         "unique_tokens": unique,
         "inference_tokens": served,
-        "rows": [_data(answer, budget) for answer in answers],
+        "rows": records,
     }
     pairs = [answer.pair for answer in answers]
     notes = [
@@ -156,7 +159,7 @@ def answered(bound: Bound, budget: Budget) -> Answer:
         name = called(bound.law.name, 40)
         amount = f"{budget.amount:.4g}".replace("e+", "e")
         raise RequestError(
-            f"--{budget.asked} of {amount} has no meaningful optimum by {name}: ask for an amount nearer to what is trained"
+            f"{field(budget.asked)} of {amount} has no meaningful optimum by {name}: ask for an amount nearer to what is trained"
         )
     return Answer(bound, point, ends)
 
@@ -199,24 +202,14 @@ def _found(answers: Sequence[Answer], budget: Budget) -> str:
     return f"{ends[0]} to {ends[1]} {unit}, by {len(values)} laws"
 
 
-def _row(answer: Answer) -> tuple[Cell, ...]:
-    bound, point, _ = answer
-    law = bound.law
-    ends: tuple[Cell, ...] = ("", "") if law.exponent is None else exponents(law)[1:]
-    return (
-        law.name,
-        predicted(point.params, PREDICTED_PARAMETERS, law),
-        predicted(point.tokens, PREDICTED_TOKENS, law),
-        per_param(point, law),
-        loss_figure(point.loss, law),
-        predicted(point.flops, FLOPS, law),
-        exponent_of(bound),
-        *ends,
-        "extrapolated" if extrapolated(bound, point) else "inside",
-    )
+def _shown(answer: Answer, record: Record) -> Record:
+    """What a table shows of a law's answer: the ends of its exponent too, and its range in a word."""
+    law = answer.bound.law
+    ends = {} if law.exponent is None else dict(zip(("exponent_low", "exponent_high"), exponents(law)[1:], strict=True))
+    return {**record, **ends, "range": range_mark(beyond=extrapolated(*answer.pair)).text}
 
 
-def _data(answer: Answer, budget: Budget) -> Data:
+def _data(answer: Answer, budget: Budget) -> Record:
     bound, point, ends = answer
     law = bound.law
     data: dict[str, Data] = {

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from tscale.answers.experts import GRANULAR, JOINT, LOSSES, inside
-from tscale.answers.laws import INCOMPARABLE, law_data, law_notes, loss_figure, predicted, range_note
+from tscale.answers.laws import INCOMPARABLE, law_data, law_notes, loss_figure, predicted, range_mark, range_note
 from tscale.answers.optimal.answer import Budget
 from tscale.catalogue.laws import Law, read_law
 from tscale.core.laws.experts import Granular, Joint, Mixture, Sparse
 from tscale.core.laws.experts_best import Best, Limits, best, dense_flops
-from tscale.core.metric import Cell, Column, Data, Figure, Label, Missing, Report, Step, Table
+from tscale.core.metric import Column, Data, Figure, Missing, Report, Step
 from tscale.core.number_text import number_text
 from tscale.core.plot import Axis, Plot, Point, Series
 from tscale.core.units import (
@@ -25,7 +25,8 @@ from tscale.core.units import (
     SHARE,
     TOKENS_PER_PARAMETER,
 )
-from tscale.errors import RequestError
+from tscale.core.view import Record, view
+from tscale.errors import RequestError, field
 
 EXPANSIONS: Final = (1, 2, 4, 8, 16, 32)
 """Those that the joint law was fitted on: one expert a token, of so many."""
@@ -70,9 +71,10 @@ def optimal_experts_report(budget: Budget, names: Sequence[str], wanted: Wanted,
     """The mixtures that reach the least loss with a budget."""
     rows = list(_rows_of(names, wanted)) if wanted.experts is not None else _by_experts(names, wanted)
     finer = _by_granularity(wanted) if wanted.experts is None and not names else []
+    records, by_granularity = ([_data(row) for row in each] for each in (rows, finer))
     tables = (
-        Table(f"{_title(budget, wanted)}: {_headline(rows, wanted)}", _COLUMNS, tuple(map(_cells, rows))),
-        *([Table("", _granular_columns(), tuple(map(_cells, finer)), aside=True)] if finer else []),
+        view(f"{_title(budget, wanted)}: {_headline(rows, wanted)}", _COLUMNS, records),
+        *([view("", _granular_columns(), by_granularity, aside=True)] if finer else []),
         *budget.tables,
     )
     limits = wanted.limits
@@ -83,8 +85,8 @@ def optimal_experts_report(budget: Budget, names: Sequence[str], wanted: Wanted,
         "active_share": None if wanted.share is None else Figure(wanted.share, SHARE),
         "inference_tokens": round(limits.served) or None,
         "memory_bytes": None if limits.memory is None else Figure(round(limits.memory), BYTES),
-        "rows": [_data(row) for row in rows],
-        "granularities": [_data(row) for row in finer],
+        "rows": records,
+        "granularities": by_granularity,
     }
     laws = list({row.law.name: row.law for row in (*rows, *finer)}.values())
     notes = filter(None, (*budget.notes, *_notes(rows, finer, wanted), *law_notes(laws, explain=explain)))
@@ -115,7 +117,7 @@ def _divisors(experts: int) -> list[float]:
 def _by_experts(names: Sequence[str], wanted: Wanted) -> list[_Row]:
     """Of each number of experts that the joint law, or the one named, was fitted on, the best run."""
     if len(names) > 1:
-        raise RequestError("--experts any compares numbers of experts by one law: give one --law")
+        raise RequestError(f"{field('experts')} any compares numbers of experts by one law: give one {field('law')}")
     law = read_law(names[0] if names else JOINT)
     return [_best(law, Mixture(expansion, 1), wanted.limits) for expansion in EXPANSIONS]
 
@@ -131,7 +133,9 @@ def _best(law: Law, mixture: Mixture, limits: Limits) -> _Row:
     formula = law.experts
     if not isinstance(formula, (Joint, Granular, Sparse)):
         said = ", ".join(LOSSES)
-        raise RequestError(f"{law.name} names no optimum of mixtures of experts: choose another --law, such as {said}")
+        raise RequestError(
+            f"{law.name} names no optimum of mixtures of experts: choose another {field('law')}, such as {said}"
+        )
     try:
         found = best(formula, mixture, limits)
         fits = all(1 <= value < _MOST for value in (found.run.active, found.run.tokens))
@@ -171,12 +175,6 @@ def _granular_columns() -> tuple[Column, ...]:
     )
 
 
-def _cells(row: _Row) -> tuple[Cell, ...]:
-    figures = _figures(row)
-    mark = Label("extrapolated", value=True) if row.extrapolated else Label("inside", value=False)
-    return (row.law.name, *(figure or "" for figure in figures.values()), mark)
-
-
 def _dense_ratio(formula: Joint, loss: float, flops: float, law: Law) -> Figure | None:
     """The FLOPs of the dense model of equal loss over those of the mixture; None where no dense model has it."""
     try:
@@ -202,14 +200,14 @@ def _figures(row: _Row) -> dict[str, Figure | Missing | None]:
     }
 
 
-def _data(row: _Row) -> Data:
+def _data(row: _Row) -> Record:
     return {
         "law": row.law.name,
         **_figures(row),
         "expansion": Figure(round(row.best.run.mixture.expansion, 6), RATIO),
         "flops": predicted(row.best.run.flops, FLOPS, row.law),
         "limited_by_memory": row.best.limited,
-        "extrapolated": row.extrapolated,
+        "extrapolated": range_mark(beyond=row.extrapolated),
         **law_data(row.law),
     }
 

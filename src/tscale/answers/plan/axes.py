@@ -12,7 +12,7 @@ from tscale.core.ledger import Ledger, Matmul
 from tscale.core.loss_kernels import find_kernel
 from tscale.core.parallelism import Parallelism, divisors
 from tscale.core.sharding import is_expert, tensor_degrees
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
 from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
 from tscale.models.stages import recomputed_stages
@@ -168,7 +168,7 @@ def _first(spec: ModelSpec, again: Again) -> int:
         recomputed_stages(spec, Parallelism(), again, lower(spec))
     if again.first is None or again.policy != "full":
         raise RequestError(
-            f"--recompute {again.text} is about some layers: plan varies policies of all, none, selective, op and full, and full:K "
+            f"{field('recompute', again.text)} is about some layers: plan varies policies of all, none, selective, op and full, and full:K "
             "(as few of the first layers of each stage as fit) or full:8"
         )
     return again.first

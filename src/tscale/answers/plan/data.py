@@ -18,8 +18,9 @@ from tscale.answers.plan.planned import (
 )
 from tscale.answers.plan.search import Best, Sized, pareto, total_rejected
 from tscale.answers.plan.words import command_of, layout_data
-from tscale.core.metric import Data, Figure
+from tscale.core.metric import Data, Figure, Label
 from tscale.core.units import BYTES, DAYS, MFU, SECONDS, SHARE, TOKENS_PER_SECOND, USD
+from tscale.core.view import Record, interval
 from tscale.planning.layouts import Layout
 from tscale.planning.search import TooLarge
 
@@ -42,11 +43,11 @@ def plan_data(planned: Planned) -> dict[str, Data]:
         "fitting": sum(one.found.size for one in planned.searches),
         "search_seconds": Figure(planned.seconds, SECONDS, "measured"),
         "rejected": dict(total_rejected(list(planned.searches))),
-        "rows": [_best_data(planned, best) for best in planned.best],
-        "pareto": [] if first is None else [_point(planned, *one) for one in pareto(search_of(planned, first))],
-        "sizes": [_size_data(planned, *one) for one in sizes_of(planned)] if len(sizes) > 1 else [],
+        "rows": [best_data(planned, best) for best in planned.best],
+        "pareto": [] if first is None else [point_data(planned, *one) for one in pareto(search_of(planned, first))],
+        "sizes": [size_data(planned, *one) for one in sizes_of(planned)] if len(sizes) > 1 else [],
         "nearest": None if nearest is None else _nearest_data(nearest),
-        "frameworks": dict(_frameworks(planned)),
+        "frameworks": dict(frameworks_data(planned)),
         "tokens": _tokens_data(planned, first),
         "command": None if first is None else command_of(ask, first),
     }
@@ -59,22 +60,21 @@ def _tokens_data(planned: Planned, first: Best | None) -> Data:
     return total_tokens(planned.subject.spec, planned.ask.tokens)
 
 
-def _best_data(planned: Planned, best: Best) -> dict[str, Data]:
+def best_data(planned: Planned, best: Best) -> dict[str, Data]:
+    """One of the best: its layout, times, memory and dollars, and how it is launched."""
     known, flops = planned.known, planned.subject.flops * planned.ask.batch
     days = days_of(planned, best)
     return {
         "gpu": best.hardware.name,
         "gpus": best.gpus,
         **layout_data(best.layout),
-        "step_seconds": {
-            name: Figure(value, SECONDS, known) for name, value in best.prediction.seconds._asdict().items()
-        },
+        "step_seconds": interval(best.prediction.seconds, SECONDS, known),
         "step_seconds_at_least": Figure(best.bound, SECONDS, "bound"),
         "tokens_per_second_per_gpu": Figure(planned.tokens / best.seconds / best.gpus, TOKENS_PER_SECOND, known),
         "mfu": Figure(best.mfu(flops), MFU, known),
         "per_device_bytes": Figure(best.total, BYTES, "convention"),
         "least_total_bytes": Figure(best.least, BYTES, "convention"),
-        "verdict": best.verdict,
+        "verdict": Label("yes" if best.verdict == "fits" else "may", best.verdict),
         "mostly": best.bound_by,
         "behind": Figure(behind(planned, best), SHARE, known),
         "days": None if days is None else Figure(days, DAYS, known),
@@ -84,13 +84,14 @@ def _best_data(planned: Planned, best: Best) -> dict[str, Data]:
     }
 
 
-def _frameworks(planned: Planned) -> Iterator[tuple[str, Data]]:
+def frameworks_data(planned: Planned) -> Iterator[tuple[str, Record | None]]:
     """The best layout of each framework, with its options; null where it has options for none. Of no layout, nothing."""
     for name, best in of_frameworks(planned).items() if planned.best else ():
-        yield name, None if best is None else {**_best_data(planned, best), "flags": flags_of_best(planned, best)[name]}
+        yield name, None if best is None else {**best_data(planned, best), "flags": flags_of_best(planned, best)[name]}
 
 
-def _point(planned: Planned, layout: Layout, seconds: float, size: int) -> Data:
+def point_data(planned: Planned, layout: Layout, seconds: float, size: int) -> Record:
+    """A layout than which none is faster in less memory."""
     return {
         **layout_data(layout),
         "step_seconds": Figure(seconds, SECONDS, planned.known),
@@ -98,7 +99,8 @@ def _point(planned: Planned, layout: Layout, seconds: float, size: int) -> Data:
     }
 
 
-def _size_data(planned: Planned, search: Sized, size: Size) -> Data:
+def size_data(planned: Planned, search: Sized, size: Size) -> Record:
+    """The best of a number of devices, where one fits."""
     found: dict[str, Data] = {"gpu": search.hardware.name, "gpus": search.gpus}
     if size.best is None or size.efficiency is None:
         return {**found, "fits": False}

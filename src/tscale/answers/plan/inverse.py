@@ -10,7 +10,7 @@ from tscale.answers.plan.search import Ask, Best, Sized, Subject
 from tscale.answers.rent import Rent
 from tscale.answers.trained import published_total
 from tscale.catalogue.hardware import Hardware
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
 from tscale.models.spec import ModelSpec
 
 _DAY: Final = 86_400
@@ -41,7 +41,7 @@ def fewest(subject: Subject, ask: Ask, rents: Mapping[str, Rent | None]) -> list
     tokens = total_tokens(subject.spec, ask.tokens)
     if tokens is None:
         raise RequestError(
-            f"the training tokens of {subject.spec.label} are not known: --tokens gives them, for --days"
+            f"the training tokens of {subject.spec.label} are not known: {field('tokens')} gives them, for {field('days')}"
         )
     assert ask.days is not None
     limit = float(ask.days) * _DAY * ask.batch * subject.run.tokens / tokens
@@ -51,7 +51,7 @@ def fewest(subject: Subject, ask: Ask, rents: Mapping[str, Rent | None]) -> list
         sizes = ask.sizes or _numbers(ask.chips[0][1], ask.batch)
         raise RequestError(
             f"no number of devices from {sizes[0]:,} to {sizes[-1]:,} trains {subject.spec.label} in {float(ask.days):g} days with a "
-            f"batch of {ask.batch:,}: give more --days, a larger --batch, or other --gpus"
+            f"batch of {ask.batch:,}: give more {field('days')}, a larger {field('batch')}, or other {field('gpus')}"
         )
     return searches
 

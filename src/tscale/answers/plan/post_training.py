@@ -19,12 +19,13 @@ from tscale.answers.post_training.step import Passed, StepTime, together, traine
 from tscale.calibration.interval import Interval
 from tscale.calibration.post_training_calibration import shipped
 from tscale.core.costs.post_training import key_of
-from tscale.core.metric import Cell, Column, Data, Detail, Figure, Label, Report, Table
+from tscale.core.metric import Column, Data, Detail, Figure, Label, Report, Table
 from tscale.core.number_text import duration
 from tscale.core.parallelism import divisors
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
 from tscale.core.sharding import tensor_degrees
-from tscale.core.units import BYTES, COUNT, SECONDS, SHARE, USD
+from tscale.core.units import BYTES, SECONDS, SHARE, USD
+from tscale.core.view import interval, view
 from tscale.errors import TscaleError
 from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
@@ -128,7 +129,7 @@ class _Trials:
 def _asked(spec: ModelSpec, best: Best, step: Ask) -> Iterator[Ask]:
     """A step in a layout of training, with each degree of tensor parallelism in rollouts that is asked for."""
     layout = best.layout
-    training = step.training._replace(
+    training = step.training.with_(
         precision=PRECISIONS[layout.precision],
         optimizer=OPTIMIZERS[layout.optimizer],
         plan=layout.plan,
@@ -137,10 +138,9 @@ def _asked(spec: ModelSpec, best: Best, step: Ask) -> Iterator[Ask]:
         again=layout.again if layout.again.of_some else None,
         loss=layout.loss,
         offload=layout.offload,
-        hardware=best.hardware,
         batch=step.batch,
     )
-    ask = step._replace(training=training)
+    ask = step._replace(training=training._replace(hardware=best.hardware))
     if not ask.online or step.rollout_tensor is not None:
         yield ask
         return
@@ -208,39 +208,25 @@ def _command(planned: Planned, one: Candidate, words: str) -> str:
 
 
 def _table(spec: ModelSpec, planned: Planned, found: Found, title: str) -> Table:
-    several = planned.several
     online = found.ranked[0].ask.online
     columns = (
-        *((Column("GPU", "gpu", drop=5, numeric=False), Column("GPUs", "gpus")) if several else ()),
+        *((Column("GPU", "gpu", drop=5, numeric=False), Column("GPUs", "gpus")) if planned.several else ()),
         Column("training", "layout", numeric=False, wraps=24),
-        *((Column("rollout TP", "rollout_tensor"),) if online else ()),
+        Column("rollout TP", "rollout_tensor") if online else None,
         Column("step, s", "step_seconds"),
-        Column("from", "low", drop=3),
-        Column("to", "high", drop=3),
-        *((Column("rollouts", "rollout_share", drop=2),) if online else ()),
+        Column("from", "low", drop=3, of="step_seconds.low"),
+        Column("to", "high", drop=3, of="step_seconds.high"),
+        Column("rollouts", "rollout_share", drop=2) if online else None,
         Column("peak", "per_device_bytes"),
         Column("in", "phase", drop=4, numeric=False),
         Column("fits", "verdict", numeric=False),
-        Column("USD", "usd", drop=1),
+        Column("USD", "usd", drop=1, of="cost_usd"),
     )
-    rows = tuple(tuple(_row(one, several=several)) for one in found.ranked)
-    return Table(title, columns, rows, subject=spec.name)
-
-
-def _row(one: Candidate, *, several: bool) -> Iterator[Cell]:
-    if several:
-        yield from (one.best.hardware.name, Figure(one.ask.devices, COUNT))
-    yield layout_text(one.best.layout)
-    if one.ask.online:
-        yield Figure(one.ask.tensor, COUNT)
-    low, middle, high = one.seconds
-    yield from (Figure(value, SECONDS, "predicted") for value in (middle, low, high))
-    if one.ask.online:
-        yield Figure(_share(one), SHARE, "predicted")
-    yield Figure(one.peak.total, BYTES, "convention")
-    yield NAMES[one.peak.phase]
-    yield Label("yes" if one.verdict == "fits" else "may", one.verdict)
-    yield "" if one.usd is None else Figure(one.usd, USD, "assumed")
+    rows = (
+        {**_candidate_data(one), "layout": layout_text(one.best.layout), "phase": NAMES[one.peak.phase]}
+        for one in found.ranked
+    )
+    return view(title, columns, rows, subject=spec.name)
 
 
 def _share(one: Candidate) -> float:
@@ -249,31 +235,30 @@ def _share(one: Candidate) -> float:
     return 0.0 if rollout is None else shipped().constants.passes * rollout.middle / one.seconds.middle
 
 
+def _candidate_data(one: Candidate) -> dict[str, Data]:
+    return {
+        "gpu": one.best.hardware.name,
+        "gpus": one.ask.devices,
+        **layout_data(one.best.layout),
+        "rollout_tensor": one.ask.tensor if one.ask.online else None,
+        "rollout_engines": one.ask.engines if one.ask.online else None,
+        "step_seconds": interval(one.seconds, SECONDS, "predicted"),
+        "step_seconds_at_least": Figure(one.time.bound, SECONDS, "bound"),
+        "rollout_share": Figure(_share(one), SHARE, "predicted") if one.ask.online else None,
+        "peak_phase": key_of(one.peak.phase),
+        "per_device_bytes": Figure(one.peak.total, BYTES, "convention"),
+        "verdict": Label("yes" if one.verdict == "fits" else "may", one.verdict),
+        "fits": one.verdict == "fits",
+        "cost_usd": None if one.usd is None else Figure(one.usd, USD, "assumed"),
+    }
+
+
 def _data(spec: ModelSpec, planned: Planned, found: Found, words: str) -> Data:
     return {
         "model": spec.name,
         "batch": planned.ask.batch,
         "evaluated": found.tried,
-        "rows": [
-            {
-                "gpu": one.best.hardware.name,
-                "gpus": one.ask.devices,
-                **layout_data(one.best.layout),
-                "rollout_tensor": one.ask.tensor if one.ask.online else None,
-                "rollout_engines": one.ask.engines if one.ask.online else None,
-                "step_seconds": {
-                    name: Figure(value, SECONDS, "predicted") for name, value in one.seconds._asdict().items()
-                },
-                "step_seconds_at_least": Figure(one.time.bound, SECONDS, "bound"),
-                "rollout_share": Figure(_share(one), SHARE, "predicted") if one.ask.online else None,
-                "peak_phase": key_of(one.peak.phase),
-                "per_device_bytes": Figure(one.peak.total, BYTES, "convention"),
-                "verdict": one.verdict,
-                "fits": one.verdict == "fits",
-                "cost_usd": None if one.usd is None else Figure(one.usd, USD, "assumed"),
-            }
-            for one in found.ranked
-        ],
+        "rows": [_candidate_data(one) for one in found.ranked],
         "nearest": None
         if found.nearest is None
         else {

@@ -30,7 +30,7 @@ from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
 from tscale.core.sharding import shares_of
 from tscale.core.workload import SequenceLengths
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
 from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
 from tscale.models.stages import stages
@@ -154,7 +154,7 @@ class Sized:
         if gpus > self._cluster.devices_per_node and self._cluster.network_bytes_per_second is None:
             raise RequestError(
                 f"the network between {gpus:,} {self.hardware.name}s in nodes of {self._cluster.devices_per_node} is not known: "
-                "--gpu-set network_gb_per_s=N gives it"
+                f"{field('gpu_set')} network_gb_per_s=N gives it"
             )
 
     @cached_property
@@ -165,7 +165,7 @@ class Sized:
             batch=self.ask.batch,
         )  # fmt: skip
         for precision in self.axes.precision:
-            refuse(self.subject.spec, MemoryAsk(PRECISIONS[precision]))
+            refuse(self.subject.spec, MemoryAsk(Training(PRECISIONS[precision])))
         self._check_range(base)
         cases = tuple(self._case(name) for name in self.axes.precision)
         if not any(cases):
@@ -186,8 +186,8 @@ class Sized:
         alone = one.totals()[0]
         if alone * (2 + max(self.axes.interleave)) * _SPARE > 2**63:
             raise RequestError(
-                f"micro-batches of {micro:,} sequences of {context:,} tokens are more than plan counts: give a smaller --micro-batch, "
-                "or a shorter --context"
+                f"micro-batches of {micro:,} sequences of {context:,} tokens are more than plan counts: give a smaller {field('micro_batch')}, "
+                f"or a shorter {field('context')}"
             )
 
     def _case(self, precision: str) -> TrainingCase | None:

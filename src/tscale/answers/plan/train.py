@@ -27,7 +27,7 @@ from tscale.answers.rent import rent_of
 from tscale.core.axis import Axis
 from tscale.core.metric import Detail, Report
 from tscale.core.number_text import duration, number_text
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
 from tscale.models.spec import ModelSpec
 from tscale.planning.layouts import MOST_LAYOUTS, Layout
 
@@ -70,7 +70,9 @@ def _planned(subject: Subject, ask: Ask) -> Planned:
     rents = {name: rent_of(hardware, ask.price) for name, hardware in ask.chips}
     for (name, hardware), rent in zip(ask.chips, rents.values(), strict=True):
         if rent is None and (ask.rank == "dollars" or ask.dollars is not None):
-            raise RequestError(f"no price of {hardware.label} is known: --price USD gives that of a GPU-hour ({name})")
+            raise RequestError(
+                f"no price of {hardware.label} is known: {field('price')} USD gives that of a GPU-hour ({name})"
+            )
     if ask.days is not None:
         searches = fewest(subject, ask, rents)
     else:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from tscale.answers.explaining import notes_of
-from tscale.answers.plan_serve.data import Cost, asked_data, cost_of, found_data, load_figure, row_data
+from tscale.answers.plan_serve.data import Cost, answer_data, cost_of, row_data
 from tscale.answers.plan_serve.miss import miss_report
-from tscale.answers.plan_serve.relax import Change, binding, changes
+from tscale.answers.plan_serve.relax import binding, changes
 from tscale.answers.plan_serve.search import Found, ServingPlan, again, searched
 from tscale.answers.plan_serve.tables import cost_tables, front_table, relax_tables, rows_table
 from tscale.answers.plan_serve.text import (
@@ -23,7 +23,7 @@ from tscale.answers.plan_serve.text import (
 from tscale.answers.release import Asked
 from tscale.answers.serve.notes import beyond_trained
 from tscale.answers.serve.prediction import Predicted, notes_of_prediction
-from tscale.core.metric import Data, Detail, Report
+from tscale.core.metric import Detail, Report
 from tscale.core.number_text import estimate
 from tscale.planning.deployment_rows import Deployed
 
@@ -42,22 +42,16 @@ def plan_serve_report(plan: ServingPlan) -> Report:
     without = next(iter(again(plan, found, prefix=0)), None) if plan.prefix else None
     binds = binding(found, plan.wanted)
     title = f"{plan.spec.label}: {_headline(plan, found, best, cost)}"
+    rows = [row_data(plan, found, row) for row in found.rows]
+    changed = [change.data(plan) for change in relaxed]
     tables = (
-        rows_table(title, plan, found),
+        rows_table(title, plan, found, rows),
         *cost_tables(plan, found, best, cost, without),
         *relax_tables(plan, relaxed, best),
         front_table(plan, found),
     )
-    data: dict[str, Data] = {
-        **asked_data(plan),
-        "meets": True,
-        "binds": binds,
-        **found_data(plan, found),
-        "without_prefix": None if without is None else row_data(plan._replace(prefix=0, host=None), found, without),
-        "relaxed": [_change_data(plan, change) for change in relaxed],
-        "nearest": None,
-        "command": serve_command(plan, found.base_of(best.case), best.case),
-    }
+    command = serve_command(plan, found.base_of(best.case), best.case)
+    data = answer_data(plan, found, rows, binds=binds, without=without, relaxed=changed, command=command)
     notes = notes_of(plan.spec, *_notes(plan, found, best, binds))
     return Report(title, tables, data, notes, lead=_lead(plan, found))
 
@@ -77,15 +71,6 @@ def _headline(plan: ServingPlan, found: Found, best: Deployed, cost: Cost | None
         return f"{devices} {meet} {target_words(plan)} at {load_words(plan, plan.load)}: {words}{dollars}"
     carry = "carries" if best.case.devices == 1 else "carry"
     return f"{devices} {carry} {load_words(plan, best.load)} within {target_words(plan)}: {words}{dollars}"
-
-
-def _change_data(plan: ServingPlan, change: Change) -> Data:
-    row = change.best
-    return {
-        "option": change.option,
-        "gpus": None if row is None else row.case.devices,
-        "load": None if row is None else load_figure(plan, row.load),
-    }
 
 
 def _lead(plan: ServingPlan, found: Found) -> tuple[str, ...]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from tscale.answers.plan_serve.search import Found, ServingPlan
 from tscale.answers.plan_serve.text import launches, serve_command
-from tscale.calibration.interval import Interval
-from tscale.calibration.serving_calibration import prompt_share
-from tscale.calibration.serving_case import Pool, ServingCase
+from tscale.answers.serve.prediction import pool_data
+from tscale.calibration.serving_calibration import Prediction, prompt_share
+from tscale.calibration.serving_case import ServingCase
 from tscale.core.costs.weights import Mixture
 from tscale.core.metric import Data, Figure, Known, weakest
 from tscale.core.units import BYTES_PER_SECOND, COUNT, REQUESTS_PER_SECOND, SECONDS, SHARE, TOKENS_PER_SECOND, USD
+from tscale.core.view import Record, interval
 from tscale.planning.deployment_curves import Unit
 from tscale.planning.deployment_rows import Deployed
 from tscale.planning.pareto import front
@@ -70,8 +72,7 @@ def row_data(plan: ServingPlan, found: Found, row: Deployed) -> dict[str, Data]:
         "load": load_figure(plan, row.load),
         "largest_load": load_figure(plan, row.most),
         "waiting_seconds": Figure(row.waiting, SECONDS, "predicted", "chandy1975"),
-        "ttft_seconds": interval_data(times.ttft),
-        "tpot_seconds": interval_data(times.tpot),
+        **times_data(times),
         "requests_per_second": Figure(answered_per_second(plan, row), REQUESTS_PER_SECOND, "predicted"),
         "tokens_per_second_per_gpu": Figure(tokens_per_device(plan, row), TOKENS_PER_SECOND, "predicted"),
         "tokens_per_second_per_user": Figure(1 / times.tpot.middle, TOKENS_PER_SECOND, "predicted"),
@@ -109,27 +110,18 @@ def tokens_per_device(plan: ServingPlan, row: Deployed) -> float:
     return answered_per_second(plan, row) * row.case.output / row.case.devices
 
 
-def interval_data(found: Interval) -> Data:
-    """An interval in seconds."""
-    return {name: Figure(getattr(found, name), SECONDS, "predicted") for name in ("low", "middle", "high")}
+def times_data(times: Prediction) -> dict[str, Data]:
+    """The times of a request, as intervals."""
+    return {
+        "ttft_seconds": interval(times.ttft, SECONDS, "predicted"),
+        "tpot_seconds": interval(times.tpot, SECONDS, "predicted"),
+    }
 
 
 def degrees_data(case: ServingCase) -> dict[str, Data]:
     """The degrees of the pool that decodes, and of both where they are apart."""
-    pools = {"prefill": _pool(case.prefill), "decode": _pool(case.decode)} if case.disaggregated else None
-    return {**_pool(case.decode), "pools": pools}
-
-
-def _pool(pool: Pool) -> dict[str, Data]:
-    layout = pool.layout
-    return {
-        "tensor": layout.tensor,
-        "pipeline": layout.pipeline,
-        "expert": layout.expert,
-        "expert_tensor": layout.expert_tensor,
-        "attention_data": layout.attention_data,
-        "replicas": pool.workers,
-    }
+    pools = {"prefill": pool_data(case.prefill), "decode": pool_data(case.decode)} if case.disaggregated else None
+    return {**pool_data(case.decode), "pools": pools}
 
 
 def formats_data(case: ServingCase) -> dict[str, Data]:
@@ -211,12 +203,29 @@ def asked_data(plan: ServingPlan) -> dict[str, Data]:
     }
 
 
-def found_data(plan: ServingPlan, found: Found) -> dict[str, Data]:
-    """What was found, and how much was tried for it."""
+def answer_data(
+    plan: ServingPlan,
+    found: Found,
+    rows: Sequence[Record] = (),
+    *,
+    binds: str | None = None,
+    without: Deployed | None = None,
+    relaxed: Sequence[Record] = (),
+    nearest: Record | None = None,
+    command: str | None = None,
+) -> dict[str, Data]:
+    """What was asked and found, how much was tried for it, and what would change it; `nearest`: where nothing meets the targets."""
     return {
+        **asked_data(plan),
+        "meets": bool(rows),
+        "binds": binds,
         "evaluated": found.evaluated,
         "search_seconds": Figure(found.seconds, SECONDS, "measured"),
         "rejected": dict(found.reasons),
-        "rows": [row_data(plan, found, row) for row in found.rows],
+        "rows": rows,
         "pareto": [point_data(point) for point in pareto(found, MOST_POINTS)],
+        "without_prefix": None if without is None else row_data(plan._replace(prefix=0, host=None), found, without),
+        "relaxed": relaxed,
+        "nearest": nearest,
+        "command": command,
     }

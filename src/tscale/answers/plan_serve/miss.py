@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from tscale.answers.explaining import notes_of
-from tscale.answers.plan_serve.data import asked_data, at_load_data, found_data, interval_data
+from tscale.answers.plan_serve.data import answer_data, at_load_data, times_data
 from tscale.answers.plan_serve.search import Found, ServingPlan, rows_of
+from tscale.answers.plan_serve.tables import TIMES, slowest
 from tscale.answers.plan_serve.text import deployment_words, load_words, serve_command, target_words
 from tscale.calibration.serving_calibration import Prediction, predict_held
 from tscale.calibration.serving_case import ServingCase
-from tscale.core.metric import Cell, Column, Data, Figure, Report, Table
+from tscale.core.metric import Column, Report, Table
 from tscale.core.number_text import duration, estimate
-from tscale.core.units import COUNT, MILLISECONDS
-from tscale.errors import RequestError
+from tscale.core.view import Record, view
+from tscale.errors import RequestError, field
 from tscale.planning.deployment_curves import Rejected
 from tscale.planning.deployment_search import nearest_miss
 
@@ -33,24 +34,12 @@ def miss_report(plan: ServingPlan, found: Found) -> Report:
     near = _carries_less(plan, found) or _too_slow(plan, found)
     title = f"{plan.spec.label}: no deployment{_of(plan)} meets {target_words(plan)}{_at(plan)}: {near.sentence}"
     command = serve_command(plan, found.base_of(near.case), near.case)
-    data: dict[str, Data] = {
-        **asked_data(plan),
-        "meets": False,
-        "binds": None,
-        **found_data(plan, found),
-        "without_prefix": None,
-        "relaxed": [],
-        "nearest": {
-            **at_load_data(near.case),
-            "ttft_seconds": interval_data(near.times.ttft),
-            "tpot_seconds": interval_data(near.times.tpot),
-        },
-        "command": command,
-    }
+    record = {**at_load_data(near.case), **times_data(near.times)}
+    data = answer_data(plan, found, nearest=record, command=command)
     tried = f"Tried: {found.evaluated:,} deployments in {estimate(found.seconds)} s."
     notes = notes_of(plan.spec, f"To reproduce its times: {command}", tried)
     lead = ("Times are the slow end of their 80% intervals.",)
-    return Report(title, (_table(title, plan, near),), data, notes, (), 3, lead=lead)
+    return Report(title, (_table(title, plan, near, record),), data, notes, (), 3, lead=lead)
 
 
 def _of(plan: ServingPlan) -> str:
@@ -89,22 +78,15 @@ def _too_slow(plan: ServingPlan, found: Found) -> Nearest:
     return Nearest(case, times, f"the nearest, {deployment_words(case)}, takes {slow} with one request alone")
 
 
-def _table(title: str, plan: ServingPlan, near: Nearest) -> Table:
+def _table(title: str, plan: ServingPlan, near: Nearest, record: Record) -> Table:
     columns = (
         Column("nearest deployment", "deployment", numeric=False, wraps=20),
         Column("GPUs", "gpus"),
         Column("batch", "batch"),
-        Column("TTFT, ms", "ttft_ms"),
-        Column("TPOT, ms", "tpot_ms"),
+        *TIMES,
     )
-    cells: tuple[Cell, ...] = (
-        deployment_words(near.case),
-        Figure(near.case.devices, COUNT),
-        Figure(near.case.concurrency, COUNT),
-        Figure(1000 * near.times.ttft.high, MILLISECONDS, "predicted"),
-        Figure(1000 * near.times.tpot.high, MILLISECONDS, "predicted"),
-    )
-    return Table(title, columns, (cells,), subject=plan.spec.name)
+    shown = {"deployment": deployment_words(near.case), **slowest(near.times.ttft.high, near.times.tpot.high)}
+    return view(title, columns, [{**record, **shown}], subject=plan.spec.name)
 
 
 def _nothing_fits(plan: ServingPlan, found: Found) -> Report:
@@ -114,21 +96,11 @@ def _nothing_fits(plan: ServingPlan, found: Found) -> Report:
         raise RequestError(found.rejected[0].detail if found.rejected else _no_layout(plan))
     largest: Rejected = max(fallen, key=lambda one: one.case.devices)
     title = f"{plan.spec.label}: no deployment{_of(plan)} holds it: {largest.detail.partition(': ')[2]}"
-    data: dict[str, Data] = {
-        **asked_data(plan),
-        "meets": False,
-        "binds": "memory",
-        **found_data(plan, found),
-        "without_prefix": None,
-        "relaxed": [],
-        "nearest": None,
-        "command": None,
-    }
     note = "More devices (--gpus), or a smaller format (--dtype), would hold it."
-    return Report(title, (), data, notes_of(plan.spec, note), (), 3)
+    return Report(title, (), answer_data(plan, found, binds="memory"), notes_of(plan.spec, note), (), 3)
 
 
 def _no_layout(plan: ServingPlan) -> str:
     if plan.devices is not None:
-        return f"no layout of the degrees that are given takes {plan.devices:,} devices or fewer: give --gpus more, or fewer degrees"
-    return "no layout has the degrees that are given: give --tensor, --expert and the others more values"
+        return f"no layout of the degrees that are given takes {plan.devices:,} devices or fewer: give {field('gpus')} more, or fewer degrees"
+    return f"no layout has the degrees that are given: give {field('tensor')}, {field('expert')} and the others more values"

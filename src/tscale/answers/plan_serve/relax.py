@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Final, NamedTuple
 
+from tscale.answers.plan_serve.data import load_figure
 from tscale.answers.plan_serve.search import Found, ServingPlan, again, rows_of
 from tscale.answers.release import format_of
 from tscale.core.dtypes import DTYPES, Dtype
+from tscale.core.view import Record
 from tscale.planning.deployment_curves import Unit, unit_of
 from tscale.planning.deployment_loads import Targets
 from tscale.planning.deployment_rows import Deployed, ranking
@@ -25,6 +27,13 @@ class Change(NamedTuple):
 
     option: str
     best: Deployed | None
+
+    def data(self, plan: ServingPlan) -> Record:
+        """For programs: the devices, and the load that they carry."""
+        row = self.best
+        if row is None:
+            return {"option": self.option, "gpus": None, "load": None}
+        return {"option": self.option, "gpus": row.case.devices, "load": load_figure(plan, row.load)}
 
 
 def binding(found: Found, wanted: Wanted) -> str | None:

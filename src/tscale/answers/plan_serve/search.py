@@ -20,7 +20,7 @@ from tscale.calibration.serving_calibration import Calibration
 from tscale.calibration.serving_case import Pool, ServingCase, cluster_of
 from tscale.catalogue.hardware import Hardware
 from tscale.core.dtypes import Dtype
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
 from tscale.models.spec import ModelSpec
 from tscale.planning.deployment_curves import Rejected, Unit, unit_of, with_pools
 from tscale.planning.deployment_layouts import LayoutAxes, Room, layouts
@@ -192,7 +192,7 @@ def _tried(plan: ServingPlan, case: ServingCase, calibration: Calibration) -> It
     for count, layout in enumerate(layouts(plan.axes, room_of(plan, case), case.engine)):
         if count >= MOST_LAYOUTS:
             raise RequestError(
-                f"more than {MOST_LAYOUTS:,} layouts: give --tensor, --pipeline and the others fewer values"
+                f"more than {MOST_LAYOUTS:,} layouts: give {field('tensor')}, {field('pipeline')} and the others fewer values"
             )
         pool = Pool(layout, 1)
         found = unit_of(with_pools(case, pool, pool), calibration, plan.most)

@@ -2,56 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from tscale.answers.plan_serve.data import Cost, cost_of, load_figure, pareto, tokens_per_device
+from tscale.answers.plan_serve.data import Cost, cost_of, load_figure, pareto, point_data
 from tscale.answers.plan_serve.relax import Change
 from tscale.answers.plan_serve.search import Found, ServingPlan
 from tscale.answers.plan_serve.text import asked_words, deployment_words
-from tscale.core.metric import Cell, Column, Figure, Label, Missing, Table
-from tscale.core.units import COUNT, MILLISECONDS, TOKENS_PER_SECOND
+from tscale.core.metric import Cell, Column, Figure, Missing, Table
+from tscale.core.units import COUNT, MILLISECONDS
+from tscale.core.view import Record, view
 from tscale.planning.deployment_rows import Deployed
 
 _MOST_SHOWN: Final = 16
 """Points of the Pareto front that a table shows."""
 
 
-def rows_table(title: str, plan: ServingPlan, found: Found) -> Table:
+TIMES: Final = (Column("TTFT, ms", "ttft_ms"), Column("TPOT, ms", "tpot_ms"))
+
+
+def slowest(ttft: float, tpot: float) -> Record:
+    """The slow ends of a request's times, of so many seconds, as tables have them."""
+    times = {"ttft_ms": ttft, "tpot_ms": tpot}
+    return {key: Figure(1000 * seconds, MILLISECONDS, "predicted") for key, seconds in times.items()}
+
+
+def rows_table(title: str, plan: ServingPlan, found: Found, records: Sequence[Record]) -> Table:
     """Deployments that meet the targets, the best first; times are the slow end of their intervals."""
     columns = (
         Column("deployment", "deployment", numeric=False, wraps=20),
         Column("GPUs", "gpus"),
         Column("batch", "batch", drop=1),
-        Column("TTFT, ms", "ttft_ms"),
-        Column("TPOT, ms", "tpot_ms"),
+        *TIMES,
         Column("tokens/s/GPU", "tokens_per_second_per_gpu", drop=2),
         Column(load_title(plan), "largest_load"),
-        Column("$/hour", "usd_per_hour"),
+        Column("$/hour", "usd_per_hour", absent=Missing("needs --price")),
     )
-    rows = tuple(_row_cells(plan, found, row) for row in found.rows)
-    return Table(title, columns, rows, subject=plan.spec.name)
+    rows = ({**record, **_shown(plan, found, row)} for record, row in zip(records, found.rows, strict=True))
+    return view(title, columns, rows, subject=plan.spec.name)
+
+
+def _shown(plan: ServingPlan, found: Found, row: Deployed) -> Record:
+    """What people read of a deployment in the place of its degrees, its requests in progress and its intervals."""
+    words, extra = deployment_words(row.case), asked_words(found.base_of(row.case), plan)
+    return {
+        "deployment": f"{words} ({extra})" if extra else words,
+        "batch": Figure(row.case.concurrency, COUNT, "predicted"),
+        **slowest(row.ttft_at_most, row.times.tpot.high),
+    }
 
 
 def load_title(plan: ServingPlan) -> str:
     """The heading of the largest load within the targets."""
     return "max req/s" if plan.arrivals == "rate" else "max users"
-
-
-def _row_cells(plan: ServingPlan, found: Found, row: Deployed) -> tuple[Cell, ...]:
-    words = deployment_words(row.case)
-    extra = asked_words(found.base_of(row.case), plan)
-    cost = cost_of(plan, found, row)
-    return (
-        f"{words} ({extra})" if extra else words,
-        Figure(row.case.devices, COUNT),
-        Figure(row.case.concurrency, COUNT, "predicted"),
-        Figure(1000 * row.ttft_at_most, MILLISECONDS, "predicted"),
-        Figure(1000 * row.times.tpot.high, MILLISECONDS, "predicted"),
-        Figure(tokens_per_device(plan, row), TOKENS_PER_SECOND, "predicted"),
-        load_figure(plan, row.most),
-        Missing("needs --price") if cost is None else cost.figure("hour"),
-    )
 
 
 def cost_tables(
@@ -85,18 +88,16 @@ def relax_tables(plan: ServingPlan, relaxed: tuple[Change, ...], best: Deployed)
     of_load = plan.load is None
     columns = (
         Column("what would change it", "option", numeric=False),
-        Column(load_title(plan) if of_load else "GPUs", "largest_load" if of_load else "gpus"),
+        Column(load_title(plan), "load") if of_load else Column("GPUs", "gpus"),
         Column("deployment", "deployment", numeric=False, wraps=20),
     )
-    rows: list[tuple[Cell, ...]] = []
-    for change in relaxed:
-        row = change.best
-        if row is None or (not of_load and _devices(row) == _devices(best)):
-            continue
-        found = load_figure(plan, row.load) if of_load else Figure(row.case.devices, COUNT)
-        rows.append((Label(change.option, change.option), found, deployment_words(row.case)))
+    rows = [
+        {**change.data(plan), "deployment": deployment_words(change.best.case)}
+        for change in relaxed
+        if change.best is not None and (of_load or _devices(change.best) != _devices(best))
+    ]
     if rows:
-        yield Table("", columns, tuple(rows), subject=plan.spec.name, aside=True)
+        yield view("", columns, rows, subject=plan.spec.name, aside=True)
 
 
 def front_table(plan: ServingPlan, found: Found) -> Table:
@@ -108,14 +109,6 @@ def front_table(plan: ServingPlan, found: Found) -> Table:
         Column("tokens/s per user", "tokens_per_second_per_user"),
         Column("tokens/s/GPU", "tokens_per_second_per_gpu"),
     )
-    rows = tuple(
-        (
-            deployment_words(point.unit.case),
-            Figure(point.unit.devices, COUNT),
-            Figure(point.at_once, COUNT),
-            Figure(point.per_user, TOKENS_PER_SECOND, "predicted"),
-            Figure(point.per_device, TOKENS_PER_SECOND, "predicted"),
-        )
-        for point in pareto(found, _MOST_SHOWN)
-    )
-    return Table("", columns, rows, subject=plan.spec.name, aside=True, detail=True)
+    points = pareto(found, _MOST_SHOWN)
+    rows = ({**point_data(point), "deployment": deployment_words(point.unit.case)} for point in points)
+    return view("", columns, rows, subject=plan.spec.name, aside=True, detail=True)

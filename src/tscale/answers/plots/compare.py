@@ -10,7 +10,7 @@ from tscale.answers.metrics import COMPARED
 from tscale.core.metric import Figure, Missing
 from tscale.core.plot import Axis, Plot, Point, Series
 from tscale.core.units import YEAR
-from tscale.errors import NotPublishedError
+from tscale.errors import NotPublishedError, field
 from tscale.models.spec import Spec
 
 _NAMES: Final = {quantity.key: quantity.name for quantity in COMPARED}
@@ -33,7 +33,7 @@ def compare_plot(specs: Sequence[Spec], context: int | None, x: str = "year", y:
     drawn = {label for label, _, _ in known}
     left = [label for label in labels if label not in drawn]
     if not known:
-        raise NotPublishedError(f"--plot: no model here has both {_called(x)} and {_called(y)} that are known")
+        raise NotPublishedError(f"{field('plot')}: no model here has both {_called(x)} and {_called(y)} that are known")
     main = Series(_NAMES[y], tuple(Point(across.value, up.value, label) for label, across, up in known), "points")
     fewer = _active(told, x) if y == "params" else ()
     return Plot(

@@ -21,9 +21,11 @@ def memory_plot(spec: ModelSpec, ask: Ask) -> Plot:
 
 def memory_train_plot(spec: ModelSpec, ask: TrainAsk) -> Plot:
     """What training keeps on a device of the fullest stage, stacked, by context."""
-    where = _where(ask.hardware, ask.plan.devices)
-    title = f"Training {spec.label} in {ask.precision.name} with {ask.optimizer.name}: memory of {where} by context"
-    return _stacked(title, training_growth(spec, ask), f"Micro-batches of {_sequences(ask.micro_batch).lower()}.")
+    where = _where(ask.hardware, ask.how.plan.devices)
+    title = (
+        f"Training {spec.label} in {ask.how.precision.name} with {ask.how.optimizer.name}: memory of {where} by context"
+    )
+    return _stacked(title, training_growth(spec, ask), f"Micro-batches of {_sequences(ask.how.micro_batch).lower()}.")
 
 
 def _where(hardware: Hardware | None, devices: int) -> str:

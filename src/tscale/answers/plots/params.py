@@ -10,7 +10,7 @@ from tscale.core.ledger import Conv, Ledger, Lookup, Matmul, Part, Vector
 from tscale.core.partition import Stretch, stage
 from tscale.core.plot import Axis, Plot, Point, Series
 from tscale.core.units import PARAMETERS, Unit
-from tscale.errors import NotPublishedError
+from tscale.errors import NotPublishedError, field
 from tscale.models.lower import lower
 from tscale.models.resolve import disclosed
 from tscale.models.spec import ModelSpec, Spec
@@ -30,7 +30,7 @@ def params_plot(specs: Sequence[Spec]) -> Plot:
     known = [disclosed(spec) for spec in specs if spec.kind != "undisclosed"]
     left = [spec.label for spec in specs if spec.kind == "undisclosed"]
     if not known:
-        raise NotPublishedError("--plot: the shape of no model here was published")
+        raise NotPublishedError(f"{field('plot')}: the shape of no model here was published")
     series = _stacked(known[0]) if len(known) == 1 else tuple(_line(spec) for spec in known)
     return Plot(
         f"{known[0].label}: parameters up to each layer" if len(known) == 1 else "Parameters up to each layer",

@@ -10,20 +10,21 @@ from tscale.answers.capacity import Capacity, Verdict, serving_capacity, trainin
 from tscale.answers.memory.answer import Ask as Serving
 from tscale.answers.memory.answer import server_of
 from tscale.answers.memory.held import Server, held_at
-from tscale.answers.memory_train.ask import Ask as Training
+from tscale.answers.memory_train.ask import Ask as TrainAsk
 from tscale.answers.memory_train.held import Weighed, weighed
 from tscale.answers.trainer import Trainer
 from tscale.core.costs.post_training import ONLINE, Method, Phase, Resident, Sleeper, Stage, held_in, scoring_bytes
 from tscale.core.costs.rollout import Lengths, fullest_tokens
 from tscale.core.costs.states import frozen_states
 from tscale.core.costs.training_memory import logits_of
+from tscale.core.costs.training_setup import Training
 from tscale.core.costs.workspace import activation_bytes
 from tscale.core.dtypes import DTYPES, Dtype
 from tscale.core.metric import Line
 from tscale.core.parallelism import divisors, or_list
 from tscale.core.serving_layout import ServingLayout
 from tscale.core.tracing import ceil_div, minimum
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
 from tscale.models.lower import run_of
 from tscale.models.spec import Head, ModelSpec
 
@@ -39,7 +40,7 @@ class Ask(NamedTuple):
     """
 
     method: Method
-    training: Training
+    training: TrainAsk
     reference: ModelSpec | None = None
     shares_reference: bool = False
     """Whether the reference is the policy with its adapters off."""
@@ -60,6 +61,11 @@ class Ask(NamedTuple):
     epochs: int = 1
 
     @property
+    def how(self) -> Training:
+        """How the policy is trained."""
+        return self.training.how
+
+    @property
     def online(self) -> bool:
         """Whether it trains on what it generates."""
         return self.method in ONLINE
@@ -77,21 +83,21 @@ class Ask(NamedTuple):
     @property
     def devices(self) -> int:
         """Devices that train, and those that only generate."""
-        return self.training.plan.devices + (self.apart or 0)
+        return self.how.plan.devices + (self.apart or 0)
 
     @property
     def generating(self) -> int:
         """Devices that generate."""
-        return self.training.plan.devices if self.apart is None else self.apart
+        return self.how.plan.devices if self.apart is None else self.apart
 
     @property
     def engines(self) -> int:
         """Copies of the policy that generate. Raises `RequestError` where their devices are not a multiple of theirs."""
         tensor = self.tensor
         if self.generating % tensor:
-            name = "--rollout-tensor" if self.rollout_tensor is not None else "--tensor"
+            name = "tensor" if self.rollout_tensor is None else "rollout_tensor"
             raise RequestError(
-                f"{name} {tensor} does not divide the {self.generating:,} devices that generate: use --rollout-tensor "
+                f"{field(name, tensor)} does not divide the {self.generating:,} devices that generate: use {field('rollout_tensor')} "
                 f"{or_list(divisors(self.generating))}"
             )
         return self.generating // tensor
@@ -99,7 +105,7 @@ class Ask(NamedTuple):
     @property
     def tensor(self) -> int:
         """Devices that share each layer in rollouts."""
-        return self.rollout_tensor or self.training.plan.tensor
+        return self.rollout_tensor or self.how.plan.tensor
 
     def cached(self, longest: int) -> int:
         """Tokens of a sequence in an engine's cache at the moment when it holds the most."""
@@ -138,19 +144,19 @@ def models_of(spec: ModelSpec, ask: Ask) -> Models:
     """The models of a step. Raises `RequestError` for what cannot be trained so, or cannot generate."""
     if ask.method != "sft" and spec.kind != "decoder":
         raise RequestError(
-            f"{spec.label} is an {spec.kind}: --method {ask.method} is of decoders, which write responses"
+            f"{spec.label} is an {spec.kind}: {field('method', ask.method)} is of decoders, which write responses"
         )
-    micro = ask.training.micro_batch * (PAIR if ask.method == "dpo" else 1)
-    training = ask.training._replace(micro_batch=micro, context=ask.longest)
+    micro = ask.how.micro_batch * (PAIR if ask.method == "dpo" else 1)
+    training = ask.training.with_(micro_batch=micro)._replace(context=ask.longest)
     policy = weighed(spec, training)
-    beside = training._replace(rank=None, base=None)
+    beside = training.with_(rank=None, base=None)
     return Models(
         ask,
         policy,
         _server(spec, ask, int(policy.context.value)) if ask.online else None,
         None if ask.reference is None or ask.shares_reference or ask.precomputed else _frozen(ask.reference, beside),
         None if ask.reward is None else _frozen(headless(ask.reward), beside),
-        None if ask.value is None else weighed(headless(ask.value), training._replace(loss=None)),
+        None if ask.value is None else weighed(headless(ask.value), training.with_(loss=None)),
     )
 
 
@@ -159,11 +165,11 @@ def headless(spec: ModelSpec) -> ModelSpec:
     return replace(spec, head=Head(kind="none"))
 
 
-def _frozen(spec: ModelSpec, training: Training) -> Trainer:
+def _frozen(spec: ModelSpec, training: TrainAsk) -> Trainer:
     """A model that is only read, spread as the policy is."""
     if spec.kind != "decoder":
         raise RequestError(f"{spec.label} is an {spec.kind}: a model that scores reads responses as decoders do")
-    return weighed(spec, training._replace(loss=training.loss if spec.head.kind != "none" else None)).model
+    return weighed(spec, training.with_(loss=training.how.loss if spec.head.kind != "none" else None)).model
 
 
 def _server(spec: ModelSpec, ask: Ask, longest: int) -> Server:
@@ -206,7 +212,7 @@ class Held(NamedTuple):
 
 def fullest(models: Models) -> tuple[int, tuple[Held, ...]]:
     """The pipeline stage whose devices hold most in one of their phases, the first of several, and what they hold in each."""
-    each = {stage: held(models, stage) for stage in range(models.ask.training.plan.pipeline)}
+    each = {stage: held(models, stage) for stage in range(models.ask.how.plan.pipeline)}
     stage = max(each, key=lambda place: peak(each[place]).total)
     return stage, each[stage]
 
@@ -246,7 +252,7 @@ def _capacity(models: Models, *, generates: bool) -> Capacity | None:
     if hardware is None:
         return None
     if not generates:
-        return training_capacity(hardware.device(), models.ask.training.plan, share)
+        return training_capacity(hardware.device(), models.ask.how.plan, share)
     assert models.server is not None or not models.ask.online
     groups = 0 if models.server is None else models.server.layout.groups
     return serving_capacity(hardware.device(), models.ask.generating, share, groups)

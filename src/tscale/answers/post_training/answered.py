@@ -13,7 +13,7 @@ from tscale.calibration.interval import Interval
 from tscale.calibration.post_training_calibration import Calibration, shipped
 from tscale.core.costs.post_training import Passes, passes
 from tscale.core.metric import Known, weakest
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
 from tscale.models.spec import ModelSpec
 
 
@@ -75,7 +75,7 @@ def answered(spec: ModelSpec, asked: Asked) -> Answered:
     """A step with its time. Raises `RequestError` where it cannot be timed."""
     ask = asked.step
     if ask.training.hardware is None:
-        raise RequestError("a step is timed on hardware: add --gpu")
+        raise RequestError(f"a step is timed on hardware: add {field('gpu')}")
     models = models_of(spec, ask)
     time = step_time(models, asked.how)
     sequences = ask.rollouts or ask.batch or 0

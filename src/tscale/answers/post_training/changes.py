@@ -12,9 +12,9 @@ from tscale.answers.post_training.answer import Ask, Held, Models, fullest, mode
 from tscale.answers.trainer import RANK
 from tscale.core.costs.largest import largest
 from tscale.core.costs.post_training import SLEEPERS
+from tscale.core.counts import MOST_CONTEXT
 from tscale.core.parallelism import divisors
 from tscale.core.precision import OPTIMIZERS
-from tscale.core.tracing import MOST_CONTEXT
 from tscale.errors import RequestError
 from tscale.models.spec import ModelSpec
 
@@ -82,7 +82,7 @@ _MOST_PAIRS: Final = 5
 
 
 def _candidates(spec: ModelSpec, ask: Ask) -> Iterator[_Tried]:
-    training = ask.training
+    training = ask.how
     if (ask.online or ask.method == "dpo") and ask.asleep != frozenset(SLEEPERS):
         yield _Tried(
             "--sleep all", ask._replace(asleep=frozenset(SLEEPERS)), "models and states go to the host and back"
@@ -124,4 +124,4 @@ def _of_rollouts(ask: Ask) -> Iterator[_Tried]:
 
 
 def _trained(ask: Ask, **changes: Any) -> Ask:
-    return ask._replace(training=ask.training._replace(**changes))
+    return ask._replace(training=ask.training.with_(**changes))

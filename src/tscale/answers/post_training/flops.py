@@ -11,11 +11,12 @@ from tscale.answers.post_training.memory import METHOD_NAMES, NAMES
 from tscale.answers.trained import training_length
 from tscale.core.costs.forward import AttentionMask, forward_flops, leaves_out
 from tscale.core.costs.post_training import Method, Phase, key_of, passes
-from tscale.core.metric import Cell, Column, Data, Figure, Known, Report, Table
+from tscale.core.metric import Column, Data, Figure, Known, Report
 from tscale.core.number_text import number_text
 from tscale.core.tracing import TracedInt, ceil_div, label
 from tscale.core.units import FLOPS, TOKENS
-from tscale.errors import RequestError
+from tscale.core.view import Record, view
+from tscale.errors import RequestError, field
 from tscale.models.lower import run_of
 from tscale.models.spec import ModelSpec
 
@@ -33,7 +34,7 @@ def post_training_flops_report(spec: ModelSpec, ask: Ask) -> Report:
     """The FLOPs of a step by phase; of methods without rollouts those of a sequence or a pair. Raises `RequestError`."""
     if ask.method != "sft" and spec.kind != "decoder":
         raise RequestError(
-            f"{spec.label} is an {spec.kind}: --method {ask.method} is of decoders, which write responses"
+            f"{spec.label} is an {spec.kind}: {field('method', ask.method)} is of decoders, which write responses"
         )
     model = counted(spec)
     length = training_length(model.spec, ask.longest)
@@ -46,21 +47,17 @@ def post_training_flops_report(spec: ModelSpec, ask: Ask) -> Report:
         f"{METHOD_NAMES[ask.method]} of {spec.label} takes {number_text(int(causal), 'power')} FLOPs a {_OF[ask.method]}"
         f"{_generated(ask, phases, int(causal))}"
     )
-    rows: list[tuple[Cell, ...]] = [
-        (
-            NAMES[one.phase],
-            Figure(one.tokens, TOKENS, known),
-            *_figures(one.full, one.causal, known),
-            share(one.causal, causal),
-        )
-        for one in phases
+    records = [_phase_data(one, known) for one in phases]
+    rows = [
+        {**record, "phase": NAMES[one.phase], "share": share(one.causal, causal)}
+        for one, record in zip(phases, records, strict=True)
     ]
-    rows.append(("total", "", *_figures(full, causal, known), share(causal, causal)))
-    table = Table(title, _COLUMNS, tuple(rows), subject=spec.name, totals=frozenset({len(rows) - 1}))
+    total = {"phase": "total", "flops": _both(full, causal, known), "share": share(causal, causal)}
+    table = view(title, _COLUMNS, [*rows, total], subject=spec.name, totals=frozenset({len(rows)}))
     data: Data = {
         **_asked_data(model.spec, ask),
-        "phases": [_phase_data(one, known) for one in phases],
-        "flops": _both(full, causal, known),
+        "phases": records,
+        "flops": total["flops"],
     }
     figures = [
         (f"{key_of(one.phase)}{tag}", Figure(getattr(one, kind), FLOPS, known))
@@ -89,7 +86,7 @@ def _asked_data(spec: ModelSpec, ask: Ask) -> dict[str, Data]:
     }
 
 
-def _phase_data(one: Counted, known: Known) -> Data:
+def _phase_data(one: Counted, known: Known) -> Record:
     return {
         "phase": key_of(one.phase),
         "tokens": Figure(one.tokens, TOKENS, known),
@@ -105,18 +102,14 @@ _KINDS = (("full", ""), ("causal", ".causal"))
 _COLUMNS = (
     Column("phase of a step", "phase", numeric=False),
     Column("tokens", "tokens", drop=1),
-    Column("full attention", "full"),
-    Column("causal attention", "causal"),
+    Column("full attention", "full", of="flops.full"),
+    Column("causal attention", "causal", of="flops.causal"),
     Column("share", "share"),
 )
 
 
 def _generated(ask: Ask, phases: tuple[Counted, ...], causal: int) -> str:
     return f", {phases[0].causal / causal:.0%} of them to generate" if ask.online else ""
-
-
-def _figures(full: int, causal: int, known: Known) -> tuple[Figure, Figure]:
-    return Figure(full, FLOPS, known), Figure(causal, FLOPS, known)
 
 
 def _phases(model: TracedModel, ask: Ask, longest: int) -> Iterator[Counted]:

@@ -25,12 +25,14 @@ from tscale.core.costs.activations import LEAVES_OUT as ACTIVATIONS_LEAVE_OUT
 from tscale.core.costs.post_training import SOURCES, Method, Phase, key_of
 from tscale.core.costs.rollout import SOURCE as LENGTHS
 from tscale.core.costs.training_memory import LEAVES_OUT
-from tscale.core.metric import Cell, Column, Data, Detail, Figure, Known, Report, Step, Table
+from tscale.core.metric import Column, Data, Detail, Figure, Known, Report, Step, Table
 from tscale.core.number_text import number_text
 from tscale.core.sources import cited
 from tscale.core.tracing import TracedInt, label
 from tscale.core.units import BYTES, TOKENS
-from tscale.models.spec import ModelSpec, traced
+from tscale.core.view import Record, view
+from tscale.models.naming import traced
+from tscale.models.spec import ModelSpec
 
 NAMES: Final[dict[Phase, str]] = {
     "rollout": "rollout",
@@ -79,10 +81,10 @@ def decisive(phases: tuple[Held, ...]) -> Held:
 
 def _title(models: Models, worst: Held, tightest: Held) -> str:
     ask = models.ask
-    what = f"{_method(ask)} of {trained_text(models)} in {ask.training.precision.name}, {sequences_text(models)}"
+    what = f"{_method(ask)} of {trained_text(models)} in {ask.how.precision.name}, {sequences_text(models)}"
     where = f"peaks at {number_text(worst.total, 'decimal', 'B')} in {NAMES[worst.phase]}"
     hardware, devices = ask.training.hardware, ask.devices
-    which = "each" if ask.training.plan.pipeline == 1 and ask.apart is None else "the fullest"
+    which = "each" if ask.how.plan.pipeline == 1 and ask.apart is None else "the fullest"
     if hardware is None or tightest.capacity is None:
         return f"{what}, {where}" + ("" if devices == 1 else f" on {which} of {devices:,} devices")
     on = hardware.label if devices == 1 else f"{which} of {devices:,} × {hardware.label}"
@@ -97,7 +99,7 @@ def _method(ask: Ask) -> str:
 
 def trained_text(models: Models) -> str:
     """What is trained, in words: the policy, or adapters for it."""
-    rank, label = models.ask.training.rank, models.spec.label
+    rank, label = models.ask.how.rank, models.spec.label
     return label if rank is None else f"adapters of rank {rank} for {label}"
 
 
@@ -110,7 +112,7 @@ def sequences_text(models: Models) -> str:
         each = f"{prompts} of {ask.group:,} rollouts" if ask.group > 1 else alone
         return f"{each} of up to {length}"
     what = "pair" if ask.method == "dpo" else "sequence"
-    many = ask.training.micro_batch
+    many = ask.how.micro_batch
     return f"{'one' if many == 1 else f'{many:,}'} {what}{'' if many == 1 else 's'} of {length}"
 
 
@@ -151,27 +153,20 @@ def _phases_table(models: Models, phases: tuple[Held, ...], worst: Held, known: 
     memory = None if worst.capacity is None else worst.capacity.device.device_bytes
     columns = (
         Column("a device holds in", "phase", numeric=False),
-        *((Column("on devices that", "devices", numeric=False),) if models.ask.apart is not None else ()),
-        Column("bytes", "bytes"),
+        Column("on devices that", "devices", numeric=False) if models.ask.apart is not None else None,
+        Column("bytes", "bytes", of="per_device_bytes.total"),
         Column("share", "share"),
-        Column("", "bar", drop=2, numeric=False, bar=True),
-        *((Column("", "verdict", drop=1, numeric=False),) if memory is not None else ()),
+        Column("", "bar", drop=2, numeric=False, bar=True, of="share"),
+        Column("", "verdict", drop=1, numeric=False) if memory is not None else None,
     )
-    rows: list[tuple[Cell, ...]] = []
-    for one in (*phases, worst):
+
+    def row(name: str, one: Held) -> Record:
         part = share(one.total, worst.total if memory is None else memory)
-        name = NAMES[one.phase] if len(rows) < len(phases) else f"peak: {NAMES[worst.phase]}"
-        rows.append(
-            (
-                name,
-                *(("generate" if one.generates else "train",) if models.ask.apart is not None else ()),
-                Figure(one.total, BYTES, known),
-                part,
-                part,
-                *((VERDICTS[one.verdict],) if one.verdict is not None else ()),
-            )
-        )
-    return Table(title, columns, tuple(rows), subject=models.spec.name, totals=frozenset({len(rows) - 1}))
+        verdict = None if one.verdict is None else VERDICTS[one.verdict]
+        return {**phase_data(one, known), "phase": name, "share": part, "verdict": verdict}
+
+    rows = [*(row(NAMES[one.phase], one) for one in phases), row(f"peak: {NAMES[worst.phase]}", worst)]
+    return view(title, columns, rows, subject=models.spec.name, totals=frozenset({len(phases)}))
 
 
 def _lines_table(phases: tuple[Held, ...], known: Known) -> Table:
@@ -195,7 +190,7 @@ def step_data(models: Models) -> dict[str, Data]:
         "method": ask.method,
         "gpu": None if ask.training.hardware is None else ask.training.hardware.name,
         "devices": ask.devices,
-        "training_devices": ask.training.plan.devices,
+        "training_devices": ask.how.plan.devices,
         "rollout_devices": ask.generating if ask.online else None,
         "colocated": ask.apart is None,
         "reference": _reference(ask),
@@ -210,10 +205,10 @@ def step_data(models: Models) -> dict[str, Data]:
         "response_tokens": Figure(ask.response, TOKENS) if ask.method != "sft" else None,
         "context": models.policy.context,
         "rollout_cache_tokens": Figure(ask.cached(models.longest), TOKENS, "convention") if ask.online else None,
-        "micro_batch": ask.training.micro_batch,
-        "precision": ask.training.precision.name,
-        "optimizer": ask.training.optimizer.name,
-        "lora_rank": ask.training.rank,
+        "micro_batch": ask.how.micro_batch,
+        "precision": ask.how.precision.name,
+        "optimizer": ask.how.optimizer.name,
+        "lora_rank": ask.how.rank,
         "sleep": sorted(ask.asleep),
         "epochs": ask.epochs,
     }
@@ -251,7 +246,7 @@ def _data(
     }
 
 
-def phase_data(one: Held, known: Known) -> Data:
+def phase_data(one: Held, known: Known) -> Record:
     """A phase for programs: its lines, their sum, and whether that fits."""
     return {
         "phase": key_of(one.phase),
@@ -286,7 +281,7 @@ def _notes(models: Models, phases: tuple[Held, ...], tightest: Held, changes: tu
     )
     yield Detail(ACTIVATIONS_LEAVE_OUT)
     yield left_out(tightest.capacity, LEAVES_OUT)
-    yield training_note(models.spec, ask.training.precision.name)
+    yield training_note(models.spec, ask.how.precision.name)
 
 
 def method_notes(models: Models) -> Iterator[str]:
@@ -294,7 +289,7 @@ def method_notes(models: Models) -> Iterator[str]:
     ask = models.ask
     said = {
         "sft": "",
-        "dpo": f"DPO runs both responses of a pair in one pass: a micro-batch of {ask.training.micro_batch:,} is "
+        "dpo": f"DPO runs both responses of a pair in one pass: a micro-batch of {ask.how.micro_batch:,} is "
         f"{models.policy.model.training.micro_batch:,} sequences.",
         "grpo": f"GRPO compares the {ask.group:,} responses of a prompt and has no value model.",
         "ppo": "PPO trains a value model next to the policy.",
@@ -331,11 +326,8 @@ def _sleeping(models: Models) -> str:
 
 def _steps(spec: ModelSpec, ask: Ask, stage: int) -> tuple[Step, ...]:
     """How each phase's total was made, on numbers that remember."""
-    training = ask.training._replace(
-        micro_batch=TracedInt(ask.training.micro_batch, label="micro_batch")
-        if ask.training.micro_batch > 1
-        else ask.training.micro_batch
-    )
+    micro = ask.how.micro_batch
+    training = ask.training.with_(micro_batch=TracedInt(micro, label="micro_batch") if micro > 1 else micro)
     policy = traced(spec)
     own = ask._replace(
         training=training,

@@ -20,7 +20,7 @@ from tscale.core.costs.post_training import Phase
 from tscale.core.costs.rollout import Lengths, Piece, pieces
 from tscale.core.serving_layout import ServingLayout
 from tscale.core.tracing import ceil_div
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
 
 
 class How(NamedTuple):
@@ -75,7 +75,7 @@ def _at_once(models: Models, case: ServingCase) -> int:
         assert ask.training.hardware is not None
         raise RequestError(
             f"a rollout engine of {ask.tensor} × {ask.training.hardware.label} has no room for a sequence next to the weights of "
-            f"{models.spec.label}: give more of --rollout-tensor"
+            f"{models.spec.label}: give more of {field('rollout_tensor')}"
         )
     most = max(1, min(ask.waiting[0], int(room / each)))
     return _fitting(models, most) or most

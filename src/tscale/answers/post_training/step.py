@@ -19,7 +19,7 @@ from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.post_training import Phase, StepConstants, joined
 from tscale.core.costs.step_time import Batch
 from tscale.core.tracing import ceil_div
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
 from tscale.models.lower import run_of
 from tscale.models.spec import ModelSpec
 
@@ -112,9 +112,9 @@ def trained(models: Models, how: How) -> Passed:
     """The phases on the devices that train. Raises `RequestError` for a model in few bits, and a plan that cannot be."""
     hardware = models.ask.training.hardware
     assert hardware is not None
-    if models.ask.training.base is not None:
+    if models.ask.how.base is not None:
         raise RequestError(
-            "no step of a model in few bits is timed, for how long its matrices take to be unpacked is not known: drop --qlora, or "
+            f"no step of a model in few bits is timed, for how long its matrices take to be unpacked is not known: drop {field('qlora')}, or "
             "ask `tscale memory`"
         )
     one = _Trained(models, hardware, how)
@@ -191,7 +191,7 @@ class _Trained:
 
     def _passed(self, spec: ModelSpec, sequences: int, *, forward: bool) -> _Passed:
         """A step of so many sequences, or its forward passes alone."""
-        training = self.models.ask.training
+        training = self.models.ask.how
         model, plan = counted(spec), training.plan
         if not forward:
             model = adapting(model, training.rank, training.lora_targets)
@@ -217,7 +217,7 @@ class _Trained:
         return _Passed(float(bound), Interval(max(ends[0], float(bound)), *ends[1:]), "")
 
     def _redone(self, model: TracedModel) -> Recomputed:
-        training = self.models.ask.training
+        training = self.models.ask.how
         return recomputed(model.spec, model.ledger, training.recompute, training.again, training.plan)
 
 

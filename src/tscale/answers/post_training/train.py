@@ -25,6 +25,7 @@ from tscale.core.costs.post_training import key_of
 from tscale.core.metric import Cell, Column, Data, Figure, Known, Label, Missing, Report, Table, weakest
 from tscale.core.number_text import duration, durations, number_text
 from tscale.core.units import BYTES, COUNT, DAYS, GPU_HOURS, RATIO, SECONDS, SHARE, TOKENS, TOKENS_PER_SECOND, USD
+from tscale.core.view import Record, interval, view
 from tscale.models.spec import ModelSpec
 
 HOUR: Final = 3600
@@ -90,43 +91,38 @@ def _share_of_rollout(one: Answered) -> float:
 
 def _phases_table(one: Answered, title: str) -> Table:
     """Each phase's tokens, its least seconds, those predicted within a step, and its share."""
-    columns = (
-        Column("phase of a step", "phase", numeric=False),
-        Column("tokens", "tokens", drop=1),
-        Column("at least, s", "bound"),
-        Column("predicted, s", "predicted"),
-        Column("share", "share", drop=2),
-    )
-    rows: list[tuple[Cell, ...]] = [_phase_row(one, timed) for timed in one.time.phases]
-    if one.moving and one.seconds is not None:
-        share = Figure(one.moving / one.middle, SHARE, one.known)
-        rows.append((NAMES["moving weights"], "", "", _seconds(one.moving, one.known), share))
-    first = len(rows)
-    predicted: Cell = Missing("no prediction") if one.seconds is None else _seconds(one.seconds.middle, one.known)
+    phase, tokens = Column("phase of a step", "phase", numeric=False), Column("tokens", "tokens", drop=1)
+    bound = Column("at least, s", "bound", of="seconds_at_least")
+    predicted = Column("predicted, s", "predicted", of="seconds")
+    share = Column("share", "share", drop=2)
+    rows = [_phase_row(one, timed) for timed in one.time.phases]
     name = "a step, rollouts overlapped" if one.time.overlapped else "a step"
-    rows.append((Label(name, "step"), "", _seconds(one.time.bound, "bound"), predicted, ""))
-    if one.seconds is not None:
-        rows.append((Label("  low end of 80%", "low"), "", "", _seconds(one.seconds.low, one.known), ""))
-        rows.append((Label("  high end of 80%", "high"), "", "", _seconds(one.seconds.high, one.known), ""))
-    table = Table(title, columns, tuple(rows), subject=one.models.spec.name, totals=frozenset({first}))
-    return table if one.seconds is None else _reordered(table, _PREDICTED_FIRST)
+    step: Record = {"phase": Label(name, "step"), "seconds_at_least": _seconds(one.time.bound, "bound")}
+    if one.seconds is None:
+        rows.append({**step, "seconds": Missing("no prediction")})
+        columns = phase, tokens, bound, predicted, share
+    else:
+        if one.moving:
+            rows.append({"phase": NAMES["moving weights"], **_part(one, one.moving)})
+        low, middle, high = (_seconds(end, one.known) for end in one.seconds)
+        rows.append({**step, "seconds": middle})
+        rows.append({"phase": Label("  low end of 80%", "low"), "seconds": low})
+        rows.append({"phase": Label("  high end of 80%", "high"), "seconds": high})
+        columns = phase, predicted, share, bound, tokens  # as in the headline, the prediction first
+    totals = frozenset({len(rows) - (1 if one.seconds is None else 3)})
+    return view(title, columns, rows, subject=one.models.spec.name, totals=totals)
 
 
-_PREDICTED_FIRST: Final = (0, 3, 4, 2, 1)
-"""Columns where there is a prediction: it stands before the bound, as in the headline."""
-
-
-def _reordered(table: Table, order: tuple[int, ...]) -> Table:
-    columns = tuple(table.columns[place] for place in order)
-    return table._replace(columns=columns, rows=tuple(tuple(row[place] for place in order) for row in table.rows))
-
-
-def _phase_row(one: Answered, timed: Timed) -> tuple[Cell, ...]:
-    tokens, bound = Figure(timed.tokens, TOKENS), _seconds(timed.bound, "bound")
+def _phase_row(one: Answered, timed: Timed) -> Record:
+    own = {**_timed_data(one, timed), "phase": NAMES[timed.phase]}
     if timed.seconds is None or one.seconds is None:
-        return NAMES[timed.phase], tokens, bound, "", ""
-    within = one.factor * timed.seconds.middle
-    return NAMES[timed.phase], tokens, bound, _seconds(within, one.known), Figure(within / one.middle, SHARE, one.known)
+        return own
+    return {**own, **_part(one, one.factor * timed.seconds.middle)}
+
+
+def _part(one: Answered, seconds: float) -> dict[str, Data]:
+    """What a part of a step is predicted to take, and the share of the step that this is."""
+    return {"seconds": _seconds(seconds, one.known), "share": Figure(seconds / one.middle, SHARE, one.known)}
 
 
 def _seconds(value: float, known: Known) -> Figure:
@@ -193,7 +189,7 @@ def _data(one: Answered) -> dict[str, Data]:
         summed = {key: None if (figure := figures[key]) is None else _times(figure, steps) for key in _SUMMED}
         run = {"steps": steps, "days": Figure(one.middle * steps / DAY, DAYS, one.known), **summed}
     return {
-        "step_seconds": None if one.seconds is None else _interval(one.seconds, one.known),
+        "step_seconds": None if one.seconds is None else interval(one.seconds, SECONDS, one.known),
         "step_seconds_at_least": Figure(one.time.bound, SECONDS, "bound"),
         "rollout_share": Figure(_share_of_rollout(one), SHARE, one.known) if one.seconds is not None else None,
         "overlapped": one.time.overlapped,
@@ -230,14 +226,10 @@ def _prediction_data(one: Answered) -> Data:
     }
 
 
-def _interval(found: Interval, known: Known) -> Data:
-    return {name: Figure(value, SECONDS, known) for name, value in found._asdict().items()}
-
-
-def _timed_data(one: Answered, timed: Timed) -> Data:
+def _timed_data(one: Answered, timed: Timed) -> Record:
     seconds = None
     if timed.seconds is not None and one.seconds is not None:
-        seconds = _interval(Interval(*(one.factor * end for end in timed.seconds)), one.known)
+        seconds = interval(Interval(*(one.factor * end for end in timed.seconds)), SECONDS, one.known)
     return {
         "phase": key_of(timed.phase),
         "tokens": Figure(timed.tokens, TOKENS),

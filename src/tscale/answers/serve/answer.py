@@ -28,7 +28,7 @@ from tscale.core.costs.roofline import SOURCE, Work
 from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Table, weakest
 from tscale.core.number_text import duration
 from tscale.core.units import BYTES, COUNT, MILLISECONDS, SECONDS, SHARE, TOKENS_PER_SECOND, USD
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
 from tscale.models.spec import ModelSpec
 
 MILLION: Final = 10**6
@@ -140,12 +140,14 @@ def check_served(spec: ModelSpec, ask: Ask) -> None:
         )
     if spec.kind == "encoder-decoder" and (ask.prefix or ask.draft is not None or ask.by_sequences):
         raise RequestError(
-            f"{spec.label} is an encoder-decoder: --prefix, --draft, --draft-tokens and --split-cache are known of decoders alone"
+            f"{spec.label} is an encoder-decoder: {field('prefix')}, {field('draft')}, {field('draft_tokens')} and {field('split_cache')} are known of decoders alone"
         )
     if ask.prefix >= ask.context:
         raise RequestError(f"a prefix of {ask.prefix:,} leaves nothing of a prompt of {ask.context:,} tokens to answer")
     if ask.draft is not None and ask.draft.spec is not None and ask.draft.spec.kind != "decoder":
-        raise RequestError(f"--draft: {ask.draft.spec.label} is an {ask.draft.spec.kind}, and only a decoder can guess")
+        raise RequestError(
+            f"{field('draft')}: {ask.draft.spec.label} is an {ask.draft.spec.kind}, and only a decoder can guess"
+        )
 
 
 def _shares(one: Served, lines: list[Work]) -> Data:
@@ -273,10 +275,8 @@ def _best_case(found: _Reached) -> Table:
             rows.append((name, figure._replace(value=figure.value * 1000, unit=MILLISECONDS)))
         else:
             rows.append((name, figure))
-        if figure is not None and figure.unit is USD and rent is not None and rent.ranges:
-            for words, price in (("lowest", rent.low), ("highest", rent.high)):
-                scaled = figure.value * float(price / rent.middle)
-                rows.append((f"  at the {words} price", figure._replace(value=scaled)))
+        if figure is not None and figure.unit is USD and rent is not None:
+            rows += rent.at_ends(figure)
     return Table("", _columns(found.one.ask), tuple(rows), subject=found.one.spec.name)
 
 

@@ -39,7 +39,5 @@ def dollar_rows(dollars: dict[str, Figure], rent: Rent | None) -> Iterator[tuple
     """The rows of a prediction's table: each cost, and at the lowest and the highest price where several were published."""
     for key, figure in dollars.items():
         yield DOLLARS[key], figure, "", "", ""
-        if rent is not None and rent.ranges:
-            for words, price in (("lowest", rent.low), ("highest", rent.high)):
-                scaled = figure.value * float(price / rent.middle)
-                yield f"  at the {words} price", figure._replace(value=scaled), "", "", ""
+        for name, scaled in () if rent is None else rent.at_ends(figure):
+            yield name, scaled, "", "", ""

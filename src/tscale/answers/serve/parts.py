@@ -13,7 +13,7 @@ from tscale.core.ledger import Entry, Matmul
 from tscale.core.metric import Cell, Column, Data, Figure, Known, Step, Table
 from tscale.core.tracing import TracedInt
 from tscale.core.units import BYTES, COUNT, FLOPS, INTENSITY, MILLISECONDS, SECONDS, SHARE
-from tscale.models.spec import traced
+from tscale.models.naming import traced
 
 Cause = Literal["weights", "cache", "compute", "communication"]
 """What a line waits for: its weights or its cache from memory, its products, or the other devices."""

@@ -24,6 +24,7 @@ from tscale.core.metric import Cell, Column, Data, Figure, Table
 from tscale.core.number_text import duration
 from tscale.core.serving_layout import ServingLayout
 from tscale.core.units import BYTES_PER_SECOND, COUNT, MILLISECONDS, SECONDS, SHARE, TOKENS_PER_SECOND, Unit
+from tscale.core.view import interval
 from tscale.errors import RequestError
 from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
@@ -197,30 +198,26 @@ def data_of(found: Predicted | str) -> dict[str, Data]:
         "concurrency": case.concurrency,
         "chunk": case.chunk_tokens,
         "host_bytes_per_second": Figure(round(case.host), BYTES_PER_SECOND, "exact") if case.host else None,
-        "layout": _layout(case.decode),
-        "prefill_layout": _layout(case.prefill) if case.disaggregated else None,
+        "layout": pool_data(case.decode),
+        "prefill_layout": pool_data(case.prefill) if case.disaggregated else None,
     }
     if times is None:
         return {**head, "over_capacity": found.refused, "ttft_seconds": None, "tpot_seconds": None}
     figures: dict[str, Data] = {
         "over_capacity": None,
-        "ttft_seconds": _interval(times.ttft),
+        "ttft_seconds": interval(times.ttft, SECONDS, "predicted"),
         "ttft_seconds_at_least": Figure(times.ttft_bound, SECONDS, "bound"),
-        "tpot_seconds": _interval(times.tpot),
+        "tpot_seconds": interval(times.tpot, SECONDS, "predicted"),
         "tpot_seconds_at_least": Figure(times.tpot_bound, SECONDS, "bound"),
-        "latency_seconds": _interval(times.latency),
+        "latency_seconds": interval(times.latency, SECONDS, "predicted"),
         "latency_seconds_at_least": Figure(times.latency_bound, SECONDS, "bound"),
     }
     speeds = {key: Figure(value, unit, "predicted") for key, (_, value, unit) in _speeds(found).items()}
     return {**head, **figures, **speeds, "calibration": calibration_data(found)}
 
 
-def _interval(found: Interval) -> Data:
-    ends = {"low": found.low, "middle": found.middle, "high": found.high}
-    return {name: Figure(value, SECONDS, "predicted") for name, value in ends.items()}
-
-
-def _layout(pool: Pool) -> Data:
+def pool_data(pool: Pool) -> dict[str, Data]:
+    """The degrees of a pool, and how many workers have them."""
     layout = pool.layout
     return {
         "tensor": layout.tensor,

@@ -22,7 +22,7 @@ from tscale.core.parallelism import Parallelism
 from tscale.core.serving_layout import ServingLayout
 from tscale.core.sharding import shard
 from tscale.core.workload import SequenceLengths
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
 from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
 
@@ -189,7 +189,7 @@ def _formats(device: Device, hardware: Hardware, weights: Dtype | Mixture, cache
         what = "fp32" if weights.name == "fp32" else "16-bit"
         raise RequestError(
             f"{hardware.label}: its vendor states no {what} peak, so no time can be estimated: "
-            f"--gpu-set {wanted[0]}=TFLOPS gives one"
+            f"{field('gpu_set')} {wanted[0]}=TFLOPS gives one"
         )
     own = {
         name: peaks[peak] for name in format_names(weights) if (peak := computed_in(name)) in peaks and peak is not None

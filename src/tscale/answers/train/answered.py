@@ -69,7 +69,7 @@ def _known_of(assumed: Utilisation | PlanUtilisation | None, whole: Trained) -> 
 
 def answered(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Answered:
     """Raises `RequestError` for a run that cannot be."""
-    refuse(spec, MemoryAsk(rank=ask.rank))
+    refuse(spec, MemoryAsk().with_(rank=ask.rank))
     model = adapting(counted(spec), ask.rank, ask.lora_targets)
     dtype, peak = peak_of(hardware.device(), hardware, ask.dtype)
     whole = trained(model.spec, ask.tokens, ask.context)

@@ -22,7 +22,7 @@ from tscale.core.costs.wall_time import (
     seconds_to_train,
 )
 from tscale.core.tracing import TracedInt, label
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
 
 
 class Case(NamedTuple):
@@ -64,13 +64,19 @@ def cases_of(
 def _refuse_unlike(ask: Ask) -> None:
     """Raises `RequestError` where devices, utilisation and time are not two of three."""
     if ask.mfu is not None and ask.tokens_per_second is not None:
-        raise RequestError("--mfu and --tokens-per-second say the same in two ways: give one of them")
+        raise RequestError(
+            f"{field('mfu')} and {field('tokens_per_second')} say the same in two ways: give one of them"
+        )
     if ask.gpus is None and ask.days is None:
-        raise RequestError("how many devices, or how long? --gpus 1024, --days 30, or both")
+        raise RequestError(f"how many devices, or how long? {field('gpus', 1024)}, {field('days', 30)}, or both")
     if ask.measured and (ask.mfu is not None or ask.tokens_per_second is not None):
-        raise RequestError("--gpus, --days and a utilisation are one too many: any two of them give the third")
+        raise RequestError(
+            f"{field('gpus')}, {field('days')} and a utilisation are one too many: any two of them give the third"
+        )
     if ask.tokens_per_second is not None and ask.gpus is None:
-        raise RequestError("--tokens-per-second is that of all devices: --gpus says how many they are")
+        raise RequestError(
+            f"{field('tokens_per_second')} is that of all devices: {field('gpus')} says how many they are"
+        )
 
 
 def _case(name: str, ask: Ask, flops: int, peak: int, mfu: Fraction) -> Case:
@@ -96,7 +102,9 @@ def check_peak(model: TracedModel, whole: Trained, redone: Recomputed, mfu: Frac
             f"that is {float(mfu):.3g} times the peak, which no device reaches: more devices, more days or fewer tokens"
         )
     if mfu * _least_ratio(model, whole, redone) > 1:
-        raise RequestError(f"with --recompute {redone.policy} the devices would do more than their peak: a lower --mfu")
+        raise RequestError(
+            f"with {field('recompute', redone.policy)} the devices would do more than their peak: a lower {field('mfu')}"
+        )
 
 
 def _least_ratio(model: TracedModel, whole: Trained, redone: Recomputed) -> Fraction:

@@ -11,11 +11,10 @@ from tscale.answers.memory_train.held import weighed
 from tscale.answers.trained import training_length
 from tscale.answers.trainer import trainer
 from tscale.catalogue.hardware import Hardware
-from tscale.core.costs.training_memory import Training
+from tscale.core.costs.training_setup import Training
 from tscale.core.metric import Data, Figure
 from tscale.core.precision import PRECISIONS
 from tscale.core.units import BYTES
-from tscale.core.workload import SequenceLengths
 from tscale.errors import TscaleError
 from tscale.models.spec import ModelSpec
 
@@ -62,7 +61,7 @@ class PlanMemory(NamedTuple):
 
 def plan_memory(spec: ModelSpec, hardware: Hardware, ask: Ask, command: str) -> PlanMemory:
     """What `memory --train` says of the same plan; `command` asks it."""
-    precision, optimizer = ask.precision.name, ask.optimizer.name
+    precision, optimizer = ask.how.precision.name, ask.how.optimizer.name
     try:
         one = weighed(spec, ask._replace(hardware=hardware))
     except TscaleError as error:
@@ -112,8 +111,8 @@ class States(NamedTuple):
 
 def all_states(spec: ModelSpec, hardware: Hardware, gpus: int, dtype: str, rank: int | None = None) -> States | None:
     """What any way to spread a run over so many devices must hold; None where its states cannot be counted."""
-    ask, precision = Ask(), precision_of(dtype)
-    training = Training(PRECISIONS[precision], ask.optimizer, ask.plan, SequenceLengths(target=0), rank=rank)
+    precision = precision_of(dtype)
+    training = Training(PRECISIONS[precision], rank=rank)
     try:
         needs = trainer(spec, training, int(training_length(spec, None).value)).worst()[1]
     except TscaleError:

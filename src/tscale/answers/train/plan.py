@@ -15,10 +15,11 @@ from tscale.core.costs.step_time import Step as LeastStep
 from tscale.core.costs.training import Count, counted_flops
 from tscale.core.costs.wall_time import mfu_of
 from tscale.core.device import Cluster
-from tscale.core.metric import Cell, Column, Data, Figure, Known, Step, Table, known_at_best, table_known_at_best
+from tscale.core.metric import Column, Data, Figure, Known, Step, Table, known_at_best, table_known_at_best
 from tscale.core.parallelism import Parallelism, Schedule
 from tscale.core.sharding import check_plan
 from tscale.core.units import BYTES, SECONDS, SHARE
+from tscale.core.view import Record, view
 from tscale.core.workload import SequenceLengths
 from tscale.models.stages import stages
 
@@ -141,7 +142,7 @@ _BITS: Final = {"fp8": 8, "int8": 8, "fp4": 4}
 """Bits of a number that is multiplied, where they are fewer than are sent of sums."""
 
 
-def _part_data(part: Part) -> Data:
+def _part_data(part: Part) -> Record:
     sent = part.sent is not None
     return {
         "part": part.name,
@@ -169,32 +170,22 @@ def _table(model: TracedModel, plan: Parallelism, batch: Batch, step: LeastStep,
         Column("time, s", "seconds"),
         Column("MFU", "mfu"),
         Column("time/compute", "share", drop=4),
-        Column("sent", "sent", drop=1),
-        Column("link, s", "link", drop=2),
-        Column("network, s", "network", drop=3),
+        Column("sent", "sent", drop=1, of="bytes"),
+        Column("link, s", "link", drop=2, of="link_seconds"),
+        Column("network, s", "network", drop=3, of="network_seconds"),
     )
     computing = step.parts[0].seconds
     rows = [_part_row(part, computing) for part in step.parts]
-    nothing: Cell = ""
     whole = ((step.seconds, shares[0], "full overlap (bound)"), (step.seconds_in_turn, shares[1], "no overlap"))
     for seconds, mfu, name in whole:
-        times = (Figure(seconds, SECONDS), Figure(mfu, SHARE), Figure(seconds / computing, SHARE))
-        rows.append((name, *times, nothing, nothing, nothing))
+        share = Figure(seconds / computing, SHARE)
+        rows.append({"part": name, "seconds": Figure(seconds, SECONDS), "mfu": Figure(mfu, SHARE), "share": share})
     title = f"lower bound on a step of {batch.sequences:,} sequences on {plan.devices:,} devices ({spread})"
     totals = frozenset({len(rows) - 2, len(rows) - 1})
-    return Table(title, columns, tuple(rows), subject=model.spec.name, totals=totals)
+    return view(title, columns, rows, subject=model.spec.name, totals=totals)
 
 
-def _part_row(part: Part, computing: Fraction) -> tuple[Cell, ...]:
-    """A part's time, how that compares with the computing, its bytes, and its times at each level, the longer of which counts."""
-    sent: list[Cell] = ["", "", ""]
-    if part.sent is not None:
-        levels = [Figure(level.seconds, SECONDS, source=part.source) if level.sent else "" for level in part.least]
-        sent = [Figure(part.sent, BYTES, source=SOURCE), *levels]
-    return (
-        part.name,
-        Figure(part.seconds, SECONDS, source=part.source),
-        "",
-        Figure(part.seconds / computing, SHARE),
-        *sent,
-    )
+def _part_row(part: Part, computing: Fraction) -> Record:
+    """A part with its time over that of the computing; of a level over which it sends nothing, no time."""
+    idle = {f"{name}_seconds": None for name, level in part.least._asdict().items() if not level.sent}
+    return {**_part_data(part), "share": Figure(part.seconds / computing, SHARE), **idle}

@@ -16,6 +16,7 @@ from tscale.answers.train.plan import PlannedStep, as_bounds, planned_step
 from tscale.answers.train.prediction import PredictedStep, predicted_step
 from tscale.answers.trained import Trained
 from tscale.catalogue.hardware import Hardware
+from tscale.core.costs.training_setup import Training
 from tscale.core.metric import Data, Table, weakest
 from tscale.core.precision import PRECISIONS
 
@@ -55,15 +56,15 @@ def planned_of(
     step = planned_step(
         model, whole.first.run, ask.plan, ask.batch, hardware.cluster(), peak, dtype, redone, ask.flops_count
     )
-    asked = ask.memory or MemoryAsk(
+    how = Training(
         PRECISIONS[precision_of(dtype)],
         plan=ask.plan,
         micro_batch=ask.batch.micro,
-        context=ask.context,
         recompute=ask.recompute,
         again=ask.again,
         batch=ask.batch.sequences,
     )
+    asked = ask.memory or MemoryAsk(how, ask.context)
     memory = plan_memory(model.spec, hardware, asked, ask.command)
     predicted = None
     if not ask.bound_only:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from tscale.core.tracing import MOST_CONTEXT
+from tscale.core.counts import MOST_CONTEXT
 
 MOST: Final = MOST_CONTEXT
 

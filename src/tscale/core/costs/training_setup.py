@@ -12,7 +12,7 @@ from tscale.core.ledger import Ledger, NormKernel, Saved
 from tscale.core.loss_kernels import OF_TRANSFORMERS, default_kernel
 from tscale.core.metric import Quantity
 from tscale.core.parallelism import Parallelism
-from tscale.core.precision import Optimizer, Precision
+from tscale.core.precision import OPTIMIZERS, PRECISIONS, Optimizer, Precision
 from tscale.core.roles import Role
 from tscale.core.tracing import ceil_div, is_one
 from tscale.core.workload import SequenceLengths
@@ -32,10 +32,10 @@ class Training(NamedTuple):
     `batch`: sequences of a step over all copies; None where that is not said.
     """
 
-    precision: Precision
-    optimizer: Optimizer
-    plan: Parallelism
-    run: SequenceLengths
+    precision: Precision = PRECISIONS["bf16"]
+    optimizer: Optimizer = OPTIMIZERS["adamw"]
+    plan: Parallelism = Parallelism()
+    run: SequenceLengths = SequenceLengths(target=0)
     micro_batch: int = 1
     attention: Attention = "flash"
     recompute: Recompute = "none"

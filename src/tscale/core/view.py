@@ -1,0 +1,59 @@
+"""Tables of records: an answer's rows are written once, as programs read them, and a table names the fields that it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from tscale.core.metric import Cell, Column, Data, Figure, Known, Label, Missing, Table
+from tscale.core.tracing import Recordable
+from tscale.core.units import COUNT, Unit
+
+Record = Mapping[str, Data]
+
+
+def view(title: str, columns: Iterable[Column | None], records: Iterable[Record], **how: Any) -> Table:
+    """The table of records, under those of the columns that are there; `how`: the other fields of a `Table`.
+
+    A whole number stands for so many, an interval for its middle.
+
+    >>> made = view("", [Column("devices", "gpus")], [{"gpus": 8, "fits": True}])
+    >>> made.rows[0][0].value
+    8
+    """
+    shown = tuple(column for column in columns if column is not None)
+    return Table(title, shown, tuple(tuple(_cells(record, shown)) for record in records), **how)
+
+
+def interval(found: NamedTuple, unit: Unit, known: Known, source: str = "") -> dict[str, Data]:
+    """The ends of an interval, under their own names."""
+    return {name: Figure(value, unit, known, source) for name, value in found._asdict().items()}
+
+
+def _cells(record: Record, columns: Sequence[Column]) -> Iterator[Cell]:
+    for column in columns:
+        yield cell_of(_field(record, column.of or column.key), column)
+
+
+def _field(record: Record, path: str) -> Data:
+    """A field of a record, or of one within it: `step_seconds.low`."""
+    own, _, rest = path.partition(".")
+    value = record.get(own)
+    return _field(value, rest) if rest and isinstance(value, Mapping) else value
+
+
+def cell_of(value: Data, column: Column) -> Cell:
+    """What a table shows of a field."""
+    match value:
+        case None:
+            return column.absent
+        case bool():
+            return Label("yes" if value else "", value)
+        case int() | Recordable():
+            return Figure(value, COUNT)
+        case Figure() | Missing() | Label() | str():
+            return value
+        case Mapping() if "middle" in value:
+            return cell_of(value["middle"], column)
+        case _:
+            raise AssertionError(f"a list of things is no cell: {column.key}")
