@@ -105,6 +105,14 @@ class Products:
         traffic = WIDTH * batch * (m * k + k * n + m * n) / self.bandwidth
         return Product(times * computing, times * traffic)
 
+    def with_gradients(
+        self, sizes: tuple[float, float, float], times: float, peak: int, batch: float = 1
+    ) -> tuple[Product, Product, Product]:
+        """A product [m, k]·[k, n], the gradient of its left factor, [m, n]·[n, k], and that of its right one, [k, m]·[m, n]."""
+        m, n, k = sizes
+        forward, left, right = (self.of(*each, times, peak, batch) for each in ((m, n, k), (m, k, n), (k, n, m)))
+        return forward, left, right
+
     def waves(self, m: float, n: float, batch: float) -> float:
         """How many times as long a product takes for tiles that are cut off and a wave that is not full."""
         many = self.case.multiprocessors
@@ -207,14 +215,14 @@ def _unfused(entry: Scores, plan: Parallelism, case: Case, make: Products) -> At
     queries = int(case.run.length(entry.stream)) / plan.context
     keys = float(case.run.length(entry.keys) // (entry.stride or 1))
     heads, layers = case.micro * as_float(entry.heads), as_float(entry.used)
-    logits = make.of(queries, keys, float(entry.d_qk), layers, case.peak_16, heads)
-    values = make.of(queries, float(entry.d_v), keys, layers, case.peak_16, heads)
+    logits, *of_logits = make.with_gradients((queries, keys, float(entry.d_qk)), layers, case.peak_16, heads)
+    values, *of_values = make.with_gradients((queries, float(entry.d_v), keys), layers, case.peak_16, heads)
     in_steps = where(heads % FUSED_SOFTMAX != 0, 1.0, 0.0)
     more = _SOFTMAX_IN_STEPS * in_steps
     scores = heads * queries * keys * layers
     again = case.repeated.scores
     return Attention(
-        (logits, values, logits, logits, values, values),
+        (logits, values, *of_logits, *of_values),
         () if is_nothing(again) else (logits.times(again), values.times(again)),
         traffic=scores * (_SCORES_FORWARD + _SCORES_BACKWARD + 2 * more),
         traffic_again=again * scores * (_SCORES_FORWARD + more),

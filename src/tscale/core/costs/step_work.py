@@ -203,9 +203,7 @@ def _run(matrices: Iterable[Matmul], plan: Parallelism, case: Case, make: Produc
     """Three products a matrix: forward, the gradient of its input and that of its weights."""
     for entry in matrices:
         shape = shape_of(entry, tokens_of(entry, plan, case))
-        m, n, k = shape.sizes
-        for sizes in ((m, n, k), (m, k, n), (k, n, m)):
-            yield make.of(*sizes, shape.times, case.peak, shape.batch)
+        yield from make.with_gradients(shape.sizes, shape.times, case.peak, shape.batch)
 
 
 class _Again(NamedTuple):
