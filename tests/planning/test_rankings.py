@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.planning.rankings import LLAMA, groups, of_row, ranked, rows_of, sized
+from tests.planning.rankings import LLAMA, TABLE_1, groups, measured_of_2021, of_2021, of_row, ranked, rows_of, sized
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.axis import Axis
 from tscale.models.resolve import resolve
@@ -35,5 +35,28 @@ def test_layouts_that_nvidia_published_are_within_10_percent_of_the_best() -> No
     """Of dense models on one node; `rankings` has the others, of which some are not."""
     rows = [row for row in rows_of("published_layouts.csv") if row["model"] == "llama-3-8b" and row["gpus"] == "8"]
     assert len(rows) == 5
+    behind = [of_row(row).behind for row in rows]
+    assert all(one is not None and one <= 0.1 for one in behind)
+
+
+@pytest.mark.slow
+def test_layouts_that_were_picked_by_heuristics_are_near_the_best_that_their_stack_could_run() -> None:
+    """Narayanan's Table 1: all fit, and eight of ten are within 10%. Two are further behind by prediction than they were measured to be.
+
+    18B and 39B have 8-way tensor parallelism, beside which 2-way and 4-way in pipelines were measured to be slower than predicted.
+    """
+    found = list(map(of_2021, rows_of(TABLE_1)))
+    assert len(found) == 10
+    behind = [one.behind for one in found if one.behind is not None]
+    assert len(behind) == 10
+    assert sum(one <= 0.1 for one in behind) >= 8
+    for one in measured_of_2021():
+        assert abs(one.predicted - one.measured) < 0.12
+
+
+def test_micro_batches_that_were_published_are_near_the_best() -> None:
+    """Of sharded data parallelism alone, as llm-foundry had it."""
+    rows = [row for row in rows_of("published_layouts.csv") if "llm-foundry" in row["source"]]
+    assert len(rows) == 11
     behind = [of_row(row).behind for row in rows]
     assert all(one is not None and one <= 0.1 for one in behind)

@@ -115,10 +115,18 @@ class Prediction(NamedTuple):
 
 
 def chosen(case: TrainingCase) -> Choice:
-    """The calibration of a case's stack, the nearest in width where a stack has several. Raises `RequestError`."""
+    """The calibration of a case's stack: where it has several, of those that know the network if nodes talk, the nearest in width.
+
+    Raises `RequestError` for a stack that is none.
+    """
     if case.stack not in STACKS:
         raise RequestError(f"no training stack {shown(case.stack)}: {nearest(case.stack, STACKS)}")
-    of_stack = [one for one in map(calibration, TRAINING) if case.stack in one.covers.stacks]
+    several = case.plan.devices > case.cluster.devices_per_node
+    of_stack = [
+        one
+        for one in map(calibration, TRAINING)
+        if case.stack in one.covers.stacks and ("nics" in one.constants or not several)
+    ]
     found = min(of_stack, key=lambda one: _apart(case.d_model, one.covers.d_model))
     return Choice(found, _kind(case, found), tuple(_outside(case, found)))
 

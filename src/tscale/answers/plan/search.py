@@ -198,7 +198,7 @@ class Sized:
             return None
         whole, spec = self.subject.model.whole, self.subject.spec
         return TrainingCase(
-            (whole,), (whole,), Parallelism(), self.subject.run, Batch(self.ask.batch, 1), int(spec.d_model), self._cluster,
+            (whole,), (whole,), Parallelism(data=self.gpus), self.subject.run, Batch(self.ask.batch, 1), int(spec.d_model), self._cluster,
             dtype, stack=self.ask.stack, kernel=self.ask.kernel, parallel_block=spec.parallel_block,
         )  # fmt: skip
 

@@ -109,12 +109,20 @@ class Products:
         traffic = WIDTH * batch * (m * k + k * n + m * n) / self.bandwidth
         return Product(times * computing, times * traffic)
 
-    def summed(self, m: float, n: float, k: float, times: float, peak: int, batch: float = 1) -> Product:
-        """Products that add what they give to sums in 32 bits, which they read and write where kernels are fused."""
-        one = self.of(m, n, k, times, peak, batch)
+    def summed(self, one: Product, sizes: tuple[float, float, float], times: float, batch: float = 1) -> Product:
+        """The gradient of the right factor, [k, n], added by its product to a sum in 32 bits, which it reads and writes, where fused."""
+        _, n, k = sizes
         if not self.case.fused:
             return one
-        return one._replace(traffic=one.traffic + times * batch * (ACCUMULATED - WIDTH) * m * n / self.bandwidth)
+        return one._replace(traffic=one.traffic + times * batch * (ACCUMULATED - WIDTH) * k * n / self.bandwidth)
+
+    def with_gradients(
+        self, sizes: tuple[float, float, float], times: float, peak: int, batch: float = 1
+    ) -> tuple[Product, Product, Product]:
+        """A product [m, k]·[k, n], the gradient of its left factor, [m, n]·[n, k], and that of its right one, [k, m]·[m, n]."""
+        m, n, k = sizes
+        forward, left, right = (self.of(*each, times, peak, batch) for each in ((m, n, k), (m, k, n), (k, n, m)))
+        return forward, left, right
 
     def waves(self, m: float, n: float, batch: float) -> float:
         """How many times as long a product takes for tiles that are cut off and a wave that is not full."""
@@ -218,14 +226,14 @@ def _unfused(entry: Scores, plan: Parallelism, case: Case, make: Products) -> At
     queries = int(case.run.length(entry.stream)) / plan.context
     keys = float(case.run.length(entry.keys) // (entry.stride or 1))
     heads, layers = case.micro * as_float(entry.heads), as_float(entry.used)
-    logits = make.of(queries, keys, float(entry.d_qk), layers, case.peak_16, heads)
-    values = make.of(queries, float(entry.d_v), keys, layers, case.peak_16, heads)
+    logits, *of_logits = make.with_gradients((queries, keys, float(entry.d_qk)), layers, case.peak_16, heads)
+    values, *of_values = make.with_gradients((queries, float(entry.d_v), keys), layers, case.peak_16, heads)
     in_steps = where(heads % FUSED_SOFTMAX != 0, 1.0, 0.0)
     more = _SOFTMAX_IN_STEPS * in_steps
     scores = heads * queries * keys * layers
     again = case.repeated.scores
     return Attention(
-        (logits, values, logits, logits, values, values),
+        (logits, values, *of_logits, *of_values),
         () if is_nothing(again) else (logits.times(again), values.times(again)),
         traffic=scores * (_SCORES_FORWARD + _SCORES_BACKWARD + 2 * more),
         traffic_again=again * scores * (_SCORES_FORWARD + more),

@@ -204,11 +204,11 @@ def _run(matrices: Iterable[Matmul], plan: Parallelism, case: Case, make: Produc
     """Three products a matrix: forward, the gradient of its input and, where it is trained, that of its weights."""
     for entry in matrices:
         shape = shape_of(entry, tokens_of(entry, plan, case))
-        m, n, k = shape.sizes
-        for sizes in ((m, n, k), (m, k, n)):
-            yield make.of(*sizes, shape.times, case.peak, shape.batch)
+        forward, of_inputs, of_weights = make.with_gradients(shape.sizes, shape.times, case.peak, shape.batch)
+        yield forward
+        yield of_inputs
         if entry.trained:
-            yield make.summed(k, n, m, shape.times, case.peak, shape.batch)
+            yield make.summed(of_weights, shape.sizes, shape.times, shape.batch)
 
 
 class _Again(NamedTuple):
