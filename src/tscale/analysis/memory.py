@@ -31,10 +31,6 @@ if TYPE_CHECKING:
     from tscale.models.spec import ModelSpec
 
 _SERVING: Final = (
-    "images",
-    "image_size",
-    "video_frames",
-    "audio_seconds",
     "dtype",
     "cache_dtype",
     "state_dtype",
@@ -162,6 +158,10 @@ class Ask(PostTraining, Spread, WithMedia, OfModel):
             raise RequestError(f"{spelled(name)} is of training: add --train, or drop it")
         if "lora_targets" in self.given and self.lora_rank is None and not self.qlora:
             raise RequestError("--lora-targets is of adapters: add --lora-rank or --qlora, or drop it")
+        if self.method is not None and self.media.any:
+            raise RequestError(
+                "--images, --video-frames and --audio-seconds are not known of a step after pre-training: drop them, or --method"
+            )
         self.check_method()
 
     @cached_property
@@ -201,6 +201,7 @@ class Ask(PostTraining, Spread, WithMedia, OfModel):
             memory_share=self.memory_share,
             hardware=self.hardware,
             batch=self.batch,
+            media=self.media,
         )
 
     @property

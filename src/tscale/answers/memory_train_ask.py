@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from tscale.answers.capacity import Capacity, training_capacity
+from tscale.answers.media import Media, tower_passes
 from tscale.answers.trainer import RANK
 from tscale.blocks import Rwkv
 from tscale.catalogue.hardware import Hardware
@@ -47,6 +48,8 @@ class Ask(NamedTuple):
     lora_targets: frozenset[Role] | None = None
     batch: int | None = None
     """Sequences of a step over all copies, of which no more are in flight in a pipeline."""
+    media: Media = Media()
+    """Images and sounds in a sequence, whose towers keep activations."""
 
 
 def train_ask(
@@ -80,9 +83,12 @@ def capacity_of(ask: Ask) -> Capacity | None:
     return None if ask.hardware is None else training_capacity(ask.hardware.device(), ask.plan, ask.memory_share)
 
 
-def training_of(ask: Ask) -> Training:
-    """What is asked about, without the run, which the context gives."""
+def training_of(spec: ModelSpec, ask: Ask) -> Training:
+    """What is asked about a model, with what runs through its towers; how long a sequence is, the context says.
+
+    Raises `RequestError` for images and sounds that it does not read.
+    """
     given = ask._asdict()
-    for apart in ("context", "memory_share", "hardware"):
+    for apart in ("context", "memory_share", "hardware", "media"):
         del given[apart]
-    return Training(run=SequenceLengths(target=0), **given)
+    return Training(run=SequenceLengths(target=0, media=tower_passes(spec, ask.media)), **given)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from tscale.blocks.tower_pieces import Piece
-from tscale.importer.towers.parts import linear
+from tscale.importer.towers.parts import ACTIVATED, READ, linear
 from tscale.importer.towers.sizes import File, Sizes
 
 Pieces = Iterator[Piece]
@@ -26,8 +26,8 @@ Projector = Callable[[Ends], Pieces]
 
 def two_layers(d_in: int, inner: int, d_out: int, *, bias: bool = True) -> Pieces:
     """Two matrices with an activation between them."""
-    yield linear("linear_1", d_in, inner, bias=bias, at="outputs")
-    yield linear("linear_2", inner, d_out, bias=bias, at="outputs")
+    yield linear("linear_1", d_in, inner, bias=bias, at="outputs", keeps=ACTIVATED)
+    yield linear("linear_2", inner, d_out, bias=bias, at="outputs", keeps=READ)
 
 
 def chosen_layers(file: File) -> int:
