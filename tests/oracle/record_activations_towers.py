@@ -59,6 +59,14 @@ def patches(config: dict[str, Any], count: int, side: tuple[int, int], kind: tor
     return {"pixel_values": pixels, "image_grid_thw": torch.tensor([[1, rows, columns]] * count)}
 
 
+def squares(config: dict[str, Any], count: int, side: tuple[int, int], kind: torch.dtype) -> dict[str, Any]:
+    """The same, each patch a small image."""
+    size = config["vision_config"]["patch_size"]
+    rows, columns = side[0] // size, side[1] // size
+    grid = torch.tensor([[1, rows, columns]] * count)
+    return {"pixel_values": images(count * rows * columns, size, size, kind), "image_grid_thw": grid}
+
+
 def sized(config: dict[str, Any], count: int, side: tuple[int, int], kind: torch.dtype) -> dict[str, Any]:
     """Images of any size, with their sizes."""
     return {"pixel_values": images(count, *side, kind), "image_sizes": torch.tensor([list(side)] * count)}
@@ -227,7 +235,7 @@ CASES: dict[str, tuple[str, dict[str, Any], Callable[..., dict[str, Any]], tuple
         {"model_type": "kimi_k25", "vision_config": {
             "model_type": "kimi_k25_vision", **VISION, "pos_emb_height": 4, "pos_emb_width": 4, "pos_emb_time": 4,
             "merge_kernel_size": [2, 2]},
-         "projection_hidden_size": 64, "text_config": text("llama")}, patches, ANY,
+         "projection_hidden_size": 64, "text_config": text("llama")}, squares, ANY,
     ),
     "qwen2_audio": (
         "Qwen2AudioForConditionalGeneration",
@@ -311,7 +319,8 @@ def outputs(model: nn.Module, inputs: dict[str, Any], name: str) -> Any:
         found = model(**inputs)
         return read(found) if name != "dinov2" else found.last_hidden_state
     if name == "qwen2_audio":
-        return model.multi_modal_projector(model.audio_tower(**inputs).last_hidden_state)
+        body = model.model
+        return body.multi_modal_projector(body.audio_tower(**inputs).last_hidden_state)
     if "input_features" in inputs:
         return read(model.get_audio_features(**inputs))
     return read(model.get_image_features(**inputs))

@@ -257,7 +257,7 @@ def gemma4(v: Sizes) -> Pieces:
     yield layers(
         v.size("num_hidden_layers"), d, v.size("num_attention_heads"), v.size("intermediate_size"),
         kind="rmsnorm", bias=False, kv_heads=v.size("num_key_value_heads"), head_dim=head_dim,
-        qk_norm="head", gated=True, d_ff_bias=False, place="sandwich",
+        qk_norm="head", v_norm=True, gated=True, d_ff_bias=False, place="sandwich",
     )  # fmt: skip
 
 
