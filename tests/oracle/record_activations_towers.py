@@ -223,7 +223,7 @@ CASES: dict[str, tuple[str, dict[str, Any], Callable[..., dict[str, Any]], tuple
     "aya_vision": (
         "AyaVisionForConditionalGeneration",
         {"model_type": "aya_vision", "vision_config": SIGLIP, "text_config": text("cohere2"), "vision_feature_layer": -1,
-         "alignment_intermediate_size": 96, "downsample_factor": 2}, fixed, OWN,
+         "downsample_factor": 2}, fixed, OWN,
     ),
     "cohere2_vision": (
         "Cohere2VisionForConditionalGeneration",
@@ -235,7 +235,7 @@ CASES: dict[str, tuple[str, dict[str, Any], Callable[..., dict[str, Any]], tuple
         {"model_type": "kimi_k25", "vision_config": {
             "model_type": "kimi_k25_vision", **VISION, "pos_emb_height": 4, "pos_emb_width": 4, "pos_emb_time": 4,
             "merge_kernel_size": [2, 2]},
-         "projection_hidden_size": 64, "text_config": text("llama")}, squares, ANY,
+         "projection_hidden_size": 64, "text_config": text("deepseek_v3")}, squares, ANY,
     ),
     "qwen2_audio": (
         "Qwen2AudioForConditionalGeneration",
@@ -277,7 +277,7 @@ class Box:
     """What autograd holds in the place of a tensor, so that one can see when it lets it go."""
 
     def __init__(self, tensor: torch.Tensor) -> None:
-        self.tensor = tensor
+        self.tensor = tensor.detach()  # with its own gradient function it would hold what holds it
 
 
 def kept(forward: Callable[[], Any], module: nn.Module) -> Counter[str]:

@@ -86,7 +86,8 @@ def glm4v(ends: Ends) -> Pieces:
     merge, out = v.size("spatial_merge_size"), v.size("out_hidden_size")
     inner = _glm_inner(v, out)
     yield linear("downsample", v.size("hidden_size") * merge**2, out, at="outputs", keeps=READ)
-    yield linear("linear", out, out, bias=False, at="outputs", keeps=READ)
+    # an activation function reads what the norm yields, which is as wide as the matrix's own output
+    yield linear("linear", out, out, bias=False, at="outputs", keeps=ACTIVATED)
     yield norm("norm", out, at="outputs")
     for name in ("gate", "up"):
         yield linear(name, out, inner, bias=False, at="outputs", keeps=ACTIVATED if name == "gate" else ("output",))
