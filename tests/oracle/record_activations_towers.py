@@ -11,6 +11,7 @@ then.
 # transformers and torch are installed only where this is run
 from __future__ import annotations
 
+import functools
 import gc
 import json
 import logging
@@ -334,17 +335,15 @@ def records() -> Iterator[dict[str, Any]]:
                 for dtype, kind in DTYPES.items():
                     torch.manual_seed(0)
                     given = json.loads(json.dumps(config))
-                    inner = [given, *(value for value in given.values() if isinstance(value, dict))]
                     settings = CONFIG_MAPPING[config["model_type"]].from_dict(given)
                     for one in (settings, *(getattr(settings, key, None) for key in list(given))):
                         for key, value in NO_DROPOUT.items():
                             if hasattr(one, key) and not isinstance(one, dict):
                                 setattr(one, key, value)
-                    del inner
                     settings._attn_implementation = attention
                     model = getattr(transformers, cls)(settings).to(kind).train()
                     inputs = made(config, count, side, kind)
-                    storages = kept(lambda: outputs(model, inputs, name), model)
+                    storages = kept(functools.partial(outputs, model, inputs, name), model)
                     total = sum(int(key.split()[1]) * many for key, many in storages.items())
                     yield {
                         "name": name, "config": {**config, "architectures": [cls]}, "attention": attention, "images": count,

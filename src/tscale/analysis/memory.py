@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tscale.core.plot import Plot
     from tscale.core.roles import Role
     from tscale.models.spec import ModelSpec
+    from tscale.models.tower_spec import TowerSpec
 
 _SERVING: Final = (
     "dtype",
@@ -236,6 +237,8 @@ class Ask(PostTraining, Spread, WithMedia, OfModel):
 
 def analyze(ask: Ask) -> Report:
     """What a device holds part by part, whether it fits, and what else would."""
+    if ask.found.kind == "tower":
+        return _tower_report(ask, ask.found)
     if not ask.train:
         from tscale.answers.memory import memory_report
 
@@ -245,6 +248,61 @@ def analyze(ask: Ask) -> Report:
     from tscale.answers.memory_train import memory_train_report
 
     return ask.assumed(memory_train_report(ask.spec, ask.training, ask.batch))
+
+
+_OF_TOWERS: Final = (
+    "model",
+    "set",
+    "strict",
+    "families",
+    "gpu",
+    "gpu_set",
+    "memory_share",
+    "images",
+    "image_size",
+    "video_frames",
+    "audio_seconds",
+    "train",
+    "serve",
+    "dtype",
+    "precision",
+    "optimizer",
+    "recompute",
+    "attention",
+    "kernels",
+    "dropout",
+    "gpus",
+    "data",
+    "zero",
+    "shards",
+)
+"""What is read of a tower without a text model."""
+
+
+def _tower_report(ask: Ask, spec: TowerSpec) -> Report:
+    """Of a tower without a text model. Raises `RequestError` for what is of language models."""
+    from tscale.answers.tower_memory import Ask as TowerAsk
+    from tscale.answers.tower_memory import memory_of_tower
+    from tscale.core.costs.training_setup import Training
+    from tscale.core.precision import OPTIMIZERS, PRECISIONS
+    from tscale.core.workload import SequenceLengths
+
+    other = next((name for name, value in ask.given.items() if name not in _OF_TOWERS and value is not False), None)
+    if other is not None:
+        raise RequestError(f"{spelled(other)} is of language models, and {spec.label} is none: drop it")
+    how = Training(
+        PRECISIONS[ask.precision],
+        OPTIMIZERS[ask.optimizer],
+        ask.plan.trained,
+        SequenceLengths(target=0),
+        attention=ask.attention,  # type: ignore[arg-type]
+        recompute=ask.recompute.policy,
+        dropout=ask.dropout,
+        kernels=ask.kernels,
+        again=ask.recompute if ask.recompute.of_some else None,
+    )
+    given = TowerAsk(ask.media, ask.dtype, how if ask.train else None, ask.hardware, ask.memory_share)
+    return memory_of_tower(spec, given)
 
 
 def _method_report(ask: Ask) -> Report:
@@ -257,6 +315,8 @@ def _method_report(ask: Ask) -> Report:
 
 def figures(ask: Ask) -> Data:
     """The figures of the answer by their keys, without its lists: what a row of a sweep holds."""
+    if ask.found.kind == "tower":
+        return analyze(ask).data
     if not ask.train:
         from tscale.answers.memory import memory_figures
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from tscale.blocks.seen import Seen
 from tscale.blocks.tower import IMAGES, SOUNDS, Tower
-from tscale.blocks.tower_inputs import NativeImage, Seen, Sound
+from tscale.blocks.tower_inputs import NativeImage, Sound
 from tscale.core.costs.forward import forward_flops
 from tscale.core.costs.media import TowerCost, tower_flops
 from tscale.core.metric import Cell, Column, Data, Figure, Table

@@ -14,6 +14,7 @@ from tscale.core.units import BYTES, COUNT, TOKENS
 def tower_activations(one: Weighed) -> int:
     """Bytes of the activations of towers and projectors on a device of the fullest stage."""
     own = {saved.name for saved in one.model.kept[one.stage] if saved.block.stack == "tower"}
+    own |= {f"{entry.name}.lora" for entry in one.model.shares[one.stage].entries if entry.block.stack == "tower"}
     return sum(line.value for line in one.most.activations.lines if line.name in own)
 
 

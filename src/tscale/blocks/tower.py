@@ -65,8 +65,11 @@ class Tower:
         for piece in self.pieces:
             layers = piece.layers if isinstance(piece, TowerLayers) else 1
             entries = tuple(self._placed(entry) for entry in piece.lower(self.prefix))
-            kept = piece.saves(self.prefix) if saves else ()
-            yield Group("start", "tower", layers, None, entries, tuple(map(self._kept, kept)))
+            kept = tuple(map(self._kept, piece.saves(self.prefix))) if saves else ()
+            if kept and isinstance(piece, TowerLayers) and piece.unread:
+                yield Group("start", "tower", layers - piece.unread, None, (), kept)
+                kept = ()
+            yield Group("start", "tower", layers, None, entries, kept)
 
     def _placed(self, entry: Entry) -> Entry:
         """An entry of a tower: of its part, in no stack of the language model, whole on each device and without a cache."""

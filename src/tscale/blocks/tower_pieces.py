@@ -14,6 +14,7 @@ from tscale.blocks.attention import Attention, core_saves
 from tscale.blocks.fields import CONFIG, LayerContext, Problem, Size, Tagged, unrecorded
 from tscale.blocks.kinds import FEED_FORWARDS, MIXERS, SIMPLE_PIECES
 from tscale.blocks.norm import Norm
+from tscale.blocks.seen import Few
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.blocks.sub_layer import Saving, SubLayerPart, sub_layer_saves
 from tscale.core.ledger import ALWAYS, Conv, Entry, Keeping, Lookup, Matmul, Saved, Scores, Stream, Subset, Vector
@@ -233,6 +234,8 @@ class TowerLayers:
     """What each layer has beyond these."""
     at: RunsOver = "inputs"
     """What it runs over."""
+    unread: Few = 0
+    """Layers at its end whose outputs nothing reads, so that they keep nothing for the backward pass (LLaVA reads the last but one)."""
 
     def problems(self) -> Iterator[Problem]:
         """What contradicts itself in it."""
@@ -242,6 +245,8 @@ class TowerLayers:
                 yield (key, *path), message
             if block is not None and block.on is not None:
                 yield (key, "on"), "every layer of a tower's stack is alike: write another stack for others"
+        if self.unread > self.layers:
+            yield ("unread",), f"there are {self.layers} layers: set at most as many"
 
     def _site(self, prefix: str) -> LayerContext:
         """Where its layers stand."""
