@@ -256,6 +256,14 @@ def _dinov3(one: Case) -> Iterator[tuple[str, int]]:
     yield "sines and cosines of the patches, once for all images", 2 * 16 * HEAD_DIM * one.number
 
 
+def _siglip_head(one: Case) -> Iterator[tuple[str, int]]:
+    pairs = HEADS * one.positions
+    if not one.eager:
+        yield "the head's attention is step by step in any case", pairs * one.number - HEADS * one.images * 4
+    elif one.number == 2:
+        yield "the head's probabilities are not made in fp32", -pairs * 4
+
+
 def _qwen2_audio(one: Case) -> Iterator[tuple[str, int]]:
     yield from _copied_out(one)
     yield "two positions are averaged before the last norm, not behind it", -_unread(one, "audio_tower.norm.post") // 2
@@ -268,6 +276,8 @@ _OWN: dict[str, Any] = {
     "aya_vision": _post_unread,
     "voxtral": _copied_out,
     "vit": _class_token,
+    "clip_vision_model": _class_token,
+    "siglip_vision_model": _siglip_head,
     "deit": _class_token,
     "dinov3_vit": _dinov3,
     "llava_next": _post_unread,

@@ -17,6 +17,7 @@ from tscale.answers.capacity import (
     training_capacity,
     verdict_text,
 )
+from tscale.answers.explaining import line_figures, steps_of, summed
 from tscale.answers.media import Media, MediaCost, media_notes, tower_passes
 from tscale.answers.memory_tables import parts_table
 from tscale.answers.memory_train_held import PARTS
@@ -30,7 +31,7 @@ from tscale.core.costs.training_setup import Layer, Needs, Training
 from tscale.core.costs.weights import weight_bytes
 from tscale.core.dtypes import DTYPES, Dtype
 from tscale.core.ledger import Ledger
-from tscale.core.metric import Column, Data, Detail, Figure, Line, Report, Table
+from tscale.core.metric import Column, Data, Detail, Figure, Line, Quantity, Report, Step, Table
 from tscale.core.number_text import number_text
 from tscale.core.units import BYTES, COUNT
 from tscale.core.workload import SequenceLengths
@@ -76,7 +77,8 @@ def _run(spec: TowerSpec, ask: Ask) -> Report:
     parts = {"weights": Figure(total, BYTES)}
     data: dict[str, Data] = {"mode": "serve", "dtype": dtype.name, "media": []}
     notes = ("What it computes while it runs is not counted.",)
-    return _report(spec, ask, capacity, title, parts, lines, data, notes, "exact")
+    steps = _steps(spec, {"weights": weight_bytes(spec.traced().ledger(), dtype)})
+    return _report(spec, ask, capacity, title, parts, lines, data, notes, steps)
 
 
 def _trained(spec: TowerSpec, ask: Ask, how: Training) -> Report:
@@ -115,9 +117,9 @@ def _trained(spec: TowerSpec, ask: Ask, how: Training) -> Report:
         ],
     }
     notes = tuple(_training_notes(training, media, costs, capacity))
-    return _report(
-        spec, ask, capacity, _title(said, ask, capacity, need.total), parts, lines, data, notes, "convention"
-    )
+    remembered = _needs(spec.traced(), training)
+    steps = _steps(spec, {part: getattr(remembered, part) for part in PARTS if part != "logits"})
+    return _report(spec, ask, capacity, _title(said, ask, capacity, need.total), parts, lines, data, notes, steps)
 
 
 _COUNTED: Final = ("weights", "gradients", "master", "optimizer")
@@ -134,6 +136,15 @@ def _needs(spec: TowerSpec, training: Training) -> Needs:
     )
     states = training_states(ledger, training.precision, training.optimizer, training.plan)
     return needs(ledger, ledger.saved, states, layers, 0, training)
+
+
+def _steps(spec: TowerSpec, quantities: Mapping[str, Quantity]) -> tuple[Step, ...]:
+    """How each part was made, of numbers that remember."""
+    figures: list[tuple[str, Figure]] = []
+    for part, quantity in quantities.items():
+        figures += line_figures(quantity.lines, BYTES, quantity.source, f"{part}.")
+        figures.append((part, Figure(summed(quantity.lines, f"{part}."), BYTES, source=quantity.source)))
+    return tuple(steps_of(figures, f"{spec.name}, a device"))
 
 
 def _named(lines: tuple[Line, ...], part: str) -> Iterator[Line]:
@@ -168,11 +179,11 @@ def _report(
     lines: list[Line] | tuple[Line, ...],
     own: dict[str, Data],
     notes: tuple[str, ...],
-    known: str,
+    steps: tuple[Step, ...],
 ) -> Report:
     """The answer: parts, lines, and whether they fit."""
     total = sum(int(figure.value) for figure in parts.values())
-    whole = Figure(total, BYTES, "exact" if known == "exact" else "convention")
+    whole = Figure(total, BYTES, "exact" if ask.training is None else "convention")
     columns = (Column("line by line", "name", numeric=False), Column("bytes", "bytes"))
     rows = tuple((line.name, Figure(line.value, BYTES, whole.known)) for line in lines if line.value)
     tables = [parts_table(title, spec.name, parts, whole, capacity), Table("", columns, rows, aside=True, detail=True)]
@@ -189,4 +200,4 @@ def _report(
     }
     fits = () if capacity is None or ask.hardware is None else tuple(capacity_notes(capacity, ask.hardware, total))
     said = (*(f"{spec.label}: {note}" for note in spec.notes), *fits, *notes)
-    return Report(title, tuple(tables), data, said, exit_code=exit_code(capacity, total))
+    return Report(title, tuple(tables), data, said, steps, exit_code=exit_code(capacity, total))
