@@ -90,7 +90,6 @@ def record_run() -> None:
         transformers.GlmgaImageProcessor(),
         transformers.Lfm2VlImageProcessor(return_row_col_info=True),
     )
-    whole = transformers.GotOcr2ImageProcessor()
     stepping = object.__new__(Step3p7Processor)
     stride = step.vision_patch_size * step.downsampler_stride
     stepping.image_feature_placeholder = "<im_patch>" * (step.size["height"] // stride) ** 2
@@ -110,7 +109,6 @@ def record_run() -> None:
         made = lfm2([[image]])
         made = listing.replace_image_token(made, 0, use_image_special_tokens=True)
         write("lfm2_vl", size, made.count("<|"))
-        write("got_ocr2", size, 256 * len(whole([image])["pixel_values"]))
 
 
 def main() -> None:

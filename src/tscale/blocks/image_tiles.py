@@ -189,7 +189,8 @@ class PaddedTiles:
         side = self.tile // self.patch
         whole = -(-side // self.merge)
         tokens = whole**2 + whole + 1 + high * wide + high
-        return Seen(((rows * columns + 1, TowerRun(side**2, 0)), (1, TowerRun(0, tokens))), tokens)
+        # what is no padding is known of all tiles together alone: it goes with the whole image
+        return Seen(((1, TowerRun(side**2, tokens)), (rows * columns, TowerRun(side**2, 0))), tokens)
 
     def _groups(self, tiles: int, padding: int) -> int:
         """Groups along a side of so many tiles, of which so many pixels at the end are padding: each tile's begin anew."""

@@ -63,11 +63,6 @@ def _any_compared(ends: Ends) -> Reading:
     return FixedImage(kind="fixed", patches=ends.tower.size("num_patches"), outputs=1)
 
 
-def _quartered_twice(ends: Ends) -> int:
-    """GOT-OCR: two convolutions that halve both sides."""
-    return ends.tower.grid() // 16
-
-
 def _idefics2(ends: Ends) -> Reading:
     resampler = ends.file.inside("perceiver_config")
     assert resampler is not None, "the class always has one"
@@ -243,7 +238,6 @@ IMAGES: Final[dict[str, Callable[[Ends], Reading | None]]] = {
     "clip": _compared,
     "siglip": _compared,
     "siglip2": _any_compared,
-    "got_ocr2": _fixed(_quartered_twice),
     "idefics2": _idefics2,
     "phi4_multimodal": _phi4,
     "lfm2_vl": _lfm2,
