@@ -94,9 +94,9 @@ def test_a_model_without_a_tower_is_refused_its_images() -> None:
 
 
 def test_what_was_not_recorded_is_refused_by_its_name() -> None:
-    """Idefics2's resampler."""
+    """What ends an image of Phi-4."""
     files = (line["config"] for line in recorded("towers.jsonl"))
-    config: dict[str, Any] = next(file for file in files if file["model_type"] == "idefics2")
+    config: dict[str, Any] = next(file for file in files if file["model_type"] == "phi4_multimodal")
     with pytest.raises(TscaleError, match=r"does not know what projector\.\w+ keeps for the backward pass"):
         tscale.memory(config, train=True, images=1, context=4096)
     assert tscale.memory(config, train=True, context=4096).to_dict()["per_device_bytes"]["total"]

@@ -84,7 +84,7 @@ def write(family: str, size: tuple[int, int], tokens: int, **sizes: int) -> None
 
 def record_run() -> None:
     """Of processors that count no tokens by themselves: what they write for images that they are given."""
-    idefics2, phi4 = transformers.Idefics2ImageProcessor(), transformers.Phi4MultimodalImageProcessor()
+    phi4 = transformers.Phi4MultimodalImageProcessor()
     step, glmga, lfm2 = (
         transformers.Step3p7ImageProcessor(),
         transformers.GlmgaImageProcessor(),
@@ -100,8 +100,6 @@ def record_run() -> None:
         setattr(listing, f"image_{name}", f"<|{name}|>")
     for size in IMAGES:
         image = torch.zeros(3, *size, dtype=torch.uint8)
-        made = idefics2([[image]])
-        write("idefics2", size, len(made["pixel_values"][0]) * (64 + 2), patch_size=14, image_size=980)
         write("phi4_multimodal", size, int(phi4([image])["num_img_tokens"][0]))
         made = step([image])
         write("step3p7", size, len(re.findall("<[a-z_]+>", stepping.replace_image_token(made, 0))))

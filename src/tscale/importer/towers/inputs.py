@@ -18,7 +18,6 @@ from tscale.blocks.image_tiles import (
     WindowedImage,
 )
 from tscale.blocks.tower_inputs import (
-    BoundedImage,
     BudgetImage,
     FixedImage,
     NativeImage,
@@ -61,13 +60,6 @@ def _compared(ends: Ends) -> Reading:
 def _any_compared(ends: Ends) -> Reading:
     """SigLIP 2: images keep their shape, and are padded to so many patches; one vector is compared."""
     return FixedImage(kind="fixed", patches=ends.tower.size("num_patches"), outputs=1)
-
-
-def _idefics2(ends: Ends) -> Reading:
-    resampler = ends.file.inside("perceiver_config")
-    assert resampler is not None, "the class always has one"
-    patch, latents = ends.tower.size("patch_size"), resampler.size("resampler_n_latents")
-    return BoundedImage(kind="bounded", patch=patch, shortest=378, longest=980, outputs=latents, markers=2)
 
 
 def _phi4(ends: Ends) -> Reading:
@@ -238,7 +230,6 @@ IMAGES: Final[dict[str, Callable[[Ends], Reading | None]]] = {
     "clip": _compared,
     "siglip": _compared,
     "siglip2": _any_compared,
-    "idefics2": _idefics2,
     "phi4_multimodal": _phi4,
     "lfm2_vl": _lfm2,
     "step3p7": _step,
