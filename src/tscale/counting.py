@@ -185,7 +185,8 @@ def run_of(spec: ModelSpec, context: int, source: int | None = None, target: int
     lengths = (
         None if given is None else _count(given, name) for name, given in (("source", source), ("target", target))
     )
-    return SequenceLengths(*tscale.models.lower.run_of(valid, _count(context, "context"), *lengths))
+    run = tscale.models.lower.run_of(valid, _count(context, "context"), *lengths)
+    return SequenceLengths(run.target, run.source)
 
 
 def params(ledger: Ledger | ModelSpec) -> Quantity:
@@ -322,7 +323,7 @@ def _run(run: object, ledger: Ledger) -> SequenceLengths:
     """A run with tokens on those streams that a model reads, and on no other."""
     if not isinstance(run, tscale.core.workload.SequenceLengths):
         raise RequestError(f"a Run must be given, such as tscale.run_of(spec, 2048), not {a_kind_of(run)}")
-    lengths = SequenceLengths(*run)
+    lengths = SequenceLengths(run.target, run.source)
     _refuse_unlike(ledger, run=lengths.tokens)
     read = _streams(ledger)
     if not read:

@@ -71,7 +71,7 @@ def test_towers_add_to_the_weights_in_16_bits_whatever_the_language_model_is_in(
         ("memory gemma-3-4b --image-size 9x9", "--image-size is of images: add --images or --video-frames, or drop it"),
         ("memory gemma-3-4b --images 1 --image-size 9", '--image-size takes a height and a width in pixels, such as 768x1024, not "9"'),
         ("memory gemma-3-4b --images 33", "images and sounds take 8,448 tokens, and sequences of 8,192 hold no more: raise --context, or ask for fewer"),
-        ("memory gemma-3-4b --images 1 --train", "--images is of serving: drop it, or drop --train"),
+        ("memory gemma-3-4b --images 17 --train --context 4096", "images and sounds take 4,352 tokens, and sequences of 4,096 hold no more: raise --context, or ask for fewer"),
         ("params gemma-3-4b --set towers.0.pieces.9.width=3", "--set towers.0.pieces.9.width: no item 9: there are 4, counted from 0"),
     ],
 )  # fmt: skip
@@ -81,7 +81,7 @@ def test_what_does_not_fit_is_refused_in_one_line(line: str, says: str) -> None:
 
 
 def test_a_tower_whose_rule_is_not_known_is_refused_and_says_what_to_write() -> None:
-    spec = spec_of(CONFIGS["lfm2_vl"])
+    spec = spec_of(CONFIGS["idefics2"])
     with pytest.raises(TscaleError, match="how x reads images is not known"):
         tscale.memory(spec, images=1)
 

@@ -8,21 +8,23 @@ import pytest
 
 from tests.importer.recorded import recorded, spec_of
 from tscale import load
+from tscale.blocks.image_tiles import PaddedTiles, TiledImage, WholeOrTiles, WindowedImage
 from tscale.blocks.tower_inputs import (
+    BoundedImage,
     BudgetImage,
     FixedImage,
     NativeImage,
     PaddedImage,
     RowsOfImage,
     Sound,
-    TiledImage,
 )
 from tscale.core.costs.media import tower_flops
 from tscale.core.ledger import Matmul
 from tscale.models.lower import lower
 
 TOKENS = recorded("image_tokens.jsonl")
-SMALL = {line["config"]["model_type"]: line["config"] for line in recorded("tower_tensors.jsonl")}
+COUNTED = (*recorded("towers.jsonl"), *recorded("tower_tensors.jsonl"))
+SMALL = {line["config"]["model_type"]: line["config"] for line in COUNTED if not line.get("changed")}
 SCALES = {"smolvlm": {"scale_factor": 4}}
 
 
@@ -40,6 +42,25 @@ def test_an_image_takes_as_many_tokens_as_the_processor_counts(family: str) -> N
     assert {tuple(line["image"]): reading.read(*line["image"]).tokens for line in lines} == {
         tuple(line["image"]): line["tokens"] for line in lines
     }
+
+
+def test_the_parts_of_an_image_go_through_the_tower_each_with_its_patches() -> None:
+    """Phi-4: 1000 by 600 pixels lie in 3 by 2 tiles of 448, and the whole image besides. They are made 1344/1000 times as large: 806 of
+    896 pixels, and of 90 that are padding 6 patches of 14 are cut off, which leaves 58: 29 groups of 2. LFM2-VL: 600,000 pixels take
+    586 groups of 1,024 pixels, more than 512, and 1000 by 600 are cut as 5 by 3 are nearest to: at most 10 tiles. Step-3.7: 2 by 2
+    windows of 504 and the whole. Idefics2: 980 by 588 pixels are 70 by 42 patches of 14."""
+    phi = PaddedTiles(kind="padded-tiles", tile=448, patch=14, max_tiles=36).read(1000, 600)
+    assert [(times, run.inputs, run.outputs) for times, run in phi.passes] == [(1, 1024, phi.tokens), (6, 1024, 0)]
+    assert phi.tokens == 48 * 29 + 48 + 16 * 17 + 1
+    lfm = WholeOrTiles(kind="whole-or-tiles", tile=512, patch=16, max_tiles=10, min_tokens=64, max_tokens=256)
+    (tiles, part), (once, whole) = lfm.read(1000, 600).passes
+    assert (part.inputs, part.outputs, once, whole.inputs) == (1024, 256, 1, 1024)
+    assert tiles <= 10
+    assert lfm.read(1000, 600).tokens == tiles * 257 + whole.outputs + 1 + 2
+    step = WindowedImage(kind="windows", side=728, window=504, patch=14, merge=4, longest=3024).read(1000, 1000)
+    assert [(times, run.inputs, run.outputs) for times, run in step.passes] == [(1, 2704, 169), (4, 1296, 81)]
+    idefics = BoundedImage(kind="bounded", patch=14, shortest=378, longest=980, outputs=64, markers=2).read(1000, 600)
+    assert [(times, run.inputs, run.outputs) for times, run in idefics.passes] == [(1, 70 * 42, 64)]
 
 
 def test_what_the_tower_hands_over_is_what_the_sequence_takes_without_its_markers() -> None:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from tscale.blocks.image_tiles import AnyResolution, SplitImage, TiledImage
 from tscale.blocks.tower_inputs import (
-    AnyResolution,
     BudgetImage,
     FixedImage,
     NativeImage,
     PaddedImage,
     RowsOfImage,
     Sound,
-    SplitImage,
-    TiledImage,
 )
 
 

@@ -18,8 +18,10 @@ import torch
 import transformers
 from transformers.image_utils import SizeDict
 from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
+from transformers.models.lfm2_vl.processing_lfm2_vl import Lfm2VlProcessor
 from transformers.models.llama4 import image_processing_llama4 as llama4
 from transformers.models.llama4.processing_llama4 import Llama4Processor
+from transformers.models.step3p7.processing_step3p7 import Step3p7Processor
 
 IMAGES = [(224, 224), (336, 336), (480, 640), (768, 1024), (1024, 1024), (1080, 1920), (1920, 1080), (2160, 3840),
           (100, 1000), (1333, 777), (30, 45), (3000, 500)]  # fmt: skip
@@ -75,7 +77,41 @@ def record_llama4() -> None:
         print(json.dumps({"family": "llama4", "sizes": {"image_size": 336}, "image": size, "tokens": tokens}))
 
 
+def write(family: str, size: tuple[int, int], tokens: int, **sizes: int) -> None:
+    """One line."""
+    print(json.dumps({"family": family, "sizes": sizes, "image": size, "tokens": tokens}))
+
+
+def record_run() -> None:
+    """Of processors that count no tokens by themselves: what they write for images that they are given."""
+    phi4 = transformers.Phi4MultimodalImageProcessor()
+    step, glmga, lfm2 = (
+        transformers.Step3p7ImageProcessor(),
+        transformers.GlmgaImageProcessor(),
+        transformers.Lfm2VlImageProcessor(return_row_col_info=True),
+    )
+    stepping = object.__new__(Step3p7Processor)
+    stride = step.vision_patch_size * step.downsampler_stride
+    stepping.image_feature_placeholder = "<im_patch>" * (step.size["height"] // stride) ** 2
+    stepping.patch_feature_placeholder = "<im_patch>" * (step.patch_size // stride) ** 2
+    listing = object.__new__(Lfm2VlProcessor)
+    listing.image_processor = lfm2
+    for name in ("token", "start_token", "end_token", "thumbnail_token"):
+        setattr(listing, f"image_{name}", f"<|{name}|>")
+    for size in IMAGES:
+        image = torch.zeros(3, *size, dtype=torch.uint8)
+        write("phi4_multimodal", size, int(phi4([image])["num_img_tokens"][0]))
+        made = step([image])
+        write("step3p7", size, len(re.findall("<[a-z_]+>", stepping.replace_image_token(made, 0))))
+        write("glmga", size, glmga.get_number_of_image_patches(*size) // 4)
+        made = lfm2([[image]])
+        made = listing.replace_image_token(made, 0, use_image_special_tokens=True)
+        write("lfm2_vl", size, made.count("<|"))
+
+
 def main() -> None:
+    record_run()
+    record("qwen3_omni_moe_thinker", code="qwen3_omni_moe", of="qwen2_vl", image={"patch_size": 16})
     record("qwen2_vl")
     record("qwen2_5_vl", of="qwen2_vl")
     record(

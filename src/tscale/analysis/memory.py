@@ -28,12 +28,9 @@ if TYPE_CHECKING:
     from tscale.core.metric import Data, Report
     from tscale.core.plot import Plot
     from tscale.models.spec import ModelSpec
+    from tscale.models.tower_spec import TowerSpec
 
 _SERVING: Final = (
-    "images",
-    "image_size",
-    "video_frames",
-    "audio_seconds",
     "dtype",
     "cache_dtype",
     "state_dtype",
@@ -159,6 +156,10 @@ class Ask(PostTraining, Spread, WithMedia, OfModel):
             raise RequestError(f"{spelled(name)} is of training: add --train, or drop it")
         if "lora_targets" in self.given and self.lora_rank is None and not self.qlora:
             raise RequestError("--lora-targets is of adapters: add --lora-rank or --qlora, or drop it")
+        if self.method is not None and self.media.any:
+            raise RequestError(
+                "--images, --video-frames and --audio-seconds are not known of a step after pre-training: drop them, or --method"
+            )
         self.check_method()
 
     @cached_property
@@ -198,6 +199,7 @@ class Ask(PostTraining, Spread, WithMedia, OfModel):
             memory_share=self.memory_share,
             hardware=self.hardware,
             batch=self.batch,
+            media=self.media,
         )
 
     @property
@@ -232,6 +234,8 @@ class Ask(PostTraining, Spread, WithMedia, OfModel):
 
 def analyze(ask: Ask) -> Report:
     """What a device holds part by part, whether it fits, and what else would."""
+    if ask.found.kind == "tower":
+        return _tower_report(ask, ask.found)
     if not ask.train:
         from tscale.answers.memory.answer import memory_report
 
@@ -241,6 +245,61 @@ def analyze(ask: Ask) -> Report:
     from tscale.answers.memory_train.answer import memory_train_report
 
     return ask.assumed(memory_train_report(ask.spec, ask.training, ask.batch))
+
+
+_OF_TOWERS: Final = (
+    "model",
+    "set",
+    "strict",
+    "families",
+    "gpu",
+    "gpu_set",
+    "memory_share",
+    "images",
+    "image_size",
+    "video_frames",
+    "audio_seconds",
+    "train",
+    "serve",
+    "dtype",
+    "precision",
+    "optimizer",
+    "recompute",
+    "attention",
+    "kernels",
+    "dropout",
+    "gpus",
+    "data",
+    "zero",
+    "shards",
+)
+"""What is read of a tower without a text model."""
+
+
+def _tower_report(ask: Ask, spec: TowerSpec) -> Report:
+    """Of a tower without a text model. Raises `RequestError` for what is of language models."""
+    from tscale.answers.tower_memory import Ask as TowerAsk
+    from tscale.answers.tower_memory import memory_of_tower
+    from tscale.core.costs.training_setup import Training
+    from tscale.core.precision import OPTIMIZERS, PRECISIONS
+    from tscale.core.workload import SequenceLengths
+
+    other = next((name for name, value in ask.given.items() if name not in _OF_TOWERS and value is not False), None)
+    if other is not None:
+        raise RequestError(f"{spelled(other)} is of language models, and {spec.label} is none: drop it")
+    how = Training(
+        PRECISIONS[ask.precision],
+        OPTIMIZERS[ask.optimizer],
+        ask.plan.trained,
+        SequenceLengths(target=0),
+        attention=ask.attention,  # type: ignore[arg-type]
+        recompute=ask.recompute.policy,
+        dropout=ask.dropout,
+        kernels=ask.kernels,
+        again=ask.recompute if ask.recompute.of_some else None,
+    )
+    given = TowerAsk(ask.media, ask.dtype, how if ask.train else None, ask.hardware, ask.memory_share)
+    return memory_of_tower(spec, given)
 
 
 def _method_report(ask: Ask) -> Report:
@@ -253,6 +312,8 @@ def _method_report(ask: Ask) -> Report:
 
 def figures(ask: Ask) -> Data:
     """The figures of the answer by their keys, without its lists: what a row of a sweep holds."""
+    if ask.found.kind == "tower":
+        return analyze(ask).data
     if not ask.train:
         from tscale.answers.memory.answer import memory_figures
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from tscale.blocks.tower import Tower
-from tscale.blocks.tower_inputs import NativeImage, Seen, Sound
+from tscale.blocks.seen import Seen
+from tscale.blocks.tower import IMAGES, SOUNDS, Tower
+from tscale.blocks.tower_inputs import NativeImage, Sound
 from tscale.core.costs.forward import forward_flops
 from tscale.core.costs.media import TowerCost, tower_flops
 from tscale.core.metric import Cell, Column, Data, Figure, Table
 from tscale.core.tracing import ceil_div
 from tscale.core.units import COUNT, FLOPS, TOKENS
+from tscale.core.workload import TowerPass
 from tscale.errors import RequestError, field
 from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
@@ -47,6 +49,12 @@ class MediaCost(NamedTuple):
     many: int
     tokens: int
     flops: TowerCost
+    passes: tuple[TowerPass, ...] = ()
+
+
+def tower_passes(spec: ModelSpec | TowerSpec, media: Media) -> tuple[TowerPass, ...]:
+    """What runs through the towers for one sequence. Raises `RequestError` as `media_costs` does."""
+    return tuple(one for cost in media_costs(spec, media) for one in cost.passes)
 
 
 def media_costs(spec: ModelSpec | TowerSpec, media: Media) -> tuple[MediaCost, ...]:
@@ -101,7 +109,9 @@ def _cost(spec: ModelSpec | TowerSpec, name: str, key: str, times: int, seen: Se
     reads = "sounds" if key == "audio_seconds" else "images"
     towers = [(tower.part, tuple(tower.groups())) for tower in spec.towers or () if tower.reads == reads]
     once = tower_flops(spec.name, towers, seen.passes)
-    return MediaCost(name, key, times, times * seen.tokens, TowerCost(*(times * flops for flops in once)))
+    block = SOUNDS if reads == "sounds" else IMAGES
+    passes = tuple(TowerPass(block, times * count, run) for count, run in seen.passes)
+    return MediaCost(name, key, times, times * seen.tokens, TowerCost(*(times * flops for flops in once)), passes)
 
 
 def media_table(spec: ModelSpec, costs: tuple[MediaCost, ...], context: int) -> Table:

@@ -19,6 +19,7 @@ from tscale.answers.release_words import release_note
 from tscale.answers.serve.prediction import prediction_of
 from tscale.answers.serve.times import Ask as ServeAsk
 from tscale.answers.serve.times import served
+from tscale.answers.tower_alone import summary_of_tower
 from tscale.answers.train.answer import train_report
 from tscale.answers.train.ask import Ask as TrainAsk
 from tscale.catalogue.hardware import Hardware
@@ -108,6 +109,8 @@ def summary_report(spec: Spec, hardware: Hardware | None = None) -> Report:
     """
     if spec.kind == "undisclosed":
         return undisclosed(spec)
+    if spec.kind == "tower" and hardware is None:
+        return summary_of_tower(spec)
     spec = disclosed(spec)
     subject = subject_of(spec)
     quantities = {quantity.key: quantity for quantity in COMPARED}

@@ -5,11 +5,14 @@ from __future__ import annotations
 from tscale.answers.explaining import source_text, steps_of, summed
 from tscale.answers.media import ASSUMED_SIDE, Media, MediaCost, media_costs
 from tscale.answers.params.lines import COLUMNS, line_data, row
+from tscale.blocks.tower_pieces import TowerLayers
 from tscale.core.costs.params import params
+from tscale.core.costs.weights import weight_bytes
+from tscale.core.dtypes import DTYPES
 from tscale.core.ledger import Buffer, Cache, Scan, Scores
 from tscale.core.metric import Column, Data, Figure, Label, Report, Table
 from tscale.core.number_text import number_text
-from tscale.core.units import COUNT, FLOPS, PARAMETERS, SHARE
+from tscale.core.units import BYTES, COUNT, FLOPS, PARAMETERS, SHARE
 from tscale.errors import RequestError, field
 from tscale.models.tower_spec import TowerSpec
 
@@ -58,11 +61,8 @@ def flops_of_tower(spec: TowerSpec, media: Media, about_text: dict[str, object])
 
     Raises `RequestError` for options about text, and for a sound without a length.
     """
-    _check(spec, media, about_text)
-    asked = media if media.any else media._replace(images=1)
-    costs = media_costs(spec, asked)
-    if _is_fixed(spec):  # the size in its name is none that it was asked for
-        costs = tuple(cost._replace(name=cost.name.partition(" of ")[0]) for cost in costs)
+    _check_text(spec, about_text)
+    asked, costs = media_of_tower(spec, media)
     total = sum(cost.flops.total for cost in costs)
     what = " and ".join(cost.name for cost in costs)
     title = f"{spec.label} takes {number_text(total, 'power')} FLOPs forward for {what}"
@@ -83,17 +83,63 @@ def flops_of_tower(spec: TowerSpec, media: Media, about_text: dict[str, object])
     return Report(title, (table,), data, (*_notes(spec), *_how(spec, asked), _LEFT_OUT))
 
 
-def _check(spec: TowerSpec, media: Media, about_text: dict[str, object]) -> None:
-    """Raises `RequestError` for what a tower cannot be asked."""
-    named = [option for option, value in about_text.items() if value is not None]
-    if named:
-        raise RequestError(f"{named[0]} is about text, and {spec.label} reads {spec.reads} alone: drop it")
+def summary_of_tower(spec: TowerSpec) -> Report:
+    """Parameters of a tower, FLOPs of an image, or of a second of sound, and its weights in 16 and in 32 bits."""
+    ledger = spec.ledger()
+    once = Media(seconds=1) if spec.reads == "sounds" else Media(images=1)
+    cost = media_costs(spec, once)[0] if spec.towers[0].input is not None else None
+    layers = sum(piece.layers for tower in spec.towers for piece in tower.pieces if isinstance(piece, TowerLayers))
+    answers: dict[str, tuple[str, Figure]] = {
+        "params": ("parameters", Figure(params(ledger).total, PARAMETERS)),
+        "layers": ("layers", Figure(layers, COUNT)),
+    }
+    if cost is not None:
+        what = "a second of sound" if once.seconds else "an image"
+        answers["outputs"] = (f"outputs of {what}", Figure(cost.tokens, COUNT))
+        answers["forward_flops"] = (f"forward FLOPs of {what}", Figure(cost.flops.total, FLOPS))
+    weights = {name: Figure(weight_bytes(ledger, DTYPES[name]).total, BYTES) for name in ("bf16", "fp32")}
+    total = number_text(int(params(ledger).total), "decimal")
+    title = f"{spec.label} reads {spec.reads} alone and has {total} parameters"
+    columns = (Column("quantity", "quantity", numeric=False), Column("value", "value"))
+    rows = (*answers.values(), *((f"weights, {name}", figure) for name, figure in weights.items()))
+    data: Data = {
+        "model": spec.name,
+        "title": spec.label,
+        **{key: figure for key, (_, figure) in answers.items()},
+        "weight_bytes": weights,
+    }
+    return Report(title, (Table(title, columns, rows, subject=spec.name),), data, _notes(spec))
+
+
+def media_of_tower(spec: TowerSpec, media: Media) -> tuple[Media, tuple[MediaCost, ...]]:
+    """What runs through a tower, one image where nothing is asked for, and what it costs.
+
+    Raises `RequestError` for a sound without a length, and for the size of images that are all brought to one.
+    """
     if not media.any and spec.reads == "sounds":
         raise RequestError(f"{spec.label} reads sounds: {field('audio_seconds')} says how long one is, such as 10")
     if media.sized and _is_fixed(spec):
         raise RequestError(
             f"{field('image_size')}: every image that {spec.label} reads is brought to one size: drop it"
         )
+    if not media.any and spec.reads == "sounds":
+        raise RequestError(f"{spec.label} reads sounds: {field('audio_seconds')} says how long one is, such as 10")
+    if media.sized and _is_fixed(spec):
+        raise RequestError(
+            f"{field('image_size')}: every image that {spec.label} reads is brought to one size: drop it"
+        )
+    asked = media if media.any else media._replace(images=1)
+    costs = media_costs(spec, asked)
+    if _is_fixed(spec):  # the size in its name is none that it was asked for
+        costs = tuple(cost._replace(name=cost.name.partition(" of ")[0]) for cost in costs)
+    return asked, costs
+
+
+def _check_text(spec: TowerSpec, about_text: dict[str, object]) -> None:
+    """Raises `RequestError` for what is of text."""
+    named = [option for option, value in about_text.items() if value is not None]
+    if named:
+        raise RequestError(f"{named[0]} is about text, and {spec.label} reads {spec.reads} alone: drop it")
 
 
 def _is_fixed(spec: TowerSpec) -> bool:

@@ -102,9 +102,13 @@ TOWER_INPUTS: Final = Kinds(
         "padded": "blocks.tower_inputs.PaddedImage",
         "rows": "blocks.tower_inputs.RowsOfImage",
         "budget": "blocks.tower_inputs.BudgetImage",
-        "tiles": "blocks.tower_inputs.TiledImage",
-        "split": "blocks.tower_inputs.SplitImage",
-        "any-resolution": "blocks.tower_inputs.AnyResolution",
+        "tiles": "blocks.image_tiles.TiledImage",
+        "split": "blocks.image_tiles.SplitImage",
+        "any-resolution": "blocks.image_tiles.AnyResolution",
+        "bounded": "blocks.tower_inputs.BoundedImage",
+        "padded-tiles": "blocks.image_tiles.PaddedTiles",
+        "whole-or-tiles": "blocks.image_tiles.WholeOrTiles",
+        "windows": "blocks.image_tiles.WindowedImage",
         "sound": "blocks.tower_inputs.Sound",
     }
 )

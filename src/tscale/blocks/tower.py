@@ -14,9 +14,11 @@ from tscale.blocks.kinds import TOWER_INPUTS, TOWER_PIECES
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.blocks.tower_inputs import Reading, Sound
 from tscale.blocks.tower_pieces import Piece, TowerLayers
-from tscale.core.ledger import Block, Entry, Group, Matmul, Scores, TowerPart
+from tscale.core.ledger import Block, Entry, Group, Matmul, Saved, Scores, TowerPart
 
-_IN_TOWER: Final = Block("tower", "none")
+IMAGES: Final = Block("tower", "none")
+SOUNDS: Final = Block("tower", "none", 1)
+"""What stands in a tower, by what runs through it."""
 
 
 @spec_dataclass
@@ -50,17 +52,32 @@ class Tower:
                 for path, message in piece.problems():
                     yield ("pieces", place, *path), message
 
-    def groups(self) -> Iterator[Group]:
-        """Its pieces as groups of layers, which stand before the first layer of the language model."""
+    @property
+    def block(self) -> Block:
+        """What its entries belong to."""
+        return SOUNDS if self.reads == "sounds" else IMAGES
+
+    def groups(self, *, saves: bool = False) -> Iterator[Group]:
+        """Its pieces as groups of layers, which stand before the first layer of the language model; with what they `save`.
+
+        Raises `RequestError` where that is asked of a piece of which nobody has recorded it.
+        """
         for piece in self.pieces:
             layers = piece.layers if isinstance(piece, TowerLayers) else 1
-            entries = tuple(_placed(entry, self.part) for entry in piece.lower(self.prefix))
-            yield Group("start", "tower", layers, None, entries)
+            entries = tuple(self._placed(entry) for entry in piece.lower(self.prefix))
+            kept = tuple(map(self._kept, piece.saves(self.prefix))) if saves else ()
+            if kept and isinstance(piece, TowerLayers) and piece.unread:
+                yield Group("start", "tower", layers - piece.unread, None, (), kept)
+                kept = ()
+            yield Group("start", "tower", layers, None, entries, kept)
 
+    def _placed(self, entry: Entry) -> Entry:
+        """An entry of a tower: of its part, in no stack of the language model, whole on each device and without a cache."""
+        if isinstance(entry, Scores):
+            return entry._replace(block=self.block, cut=None, cache=None)
+        placed = entry._replace(block=self.block, part=self.part)  # type: ignore[call-arg]
+        return placed._replace(cut=None) if isinstance(placed, Matmul) else placed
 
-def _placed(entry: Entry, part: TowerPart) -> Entry:
-    """An entry of a tower: of its part, in no stack of the language model, whole on each device and without a cache."""
-    if isinstance(entry, Scores):
-        return entry._replace(block=_IN_TOWER, cut=None, cache=None)
-    placed = entry._replace(block=_IN_TOWER, part=part)  # type: ignore[call-arg]
-    return placed._replace(cut=None) if isinstance(placed, Matmul) else placed
+    def _kept(self, saved: Saved) -> Saved:
+        """What a tower saves, whole on each device."""
+        return saved._replace(block=self.block, part=self.part, cut=None, gathered=True)

@@ -1,19 +1,23 @@
 """What a tower is made of, piece by piece: matrices, tables, vectors, convolutions, scores and stacks of layers.
 
 Every piece says where it runs: over the patches of an image alone (`patches`), over the tower's own positions (`inputs`: these and
-class tokens, or frames of a sound), over what the language model is handed (`outputs`), or once for an image or a sound.
+class tokens, or frames of a sound), over what the language model is handed (`outputs`), or once for an image or a sound. What it
+keeps for its backward pass is recorded from real code (`tests/oracle/record_activations_towers.py`), and refused where it is not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
-from tscale.blocks.fields import CONFIG, LayerContext, Problem, Size, Tagged
+from tscale.blocks.attention import Attention, core_saves
+from tscale.blocks.fields import CONFIG, LayerContext, Problem, Size, Tagged, unrecorded
 from tscale.blocks.kinds import FEED_FORWARDS, MIXERS, SIMPLE_PIECES
 from tscale.blocks.norm import Norm
+from tscale.blocks.seen import Few
 from tscale.blocks.spec_dataclass import spec_dataclass
-from tscale.core.ledger import Conv, Entry, Lookup, Matmul, Scores, Stream, Vector
+from tscale.blocks.sub_layer import Saving, SubLayerPart, sub_layer_saves
+from tscale.core.ledger import ALWAYS, Conv, Entry, Keeping, Lookup, Matmul, Saved, Scores, Stream, Subset, Vector
 from tscale.core.roles import Role
 
 if TYPE_CHECKING:
@@ -28,6 +32,9 @@ STREAMS: Final[dict[RunsOver, Stream]] = {
     "outputs": "tower_outputs",
     "once": "once",
 }
+
+IN_LAYERS: Final[tuple[Keeping, ...]] = ("naive", "selective", "flash")
+"""What stands in layers is kept unless these are computed again whole."""
 
 
 @spec_dataclass
@@ -51,6 +58,11 @@ class Linear:
     """How often one of its positions is multiplied by it (a convolution before a stride of 2 runs twice)."""
     at: RunsOver = "inputs"
     """What it runs over."""
+    keeps: tuple[Literal["input", "output", "activation"], ...] | None = None
+    """What is kept for the backward pass: its input, unless another piece keeps that already; its output too where an activation
+    function follows; and the activation of which its input is a product, as a gate makes it. Absent where nobody has recorded it."""
+    inputs: Size | None = None
+    """Numbers of its input that belong to one position, where a convolution's kernels overlap; by default d_in."""
 
     def lower(self, prefix: str) -> Iterator[Entry]:
         """The matrix."""
@@ -58,6 +70,16 @@ class Linear:
         yield Matmul(
             name, "projection", "vision_tower", stream, self.d_in, self.d_out, self.bias, stored=self.copies, used=used
         )
+
+    def saves(self, prefix: str) -> Iterator[Saved]:
+        """What it multiplies, and what an activation function behind it reads again."""
+        if self.keeps is None:
+            raise unrecorded(f"{prefix}.{self.name}")
+        read = self.d_in if self.inputs is None else self.inputs
+        widths = {"input": read, "output": self.d_out * self.times, "activation": self.d_in}
+        for what in self.keeps:
+            kept = Saved(f"{prefix}.{self.name}.{what}", "projector", STREAMS[self.at], widths[what], keeping=ALWAYS)
+            yield kept._replace(eager=what == "activation", used=self.copies)
 
 
 @spec_dataclass
@@ -81,6 +103,10 @@ class Table:
         name = f"{prefix}.{self.name}"
         yield Lookup(name, "positions", "vision_tower", self.rows, self.width, trained=self.trained)
 
+    def saves(self, _: str) -> Iterator[Saved]:
+        """Nothing: a sum asks for neither of its terms again."""
+        return iter(())
+
 
 @spec_dataclass
 class Gains:
@@ -95,11 +121,28 @@ class Gains:
     """Weights; a norm with biases has two for each channel."""
     copies: Size = 1
     """Copies with weights of their own."""
+    does: Literal["layernorm", "rmsnorm", "scales", "joins"] | None = None
+    """What it is: weights of a norm, factors of the channels, or what is added to or put among the positions. Absent where nobody
+    has recorded what it keeps for the backward pass."""
+    at: RunsOver = "inputs"
+    """What it runs over."""
 
     def lower(self, prefix: str) -> Iterator[Entry]:
         """The vector."""
         role: Role = "norm" if "norm" in self.name else "scale"
         yield Vector(f"{prefix}.{self.name}", role, "vision_tower", self.width, stored=self.copies)
+
+    def saves(self, prefix: str) -> Iterator[Saved]:
+        """A norm's input and statistics, or what is scaled; of what is added, nothing."""
+        name, stream = f"{prefix}.{self.name}", STREAMS[self.at]
+        if self.does is None:
+            raise unrecorded(name)
+        if self.does == "scales":
+            yield Saved(f"{name}.input", "projector", stream, self.width, keeping=ALWAYS, used=self.copies)
+        elif self.does != "joins":
+            width = self.width // 2 if self.does == "layernorm" else self.width
+            for kept in Norm(kind=self.does).saves_one(name, stream, width, "projector"):
+                yield kept._replace(used=self.copies)
 
 
 @spec_dataclass
@@ -124,6 +167,10 @@ class Depthwise:
         """The convolution."""
         name, stream = f"{prefix}.{self.name}", STREAMS[self.at]
         yield Conv(name, "conv", "vision_tower", stream, self.channels, self.kernel, self.bias)
+
+    def saves(self, prefix: str) -> Iterator[Saved]:
+        """Refused: nobody has recorded what stands next to one."""
+        raise unrecorded(f"{prefix}.{self.name}")
 
 
 @spec_dataclass
@@ -150,6 +197,15 @@ class Attend:
         """The scores."""
         d, name = self.head_dim, f"{prefix}.{self.name}"
         yield Scores(name, STREAMS[self.at], STREAMS[self.keys], self.heads, d, d, causal=False, used=self.copies)
+
+    def saves(self, prefix: str) -> Iterator[Saved]:
+        """Queries, keys and values, and the probabilities where they are kept; the matrix behind it keeps its output."""
+        name, width = f"{prefix}.{self.name}", self.heads * self.head_dim
+        site = LayerContext(name, width, 1, STREAMS[self.at], STREAMS[self.keys], causal=False)
+        for what, stream in (("q", site.stream), ("k", site.keys), ("v", site.keys)):
+            yield Saved(f"{name}.{what}", "projector", stream, width, keeping=ALWAYS, used=self.copies)
+        for kept in core_saves(site, self.heads):
+            yield kept._replace(used=self.copies)
 
 
 Simple = Linear | Table | Gains | Depthwise | Attend
@@ -178,6 +234,8 @@ class TowerLayers:
     """What each layer has beyond these."""
     at: RunsOver = "inputs"
     """What it runs over."""
+    unread: Few = 0
+    """Layers at its end whose outputs nothing reads, so that they keep nothing for the backward pass (LLaVA reads the last but one)."""
 
     def problems(self) -> Iterator[Problem]:
         """What contradicts itself in it."""
@@ -187,24 +245,59 @@ class TowerLayers:
                 yield (key, *path), message
             if block is not None and block.on is not None:
                 yield (key, "on"), "every layer of a tower's stack is alike: write another stack for others"
+        if self.unread > self.layers:
+            yield ("unread",), f"there are {self.layers} layers: set at most as many"
+
+    def _site(self, prefix: str) -> LayerContext:
+        """Where its layers stand."""
+        stream = STREAMS[self.at]
+        name = prefix if self.name == "layers" else f"{prefix}.{self.name}"
+        return LayerContext(f"{name}.", self.d_model, self.layers, stream, stream, causal=False)
+
+    def _blocks(self, site: LayerContext) -> Iterator[tuple[SubLayerPart, Any, LayerContext]]:
+        """Attention and feed-forward, where it has them, and where each stands."""
+        blocks: tuple[tuple[SubLayerPart, Any], ...] = (
+            ("attention", self.attention),
+            ("feed_forward", self.feed_forward),
+        )
+        for label, block in blocks:
+            if block is not None:
+                yield label, block, site._replace(name=site.name + label)
+
+    def saves(self, prefix: str) -> Iterator[Saved]:
+        """What one layer keeps; its input alone where it is computed again whole."""
+        site = self._site(prefix)
+        yield Saved(f"{site.name}layer.input", "norm", site.stream, self.d_model, "residual", keeping=("full",))
+        for label, block, own in self._blocks(site):
+            if not isinstance(block, Saving):
+                raise unrecorded(own.name)
+            for found in sub_layer_saves(block, own, label):
+                yield from _of_windows(found.items if isinstance(found, Subset) else (found,), block)
+            if self.norm is not None:
+                yield from self.norm.saves(site, label)
+        for piece in self.each:
+            for kept in piece.saves(site.name.removesuffix(".")):
+                yield kept._replace(keeping=IN_LAYERS) if kept.keeping == ALWAYS else kept
 
     def lower(self, prefix: str) -> Iterator[Entry]:
         """One layer's entries."""
-        stream = STREAMS[self.at]
-        name = prefix if self.name == "layers" else f"{prefix}.{self.name}"
-        site = LayerContext(f"{name}.", self.d_model, self.layers, stream, stream, causal=False)
-        blocks: tuple[tuple[str, Any], ...] = (("attention", self.attention), ("feed_forward", self.feed_forward))
-        for label, block in blocks:
-            if block is None:
-                continue
-            own = site._replace(name=site.name + label)
+        site = self._site(prefix)
+        for label, block, own in self._blocks(site):
             found = block.lower(own, caches=False) if label == "attention" else block.lower(own)
             for entry in found:
                 yield from entry.items if hasattr(entry, "items") else (entry,)
             if self.norm is not None:
                 yield from self.norm.lower(site, label)
         for piece in self.each:
-            yield from piece.lower(name)
+            yield from piece.lower(site.name.removesuffix("."))
+
+
+def _of_windows(kept: Iterable[Saved | Entry], block: object) -> Iterator[Saved]:
+    """What attention keeps; of pairs those within its windows, which a tower scores one by one."""
+    window = block.window if isinstance(block, Attention) else None
+    for one in kept:
+        if isinstance(one, Saved):
+            yield one if one.keys is None else one._replace(most=window)
 
 
 Piece = Simple | TowerLayers

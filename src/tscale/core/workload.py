@@ -4,33 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, assert_never
 
-from tscale.core.ledger import Stream
-
-
-class SequenceLengths(NamedTuple):
-    """One sequence: `target` tokens through a decoder, `source` tokens through an encoder (0 where there is none)."""
-
-    target: int
-    source: int = 0
-
-    @property
-    def tokens(self) -> int:
-        """Tokens of one sequence, both streams together."""
-        return self.source + self.target
-
-    def length(self, stream: Stream) -> int:
-        """Positions of one sequence that an entry on `stream` runs over."""
-        match stream:
-            case "target":
-                return self.target
-            case "source":
-                return self.source
-            case "once":
-                return 1
-            case "tower_patches" | "tower_inputs" | "tower_outputs":
-                return 0  # towers run over images and sounds, not over tokens
-            case _:
-                assert_never(stream)
+from tscale.core.ledger import Block, Stream
 
 
 class TowerRun(NamedTuple):
@@ -56,5 +30,43 @@ class TowerRun(NamedTuple):
                 return 1
             case "source" | "target":
                 return 0  # no token of text is in it
+            case _:
+                assert_never(stream)
+
+
+class TowerPass(NamedTuple):
+    """So many images or sounds of one size through the pieces of a tower that belong to `block`."""
+
+    block: Block
+    times: int
+    run: TowerRun
+
+
+class SequenceLengths(NamedTuple):
+    """One sequence: `target` tokens through a decoder, `source` tokens through an encoder (0 where there is none).
+
+    `media`: what of it runs through towers before its tokens are made.
+    """
+
+    target: int
+    source: int = 0
+    media: tuple[TowerPass, ...] = ()
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of one sequence, both streams together."""
+        return self.source + self.target
+
+    def length(self, stream: Stream) -> int:
+        """Positions of one sequence that an entry on `stream` runs over."""
+        match stream:
+            case "target":
+                return self.target
+            case "source":
+                return self.source
+            case "once":
+                return 1
+            case "tower_patches" | "tower_inputs" | "tower_outputs":
+                return 0  # towers run over images and sounds, not over tokens
             case _:
                 assert_never(stream)

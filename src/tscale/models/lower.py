@@ -11,25 +11,27 @@ from collections.abc import Iterator, Sequence
 from tscale.blocks import attentions
 from tscale.blocks.fields import LayerContext, unrecorded
 from tscale.core.ledger import ALWAYS, Entry, Group, Ledger, Part, Saved, Stream, Subset
-from tscale.core.workload import SequenceLengths
+from tscale.core.workload import SequenceLengths, TowerPass
 from tscale.models.ends import embedding_entries, embedding_saves, head_entries, head_saves, hearing_entries
 from tscale.models.spec import ModelSpec
 from tscale.models.stack import END, START, Stack, StackedBlock
 
 
-def lower(spec: ModelSpec, *, saves: bool = False) -> Ledger:
+def lower(spec: ModelSpec, *, saves: bool = False, media: tuple[TowerPass, ...] = ()) -> Ledger:
     """The ledger of a model, in reading order: embeddings, stacks, head; with what it `saves` for its backward pass.
 
-    It is made once and kept with the spec, since most answers ask for it several times. Raises `RequestError` where what is
-    saved is asked of a block of which nobody has recorded what it keeps.
+    `media`: what runs through its towers, which then say what they save too. It is made once and kept with the spec, since most
+    answers ask for it several times. Raises `RequestError` where what is saved is asked of a block of which nobody has recorded
+    what it keeps.
     """
-    found: Ledger | None = spec.made.get(saves)
+    run_through = frozenset(one.block for one in media) if saves else frozenset()
+    found: Ledger | None = spec.made.get((saves, run_through))
     if found is None:
-        towers = tuple(group for tower in spec.towers or () for group in tower.groups())
+        towers = tuple(group for tower in spec.towers or () for group in tower.groups(saves=tower.block in run_through))
         found = Ledger(
             spec.name, tuple(_groups(spec, saves=saves)), spec.audio_frames, spec.assumed is not None, towers
         )
-        spec.made[saves] = found
+        spec.made[saves, run_through] = found
     return found
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, cast
 
 from tscale.blocks import Attention
 from tscale.blocks.fields import LayerContext, unrecorded
+from tscale.blocks.sub_layer import Saving, SubLayerPart, sub_layer_saves
 from tscale.core.layers import ButFirst, Every, Layers, Places, Rest
-from tscale.core.ledger import OUTSIDE, Block, Entry, Group, Matmul, Part, Saved, SubLayer, Subset, Vector
-from tscale.core.roles import Role
+from tscale.core.ledger import OUTSIDE, Block, Entry, Group, Matmul, Saved, SubLayer, Subset, Vector
 from tscale.core.tracing import label, minimum
 from tscale.models.naming import labelled
 from tscale.models.spec import Encoder, ModelSpec
@@ -20,21 +20,6 @@ if TYPE_CHECKING:
 
 
 Items = Iterable[Entry | Saved | Subset]
-
-
-@runtime_checkable
-class Saving(Protocol):
-    """A block that says what it keeps."""
-
-    def saves(self, site: LayerContext) -> Iterator[Saved | Subset]:
-        """What one layer's forward pass keeps, apart from the block's own input."""
-
-
-_FIRST: Final[dict[Part, tuple[Role, ...]]] = {
-    "attention": ("q", "k", "v", "q_down", "kv_down", "gates", "in", "index_q", "index_k", "index_weights"),
-    "feed_forward": ("up", "gate", "shared_up", "shared_gate", "router", "latent_down"),
-}
-"""The matrices that read the input of a sub-layer, by role."""
 
 
 class Place(NamedTuple):
@@ -172,13 +157,11 @@ class StackedBlock(NamedTuple):
     def saves(self, spec: ModelSpec) -> Iterator[Saved | Subset]:
         """Its input, what it keeps within, and the mask of the dropout behind it."""
         site, sub_layer = self.site, self.place.block.sub_layer
-        part: Part = "feed_forward" if sub_layer == "feed-forward" else "attention"
+        part: SubLayerPart = "feed_forward" if sub_layer == "feed-forward" else "attention"
         if not isinstance(self.block, Saving):
             raise unrecorded(f"{site.name} of {spec.name}")
-        if spec.norm.place != "parallel" or sub_layer == "cross-attention":
-            yield Saved(f"{site.name}.input", part, site.stream, site.d_model, "product", read_by=_FIRST[part])
-        yield from self.block.saves(site)
-        yield Saved(f"{site.name}.dropout", part, site.stream, site.d_model, "mask", dropout=True)
+        shared = spec.norm.place == "parallel" and sub_layer != "cross-attention"
+        yield from sub_layer_saves(self.block, site, part, shared=shared)
 
     def normed(self, spec: ModelSpec) -> Place:
         """The layers that have a norm of their own beside it; where the first has none, it is the mixer there that is without."""

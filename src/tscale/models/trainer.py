@@ -13,6 +13,7 @@ from tscale.core.ledger import Ledger, Saved
 from tscale.core.loss_kernels import LossBytes
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import check_plan, shard, shares_of
+from tscale.core.workload import TowerPass
 from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
 from tscale.models.stages import kinds_of_layers, recomputed_stages, stages
@@ -90,14 +91,16 @@ class Trainer(NamedTuple):
 
     def of_length(self, context: int) -> Trainer:
         """The same on sequences of another length."""
-        return self._replace(context=context, training=self.training._replace(run=run_of(self.spec, context)))
+        run = run_of(self.spec, context)._replace(media=self.training.run.media)
+        return self._replace(context=context, training=self.training._replace(run=run))
 
 
 def trainer(spec: ModelSpec, training: Training, context: int) -> Trainer:
     """A model ready to be asked about. Raises `RequestError` for a plan that cannot be, or a block that is not known."""
-    training = training._replace(plan=training.plan.trained, run=run_of(spec, context))
+    run = run_of(spec, context)._replace(media=training.run.media)
+    training = training._replace(plan=training.plan.trained, run=run)
     check_plan(lower(spec), training.plan)
-    own = _pieces_of(spec, training.plan)
+    own = _pieces_of(spec, training.plan, run.media)
     of_kinds = {first: states_of(own.shares[first], training) for first in set(own.alike)}
     states = tuple(of_kinds[first] for first in own.alike)
     made = Trainer(spec, training, context, own.stages, own.shares, own.kept, states, own.layers)
@@ -116,14 +119,16 @@ class _Pieces(NamedTuple):
     alike: tuple[int, ...]
 
 
-def _pieces_of(spec: ModelSpec, plan: Parallelism) -> _Pieces:
+def _pieces_of(spec: ModelSpec, plan: Parallelism, media: tuple[TowerPass, ...]) -> _Pieces:
     """The pieces of a model, kept with its spec for all plans that cut the same ledgers; others have their own."""
     cuts = plan.cuts
-    return _made_pieces(spec, plan) if cuts is None else keep(spec.made, cuts, lambda: _made_pieces(spec, plan))
+    if cuts is None or media:
+        return _made_pieces(spec, plan, media)
+    return keep(spec.made, cuts, lambda: _made_pieces(spec, plan, media))
 
 
-def _made_pieces(spec: ModelSpec, plan: Parallelism) -> _Pieces:
-    whole = lower(spec, saves=True).whole
+def _made_pieces(spec: ModelSpec, plan: Parallelism, media: tuple[TowerPass, ...]) -> _Pieces:
+    whole = lower(spec, saves=True, media=media).whole
     each = stages(spec, plan, whole)
     shares = shares_of(each, plan)
     kinds = tuple(tuple(of_stage) for of_stage in kinds_of_layers(spec, whole, plan))
@@ -142,7 +147,7 @@ def _laid_out_too(made: Trainer, own: _Pieces) -> Trainer:
         )
         for of_stage, kinds in zip(own.layers, own.kinds, strict=True)
     )
-    whole = lower(made.spec, saves=True).whole
+    whole = lower(made.spec, saves=True, media=made.training.run.media).whole
     return made._replace(layers=layers, kept=_kept(made.spec, made.training, whole, own.stages))
 
 

@@ -8,7 +8,7 @@ from tscale.answers.capacity import Capacity, Verdict, exit_code, reserve_table
 from tscale.answers.explaining import line_figures, notes_of, steps_of, summed
 from tscale.answers.memory.changes import changes_table
 from tscale.answers.memory.tables import Growth, OfOne, Room, growth, parts_table
-from tscale.answers.memory_train.ask import Ask, capacity_of
+from tscale.answers.memory_train.ask import Ask, capacity_of, training_of
 from tscale.answers.memory_train.held import PARTS, Held, all_held, part_of, room_of, weighed
 from tscale.answers.memory_train.lines import (
     kept_data,
@@ -19,6 +19,7 @@ from tscale.answers.memory_train.lines import (
     shortcut_table,
     stages_table,
 )
+from tscale.answers.memory_train.media import trained_media_data, trained_media_table
 from tscale.answers.memory_train.notes import notes_held
 from tscale.answers.memory_train.step import step_of, timing_notes
 from tscale.answers.release import training_note
@@ -61,6 +62,7 @@ def _tables(held: Held) -> Iterator[Table]:
     total = Figure(held.one.total, BYTES, held.one.known)
     at_least = Figure(held.one.least, BYTES, held.one.known) if held.one.least < held.one.total else None
     yield parts_table(held.one.title, model.spec.name, parts, total, capacity, at_least)
+    yield from trained_media_table(held.one)
     if held.one.ask.how.plan.pipeline > 1:
         yield stages_table(model, held.one.stage)
     if capacity is not None:
@@ -125,6 +127,7 @@ def _figures(held: Held) -> dict[str, Data]:
         "stage": held.one.stage + 1,
         **held.one.data,
         **held.room.data(),
+        **trained_media_data(held.one),
     }
 
 
@@ -171,7 +174,7 @@ def _steps(spec: ModelSpec, ask: Ask, context: Figure, stage: int) -> tuple[Step
     def told(value: int, label: str) -> int:
         return TracedInt(value, label=label) if value > 1 else value
 
-    training = ask.how._replace(
+    training = training_of(spec, ask)._replace(
         micro_batch=told(ask.how.micro_batch, "micro_batch"),
         rank=None if ask.how.rank is None else TracedInt(ask.how.rank, label="rank"),
         plan=plan._replace(
@@ -192,7 +195,7 @@ def _steps(spec: ModelSpec, ask: Ask, context: Figure, stage: int) -> tuple[Step
 
 def training_growth(spec: ModelSpec, ask: Ask) -> Growth:
     """The parts of `memory_train_report` at many contexts, each of the stage that is the fullest there."""
-    model = trainer(spec, ask.how, int(training_length(spec, ask.context).value))
+    model = trainer(spec, training_of(spec, ask), int(training_length(spec, ask.context).value))
     capacity = capacity_of(ask)
     usable = None if capacity is None else capacity.usable
 

@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from tscale.answers.capacity import Capacity, training_capacity
+from tscale.answers.media import Media, tower_passes
 from tscale.answers.trainer import RANK
 from tscale.blocks import Rwkv
 from tscale.catalogue.hardware import Hardware
@@ -13,6 +14,7 @@ from tscale.core.costs.training_setup import Training
 from tscale.core.dtypes import DTYPES
 from tscale.core.loss_kernels import find_kernel
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
+from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError, field
 from tscale.models.spec import ModelSpec
 
@@ -24,6 +26,8 @@ class Ask(NamedTuple):
     context: int | None = None
     memory_share: Fraction | None = None
     hardware: Hardware | None = None
+    media: Media = Media()
+    """Images and sounds in a sequence, whose towers keep activations."""
 
     def with_(self, **changes: Any) -> Ask:
         """The same of a training that is so in other ways."""
@@ -40,6 +44,7 @@ def train_ask(
     context: int | None = None,
     memory_share: Fraction | None = None,
     hardware: Hardware | None = None,
+    media: Media = Media(),
     **given: Any,
 ) -> Ask:
     """What is asked, by the names of recipe, optimizer and loss; QLoRA is adapters on a model in nf4."""
@@ -51,7 +56,7 @@ def train_ask(
         base=DTYPES["nf4"] if qlora else None,
         **given,
     )
-    return Ask(how, context, memory_share, hardware)
+    return Ask(how, context, memory_share, hardware, media)
 
 
 def refuse(spec: ModelSpec, ask: Ask) -> None:
@@ -69,3 +74,13 @@ def refuse(spec: ModelSpec, ask: Ask) -> None:
 def capacity_of(ask: Ask) -> Capacity | None:
     """What a device has for it; None without hardware."""
     return None if ask.hardware is None else training_capacity(ask.hardware.device(), ask.how.plan, ask.memory_share)
+
+
+def training_of(spec: ModelSpec, ask: Ask) -> Training:
+    """What is asked about a model, with what runs through its towers; how long a sequence is, the context says.
+
+    Raises `RequestError` for images and sounds that it does not read.
+    """
+    if not ask.media.any:
+        return ask.how
+    return ask.how._replace(run=SequenceLengths(target=0, media=tower_passes(spec, ask.media)))

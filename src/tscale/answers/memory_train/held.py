@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from tscale.answers.capacity import Capacity, capacity_data, verdict_text
+from tscale.answers.media import check_fits, media_costs
 from tscale.answers.memory.changes import Change
 from tscale.answers.memory.tables import Room
-from tscale.answers.memory_train.ask import Ask, capacity_of, refuse
+from tscale.answers.memory_train.ask import Ask, capacity_of, refuse, training_of
 from tscale.answers.memory_train.changes import single_changes
 from tscale.answers.memory_train.lines import Shortcut, shortcut_of
 from tscale.answers.trained import training_length
@@ -82,7 +83,8 @@ def weighed(spec: ModelSpec, ask: Ask) -> Weighed:
     """
     refuse(spec, ask)
     context = training_length(spec, ask.context)
-    model = trainer(spec, ask.how, int(context.value))
+    check_fits(media_costs(spec, ask.media), int(context.value))
+    model = trainer(spec, training_of(spec, ask), int(context.value))
     refuse_loss(model, ask.how.loss)
     return Weighed(ask, model, context, *model.worst(), model.least_total(), capacity_of(ask))
 

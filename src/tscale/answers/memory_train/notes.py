@@ -10,6 +10,7 @@ from tscale.answers.memory.changes import no_change_note
 from tscale.answers.memory_train.ask import Ask
 from tscale.answers.memory_train.held import Held
 from tscale.answers.memory_train.lines import MOMENTS
+from tscale.answers.memory_train.media import trained_media_notes
 from tscale.answers.trainer import Trainer
 from tscale.blocks import attentions
 from tscale.catalogue.hardware import Hardware
@@ -53,11 +54,7 @@ def notes_held(held: Held) -> Iterator[str]:
         if not capacity.fits(held.one.total) and not held.options:
             yield no_change_note(capacity.verdict(held.one.total, held.one.least))
     yield from _loss_note(held.one.model, ask)
-    if held.one.model.spec.towers:
-        yield (
-            "Towers and projectors train as the rest does: their weights, gradients, states or adapters are counted, without images "
-            "or sounds to keep activations of. --set towers=null leaves them out."
-        )
+    yield from trained_media_notes(held.one)
     if held.one.least < held.one.total:
         yield Detail(_least_note(held.one.model))
     yield f"{ask.how.precision.name}: {ask.how.precision.note}. {ask.how.optimizer.name}: {ask.how.optimizer.note}."

@@ -16,7 +16,7 @@ from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import cut_width
 from tscale.core.tracing import ceil_div, is_never, is_one, maximum, minimum, where
 from tscale.core.units import BYTES
-from tscale.core.workload import SequenceLengths
+from tscale.core.workload import SequenceLengths, TowerRun
 
 SOURCE: Final = "korthikanti2022 section 4"
 
@@ -117,7 +117,15 @@ def widest_bytes(kept: Iterable[Saved], run: SequenceLengths, passes: Passes, pl
 
 
 def _bytes(saved: Saved, used: int, run: SequenceLengths, passes: Passes, plan: Parallelism) -> int:
-    """Bytes of one line, in so many layers."""
+    """Bytes of one line, in so many layers; of a tower's, for all that runs through it."""
+    if saved.block.stack == "tower":
+        passes_through = (one for one in run.media if one.block == saved.block)
+        return sum(one.times * _bytes_of_run(saved, used, one.run, passes, plan) for one in passes_through)
+    return _bytes_of_run(saved, used, run, passes, plan)
+
+
+def _bytes_of_run(saved: Saved, used: int, run: SequenceLengths | TowerRun, passes: Passes, plan: Parallelism) -> int:
+    """The same of one sequence, image or sound."""
     devices = plan.expert_cut if saved.routed else plan.tensor
     width = saved.width if saved.cut is None else cut_width(saved.width, saved.cut, devices)
     each = used * _positions(saved, run, plan) * width * number_bytes(saved.number, passes)
@@ -129,7 +137,7 @@ def _bytes(saved: Saved, used: int, run: SequenceLengths, passes: Passes, plan: 
     return each * (keys if saved.most is None else minimum(keys, saved.most))
 
 
-def _positions(saved: Saved, run: SequenceLengths, plan: Parallelism) -> int:
+def _positions(saved: Saved, run: SequenceLengths | TowerRun, plan: Parallelism) -> int:
     """Positions that a device keeps. Context parallelism divides them, and sequence parallelism those that nothing else divides.
 
     Of the tokens that routed experts are sent, in balance, a device has as many as its own: a part of those that the devices of
@@ -139,6 +147,8 @@ def _positions(saved: Saved, run: SequenceLengths, plan: Parallelism) -> int:
     positions = run.length(saved.stream)
     if saved.most is not None and saved.keys is None:
         positions = minimum(positions, saved.most)
+    if isinstance(run, TowerRun):
+        return positions  # a device runs all of its images and sounds
     if saved.stream != "once" and not is_one(plan.context):
         positions = ceil_div(positions, plan.context)
     if saved.cut is None and not is_never(plan.sequence) and not saved.gathered and saved.stream != "once":

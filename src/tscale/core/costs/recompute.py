@@ -97,9 +97,9 @@ def saved_under(ledger: Ledger, policy: Recompute, attention: Attention, *, comp
     """
     if policy == "op":
         yield from _outputs(ledger, compiled=compiled)
-        return
-    how = keeping(attention, policy)
-    for group in ledger.groups:
+    # of a tower it computes nothing again
+    how = keeping(attention, "none" if policy == "op" else policy)
+    for group in ledger.groups if policy != "op" else (one for one in ledger.groups if one.stack == "tower"):
         for saved in group.saved:
             if how in saved.keeping:
                 yield _of_group(saved, group)
@@ -114,7 +114,7 @@ def _outputs(ledger: Ledger, *, compiled: bool) -> Iterator[Saved]:
     place = _products_before(ledger)
     for group in ledger.groups:
         outside = isinstance(group.where, str)
-        for saved in group.saved:
+        for saved in group.saved if group.stack != "tower" else ():
             if outside or "full" in saved.keeping:
                 yield _of_group(saved, group)
         for entry in group.entries if not outside else ():

@@ -286,9 +286,10 @@ def adapter_saves(ledger: Ledger, rank: int, targets: frozenset[Role] | None = N
             entry.stream,
             rank,
             used=entry.used,
-            shared=entry.stream == "once",
+            shared=entry.stream == "once" and entry.block.stack != "tower",
             gathered=is_routed(entry),
             routed=is_routed(entry),
+            block=entry.block,
         )
         for entry in ledger.entries
         if isinstance(entry, Matmul) and _is_target(entry, targets) and entry.role != "position_scores"

@@ -28,7 +28,7 @@ from tscale.core.costs.states import (
 )
 from tscale.core.costs.training_moments import SOURCE, backward_lines, largest_moment, layer_bytes
 from tscale.core.costs.training_setup import Layer, Needs, Peak, Training
-from tscale.core.ledger import Ledger, Matmul, Part, Saved
+from tscale.core.ledger import Ledger, Matmul, Saved
 from tscale.core.loss_kernels import KERNELS, LIVE_AS_RESERVED, Logits, LossBytes, least_live_bytes, loss_bytes
 from tscale.core.metric import Line, Quantity
 from tscale.core.roles import Role
@@ -114,7 +114,7 @@ def _pass(share: Ledger, kept: tuple[Saved, ...], layers: tuple[Layer, ...], sta
     lines = saved_bytes(saved, training.run, passes, plan)
     flying = in_flight(stage, plan, training.micro_batches)
     embeddings = embeddings_in_flight(stage, plan, training.micro_batches)
-    every = [_of_all_passes(line, of.part, flying, embeddings) for line, of in zip(lines.lines, saved, strict=True)]
+    every = [_of_all_passes(line, of, flying, embeddings) for line, of in zip(lines.lines, saved, strict=True)]
     ends = [of.role == "logits" for of in saved]
     activations = tuple(line for line, end in zip(every, ends, strict=True) if not end)
     if "activations" in training.offload:
@@ -143,11 +143,11 @@ def _left_on_device(
     yield Line("layer_on_its_way", layer_bytes(layers, training))
 
 
-def _of_all_passes(line: Line, part: Part, in_flight: tuple[int, int], embeddings: int) -> Line:
+def _of_all_passes(line: Line, of: Saved, in_flight: tuple[int, int], embeddings: int) -> Line:
     """What a stage keeps of all micro-batches that it has in flight, by what it keeps of one."""
-    if part == "head":  # the last stage's backward pass follows at once
+    if of.part == "head":  # the last stage's backward pass follows at once
         return line
-    if part == "embedding":
+    if of.part == "embedding" or of.block.stack == "tower":  # towers run where tokens become vectors
         return Line(line.name, line.value * embeddings)
     flying, pieces = in_flight
     return Line(line.name, ceil_div(line.value * flying, pieces))

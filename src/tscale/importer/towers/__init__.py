@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from tscale.blocks.tower import Tower
 from tscale.importer.towers import audio, further, inputs, projectors, vision
-from tscale.importer.towers.ends import Ends
+from tscale.importer.towers.ends import Ends, without_unread
 from tscale.importer.towers.sizes import File
 
 _BEHIND_VISION: Final = projectors.PROJECTORS | further.BEHIND_VISION
@@ -60,7 +60,7 @@ def _of_images(file: File, d_model: int) -> tuple[Tower, ...] | None:
     if build is None:
         return None
     between = _BEHIND_VISION[file.family]
-    own = tuple(build(v))
+    own = without_unread(file, tuple(build(v)))
     ends = Ends(file, v, d_model, own)
     reading = inputs.IMAGES.get(file.family)
     found = [Tower(part="vision_tower", input=None if reading is None else reading(ends), pieces=own)]

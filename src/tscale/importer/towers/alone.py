@@ -15,7 +15,7 @@ from tscale.blocks.tower_pieces import Piece
 from tscale.errors import SpecError, shown
 from tscale.importer.known_keys import unread_note
 from tscale.importer.towers import audio, audio_alone, vision, vision_alone
-from tscale.importer.towers.parts import linear
+from tscale.importer.towers.parts import READ, linear
 from tscale.importer.towers.sizes import Sizes, recorded
 from tscale.models.tower_spec import TowerSpec
 
@@ -44,7 +44,7 @@ def _one_size(v: Sizes, learned: int, *, kept: bool = True) -> FixedImage:
 
 def _projection(v: Sizes) -> Pieces:
     """CLIP's, on the class token."""
-    yield linear("projection", v.size("hidden_size"), v.size("projection_dim"), bias=False, at="once")
+    yield linear("projection", v.size("hidden_size"), v.size("projection_dim"), bias=False, at="once", keeps=READ)
 
 
 def _of_waves(a: Sizes) -> Sound | None:

@@ -7,7 +7,18 @@ from typing import Final
 
 from tscale.blocks.tower_pieces import Piece, Simple
 from tscale.importer.towers.ends import Ends, Projector, two_layers
-from tscale.importer.towers.parts import bare_layers, depthwise, layers, linear, norm, scores, table, vector
+from tscale.importer.towers.parts import (
+    ACTIVATED,
+    READ,
+    bare_layers,
+    depthwise,
+    layers,
+    linear,
+    norm,
+    scores,
+    table,
+    vector,
+)
 from tscale.importer.towers.querying import qformer
 from tscale.importer.towers.sizes import Sizes
 
@@ -16,8 +27,9 @@ Pieces = Iterator[Piece]
 
 def _two_convolutions(a: Sizes, d: int) -> Pieces:
     """Whisper's convolutions of length 3, the second of which halves the frames."""
-    yield linear("conv_1", 3 * a.size("num_mel_bins"), d, times=2)
-    yield linear("conv_2", 3 * d, d)
+    bins = a.size("num_mel_bins")
+    yield linear("conv_1", 3 * bins, d, times=2, keeps=ACTIVATED, inputs=2 * bins)
+    yield linear("conv_2", 3 * d, d, keeps=ACTIVATED, inputs=2 * d)
 
 
 def whisper(a: Sizes) -> Pieces:
@@ -172,7 +184,7 @@ KINDS: Final[dict[str, Callable[[Sizes], Pieces]]] = {
 
 def _qwen2_audio(ends: Ends) -> Pieces:
     a, d = ends.tower, ends.d_model
-    yield linear("linear", a.size("d_model"), d, at="outputs")
+    yield linear("linear", a.size("d_model"), d, at="outputs", keeps=READ)
 
 
 def _qwen3_asr(ends: Ends) -> Pieces:

@@ -9,16 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from tscale.blocks.tower_inputs import (
+from tscale.blocks.image_tiles import (
     AnyResolution,
+    PaddedTiles,
+    SplitImage,
+    TiledImage,
+    WholeOrTiles,
+    WindowedImage,
+)
+from tscale.blocks.tower_inputs import (
     BudgetImage,
     FixedImage,
     NativeImage,
     PaddedImage,
     RowsOfImage,
     Sound,
-    SplitImage,
-    TiledImage,
 )
 
 if TYPE_CHECKING:
@@ -50,6 +55,34 @@ def _compared(ends: Ends) -> Reading:
     """One size, of which one vector is compared with a text's."""
     grid, classes = _patches(ends)
     return FixedImage(kind="fixed", patches=grid, classes=classes, outputs=1)
+
+
+def _any_compared(ends: Ends) -> Reading:
+    """SigLIP 2: images keep their shape, and are padded to so many patches; one vector is compared."""
+    return FixedImage(kind="fixed", patches=ends.tower.size("num_patches"), outputs=1)
+
+
+def _phi4(ends: Ends) -> Reading:
+    side, _ = ends.tower.sides("image_size")
+    return PaddedTiles(kind="padded-tiles", tile=side, patch=ends.tower.size("patch_size"), max_tiles=36)
+
+
+def _lfm2(ends: Ends) -> Reading:
+    return WholeOrTiles(
+        kind="whole-or-tiles",
+        tile=512,
+        patch=ends.tower.size("patch_size"),
+        merge=ends.file.own.size("downsample_factor"),
+        max_tiles=10,
+        min_tokens=64,
+        max_tokens=256,
+    )
+
+
+def _step(ends: Ends) -> Reading:
+    side, _ = ends.tower.sides("image_size")
+    patch = ends.tower.size("patch_size")
+    return WindowedImage(kind="windows", side=side, window=504, patch=patch, merge=4, longest=3024)
 
 
 def _fixed(outputs: Callable[[Ends], int]) -> Callable[[Ends], Reading]:
@@ -192,9 +225,16 @@ def _one_vision(ends: Ends) -> Reading:
 
 _QWEN3: Final = _native(65_536, 16_777_216)
 _GLM: Final = _native(112 * 112 // 2, 28 * 28 * 15_000 // 2)
+_QWEN_OMNI: Final = _native(56 * 56, 28 * 28 * 1280)
 IMAGES: Final[dict[str, Callable[[Ends], Reading | None]]] = {
     "clip": _compared,
     "siglip": _compared,
+    "siglip2": _any_compared,
+    "phi4_multimodal": _phi4,
+    "lfm2_vl": _lfm2,
+    "step3p7": _step,
+    "glmga": _GLM,
+    "qwen3_omni_moe_thinker": _QWEN_OMNI,
     "llava": _whole,
     "vipllava": _whole,
     "video_llava": _whole,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tscale.importer.towers.ends import Ends, Pieces, chosen_layers, two_layers
-from tscale.importer.towers.parts import linear, norm
+from tscale.importer.towers.parts import ACTIVATED, GATED, READ, linear, norm
 from tscale.importer.towers.sizes import Sizes
 
 
@@ -35,9 +35,9 @@ def qwen3(ends: Ends) -> Pieces:
     copies = len(deep) if isinstance(deep, list) else 0
     if copies:
         wide = four * width
-        yield norm("deepstack.norm", wide, copies=copies)
-        yield linear("deepstack.linear_1", wide, wide, at="outputs", copies=copies)
-        yield linear("deepstack.linear_2", wide, out, at="outputs", copies=copies)
+        yield norm("deepstack.norm", wide, copies=copies, at="outputs")
+        yield linear("deepstack.linear_1", wide, wide, at="outputs", copies=copies, keeps=ACTIVATED)
+        yield linear("deepstack.linear_2", wide, out, at="outputs", copies=copies, keeps=READ)
 
 
 def qwen3_5(ends: Ends) -> Pieces:
@@ -49,15 +49,15 @@ def qwen3_5(ends: Ends) -> Pieces:
 def _merger(width: int, patches: int, out: int, kind: str) -> Pieces:
     wide = patches * width
     yield norm("norm", width, "layernorm" if kind == "layernorm" else "rmsnorm")
-    yield linear("linear_1", wide, wide, at="outputs")
-    yield linear("linear_2", wide, out, at="outputs")
+    yield linear("linear_1", wide, wide, at="outputs", keeps=ACTIVATED)
+    yield linear("linear_2", wide, out, at="outputs", keeps=READ)
 
 
 def intern(ends: Ends) -> Pieces:
     """A norm and two matrices on patches that a pixel shuffle put side by side."""
     file, v, d = ends.file, ends.tower, ends.d_model
     wide = v.size("hidden_size") * int(1 / file.own.real("downsample_ratio")) ** 2
-    yield norm("norm", wide)
+    yield norm("norm", wide, at="outputs")
     yield from two_layers(wide, d, d)
 
 
@@ -66,14 +66,18 @@ def mistral3(ends: Ends) -> Pieces:
     file, v, d = ends.file, ends.tower, ends.d_model
     width, bias = v.size("hidden_size"), file.own.value("multimodal_projector_bias") is True
     yield norm("norm", width, "rmsnorm")
-    yield linear("merger", width * file.own.size("spatial_merge_size") ** 2, width, bias=False, at="outputs")
+    yield linear(
+        "merger", width * file.own.size("spatial_merge_size") ** 2, width, bias=False, at="outputs", keeps=READ
+    )
     yield from two_layers(width * chosen_layers(file), d, d, bias=bias)
 
 
 def idefics3(ends: Ends) -> Pieces:
     """One matrix on patches that a pixel shuffle put side by side."""
     file, v, d = ends.file, ends.tower, ends.d_model
-    yield linear("linear", v.size("hidden_size") * file.own.size("scale_factor") ** 2, d, bias=False, at="outputs")
+    yield linear(
+        "linear", v.size("hidden_size") * file.own.size("scale_factor") ** 2, d, bias=False, at="outputs", keeps=READ
+    )
 
 
 def glm4v(ends: Ends) -> Pieces:
@@ -81,12 +85,13 @@ def glm4v(ends: Ends) -> Pieces:
     v = ends.tower
     merge, out = v.size("spatial_merge_size"), v.size("out_hidden_size")
     inner = _glm_inner(v, out)
-    yield linear("downsample", v.size("hidden_size") * merge**2, out, at="outputs")
-    yield linear("linear", out, out, bias=False, at="outputs")
-    yield norm("norm", out)
+    yield linear("downsample", v.size("hidden_size") * merge**2, out, at="outputs", keeps=READ)
+    # an activation function reads what the norm yields, which is as wide as the matrix's own output
+    yield linear("linear", out, out, bias=False, at="outputs", keeps=ACTIVATED)
+    yield norm("norm", out, at="outputs")
     for name in ("gate", "up"):
-        yield linear(name, out, inner, bias=False, at="outputs")
-    yield linear("down", inner, out, bias=False, at="outputs")
+        yield linear(name, out, inner, bias=False, at="outputs", keeps=ACTIVATED if name == "gate" else ("output",))
+    yield linear("down", inner, out, bias=False, at="outputs", keeps=GATED)
 
 
 def _glm_inner(v: Sizes, out: int) -> int:
@@ -106,8 +111,8 @@ def kimi(ends: Ends) -> Pieces:
     high, wide = v.sides("merge_kernel_size")
     width = v.size("hidden_size")
     yield norm("norm", file.own.size("projection_hidden_size"))
-    yield linear("linear_1", high * wide * width, high * wide * width, at="outputs")
-    yield linear("linear_2", high * wide * width, d, at="outputs")
+    yield linear("linear_1", high * wide * width, high * wide * width, at="outputs", keeps=ACTIVATED)
+    yield linear("linear_2", high * wide * width, d, at="outputs", keeps=READ)
 
 
 def minimax(ends: Ends) -> Pieces:
@@ -132,9 +137,9 @@ def aya(ends: Ends) -> Pieces:
     wide = v.size("hidden_size") * file.own.size("downsample_factor") ** 2
     inner = file.own.value("alignment_intermediate_size")
     inner = inner if isinstance(inner, int) else d
-    yield norm("norm", wide)
-    yield linear("linear_1", wide, inner, at="outputs")
-    yield linear("linear_2", inner // 2, d, at="outputs")
+    yield norm("norm", wide, at="outputs")
+    yield linear("linear_1", wide, inner, at="outputs", keeps=ACTIVATED)
+    yield linear("linear_2", inner // 2, d, at="outputs", keeps=GATED)
 
 
 def cohere2(ends: Ends) -> Pieces:
@@ -144,8 +149,8 @@ def cohere2(ends: Ends) -> Pieces:
         v.size("hidden_size") * file.own.size("downsample_factor") ** 2,
         file.own.size("alignment_intermediate_size"),
     )
-    yield linear("linear_1", wide, inner, at="outputs")
-    yield linear("linear_2", inner // 2, d, at="outputs")
+    yield linear("linear_1", wide, inner, at="outputs", keeps=ACTIVATED)
+    yield linear("linear_2", inner // 2, d, at="outputs", keeps=GATED)
 
 
 def lfm2(ends: Ends) -> Pieces:
@@ -156,7 +161,7 @@ def lfm2(ends: Ends) -> Pieces:
         file.own.size("projector_hidden_size"),
     )
     if file.own.flag("projector_use_layernorm"):
-        yield norm("norm", wide)
+        yield norm("norm", wide, at="outputs")
     yield from two_layers(wide, inner, d, bias=file.own.flag("projector_bias"))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Final, Literal
 
 from tscale.blocks import Attention, FeedForward, Norm
 from tscale.blocks.tower_pieces import Attend, Depthwise, Gains, Linear, Piece, RunsOver, Simple, Table, TowerLayers
@@ -11,21 +11,44 @@ from tscale.blocks.tower_pieces import Attend, Depthwise, Gains, Linear, Piece, 
 NormKind = Literal["layernorm", "rmsnorm"]
 
 
+Kept = tuple[Literal["input", "output", "activation"], ...]
+READ: Final[Kept] = ("input",)
+"""A matrix keeps what it multiplies."""
+GATED: Final[Kept] = ("input", "activation")
+"""What it multiplies is a product of an activation and another factor."""
+ACTIVATED: Final[Kept] = ("input", "output")
+"""An activation function behind a matrix keeps what that yields."""
+
+
 def linear(
-    name: str, d_in: int, d_out: int, *, bias: bool = True, at: RunsOver = "inputs", copies: int = 1, times: int = 1
+    name: str,
+    d_in: int,
+    d_out: int,
+    *,
+    bias: bool = True,
+    at: RunsOver = "inputs",
+    copies: int = 1,
+    times: int = 1,
+    keeps: Kept | None = None,
+    inputs: int | None = None,
 ) -> Linear:
-    """A matrix, with a bias unless it is said to have none."""
-    return Linear(name=name, d_in=d_in, d_out=d_out, bias=bias, at=at, copies=copies, times=times)
+    """A matrix, with a bias unless it is said to have none; `keeps`: what was recorded of it."""
+    return Linear(
+        name=name, d_in=d_in, d_out=d_out, bias=bias, at=at, copies=copies, times=times, keeps=keeps, inputs=inputs
+    )
 
 
-def vector(name: str, width: int, copies: int = 1) -> Gains:
-    """Weights that are applied elementwise."""
-    return Gains(kind="vector", name=name, width=width, copies=copies)
+def vector(
+    name: str, width: int, copies: int = 1, *, does: Literal["scales", "joins"] | None = None, at: RunsOver = "inputs"
+) -> Gains:
+    """Weights that are applied elementwise; `does`: what they do, where that was recorded."""
+    return Gains(kind="vector", name=name, width=width, copies=copies, does=does, at=at)
 
 
-def norm(name: str, width: int, kind: NormKind = "layernorm", copies: int = 1) -> Gains:
+def norm(name: str, width: int, kind: NormKind = "layernorm", copies: int = 1, *, at: RunsOver = "inputs") -> Gains:
     """A norm's gains, and biases of a layernorm."""
-    return vector(name, 2 * width if kind == "layernorm" else width, copies)
+    weights = 2 * width if kind == "layernorm" else width
+    return Gains(kind="vector", name=name, width=weights, copies=copies, does=kind, at=at)
 
 
 def table(name: str, rows: int, width: int, *, trained: bool = True) -> Table:
@@ -50,6 +73,7 @@ def layers(
     head_dim: int | None = None,
     qk_norm: Literal["head", "full"] | None = None,
     qk_norm_bias: bool = False,
+    v_norm: bool = False,
     gated: bool = False,
     d_ff_bias: bool = True,
     place: Literal["pre", "sandwich"] = "pre",
@@ -67,6 +91,7 @@ def layers(
         bias=bias,
         qk_norm=qk_norm,
         qk_norm_bias=qk_norm_bias,
+        v_norm=v_norm,
         window=window,
         chunked=window is not None,
         pattern=pattern,
@@ -98,12 +123,12 @@ def pooling_head(d: int, heads: int, d_ff: int) -> list[Piece]:
     """A query of its own that attends to all patches, and a feed-forward behind it, as SigLIP's."""
     return [
         table("head.probe", 1, d),
-        linear("head.q", d, d, at="once"),
-        linear("head.k", d, d),
-        linear("head.v", d, d),
+        linear("head.q", d, d, at="once", keeps=READ),
+        linear("head.k", d, d, keeps=READ),
+        linear("head.v", d, d, keeps=()),
         scores("head.scores", heads, d // heads, at="once"),
-        linear("head.o", d, d, at="once"),
-        norm("head.norm", d),
-        linear("head.up", d, d_ff, at="once"),
-        linear("head.down", d_ff, d, at="once"),
+        linear("head.o", d, d, at="once", keeps=READ),
+        norm("head.norm", d, at="once"),
+        linear("head.up", d, d_ff, at="once", keeps=ACTIVATED),
+        linear("head.down", d_ff, d, at="once", keeps=READ),
     ]

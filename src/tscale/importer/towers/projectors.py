@@ -28,7 +28,7 @@ from tscale.importer.towers.merging import (
     qwen3_5,
     step,
 )
-from tscale.importer.towers.parts import linear, norm, vector
+from tscale.importer.towers.parts import READ, linear, norm, vector
 from tscale.importer.towers.querying import aria, blip2, idefics2
 from tscale.importer.towers.vision import sam_neck
 
@@ -44,7 +44,7 @@ def llava(ends: Ends) -> Pieces:
 def with_newline(ends: Ends) -> Pieces:
     """The same, and a vector that ends each row of an image of several tiles."""
     d = ends.d_model
-    yield vector("image_newline", d)
+    yield vector("image_newline", d, does="joins")
     yield from llava(ends)
 
 
@@ -52,7 +52,7 @@ def vipllava(ends: Ends) -> Pieces:
     """A norm over several layers' outputs, and two matrices."""
     file, v, d = ends.file, ends.tower, ends.d_model
     wide = v.size("hidden_size") * chosen_layers(file)
-    yield norm("norm", wide)
+    yield norm("norm", wide, at="outputs")
     yield from two_layers(wide, d, d)
 
 
@@ -65,27 +65,27 @@ def readout(ends: Ends) -> Pieces:
 def one_matrix(ends: Ends) -> Pieces:
     """One matrix (PaliGemma)."""
     file, v = ends.file, ends.tower
-    yield linear("linear", v.size("hidden_size"), file.own.size("projection_dim"), at="outputs")
+    yield linear("linear", v.size("hidden_size"), file.own.size("projection_dim"), at="outputs", keeps=READ)
 
 
 def gemma3(ends: Ends) -> Pieces:
     """A norm and one matrix on patches that are averaged."""
     v, d = ends.tower, ends.d_model
     width = v.size("hidden_size")
-    yield norm("norm", width, "rmsnorm")
-    yield linear("linear", width, d, bias=False, at="outputs")
+    yield norm("norm", width, "rmsnorm", at="outputs")
+    yield linear("linear", width, d, bias=False, at="outputs", keeps=READ)
 
 
 def gemma4(ends: Ends) -> Pieces:
     """One matrix behind a norm without weights."""
     v, d = ends.tower, ends.d_model
-    yield linear("linear", v.size("hidden_size"), d, bias=False, at="outputs")
+    yield linear("linear", v.size("hidden_size"), d, bias=False, at="outputs", keeps=READ)
 
 
 def llama4(ends: Ends) -> Pieces:
     """One matrix."""
     v, d = ends.tower, ends.d_model
-    yield linear("linear", v.size("vision_output_dim"), d, bias=False, at="outputs")
+    yield linear("linear", v.size("vision_output_dim"), d, bias=False, at="outputs", keeps=READ)
 
 
 def mllama(ends: Ends) -> Pieces:

@@ -7,6 +7,8 @@ from typing import Final, Literal
 
 from tscale.blocks.tower_pieces import Piece, Simple
 from tscale.importer.towers.parts import (
+    ACTIVATED,
+    READ,
     layers,
     linear,
     norm,
@@ -21,7 +23,7 @@ Pieces = Iterator[Piece]
 
 def _patches(v: Sizes, width: int, *, bias: bool = True, channels: str = "num_channels", frames: int = 1) -> Piece:
     """The convolution that makes a vector of each patch, of so many frames."""
-    return linear("patch_embedding", frames * v.pixels(channels), width, bias=bias, at="patches")
+    return linear("patch_embedding", frames * v.pixels(channels), width, bias=bias, at="patches", keeps=READ)
 
 
 def _and_out(also: bool) -> tuple[Literal["q", "k", "v", "o"], ...]:
@@ -38,12 +40,12 @@ def _usual(v: Sizes, *, gated: bool = False) -> Piece:
 def clip(v: Sizes) -> Pieces:
     """CLIP: a class token, a table of positions, a norm before the layers and one behind (Radford 2021)."""
     d = v.size("hidden_size")
-    yield vector("class_embedding", d)
+    yield vector("class_embedding", d, does="joins")
     yield _patches(v, d, bias=False)
     yield table("positions", v.grid() + 1, d)
     yield norm("norm.pre", d)
     yield _usual(v)
-    yield norm("norm.post", d)
+    yield norm("norm.post", d, at="once")
 
 
 def siglip(v: Sizes) -> Pieces:
@@ -87,9 +89,9 @@ def intern(v: Sizes) -> Pieces:
     d, count = v.size("hidden_size"), v.size("num_hidden_layers")
     qk: Literal["full"] | None = "full" if v.flag("use_qk_norm") else None
     kind: Literal["layernorm", "rmsnorm"] = "layernorm" if v.value("norm_type") == "layer_norm" else "rmsnorm"
-    yield vector("class_embedding", d)
+    yield vector("class_embedding", d, does="joins")
     if v.flag("use_mask_token"):
-        yield vector("mask_token", d)
+        yield vector("mask_token", d, does="joins")
     yield _patches(v, d)
     if v.flag("use_absolute_position_embeddings"):
         yield table("positions", v.grid() + 1, d)
@@ -101,7 +103,7 @@ def intern(v: Sizes) -> Pieces:
         kind=kind,
         bias=_and_out(v.flag("attention_bias")),
         qk_norm=qk,
-        each=(vector("scale.attention", d), vector("scale.feed_forward", d)),
+        each=(vector("scale.attention", d, does="scales"), vector("scale.feed_forward", d, does="scales")),
     )
     if not v.flag("use_mean_pooling"):
         yield norm("norm.post", d)
@@ -180,7 +182,7 @@ def _glm(v: Sizes, d_ff: int, *, bias: bool | tuple[Literal["q", "k", "v"], ...]
 def kimi(v: Sizes) -> Pieces:
     """MoonViT: a table of positions of a grid, resized to each image, besides rotated ones (Kimi Team 2025)."""
     d = v.size("hidden_size")
-    yield linear("patch_embedding", 3 * v.size("patch_size") ** 2, d, at="patches")
+    yield linear("patch_embedding", 3 * v.size("patch_size") ** 2, d, at="patches", keeps=READ)
     yield table("positions", v.size("pos_emb_height") * v.size("pos_emb_width"), d)
     yield _usual(v)
     yield norm("norm.post", d)
@@ -202,7 +204,7 @@ def step(v: Sizes) -> Pieces:
     yield norm("norm.pre", d)
     yield layers(
         v.size("num_hidden_layers"), d, v.size("num_attention_heads"), int(d * v.real("mlp_ratio")),
-        each=(vector("scale.attention", d), vector("scale.feed_forward", d)),
+        each=(vector("scale.attention", d, does="scales"), vector("scale.feed_forward", d, does="scales")),
     )  # fmt: skip
     yield linear("downsampler_1", 9 * d, 2 * d, at="outputs", times=4)
     yield linear("downsampler_2", 9 * 2 * d, 4 * d, at="outputs")
@@ -211,22 +213,22 @@ def step(v: Sizes) -> Pieces:
 def llama4(v: Sizes) -> Pieces:
     """Llama 4: a class token, a table and rotated positions, and an adapter behind a pixel shuffle."""
     d = v.size("hidden_size")
-    yield vector("class_embedding", d)
+    yield vector("class_embedding", d, does="joins")
     yield _patches(v, d, bias=False)
     yield table("positions", v.grid() + 1, d)
     yield norm("norm.pre", d)
     yield _usual(v)
     yield norm("norm.post", d)
     inner, out = v.size("projector_input_dim"), v.size("projector_output_dim")
-    yield linear("adapter_1", v.size("intermediate_size"), inner, bias=False, at="outputs")
-    yield linear("adapter_2", out, out, bias=False, at="outputs")
+    yield linear("adapter_1", v.size("intermediate_size"), inner, bias=False, at="outputs", keeps=ACTIVATED)
+    yield linear("adapter_2", out, out, bias=False, at="outputs", keeps=ACTIVATED)
 
 
 def mllama(v: Sizes) -> Pieces:
     """Llama 3.2 Vision: tables for each layout of tiles, two stacks of layers, the second with gates (Dubey 2024)."""
     d, rows = v.size("hidden_size"), v.grid() + 1
     layouts, tiles = len(_listed(v, "supported_aspect_ratios")) + 1, v.size("max_num_tiles")
-    yield vector("class_embedding", d)
+    yield vector("class_embedding", d, does="joins")
     yield _patches(v, d, bias=False)
     yield table("positions", rows, d)
     yield vector("positions.gate", 1)
@@ -250,20 +252,20 @@ def _listed(v: Sizes, key: str) -> list[object]:
 def gemma4(v: Sizes) -> Pieces:
     """Gemma 4: tables for rows and columns, norms before and behind each half of a layer, and on queries and keys."""
     d, head_dim = v.size("hidden_size"), v.size("head_dim")
-    yield linear("patch_embedding", 3 * v.size("patch_size") ** 2, d, bias=False, at="patches")
+    yield linear("patch_embedding", 3 * v.size("patch_size") ** 2, d, bias=False, at="patches", keeps=READ)
     yield table("positions", 2 * v.size("position_embedding_size"), d)
     yield layers(
         v.size("num_hidden_layers"), d, v.size("num_attention_heads"), v.size("intermediate_size"),
         kind="rmsnorm", bias=False, kv_heads=v.size("num_key_value_heads"), head_dim=head_dim,
-        qk_norm="head", gated=True, d_ff_bias=False, place="sandwich",
+        qk_norm="head", v_norm=True, gated=True, d_ff_bias=False, place="sandwich",
     )  # fmt: skip
 
 
 def blip2(v: Sizes) -> Pieces:
     """BLIP-2's EVA-CLIP: a class token and a table (Li 2023)."""
     d = v.size("hidden_size")
-    yield vector("class_embedding", d)
-    yield linear("patch_embedding", 3 * v.size("patch_size") ** 2, d, at="patches")
+    yield vector("class_embedding", d, does="joins")
+    yield linear("patch_embedding", 3 * v.size("patch_size") ** 2, d, at="patches", keeps=READ)
     yield table("positions", v.grid() + 1, d)
     heads, d_ff = v.size("num_attention_heads"), v.size("intermediate_size")
     yield layers(v.size("num_hidden_layers"), d, heads, d_ff, bias=_and_out(v.flag("qkv_bias")))

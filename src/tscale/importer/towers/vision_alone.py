@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from tscale.blocks.tower_pieces import Piece
-from tscale.importer.towers.parts import layers, linear, norm, table, vector
+from tscale.importer.towers.parts import ACTIVATED, READ, layers, linear, norm, table, vector
 from tscale.importer.towers.sizes import Sizes
 
 Pieces = Iterator[Piece]
@@ -14,7 +14,7 @@ Biased = tuple[Literal["q", "k", "v", "o"], ...]
 
 
 def _patches(v: Sizes, d: int) -> Piece:
-    return linear("patch_embedding", v.pixels(), d, at="patches")
+    return linear("patch_embedding", v.pixels(), d, at="patches", keeps=READ)
 
 
 def _biased(v: Sizes) -> Biased:
@@ -25,7 +25,7 @@ def _biased(v: Sizes) -> Biased:
 def vit(v: Sizes) -> Pieces:
     """ViT: a class token, a table of positions, and a norm behind the layers (Dosovitskiy 2020)."""
     d = v.size("hidden_size")
-    yield vector("class_embedding", d)
+    yield vector("class_embedding", d, does="joins")
     yield _patches(v, d)
     yield table("positions", v.grid() + 1, d)
     heads, d_ff = v.size("num_attention_heads"), v.size("intermediate_size")
@@ -36,8 +36,8 @@ def vit(v: Sizes) -> Pieces:
 def deit(v: Sizes) -> Pieces:
     """DeiT: a ViT with a token that learns from a teacher next to the class token (Touvron 2020)."""
     d = v.size("hidden_size")
-    yield vector("class_embedding", d)
-    yield vector("distillation_token", d)
+    yield vector("class_embedding", d, does="joins")
+    yield vector("distillation_token", d, does="joins")
     yield _patches(v, d)
     yield table("positions", v.grid() + 2, d)
     heads, d_ff = v.size("num_attention_heads"), v.size("intermediate_size")
@@ -48,7 +48,7 @@ def deit(v: Sizes) -> Pieces:
 def two_classifiers(v: Sizes) -> Pieces:
     """A classifier on the class token, and one on the token that learns from a teacher."""
     yield from classifier(v)
-    yield linear("classifier.distillation", v.size("hidden_size"), labels(v), at="once")
+    yield linear("classifier.distillation", v.size("hidden_size"), labels(v), at="once", keeps=READ)
 
 
 def ijepa(v: Sizes) -> Pieces:
@@ -65,24 +65,25 @@ def dinov2_with_registers(v: Sizes) -> Pieces:
     """DINOv2 with registers next to the class token (Darcet 2023)."""
     registers = v.whole("num_register_tokens")
     if registers:
-        yield vector("register_tokens", registers * v.size("hidden_size"))
+        yield vector("register_tokens", registers * v.size("hidden_size"), does="joins")
     yield from dinov2(v, masked=True)
 
 
 def vit_pooler(v: Sizes) -> Pieces:
     """A layer on the class token."""
     d = v.size("hidden_size")
-    yield linear("pooler", d, v.size("pooler_output_size") if v.says("pooler_output_size") else d, at="once")
+    out = v.size("pooler_output_size") if v.says("pooler_output_size") else d
+    yield linear("pooler", d, out, at="once", keeps=ACTIVATED)
 
 
 def classifier(v: Sizes) -> Pieces:
     """One number for each label, from the class token."""
-    yield linear("classifier", v.size("hidden_size"), labels(v), at="once")
+    yield linear("classifier", v.size("hidden_size"), labels(v), at="once", keeps=READ)
 
 
 def wide_classifier(v: Sizes) -> Pieces:
     """The same, from the class token and the average of the patches side by side."""
-    yield linear("classifier", 2 * v.size("hidden_size"), labels(v), at="once")
+    yield linear("classifier", 2 * v.size("hidden_size"), labels(v), at="once", keeps=READ)
 
 
 def labels(v: Sizes) -> int:
@@ -99,14 +100,14 @@ def dinov2(v: Sizes, *, masked: bool | None = None) -> Pieces:
     d_ff = int(d * v.real("mlp_ratio"))
     if gated:  # two thirds, rounded up to eights
         d_ff = -(-int(d_ff * 2 / 3) // 8) * 8
-    yield vector("class_embedding", d)
+    yield vector("class_embedding", d, does="joins")
     if v.flag("use_mask_token") if masked is None else masked:
-        yield vector("mask_token", d)
+        yield vector("mask_token", d, does="joins")
     yield _patches(v, d)
     yield table("positions", v.grid() + 1, d)
     yield layers(
         v.size("num_hidden_layers"), d, v.size("num_attention_heads"), d_ff, bias=_biased(v), gated=gated,
-        each=(vector("scale.attention", d), vector("scale.feed_forward", d)),
+        each=(vector("scale.attention", d, does="scales"), vector("scale.feed_forward", d, does="scales")),
     )  # fmt: skip
     yield norm("norm.post", d)
 
@@ -114,10 +115,10 @@ def dinov2(v: Sizes, *, masked: bool | None = None) -> Pieces:
 def dinov3(v: Sizes) -> Pieces:
     """DINOv3: positions are rotated, and registers stand next to the class token (Siméoni 2025)."""
     d, registers = v.size("hidden_size"), v.whole("num_register_tokens")
-    yield vector("class_embedding", d)
-    yield vector("mask_token", d)
+    yield vector("class_embedding", d, does="joins")
+    yield vector("mask_token", d, does="joins")
     if registers:
-        yield vector("register_tokens", registers * d)
+        yield vector("register_tokens", registers * d, does="joins")
     yield _patches(v, d)
     keys: tuple[tuple[Literal["q", "k", "v", "o"], str], ...] = (
         ("q", "query_bias"), ("k", "key_bias"), ("v", "value_bias"), ("o", "proj_bias"),
@@ -125,6 +126,6 @@ def dinov3(v: Sizes) -> Pieces:
     yield layers(
         v.size("num_hidden_layers"), d, v.size("num_attention_heads"), v.size("intermediate_size"),
         bias=tuple(matrix for matrix, key in keys if v.flag(key)), gated=v.flag("use_gated_mlp"),
-        d_ff_bias=v.flag("mlp_bias"), each=(vector("scale.attention", d), vector("scale.feed_forward", d)),
+        d_ff_bias=v.flag("mlp_bias"), each=(vector("scale.attention", d, does="scales"), vector("scale.feed_forward", d, does="scales")),
     )  # fmt: skip
     yield norm("norm.post", d)
