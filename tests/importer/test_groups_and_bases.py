@@ -1,4 +1,4 @@
-"""Groups of experts under every name that files give them, and classes of whole models without a head."""
+"""Groups of experts under every name that files give them, whole models without a head, and files like published ones."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.importer.recorded import spec_of
+from tests.importer.recorded import Line, recorded, spec_of
 from tscale.blocks import Experts
 from tscale.core.costs.params import params
 from tscale.importer.reader import imported
@@ -82,3 +82,14 @@ def test_projections_in_groups_are_block_diagonal() -> None:
     )
     difference = params(lower(whole)).total - params(lower(grouped)).total
     assert difference == 12 * 3 * (768 * 768 - 4 * 192 * 192)
+
+
+PUBLISHED = recorded("published_kinds.jsonl")
+
+
+@pytest.mark.parametrize(
+    "line", PUBLISHED, ids=[f"{at}-{line['config']['model_type']}" for at, line in enumerate(PUBLISHED)]
+)
+def test_files_like_published_ones_have_what_the_framework_counts(line: Line) -> None:
+    """Keys that repeat or decide nothing, text models of other makers, a projection of one class of two."""
+    assert params(lower(spec_of(line["config"])).whole).total == line["total"]

@@ -67,7 +67,19 @@ def test_a_classifier_has_as_many_outputs_as_labels(labels: dict[str, Any], clas
         ({"model_type": "bert", "architectures": ["BertForQuestionAnswering"], "num_labels": 3},
          "num_labels: 3 is not known yet for question answering: only 2 is"),
         ({"model_type": "llama", "architectures": ["LlamaForCausalLMEagle3"]},
-         'architectures: "LlamaForCausalLMEagle3" is not known for llama: did you mean LlamaForCausalLM?'),
+         "architectures: LlamaForCausalLMEagle3 is of a draft model, whose parts besides its layers are not known yet: "
+         "give the model that it drafts for"),
+        ({"model_type": "qwen3", "architectures": ["DFlashDraftModel"], "auto_map": {"AutoModel": "dflash.DFlashDraftModel"}},
+         "architectures: DFlashDraftModel is of a draft model, whose parts besides its layers are not known yet: "
+         "give the model that it drafts for"),
+        ({"model_type": "llama", "architectures": ["LlamaForCausalLM"], "draft_vocab_size": 32000},
+         "draft_vocab_size is of a draft model, whose parts besides its layers are not known yet: "
+         "give the model that it drafts for"),
+        ({"model_type": "medusa", "hidden_size": 64},
+         "model_type medusa is of a draft model, whose parts besides its layers are not known yet: "
+         "give the model that it drafts for"),
+        ({"model_type": "llama", "architectures": ["MineForQuestions"]},
+         'architectures: "MineForQuestions" is not known for llama: known: LlamaForCausalLM, LlamaModel'),
     ],
 )  # fmt: skip
 def test_what_is_refused_of_classes(config: dict[str, Any], said: str) -> None:

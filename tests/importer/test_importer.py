@@ -386,14 +386,14 @@ GPT_NEO = {"model_type": "gpt_neo", "num_layers": 2}
             {"model_type": "dbrx", "attn_config": {"sinks": True}},
             'key "attn_config.sinks" (true) is not known for dbrx, and may change what is counted',
         ),
-        ({"model_type": "gemma3"}, "text_config must be an object, not null"),
+        ({"model_type": "gemma3"}, 'no "text_config": gemma3 needs it, with the sizes of its text model'),
         (
             {"model_type": "gemma3", "text_config": {"model_type": "llama"}},
             'text_config.model_type "llama" is not known for gemma3: only gemma3_text',
         ),
         (
             {"model_type": "gemma3", "architectures": ["Gemma3ForCausalLM"], "text_config": {}},
-            "architectures: a list is not known for gemma3: only Gemma3ForConditionalGeneration",
+            'architectures: "Gemma3ForCausalLM" is not known for gemma3: only Gemma3ForConditionalGeneration',
         ),
         (
             {"model_type": "gemma3", "tie_word_embeddings": False, "text_config": {"tie_word_embeddings": True}},

@@ -163,7 +163,9 @@ def test_a_class_of_a_whole_may_have_a_name_of_its_own() -> None:
     config["architectures"] = ["FooForConditionalGeneration"]
     said = "architectures: FooForConditionalGeneration is counted as Gemma3ForConditionalGeneration, which has the same head."
     assert said in spec_of(config).notes
-    with pytest.raises(SpecError, match="architectures: a list is not known for gemma3: only Gemma3For"):
+    with pytest.raises(
+        SpecError, match='architectures: "FooForConditionalGeneration" is not known for gemma3: only Gemma3For'
+    ):
         imported(config, name="x", where="config.json", strict=True)
 
 

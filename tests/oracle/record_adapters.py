@@ -34,6 +34,14 @@ CASES = [
     ("opt", {"ffn_dim": 320, "word_embed_proj_dim": 256}, 8, ["q_proj", "v_proj", "out_proj", "fc1", "fc2"]),
     ("qwen3_moe", {"head_dim": 48, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 96}, 8, ["q_proj", "v_proj"]),
 ]  # fmt: skip
+LATENT = {
+    "q_lora_rank": 48, "kv_lora_rank": 64, "qk_rope_head_dim": 16, "qk_nope_head_dim": 32, "v_head_dim": 32, "n_routed_experts": 4,
+    "n_shared_experts": 1, "num_experts_per_tok": 2, "moe_intermediate_size": 96, "first_k_dense_replace": 1, "n_group": 1,
+    "topk_group": 1, "num_key_value_heads": 8,
+}  # fmt: skip
+NEXT = {
+    "num_hidden_layers": 4, "num_experts": 4, "moe_intermediate_size": 96, "shared_expert_intermediate_size": 96, "num_experts_per_tok": 2,
+}  # fmt: skip
 EVERY = [*ATTENTION, *MLP]
 MORE = [
     ("llama", {}, 8, ["q_proj", "v_proj"], {"use_dora": True}),
@@ -47,8 +55,10 @@ MORE = [
     ("qwen2", {"tie_word_embeddings": True}, 8, ["q_proj"], {"modules_to_save": ["embed_tokens"]}),
     ("qwen2", {"tie_word_embeddings": True}, 8, ["q_proj"], {"modules_to_save": ["embed_tokens", "lm_head"]}),
     ("qwen2", {"tie_word_embeddings": True}, 8, ["q_proj"], {"modules_to_save": ["lm_head"]}),
+    ("deepseek_v3", LATENT, 8, ATTENTION),
+    ("qwen3_next", NEXT, 8, ["q_proj", "v_proj"]),
 ]  # fmt: skip
-"""With magnitudes (DoRA), and with modules that are trained whole."""
+"""With magnitudes (DoRA), with modules that are trained whole, and where latents or other mixers have the place of q and k."""
 
 
 def main() -> None:

@@ -140,8 +140,8 @@ def _of_function(function: ast.FunctionDef) -> Iterator[str]:
 
 
 def taken(path: Path) -> Iterator[str]:
-    """The keys that a module takes off anything that is called a configuration."""
-    for node in ast.walk(tree_of(path)):
+    """The keys that a module takes off anything that is called a configuration, but what only checks one: that builds nothing."""
+    for node in _outside_of_checks(tree_of(path)):
         match node:
             case ast.Attribute(value=ast.Name(id=owner) | ast.Attribute(attr=owner), attr=name) if _CONFIG.fullmatch(
                 owner
@@ -156,6 +156,14 @@ def taken(path: Path) -> Iterator[str]:
             case ast.Call(func=ast.Attribute(value=ast.Name(id=owner) | ast.Attribute(attr=owner), attr="get"),
                           args=[ast.Constant(value=str(name)), *_]) if _CONFIG.fullmatch(owner):  # fmt: skip
                 yield name
+
+
+def _outside_of_checks(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes below one, without functions that validate a configuration."""
+    for node in ast.iter_child_nodes(tree):
+        if not (isinstance(node, ast.FunctionDef) and node.name.startswith("validate")):
+            yield node
+            yield from _outside_of_checks(node)
 
 
 def _models(folder: Path, seen: set[Path]) -> Iterator[Path]:

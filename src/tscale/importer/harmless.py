@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 _HARMLESS: Final = """
-    architectures model_type _name_or_path transformers_version auto_map torch_dtype dtype tokenizer_class tokenizer_name
+    architectures model_type _name_or_path transformers_version auto_map torch_dtype dtype tokenizer_class tokenizer_name tokenizer_type
     task_specific_params finetuning_task problem_type id2label label2id num_labels _num_labels prefix license
     quantization_config compression_config quantization quant_config sparsity_config neuron sentence_transformers is_llama_config transformers.js_config unsloth_fixed unsloth_version
 

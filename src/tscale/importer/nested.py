@@ -69,8 +69,8 @@ class Nested:
     """Whether its class builds a text model of its own sizes where there is no `text_config`, whatever else the file holds."""
     ties_whole: bool = False
     """Whether a text model that says that it is tied ties the whole where the file is silent, as before release 5."""
-    retied: bool = True
-    """Whether the file decides at all whether the head is tied."""
+    retied: bool | Literal["unknown"] = True
+    """Whether the file decides if the head is tied; `unknown` where it does in a way that is not known, but for the usual value."""
     left_out: str | None = None
     """What is said where what it reads besides text is not counted, if that is not the usual."""
 

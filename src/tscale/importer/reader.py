@@ -18,6 +18,7 @@ from tscale.blocks.fields import dotted, out_of_range
 from tscale.errors import RequestError, SpecError, called, field, nearest, shown
 from tscale.importer.classes import class_note, head_of, is_decoder_alone, is_encoder_alone
 from tscale.importer.config_keys import Config, is_size
+from tscale.importer.drafts import refuse_draft
 from tscale.importer.experts import dealt_out
 from tscale.importer.families import ALSO, FAMILIES, NESTED, NOT_YET
 from tscale.importer.family import Routed
@@ -53,6 +54,7 @@ def imported(
         return _assumed(config, assume, name, where)
     if other is not None:
         return _of_format(config, other, name, where)
+    refuse_draft(config, where)
     family_name, file, text = _model_type(config, where), config, Text(config)
     if family_name in NESTED:
         text = text_config(config, family_name, NESTED[family_name], where, strict)

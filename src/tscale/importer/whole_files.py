@@ -65,6 +65,8 @@ def text_config(config: Mapping[str, object], name: str, nested: Nested, where: 
     if nested.flat and text is None:
         text = {key: value for key, value in config.items() if key not in nested.beside and key != "model_type"}
         config = {key: value for key, value in config.items() if key not in text or key in OF_BOTH}
+    if text is None:
+        raise SpecError(f'no "text_config": {name} needs it, with the sizes of its text model', where=where)
     if not isinstance(text, dict):
         raise SpecError(f"text_config must be an object, not {shown(text)}", where=where)
     inner = _inner_type(text, name, nested, where)
@@ -142,7 +144,7 @@ def _class_note(config: Mapping[str, object], name: str, nested: Nested, where: 
         return ()
     if not strict and cls.endswith(_GENERATES):
         return (f"architectures: {called(cls, 80)} is counted as {nested.classes[0]}, which has the same head.",)
-    raise SpecError(f"architectures: {shown(named)} is not known for {name}: only "
+    raise SpecError(f"architectures: {shown(cls or named)} is not known for {name}: only "
                     f"{' and '.join(nested.classes)}", where=where)  # fmt: skip
 
 
@@ -175,8 +177,10 @@ def _tied_whole(
     """Whether the head of a text model inside a whole is tied, and what is said of it. Raises `SpecError`."""
     key = "tie_word_embeddings"
     said, outer = text.get(key), config.get(key)
+    if nested.retied is False:
+        return nested.tied, ()
     tied = outer if outer is not None else True if nested.ties_whole and said is True else nested.tied
-    if not nested.retied and (tied != nested.tied or said not in (None, tied)):
+    if nested.retied == "unknown" and (tied != nested.tied or said not in (None, tied)):
         raise SpecError(f"{key}: only {shown(nested.tied)} is known for {name}", where=where)
     if not isinstance(tied, bool):
         raise SpecError(f"{key} must be true or false, not {shown(tied)}", where=where)

@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 from tscale.blocks.fields import MOST_SIZE
 from tscale.core.costs.states import adapters
+from tscale.core.ledger import Matmul
 from tscale.errors import SpecError, TscaleError, called, shown
 from tscale.importer.config_keys import is_size
 from tscale.importer.json_file import parse_object
@@ -48,10 +49,7 @@ def adapted(text: str, path: Path, where: str) -> ModelSpec:
     config = parse_object(text, where, what="an adapter_config.json", infinite=True)
     adapter = _adapter(config, where)
     base = _base(config, path, where)
-    if any(getattr(mixer, "fused", False) for mixer in base.mixers) and {"q", "k", "v"} & set(adapter.targets):
-        raise SpecError(
-            f"{base.label} holds queries, keys and values in one matrix, which q, k and v are not", where=where
-        )
+    _refuse_other_names(base, adapter, _names(config), where)
     spec = replace(
         base,
         name=path.parent.resolve().name.lower().replace("_", "-").replace(" ", "-") or base.name,
@@ -62,6 +60,7 @@ def adapted(text: str, path: Path, where: str) -> ModelSpec:
     )
     if "head" in adapter.whole and base.head.kind != "language-model":
         raise SpecError(f"modules_to_save: {base.label} has no lm_head", where=where)
+    _refuse_shared_names(base, adapter, _names(config), where)
     for problem_path, message in adapter.problems(spec.d_model):
         raise SpecError(f"{'.'.join(map(str, problem_path))}: {message}", where=where)
     if not adapters(lower(base), adapter.rank, adapter.roles).entries:
@@ -91,6 +90,61 @@ def _adapter(config: Mapping[str, object], where: str) -> Adapter:
         whole=_whole(config.get("modules_to_save"), where),
         base=base if isinstance(base, str) else None,
     )
+
+
+def _refuse_other_names(base: ModelSpec, adapter: Adapter, names: frozenset[str], where: str) -> None:
+    """Raises `SpecError` for targets that a model has no module of: where one matrix holds several, and of feed-forwards of another form."""
+    fused = any(getattr(mixer, "fused", False) for mixer in base.mixers)
+    gated = any(getattr(mlp, "gated", False) for mlp in base.feed_forwards)
+    if fused and {"q", "k", "v"} & set(adapter.targets):
+        raise SpecError(
+            f"{base.label} holds queries, keys and values in one matrix, which q, k and v are not", where=where
+        )
+    if fused and gated and {"up", "gate"} & set(adapter.targets):
+        raise SpecError(f"{base.label} holds up and gate in one matrix, which up and gate are not", where=where)
+    if gated and (plain := sorted({"fc1", "fc2"} & names)):
+        raise SpecError(
+            f"target_modules: {shown(plain[0])} is not known of gated feed-forwards, as {base.label} has: name "
+            "up_proj, gate_proj or down_proj",
+            where=where,
+        )
+
+
+def _refuse_shared_names(base: ModelSpec, adapter: Adapter, names: frozenset[str], where: str) -> None:
+    """Raises `SpecError` where modules that are not counted may have the names of the targets: peft adapts all that are called so."""
+    inside = (entry for group in lower(base).towers for entry in group.entries)
+    if any(isinstance(entry, Matmul) and entry.role in adapter.roles for entry in inside):
+        raise SpecError(
+            f"target_modules: modules in the towers of {base.label} may be called so too, which peft adapts as well: "
+            "adapters are known yet only of models of text",
+            where=where,
+        )
+    gated = any(getattr(mixer, "gated", False) for mixer in base.mixers)
+    for mixer in base.mixers:
+        theirs = _OF_OTHER_MIXERS.get(mixer.kind, frozenset())
+        if mixer.kind == "gated-delta-net" and not gated:  # as in OLMo; Qwen's come with attention of gated heads
+            theirs |= _OF_QUERIES
+        if shared := sorted(theirs & names):
+            raise SpecError(
+                f"target_modules: {shown(shared[0])} is also a module of the layers of {base.label} that are no attention, which is "
+                "not known yet of adapters",
+                where=where,
+            )
+
+
+_OUT: Final = frozenset({"out_proj"})
+_OF_QUERIES: Final = frozenset({"q_proj", "k_proj", "v_proj", "o_proj", "out_proj"})
+_OF_OTHER_MIXERS: Final[Mapping[str, frozenset[str]]] = {
+    "mamba": _OUT, "mamba2": _OUT, "side-by-side": _OUT, "short-conv": _OUT, "gated-delta-net": _OUT, "lightning": _OUT,
+    "kimi-delta": _OF_QUERIES, "mlstm": _OF_QUERIES,
+}  # fmt: skip
+"""Modules of layers that mix tokens otherwise, of the names that those of attention have."""
+
+
+def _names(config: Mapping[str, object]) -> frozenset[str]:
+    """The targets of a file that was read, as it calls them."""
+    said = config.get("target_modules")
+    return frozenset(map(str, said)) if isinstance(said, list) else frozenset()
 
 
 def _is_empty(value: object) -> bool:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from tscale.blocks.fields import CONFIG, Problem, Size, of_one_line
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.costs.states import TARGETS
 from tscale.core.roles import Role
 from tscale.errors import nearest, shown
+
+_SEVERAL: Final = ("attention", "mlp")
+_LATENT: Final[frozenset[Role]] = frozenset({"q_down", "q_up", "kv_down", "kv_up"})
 
 
 @spec_dataclass
@@ -31,8 +34,10 @@ class Adapter:
 
     @property
     def roles(self) -> frozenset[Role]:
-        """The roles of the matrices that have one."""
-        return frozenset(role for target in self.targets for role in TARGETS[target])
+        """The roles of the matrices that have one: one name is of one matrix, and not of those that latents are made by."""
+        return frozenset(
+            role for target in self.targets for role in TARGETS[target] if target in _SEVERAL or role not in _LATENT
+        )
 
     def problems(self, d_model: int) -> Iterator[Problem]:
         """Targets that are not known or listed twice, and a rank that is no low one."""

@@ -63,6 +63,11 @@ def siglip_head(config: Config, head: Head) -> Head:
     return head
 
 
+def clip_head(config: Config, head: Head) -> Head:
+    """The projection to what images are compared with, which one of the two classes has."""
+    return head if head.classes is None else replace(head, classes=config.size("projection_dim"))
+
+
 def layoutlm_head(config: Config, head: Head) -> Head:
     """As many classes of words as the file has labels."""
     return replace(head, classes=config.labels()) if head.per_token else head
