@@ -14,6 +14,7 @@ from tscale.blocks.kinds import FEED_FORWARDS, MIXERS, POSITIONS, STATE_SPACES, 
 
 if TYPE_CHECKING:
     from tscale.blocks.attention import Attention
+    from tscale.blocks.augmented import Augmented
     from tscale.blocks.bottleneck import Bottleneck
     from tscale.blocks.compressed import CompressedAttention
     from tscale.blocks.delta import GatedDeltaNet
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
         | HybridHeads
         | ImageLayer
         | Bottleneck
+        | Augmented
         | SharedBlock
     )
     Mlp = FeedForward | Experts | ChannelMixing
@@ -94,6 +96,8 @@ def attentions(
             yield cast("Attention | LatentAttention | ExpertAttention | SharedBlock | Bottleneck", mixer)
         elif mixer.kind in ("side-by-side", "indexed"):
             yield mixer.attention
+        elif mixer.kind == "augmented" and mixer.attention is not None:
+            yield mixer.attention
 
 
 __all__ = [
@@ -104,6 +108,7 @@ __all__ = [
     "STREAMS",
     "AltUp",
     "Attention",
+    "Augmented",
     "Bottleneck",
     "ChannelMixing",
     "CompressedAttention",

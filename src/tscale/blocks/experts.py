@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from tscale.blocks.feed_forward import inner_saves
-from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size
+from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size, unrecorded
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Buffer, Cut, Entry, Matmul, Number, Saved, Vector
 from tscale.core.roles import Role
@@ -34,6 +34,9 @@ class Experts:
     """Whether the router has a bias."""
     selection_bias: Literal["buffer", "parameter"] | None = None
     """A number for each expert that is added when experts are chosen: kept as a buffer, or as a parameter."""
+    idle: Size | None = None
+    """Further experts that return what they are given: the router chooses among them too, and they have no weights (LongCat-Flash). All
+    of a token's top_k are counted as experts that compute, the most there can be."""
     routes: Size | None = None
     """Rows of a fixed table that says which experts each word is sent to, whatever the router's scores (hash routing)."""
     shared_d_ff: Size | None = None
@@ -109,7 +112,7 @@ class Experts:
                 groups=among,
             )
 
-        yield matmul("router", d, self.experts, bias=self.router_bias)
+        yield matmul("router", d, self._choices(), bias=self.router_bias)
         yield from self._selection(site)
         width = d if self.latent is None else self.latent
         if self.latent is not None:
@@ -134,15 +137,19 @@ class Experts:
         if self.norms:
             yield Vector(f"{name}.norms", "norm", "norm", 3 * d)
 
+    def _choices(self) -> int:
+        """Experts that the router chooses among."""
+        return self.experts if self.idle is None else self.experts + self.idle
+
     def _selection(self, site: LayerContext) -> Iterator[Entry]:
         """What the choice of experts has beside the router: scales, biases, and a table of words that are sent to fixed ones."""
         name = site.name
         if self.scaled:
             yield Vector(f"{name}.scales", "scale", "feed_forward", site.d_model + self.experts)
         if self.selection_bias == "parameter":
-            yield Vector(f"{name}.selection_bias", "selection_bias", "feed_forward", self.experts, trained=False)
+            yield Vector(f"{name}.selection_bias", "selection_bias", "feed_forward", self._choices(), trained=False)
         elif self.selection_bias == "buffer":
-            yield Buffer(f"{name}.selection_bias", "selection_bias", "feed_forward", self.experts)
+            yield Buffer(f"{name}.selection_bias", "selection_bias", "feed_forward", self._choices())
         if self.routes is not None:
             yield Buffer(f"{name}.routes", "routes", "feed_forward", self.routes * self.top_k)
 
@@ -151,6 +158,8 @@ class Experts:
 
         Every device that an expert is cut over has a slice of it, so that all copies of its tokens are gathered there.
         """
+        if self.idle is not None:
+            raise unrecorded(f"{site.name}, whose router chooses among experts that compute nothing too,")
         d, k, name = site.d_model, self.top_k, site.name
         width = d if self.latent is None else self.latent
 

@@ -125,13 +125,10 @@ ALSO: Final[Mapping[str, str]] = _Also()
 
 _REASONS: Final = {
     "its kind of attention is not supported": "prophetnet pegasus_x funnel",
-    "its kind of token mixing is not supported": "convbert",
-    "its layers have adapters": "xmod",
     "some of its layers attend to images": "idefics",
     "each of its layers attends to images": "blip",
     "it is two models of any kind in one": "vision-encoder-decoder encoder-decoder speech-encoder-decoder",
     "its layers look up hashed groups of words": "qwen4_exp qwen4_exp_text",
-    "its class builds matrices for experts that compute nothing, which published files do not have": "longcat_flash",
     "its layers read an encoder of bytes": "blt",
     "its head and its text model take their sizes from different keys": "ovis2",
 }
