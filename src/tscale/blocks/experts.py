@@ -39,6 +39,8 @@ class Experts:
     of a token's top_k are counted as experts that compute, the most there can be."""
     routes: Size | None = None
     """Rows of a fixed table that says which experts each word is sent to, whatever the router's scores (hash routing)."""
+    image_d_ff: Size | None = None
+    """Inner width of as many experts for the tokens of images, with a router of their own: stored, and run by no text (ERNIE 4.5 VL)."""
     shared_d_ff: Size | None = None
     """Inner width of the shared experts, summed over all of them."""
     shared_gate: bool = False
@@ -121,6 +123,8 @@ class Experts:
         if self.gated:
             yield expert("gate", width, self.d_ff, Cut(self.d_ff))
         yield expert("down", self.d_ff, width, Cut(self.d_ff, "in"))
+        if self.image_d_ff is not None:
+            yield from self._of_images(site, self.image_d_ff)
         if self.latent is not None:
             yield matmul("latent_up", width, d)
         if self.out_bias:
@@ -136,6 +140,20 @@ class Experts:
             yield Vector(f"{name}.out_norm", "norm", "norm", d)
         if self.norms:
             yield Vector(f"{name}.norms", "norm", "norm", 3 * d)
+
+    def _of_images(self, site: LayerContext, d_ff: int) -> Iterator[Entry]:
+        """The experts that no token of a text is sent to, and what chooses them."""
+        own = Experts(
+            kind="experts",
+            experts=self.experts,
+            top_k=self.top_k,
+            d_ff=d_ff,
+            gated=self.gated,
+            bias=self.bias,
+            selection_bias=self.selection_bias,
+        )
+        for entry in own.lower(site._replace(name=f"{site.name}.images")):
+            yield entry._replace(used=0) if isinstance(entry, Matmul) else entry
 
     def _choices(self) -> int:
         """Experts that the router chooses among."""
@@ -160,6 +178,8 @@ class Experts:
         """
         if self.idle is not None:
             raise unrecorded(f"{site.name}, whose router chooses among experts that compute nothing too,")
+        if self.image_d_ff is not None:
+            raise unrecorded(f"{site.name}, with experts for images next to those for words,")
         d, k, name = site.d_model, self.top_k, site.name
         width = d if self.latent is None else self.latent
 

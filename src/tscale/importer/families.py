@@ -126,7 +126,6 @@ ALSO: Final[Mapping[str, str]] = _Also()
 _REASONS: Final = {
     "its kind of attention is not supported": "prophetnet pegasus_x funnel",
     "some of its layers attend to images": "idefics",
-    "each of its layers attends to images": "blip",
     "it is two models of any kind in one": "vision-encoder-decoder encoder-decoder speech-encoder-decoder",
     "its layers look up hashed groups of words": "qwen4_exp qwen4_exp_text",
     "its layers read an encoder of bytes": "blt",

@@ -149,3 +149,17 @@ def esmc_head(config: Config, head: Head) -> Head:
     if not head.per_token:
         pieces.append(linear("dense", d, d, at="once"))
     return replace(head, classes=config.labels(), pieces=tuple(pieces))
+
+
+def blip(config: Config) -> Augmented:
+    """Attention that decodes, and attention to an image behind it, of which a plain text has none (Li 2022)."""
+    d, wide = config.size("hidden_size"), config.size("encoder_hidden_size")
+    pieces = (
+        linear("image.q", d, d, at="patches"),
+        linear("image.k", wide, d, at="patches"),
+        linear("image.v", wide, d, at="patches"),
+        linear("image.o", d, d, at="patches"),
+        norm("image.norm", d),
+    )
+    attention = Attention(heads=config.size("num_attention_heads"), bias=True)
+    return Augmented(kind="augmented", attention=attention, pieces=pieces)
