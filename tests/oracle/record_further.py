@@ -27,21 +27,52 @@ from transformers import CONFIG_MAPPING, AutoModel, AutoModelForCausalLM, AutoMo
 FAMILIES = {
     AutoModelForMaskedLM: "xmod fnet convbert luke roc_bert ultrabert esmc",
     AutoModel: "lilt markuplm layoutlmv3 openai_privacy_filter",
-    AutoModelForCausalLM: "longcat_flash doge apertus1p5_text",
+    AutoModelForCausalLM: "longcat_flash doge apertus1p5_text beam",
 }
-SMALL = {"vocab_size": 1000, "hidden_size": 192, "num_attention_heads": 4, "intermediate_size": 256, "num_hidden_layers": 4}
+SMALL = {
+    "vocab_size": 1000,
+    "hidden_size": 192,
+    "num_attention_heads": 4,
+    "intermediate_size": 256,
+    "num_hidden_layers": 4,
+}
 record.BASE |= {
-    **dict.fromkeys(("xmod", "convbert", "lilt", "markuplm", "layoutlmv3"), SMALL),
+    **dict.fromkeys(("xmod", "convbert", "lilt", "markuplm"), SMALL),
     "luke": SMALL | {"entity_vocab_size": 200, "entity_emb_size": 32},
     "roc_bert": SMALL | {"shape_vocab_size": 300, "shape_embed_dim": 40, "pronunciation_embed_dim": 24},
     **dict.fromkeys(("ultrabert", "esmc"), SMALL | {"pad_token_id": 0}),
+    "layoutlmv3": SMALL | {"coordinate_size": 32, "shape_size": 32},
+    "beam": SMALL
+    | {
+        "num_key_value_heads": 2,
+        "head_dim": 32,
+        "pad_token_id": 0,
+        "num_experts": 8,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 40,
+        "n_group": 2,
+        "topk_group": 1,
+        "sliding_window": 16,
+    },
     "doge": SMALL | {"num_key_value_heads": 2},
     "apertus1p5_text": SMALL | {"num_key_value_heads": 2},
-    "openai_privacy_filter": SMALL | {"num_key_value_heads": 2, "num_local_experts": 8, "num_experts_per_tok": 2, "pad_token_id": 0},
+    "openai_privacy_filter": SMALL
+    | {"num_key_value_heads": 2, "num_local_experts": 8, "num_experts_per_tok": 2, "pad_token_id": 0},
     "longcat_flash": {
-        "vocab_size": 1000, "hidden_size": 192, "num_attention_heads": 4, "num_layers": 2, "ffn_hidden_size": 256, "q_lora_rank": 48,
-        "kv_lora_rank": 32, "n_routed_experts": 8, "zero_expert_num": 4, "moe_topk": 3, "expert_ffn_hidden_size": 40,
-        "qk_nope_head_dim": 24, "qk_rope_head_dim": 16, "v_head_dim": 20,
+        "vocab_size": 1000,
+        "hidden_size": 192,
+        "num_attention_heads": 4,
+        "num_layers": 2,
+        "ffn_hidden_size": 256,
+        "q_lora_rank": 48,
+        "kv_lora_rank": 32,
+        "n_routed_experts": 8,
+        "zero_expert_num": 4,
+        "moe_topk": 3,
+        "expert_ffn_hidden_size": 40,
+        "qk_nope_head_dim": 24,
+        "qk_rope_head_dim": 16,
+        "v_head_dim": 20,
     },
     "fnet": {key: value for key, value in SMALL.items() if key != "num_attention_heads"},
 }
@@ -51,12 +82,28 @@ record_more.EXTRA |= {
         {"languages": ["en_XX", "de_DE"], "default_language": "de_DE", "pre_norm": True, "adapter_layer_norm": True},
         {"adapter_reduction_factor": 5},
     ],
-    "convbert": [{"embedding_size": 64}, {"head_ratio": 1, "num_attention_heads": 8}, {"num_groups": 2}, {"conv_kernel_size": 4}],
+    "convbert": [
+        {"embedding_size": 64},
+        {"head_ratio": 1, "num_attention_heads": 8},
+        {"num_groups": 2},
+        {"conv_kernel_size": 4},
+    ],
     "luke": [{"entity_emb_size": 192}, {"use_entity_aware_attention": False}],
     "roc_bert": [{"enable_shape": False, "enable_pronunciation": False}],
-    "layoutlmv3": [{"has_relative_attention_bias": False, "visual_embed": False}, {"input_size": 100, "patch_size": 20}],
-    "ultrabert": [{"layer_types": ["sliding_attention"] * 4}, {"layer_types": ["full_attention", "sliding_attention"] * 2}],
+    "layoutlmv3": [
+        {"has_relative_attention_bias": False, "visual_embed": False},
+        {"input_size": 100, "patch_size": 20},
+    ],
+    "ultrabert": [
+        {"layer_types": ["sliding_attention"] * 4},
+        {"layer_types": ["full_attention", "sliding_attention"] * 2},
+    ],
     "longcat_flash": [{"zero_expert_num": 0}, {"zero_expert_num": 12, "n_routed_experts": 16}, {"router_bias": True}],
+    "beam": [
+        {"layer_types": ["full_attention"] * 4},
+        {"mlp_layer_types": ["dense", "sparse"] * 2},
+        {"num_hidden_layers": 7},
+    ],
     "lilt": [{"channel_shrink_ratio": 2}, {"hidden_size": 96, "num_attention_heads": 2}],
     "markuplm": [{"max_depth": 7, "xpath_unit_hidden_size": 12}],
 }
@@ -96,9 +143,20 @@ def heads(family: str) -> Iterator[tuple[str, dict]]:
     module = importlib.import_module(CONFIG_MAPPING[family].__module__.replace(".configuration_", ".modeling_"))
     for name in module.__all__:
         if name.endswith(PREDICTS) and not name.endswith("PreTrainedModel"):
-            for count in (3, 12) if name.endswith("TokenClassification") else (2,) if name.endswith("QuestionAnswering") else (3,):
+            for count in (
+                (3, 12)
+                if name.endswith("TokenClassification")
+                else (2,)
+                if name.endswith("QuestionAnswering")
+                else (3,)
+            ):
                 labels = {str(number): f"LABEL_{number}" for number in range(count)}
-                config = {"model_type": family, **record.BASE.get(family, {}), "architectures": [name], "id2label": labels}
+                config = {
+                    "model_type": family,
+                    **record.BASE.get(family, {}),
+                    "architectures": [name],
+                    "id2label": labels,
+                }
                 yield f"head {name}", config
 
 

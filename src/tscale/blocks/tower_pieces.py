@@ -58,7 +58,9 @@ class Linear:
         """The matrix."""
         name, stream, used = f"{prefix}.{self.name}", STREAMS[self.at], self.copies * self.times
         stored = self.copies if self.learned else 0
-        yield Matmul(name, "projection", "vision_tower", stream, self.d_in, self.d_out, self.bias, stored=stored, used=used)
+        yield Matmul(
+            name, "projection", "vision_tower", stream, self.d_in, self.d_out, self.bias, stored=stored, used=used
+        )
 
 
 @spec_dataclass

@@ -41,6 +41,8 @@ class Nested:
 
     name: str
     """What files say as `model_type`."""
+    also: tuple[str, ...] = ()
+    """Names that the release of transformers reads as this one."""
     source: str = ""
     """Where the row was read."""
     classes: tuple[str, ...]

@@ -20,7 +20,9 @@ def convbert(config: Config) -> Augmented:
     d, k = config.size("hidden_size"), config.size("conv_kernel_size")
     heads = config.size("num_attention_heads") // config.size("head_ratio") or 1
     if d % (2 * heads):
-        raise config.wrong(f"hidden_size: {d} is not two halves of {heads} heads, as num_attention_heads / head_ratio makes it")
+        raise config.wrong(
+            f"hidden_size: {d} is not two halves of {heads} heads, as num_attention_heads / head_ratio makes it"
+        )
     half = d // 2
     return Augmented(
         kind="augmented",
@@ -88,7 +90,11 @@ def roc_bert_embedding(config: Config) -> Embedding:
 def luke(config: Config) -> Augmented:
     """Attention with queries of their own where words and entities meet: of a plain text, which has no entities, none of them runs."""
     d = config.size("hidden_size")
-    others = ("words_to_entities.q", "entities_to_words.q", "entities.q") if config.flag("use_entity_aware_attention") else ()
+    others = (
+        ("words_to_entities.q", "entities_to_words.q", "entities.q")
+        if config.flag("use_entity_aware_attention")
+        else ()
+    )
     return Augmented(
         kind="augmented",
         attention=Attention(heads=config.size("num_attention_heads"), bias=True),

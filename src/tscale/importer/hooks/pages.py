@@ -51,7 +51,11 @@ _FEW = 10
 
 def lilt(config: Config) -> Augmented:
     """Attention of words and of their layout, a stream so many times narrower, on the sum of both scores (Wang 2022)."""
-    d, heads, ratio = config.size("hidden_size"), config.size("num_attention_heads"), config.size("channel_shrink_ratio")
+    d, heads, ratio = (
+        config.size("hidden_size"),
+        config.size("num_attention_heads"),
+        config.size("channel_shrink_ratio"),
+    )
     narrow, inner = _shrunk(config), config.size("intermediate_size") // ratio
     if d % (heads * ratio):
         raise config.wrong(
