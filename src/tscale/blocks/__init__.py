@@ -94,9 +94,7 @@ def attentions(
     for mixer in mixers:
         if mixer.kind in _WITH_HEADS:
             yield cast("Attention | LatentAttention | ExpertAttention | SharedBlock | Bottleneck", mixer)
-        elif mixer.kind in ("side-by-side", "indexed"):
-            yield mixer.attention
-        elif mixer.kind == "augmented" and mixer.attention is not None:
+        elif mixer.kind in ("side-by-side", "indexed") or (mixer.kind == "augmented" and mixer.attention is not None):
             yield mixer.attention
 
 

@@ -92,7 +92,7 @@ def _classes(config: Config, usual: Head, *, pooler: bool, biased: bool, per_tok
 
 
 _OF_THEIR_OWN: Final = frozenset({
-    "BigBirdPegasusForCausalLM", 
+    "BigBirdPegasusForCausalLM",
     "FlaubertForMultipleChoice", "FlaubertForQuestionAnswering", "T5GemmaForSequenceClassification",
     "T5GemmaForTokenClassification", "TapasForQuestionAnswering", "XLMForMultipleChoice", "XLMForQuestionAnswering",
     "XLNetForQuestionAnswering",
