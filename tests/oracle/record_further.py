@@ -25,9 +25,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import CONFIG_MAPPING, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM
 
 FAMILIES = {
-    AutoModelForMaskedLM: "xmod fnet convbert luke roc_bert ultrabert esmc",
-    AutoModel: "lilt markuplm layoutlmv3 openai_privacy_filter",
-    AutoModelForCausalLM: "longcat_flash doge apertus1p5_text beam",
+    AutoModelForMaskedLM: "xmod fnet convbert luke roc_bert",
+    AutoModel: "lilt markuplm layoutlmv3",
+    AutoModelForCausalLM: "longcat_flash",
 }
 SMALL = {
     "vocab_size": 1000,

@@ -146,17 +146,6 @@ def big_bird_head(config: Config, head: Head) -> Head:
     return replace(head, classes=config.labels())
 
 
-def esmc_head(config: Config, head: Head) -> Head:
-    """A norm without a bias behind the last layer, whatever the others have; a sequence's classes behind a layer of their own."""
-    d = config.size("hidden_size")
-    pieces: list[Simple] = [vector("norm.final", d)]
-    if head.classes is None:
-        return replace(head, pieces=tuple(pieces))
-    if not head.per_token:
-        pieces.append(linear("dense", d, d, at="once"))
-    return replace(head, classes=config.labels(), pieces=tuple(pieces))
-
-
 def blip(config: Config) -> Augmented:
     """Attention that decodes, and attention to an image behind it, of which a plain text has none (Li 2022)."""
     d, wide = config.size("hidden_size"), config.size("encoder_hidden_size")
