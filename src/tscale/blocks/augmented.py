@@ -9,7 +9,7 @@ from tscale.blocks.attention import Attention, Widths
 from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Tagged, unrecorded
 from tscale.blocks.kinds import SIMPLE_PIECES
 from tscale.blocks.spec_dataclass import spec_dataclass
-from tscale.blocks.tower_pieces import in_text
+from tscale.blocks.text_pieces import in_text
 from tscale.core.ledger import Entry, Saved, Subset
 
 

@@ -6,14 +6,14 @@ class tokens, or frames of a sound), over what the language model is handed (`ou
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 from tscale.blocks.fields import CONFIG, LayerContext, Problem, Size, Tagged
 from tscale.blocks.kinds import FEED_FORWARDS, MIXERS, SIMPLE_PIECES
 from tscale.blocks.norm import Norm
 from tscale.blocks.spec_dataclass import spec_dataclass
-from tscale.core.ledger import Conv, Entry, Lookup, Matmul, Part, Scores, Stream, Vector
+from tscale.core.ledger import Conv, Entry, Lookup, Matmul, Scores, Stream, Vector
 from tscale.core.roles import Role
 
 if TYPE_CHECKING:
@@ -156,20 +156,6 @@ class Attend:
 
 
 Simple = Linear | Table | Gains | Depthwise | Attend
-
-
-def in_text(pieces: Iterable[Simple], prefix: str, stream: Stream, part: Part) -> Iterator[Entry]:
-    """The entries of pieces next to a text model's own: `inputs` are its tokens, and no plain text runs what is at `patches` or `outputs`."""
-    for piece in pieces:
-        for entry in piece.lower(prefix):
-            if isinstance(entry, Scores):
-                yield entry._replace(stream=stream, keys=stream)
-            elif isinstance(entry, (Matmul, Conv)):
-                runs = entry.stream in ("tower_inputs", "once")
-                where = stream if entry.stream == "tower_inputs" or not runs else entry.stream
-                yield entry._replace(part=part, stream=where, used=entry.used if runs else 0)
-            else:
-                yield entry._replace(part=part)
 
 
 @spec_dataclass

@@ -7,7 +7,7 @@ from typing import assert_never
 
 from tscale.blocks import attentions
 from tscale.blocks.fields import LayerContext, unrecorded
-from tscale.blocks.tower_pieces import in_text
+from tscale.blocks.text_pieces import in_text
 from tscale.core.ledger import ALWAYS, Cut, Entry, Lookup, Matmul, Saved, Stream, Vector
 from tscale.core.roles import Role
 from tscale.models.spec import ModelSpec
