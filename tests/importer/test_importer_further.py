@@ -24,7 +24,8 @@ VARIATIONS = recorded("variations_further.jsonl")
 def _unpublished(config: dict[str, Any]) -> int:
     """What transformers builds for experts of LongCat-Flash that compute nothing, and published files do not have."""
     idle, layers = config.get("zero_expert_num", 256), config.get("num_layers", 28)
-    return layers * idle * 2 * config.get("expert_ffn_hidden_size", 2048) * config.get("hidden_size", 6144)
+    size: int = layers * idle * 2 * config.get("expert_ffn_hidden_size", 2048) * config.get("hidden_size", 6144)
+    return size
 
 
 def _differences(spec: ModelSpec, line: dict[str, Any]) -> Differences:
