@@ -95,7 +95,7 @@ def attentions(
         if mixer.kind in _WITH_HEADS:
             yield cast("Attention | LatentAttention | ExpertAttention | SharedBlock | Bottleneck", mixer)
         elif mixer.kind in ("side-by-side", "indexed") or (mixer.kind == "augmented" and mixer.attention is not None):
-            yield mixer.attention
+            yield cast("Attention", mixer.attention)
 
 
 __all__ = [
