@@ -287,9 +287,9 @@ GPT_NEO = {"model_type": "gpt_neo", "num_layers": 2}
         ),
         (
             {"model_type": "prophetnet"},
-            'model_type "prophetnet" is not known yet: its kind of attention is not supported',
+            'model_type "prophetnet" is not known yet: its decoder runs a stream of its own for each further token that it predicts',
         ),
-        ({"model_type": "xmod"}, 'model_type "xmod" is not known yet: its layers have adapters'),
+        ({"model_type": "funnel"}, 'model_type "funnel" is not known yet: its layers pool a sequence to shorter ones'),
         ({"model_type": "bloom"}, 'no "n_layer": bloom needs it'),
         ({"model_type": "bloom", "n_layer": None}, 'no "n_layer": bloom needs it'),
         ({"model_type": "nemotron"}, 'no "num_key_value_heads": nemotron needs it'),

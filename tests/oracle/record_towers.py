@@ -70,7 +70,15 @@ GIVEN = {"vision_config": "gemma4_vision", "audio_config": "gemma4_audio"}
 """What Gemma 4 has only where a file names it."""
 
 
-OWN = ("lm_head.", "text_model.", "model.text_model.", "model.layers.", "model.embed_tokens.", "model.norm.")
+OWN = (
+    "lm_head.",
+    "text_model.",
+    "text_decoder.",
+    "model.text_model.",
+    "model.layers.",
+    "model.embed_tokens.",
+    "model.norm.",
+)
 """What begins the names of a text model's tensors, besides those with `language_model.` in them."""
 
 

@@ -14,6 +14,7 @@ from tscale.blocks.kinds import FEED_FORWARDS, MIXERS, POSITIONS, STATE_SPACES, 
 
 if TYPE_CHECKING:
     from tscale.blocks.attention import Attention
+    from tscale.blocks.augmented import Augmented
     from tscale.blocks.bottleneck import Bottleneck
     from tscale.blocks.compressed import CompressedAttention
     from tscale.blocks.delta import GatedDeltaNet
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
         | HybridHeads
         | ImageLayer
         | Bottleneck
+        | Augmented
         | SharedBlock
     )
     Mlp = FeedForward | Experts | ChannelMixing
@@ -92,8 +94,8 @@ def attentions(
     for mixer in mixers:
         if mixer.kind in _WITH_HEADS:
             yield cast("Attention | LatentAttention | ExpertAttention | SharedBlock | Bottleneck", mixer)
-        elif mixer.kind in ("side-by-side", "indexed"):
-            yield mixer.attention
+        elif mixer.kind in ("side-by-side", "indexed") or (mixer.kind == "augmented" and mixer.attention is not None):
+            yield cast("Attention", mixer.attention)
 
 
 __all__ = [
@@ -104,6 +106,7 @@ __all__ = [
     "STREAMS",
     "AltUp",
     "Attention",
+    "Augmented",
     "Bottleneck",
     "ChannelMixing",
     "CompressedAttention",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from tscale.blocks.feed_forward import inner_saves
-from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size
+from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size, unrecorded
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Buffer, Cut, Entry, Matmul, Number, Saved, Vector
 from tscale.core.roles import Role
@@ -34,8 +34,13 @@ class Experts:
     """Whether the router has a bias."""
     selection_bias: Literal["buffer", "parameter"] | None = None
     """A number for each expert that is added when experts are chosen: kept as a buffer, or as a parameter."""
+    idle: Size | None = None
+    """Further experts that return what they are given: the router chooses among them too, and they have no weights (LongCat-Flash). All
+    of a token's top_k are counted as experts that compute, the most there can be."""
     routes: Size | None = None
     """Rows of a fixed table that says which experts each word is sent to, whatever the router's scores (hash routing)."""
+    image_d_ff: Size | None = None
+    """Inner width of as many experts for the tokens of images, with a router of their own: stored, and run by no text (ERNIE 4.5 VL)."""
     shared_d_ff: Size | None = None
     """Inner width of the shared experts, summed over all of them."""
     shared_gate: bool = False
@@ -109,7 +114,7 @@ class Experts:
                 groups=among,
             )
 
-        yield matmul("router", d, self.experts, bias=self.router_bias)
+        yield matmul("router", d, self._choices(), bias=self.router_bias)
         yield from self._selection(site)
         width = d if self.latent is None else self.latent
         if self.latent is not None:
@@ -118,6 +123,8 @@ class Experts:
         if self.gated:
             yield expert("gate", width, self.d_ff, Cut(self.d_ff))
         yield expert("down", self.d_ff, width, Cut(self.d_ff, "in"))
+        if self.image_d_ff is not None:
+            yield from self._of_images(site, self.image_d_ff)
         if self.latent is not None:
             yield matmul("latent_up", width, d)
         if self.out_bias:
@@ -134,15 +141,33 @@ class Experts:
         if self.norms:
             yield Vector(f"{name}.norms", "norm", "norm", 3 * d)
 
+    def _of_images(self, site: LayerContext, d_ff: int) -> Iterator[Entry]:
+        """The experts that no token of a text is sent to, and what chooses them."""
+        own = Experts(
+            kind="experts",
+            experts=self.experts,
+            top_k=self.top_k,
+            d_ff=d_ff,
+            gated=self.gated,
+            bias=self.bias,
+            selection_bias=self.selection_bias,
+        )
+        for entry in own.lower(site._replace(name=f"{site.name}.images")):
+            yield entry._replace(used=0) if isinstance(entry, Matmul) else entry
+
+    def _choices(self) -> int:
+        """Experts that the router chooses among."""
+        return self.experts if self.idle is None else self.experts + self.idle
+
     def _selection(self, site: LayerContext) -> Iterator[Entry]:
         """What the choice of experts has beside the router: scales, biases, and a table of words that are sent to fixed ones."""
         name = site.name
         if self.scaled:
             yield Vector(f"{name}.scales", "scale", "feed_forward", site.d_model + self.experts)
         if self.selection_bias == "parameter":
-            yield Vector(f"{name}.selection_bias", "selection_bias", "feed_forward", self.experts, trained=False)
+            yield Vector(f"{name}.selection_bias", "selection_bias", "feed_forward", self._choices(), trained=False)
         elif self.selection_bias == "buffer":
-            yield Buffer(f"{name}.selection_bias", "selection_bias", "feed_forward", self.experts)
+            yield Buffer(f"{name}.selection_bias", "selection_bias", "feed_forward", self._choices())
         if self.routes is not None:
             yield Buffer(f"{name}.routes", "routes", "feed_forward", self.routes * self.top_k)
 
@@ -151,6 +176,10 @@ class Experts:
 
         Every device that an expert is cut over has a slice of it, so that all copies of its tokens are gathered there.
         """
+        if self.idle is not None:
+            raise unrecorded(f"{site.name}, whose router chooses among experts that compute nothing too,")
+        if self.image_d_ff is not None:
+            raise unrecorded(f"{site.name}, with experts for images next to those for words,")
         d, k, name = site.d_model, self.top_k, site.name
         width = d if self.latent is None else self.latent
 

@@ -59,6 +59,7 @@ MIXERS: Final = Kinds(
         "side-by-side": "blocks.hybrid_heads.HybridHeads",
         "image-layer": "blocks.image_layer.ImageLayer",
         "bottleneck": "blocks.bottleneck.Bottleneck",
+        "augmented": "blocks.augmented.Augmented",
         "shared-block": "blocks.shared.SharedBlock",
     }
 )

@@ -63,12 +63,15 @@ class Linear:
     function follows; and the activation of which its input is a product, as a gate makes it. Absent where nobody has recorded it."""
     inputs: Size | None = None
     """Numbers of its input that belong to one position, where a convolution's kernels overlap; by default d_in."""
+    learned: bool = True
+    """Whether its numbers are weights; false where each position computes them (ConvBERT's filters)."""
 
     def lower(self, prefix: str) -> Iterator[Entry]:
         """The matrix."""
         name, stream, used = f"{prefix}.{self.name}", STREAMS[self.at], self.copies * self.times
+        stored = self.copies if self.learned else 0
         yield Matmul(
-            name, "projection", "vision_tower", stream, self.d_in, self.d_out, self.bias, stored=self.copies, used=used
+            name, "projection", "vision_tower", stream, self.d_in, self.d_out, self.bias, stored=stored, used=used
         )
 
     def saves(self, prefix: str) -> Iterator[Saved]:

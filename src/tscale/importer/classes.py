@@ -92,8 +92,8 @@ def _classes(config: Config, usual: Head, *, pooler: bool, biased: bool, per_tok
 
 
 _OF_THEIR_OWN: Final = frozenset({
-    "BigBirdPegasusForCausalLM", "BigBirdForQuestionAnswering", "BigBirdForSequenceClassification", "BigBirdForTokenClassification",
-    "FlaubertForMultipleChoice", "FlaubertForQuestionAnswering", "RoFormerForMultipleChoice", "T5GemmaForSequenceClassification",
+    "BigBirdPegasusForCausalLM",
+    "FlaubertForMultipleChoice", "FlaubertForQuestionAnswering", "T5GemmaForSequenceClassification",
     "T5GemmaForTokenClassification", "TapasForQuestionAnswering", "XLMForMultipleChoice", "XLMForQuestionAnswering",
     "XLNetForQuestionAnswering",
 })  # fmt: skip

@@ -22,11 +22,13 @@ def dealt_out(config: Config, dense: FeedForward, row: Routed) -> Mlp | tuple[Ml
     if not any(sparse):
         return dense
     routed = _routed(config, row, gated=dense.gated)
-    return routed if all(sparse) else _two(dense, routed, sparse)
+    return in_turn(dense, routed, sparse)
 
 
-def _two(dense: FeedForward, routed: Experts, sparse: Sequence[bool]) -> tuple[Mlp, Mlp]:
-    """The shortest way to say which layers have experts: all but the first, every n-th, or by number."""
+def in_turn(dense: FeedForward, routed: Experts, sparse: Sequence[bool]) -> Mlp | tuple[Mlp, Mlp]:
+    """The shortest way to say which layers have experts: all or none, all but the first, every n-th, or by number."""
+    if all(sparse) or not any(sparse):
+        return routed if any(sparse) else dense
     at = [layer for layer, has in enumerate(sparse) if has]
     if all(sparse[at[0] :]):
         return replace(dense, on=LayerSelector(first=at[0])), routed

@@ -124,16 +124,36 @@ ALSO: Final[Mapping[str, str]] = _Also()
 """Names that the release does not know but in one place, where it reads them as another family's."""
 
 _REASONS: Final = {
-    "its kind of attention is not supported": "prophetnet pegasus_x funnel",
-    "its kind of token mixing is not supported": "convbert",
-    "its layers have adapters": "xmod",
+    "its encoder attends to global tokens of its own": "pegasus_x",
+    "its decoder runs a stream of its own for each further token that it predicts": "prophetnet",
+    "its layers pool a sequence to shorter ones": "funnel",
+    "it reads characters, of which its layers make shorter sequences and long ones again": "canine",
+    "its attention hashes queries into buckets": "reformer",
+    "its latents attend to inputs of any kind": "perceiver",
+    "each pair of words has a projection of where they stand": "bros",
+    "its head scores spans against questions inside of a text": "splinter",
+    "its positions are buckets told apart by segment": "cpmant",
     "some of its layers attend to images": "idefics",
-    "each of its layers attends to images": "blip",
+    "some of its layers attend to proteins": "evolla",
     "it is two models of any kind in one": "vision-encoder-decoder encoder-decoder speech-encoder-decoder",
     "its layers look up hashed groups of words": "qwen4_exp qwen4_exp_text",
-    "its class builds matrices for experts that compute nothing, which published files do not have": "longcat_flash",
     "its layers read an encoder of bytes": "blt",
     "its head and its text model take their sizes from different keys": "ovis2",
+    "some of its layers are run several times over": "dory hrm_text inkling2_loop inkling2_loop_text",
+    "its keys and values are mixed by convolutions, and its router is a network": "zaya",
+    "its norms are gated by narrow matrices": "axk2",
+    "its layers read values of words from a table": "neomme",
+    "it builds no text model by itself: it helps another one to guess tokens": "gemma4_assistant gemma4_unified_assistant",
+    "it makes text by diffusion": "diffusion_gemma",
+    "it makes sounds or movements": "moshi musicgen musicgen_melody pi0 seamless_m4t seamless_m4t_v2",
+    "the tokenizer of images or sounds inside of it is not known": "chameleon emu3 apertus1p5",
+    "it is a decoder without its encoder": "trocr",
+    "both of its streams attend to one another": "lxmert",
+    "it is an encoder that reads pages by towers of its own": "layoutlmv2 modernvbert ultravbert udop pix2struct pp_formulanet",
+    "its tower is not known": "gemma4_unified granite_speech_plus nemo_speechlm omniasr vibevoice_asr voxtral_realtime cohere_compass deepseek_ocr2 "
+    "granite4_vision hunyuan_vl hy_v4_vl inkling2 inkling_mm_model lfm3_vl minicpm_ocr molmo2 cosmos3_edge cosmos3_omni muse_glimmer muse_spark nemotron_h_omni unlimited_ocr "
+    "fun_asr_nano moss_transcribe_diarize dots3_note kosmos-2 kosmos-2.5 git t5gemma2 kyutai_speech_to_text",
+    "its kinds of layers are not known": "dots3_note_text inkling_text inkling2_text doge beam apertus1p5_text esmc openai_privacy_filter ultrabert",
 }
 NOT_YET: Final = {name: reason for reason, names in _REASONS.items() for name in names.split()}
 """Families that are known, and why they cannot be read yet."""

@@ -21,7 +21,7 @@ _PLAIN: Final = ("reads", "fixed", "aliases", "biases")
 def row_of(data: Mapping[str, Any]) -> Family | Nested:
     """The row that data describes."""
     if "text" in data:
-        plain = ("named", "defaults")
+        plain = ("named", "defaults", "mirrors")
         return Nested(**{key: value if key in plain else _listed(value) for key, value in data.items()})
     return Family(**{key: _column(key, value) for key, value in data.items()})
 

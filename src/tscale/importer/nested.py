@@ -41,6 +41,8 @@ class Nested:
 
     name: str
     """What files say as `model_type`."""
+    also: tuple[str, ...] = ()
+    """Names that the release of transformers reads as this one."""
     source: str = ""
     """Where the row was read."""
     classes: tuple[str, ...]
@@ -63,6 +65,8 @@ class Nested:
     """Keys of the text model that say how it meets what is left out."""
     defaults: Mapping[str, object] = field(default_factory=dict)
     """What the class takes for keys that the text model lacks, where its own family takes other values."""
+    mirrors: Mapping[str, str] = field(default_factory=dict)
+    """Keys of the text model that the class takes from another configuration, whatever the text model's says: `vision_config.hidden_size`."""
     flat: bool = False
     """Whether older files have the keys of the text model among the others, and no `text_config`."""
     unread_flat: bool = False

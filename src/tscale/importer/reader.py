@@ -138,7 +138,7 @@ def _states_of(file: Mapping[str, object], spec: ModelSpec, where: str) -> Liter
 
 
 _WITHOUT_STATES: Final = frozenset(
-    {"multi-head", "latent", "indexed", "compressed", "image-layer", "expert-attention", "bottleneck"}
+    {"multi-head", "latent", "indexed", "compressed", "image-layer", "expert-attention", "bottleneck", "augmented"}
 )
 _FUSED: Final = frozenset({"bloom", "dbrx", "falcon", "gpt2", "gpt_bigcode", "gpt_neox", "modernbert", "mpt", "phi3"})
 """Families whose checkpoints hold queries, keys and values in one matrix, in GGUF files too."""

@@ -75,8 +75,20 @@ def text_config(config: Mapping[str, object], name: str, nested: Nested, where: 
     cls = _base_of(config, nested, str(inner))
     tied, said = _tied_whole(config, text, name, nested, where) if cls is None else (False, ())
     own = {key: value for key, value in text.items() if key not in nested.inside}
+    own |= _mirrored(config, nested)
     merged = {**nested.defaults, **own, "model_type": inner, "architectures": cls, "tie_word_embeddings": tied}
     return Text(merged, (*of_class, *said, *ignored), unread, name, nested.said)
+
+
+def _mirrored(config: Mapping[str, object], nested: Nested) -> dict[str, object]:
+    """The keys of a text model that are another configuration's, as that says them."""
+    found: dict[str, object] = {}
+    for key, path in nested.mirrors.items():
+        section, _, name = path.partition(".")
+        other = config.get(section)
+        if isinstance(other, dict) and name in other:
+            found[key] = other[name]
+    return found
 
 
 def _inner_type(text: Mapping[str, object], name: str, nested: Nested, where: str) -> object:

@@ -7,6 +7,7 @@ from typing import assert_never
 
 from tscale.blocks import attentions
 from tscale.blocks.fields import LayerContext, unrecorded
+from tscale.blocks.text_pieces import in_text
 from tscale.core.ledger import ALWAYS, Cut, Entry, Lookup, Matmul, Saved, Stream, Vector
 from tscale.core.roles import Role
 from tscale.models.spec import ModelSpec
@@ -28,6 +29,7 @@ def embedding_entries(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:
         yield Vector("embedding.mask", "mask", "embedding", tokens)
     if spec.norm.embedding:
         yield Vector("norm.embedding", "norm", "norm", spec.norm.width(added), stored=2 if two_stacks else 1)
+    yield from in_text(spec.embedding.pieces, "embedding", stream, "embedding")
     if spec.embedding.width is not None:
         biased, many = spec.embedding.projects != "tokens", 3 if spec.embedding.projects == "trigrams" else 1
         yield Matmul("embedding.projection", "projection", "embedding", stream, many * tokens, spec.d_model, biased)
@@ -39,6 +41,8 @@ def embedding_saves(stack: Stack) -> Iterator[Saved]:
     if stack.own is not None and stack.own.mel_bins is not None:
         yield from _hearing_saves(site, stack.own.mel_bins)
         return
+    if spec.embedding.pieces:
+        raise unrecorded("an embedding with parts of its own")
     tokens, added = spec.embedding_widths()
     kept = Saved(f"{site.name}embedding.tokens", "embedding", site.stream, 1, keeping=ALWAYS)
     yield kept._replace(number="index", gathered=True)
@@ -73,6 +77,7 @@ def head_entries(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:
     d, head = spec.d_model, spec.head
     width, _ = spec.embedding_widths()
     yield from _classifier(spec, stream)
+    yield from in_text(head.pieces, "head", stream, "head")
     if spec.embedding.width is not None and spec.embedding.projects == "tokens":
         yield Matmul("head.projection", "projection", "head", stream, d, width)
     match head.kind:
@@ -132,6 +137,8 @@ def _transform_saves(spec: ModelSpec, stream: Stream, width: int) -> Iterator[Sa
 def head_saves(spec: ModelSpec, stream: Stream) -> Iterator[Saved]:
     """What the head multiplies, and the logarithms of the probabilities, in 32 bits; the loss needs the words too."""
     d, head = spec.d_model, spec.head
+    if head.pieces:
+        raise unrecorded("a head with parts of its own")
     width, _ = spec.embedding_widths()
 
     def saved(what: str, numbers: int) -> Saved:

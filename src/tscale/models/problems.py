@@ -13,7 +13,7 @@ from tscale.blocks.disentangled import Disentangled
 from tscale.blocks.fields import LayerSelector, Problem, telling_layers
 from tscale.models.spec import Head, ModelSpec, Training
 
-_SEEING_BOTH_WAYS: Final = ("multi-head", "bottleneck", "latent")
+_SEEING_BOTH_WAYS: Final = ("multi-head", "bottleneck", "latent", "augmented")
 """Kinds of mixers that an encoder can have, and a decoder that reads one."""
 
 

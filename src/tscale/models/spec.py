@@ -27,6 +27,7 @@ from tscale.blocks.kinds import (
     FEED_FORWARDS,
     MIXERS,
     POSITIONS,
+    SIMPLE_PIECES,
     STATE_SPACES,
     STREAMS,
     TOWER_INPUTS,
@@ -167,6 +168,9 @@ class Embedding:
     """What is brought from `width` to d_model. tokens: the tokens' vectors alone, and the output of the stack back again,
     without biases (OPT-350m). sum: with positions and segments and after the norm, with a bias (ELECTRA, ALBERT).
     trigrams: each token's vector between those of its neighbours, with a bias (MobileBERT)."""
+    pieces: Annotated[tuple[Any, ...], Tagged(SIMPLE_PIECES, "linear", many=True)] = ()
+    """What else stands before the layers: tables of other widths, and matrices. `inputs` are the tokens; what is at `patches` or
+    `outputs` is stored, and run by none of a plain text (a page's image in LayoutLMv3)."""
 
 
 @spec_dataclass
@@ -197,6 +201,8 @@ class Head:
     """Whether the classifier has a bias."""
     per_token: bool = False
     """Whether every position is classified, and not a sequence once."""
+    pieces: Annotated[tuple[Any, ...], Tagged(SIMPLE_PIECES, "linear", many=True)] = ()
+    """What else stands on the last layer: layers of a classifier of its own, at every token (`inputs`) or `once`."""
 
 
 @spec_dataclass

@@ -18,7 +18,7 @@ _BEHIND_VISION: Final = projectors.PROJECTORS | further.BEHIND_VISION
 _BEHIND_AUDIO: Final = audio.PROJECTORS | further.BEHIND_AUDIO
 _VISION: Final = vision.KINDS | further.VISION
 _AUDIO: Final = audio.KINDS | further.AUDIO
-FAMILIES: Final = tuple(sorted({*_BEHIND_VISION, *_BEHIND_AUDIO}))
+FAMILIES: Final = tuple(sorted({*_BEHIND_VISION, *_BEHIND_AUDIO, *further.WITHOUT_TOWER}))
 """Families that are counted whole."""
 
 _IMAGES: Final = "vision_config"
@@ -51,6 +51,8 @@ def towers_of(
 
 def _of_images(file: File, d_model: int) -> tuple[Tower, ...] | None:
     """The vision tower and its projector; none where the file has no images, None where the tower is not known."""
+    if file.family in further.WITHOUT_TOWER:
+        return (Tower(part="projector", pieces=tuple(further.WITHOUT_TOWER[file.family](file, d_model))),)
     if file.family not in _BEHIND_VISION:
         return ()
     v = file.inside(_IMAGES)
@@ -70,7 +72,9 @@ def _of_images(file: File, d_model: int) -> tuple[Tower, ...] | None:
         high = file.inside("high_res_vision_config")
         assert high is not None, "the class always has one"
         found.append(Tower(part="vision_tower", name="high_res_tower", pieces=tuple(vision.sam(high))))
-    found.append(Tower(part="projector", pieces=tuple(between(ends))))
+    pieces = tuple(between(ends))
+    if pieces:
+        found.append(Tower(part="projector", pieces=pieces))
     return tuple(found)
 
 

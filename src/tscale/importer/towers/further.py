@@ -11,7 +11,7 @@ from tscale.importer.towers.ends import Ends, Projector, two_layers
 from tscale.importer.towers.merging import qwen2_5, qwen3
 from tscale.importer.towers.parts import bare_layers, depthwise, layers, linear, norm, table, vector
 from tscale.importer.towers.querying import qformer
-from tscale.importer.towers.sizes import Sizes
+from tscale.importer.towers.sizes import File, Sizes
 
 Pieces = Iterator[Piece]
 
@@ -56,12 +56,32 @@ def davit(v: Sizes) -> Pieces:
         d_in = d
 
 
+def blip(v: Sizes) -> Pieces:
+    """BLIP's: as BLIP-2's, with every bias (Li 2022)."""
+    d, heads = v.size("hidden_size"), v.size("num_attention_heads")
+    yield vector("class_embedding", d)
+    yield linear("patch_embedding", 3 * v.size("patch_size") ** 2, d, at="patches")
+    yield table("positions", v.grid() + 1, d)
+    yield layers(v.size("num_hidden_layers"), d, heads, v.size("intermediate_size"))
+    yield norm("norm.post", d)
+
+
+def ernie(v: Sizes) -> Pieces:
+    """ERNIE 4.5 VL: patches of one frame, positions rotated (Baidu 2025)."""
+    d = v.size("hidden_size")
+    yield linear("patch_embedding", v.pixels("in_channels"), d, bias=False, at="patches")
+    yield layers(v.size("depth"), d, v.size("num_heads"), v.size("intermediate_size"))
+    yield norm("norm.post", d)
+
+
 VISION: Final[dict[str, Callable[[Sizes], Pieces]]] = {
     "qwen2_5_omni_vision_encoder": vision.qwen2_5,
     "qwen3_omni_moe_vision_encoder": vision.qwen3,
     "florence_vision": davit,
     "granite_docling_vision": vision.headless,
     "instructblipvideo_vision_model": vision.blip2,
+    "blip_vision_model": blip,
+    "ernie4_5_vl_moe_vision": ernie,
 }
 """The pieces of further types of vision tower."""
 AUDIO: Final[dict[str, Callable[[Sizes], Pieces]]] = {
@@ -116,7 +136,25 @@ def _of_videos(ends: Ends) -> Pieces:
     yield linear("linear", q.size("hidden_size"), ends.d_model, at="outputs")
 
 
+def _ernie(ends: Ends) -> Pieces:
+    """Patches merged in space, then in time, each by two matrices and a norm; a matrix and a norm behind them."""
+    v, d = ends.tower, ends.d_model
+    wide = v.size("hidden_size") * v.size("spatial_merge_size") ** 2
+    for name, d_in in (("space", wide), ("time", wide * v.size("temporal_merge_size"))):
+        yield linear(f"{name}.linear_1", d_in, wide, at="outputs")
+        yield linear(f"{name}.linear_2", wide, wide, at="outputs")
+        yield norm(f"{name}.norm", wide)
+    yield linear("linear", wide, d, at="outputs")
+    yield norm("norm", d, "rmsnorm")
+
+
+def _nothing(_: Ends) -> Pieces:
+    return iter(())
+
+
 BEHIND_VISION: Final[dict[str, Projector]] = {
+    "ernie4_5_vl_moe": _ernie,
+    "blip": _nothing,  # every layer of the text model attends to the tower's outputs as they are
     "qwen2_5_omni_thinker": qwen2_5,
     "qwen3_omni_moe_thinker": qwen3,
     "florence2": _florence,
@@ -142,6 +180,13 @@ def _flamingo(ends: Ends) -> Pieces:
     yield from two_layers(a.size("hidden_size"), d, d, bias=ends.file.own.flag("projector_bias"))
 
 
+def _fuyu(file: File, d_model: int) -> Pieces:
+    """One matrix, from the pixels of a patch."""
+    yield linear("linear", file.own.pixels(), d_model, at="outputs")
+
+
+WITHOUT_TOWER: Final[dict[str, Callable[[File, int], Pieces]]] = {"fuyu": _fuyu}
+"""What families have whose text model reads patches as they are."""
 BEHIND_AUDIO: Final[dict[str, Projector]] = {
     "qwen2_5_omni_thinker": _omni_sounds,
     "qwen3_omni_moe_thinker": _omni_moe_sounds,
