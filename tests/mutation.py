@@ -4,11 +4,11 @@ A mutant is one function with one fault: another operator, a comparison that is 
 exchanged. For each of a seeded sample, the tests that reach the function are run, the quickest first, until one fails (the
 mutant is killed) or none is left (it survives). What reaches what is recorded once, by a run of the tests with `--record`.
 
-Each mutant is tried in a process of its own, forked from one that has imported everything: the code of the function is
+Each mutant is tried in a process of its own, forked from one that has collected the tests: the code of the function is
 replaced where it stands, so that nothing is written and nothing is imported twice. Constants of modules are not mutated, nor
 is what `equivalent_mutants.txt` lists, with the reason why no answer changes.
 
-A mutant on which time is up before a test has failed counts as not killed: on a busy machine, give more of it with `--seconds`.
+A mutant on which time is up before a test has failed counts as not killed: give more of it with `--seconds`, which are of computing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import signal
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType
 from typing import Any, Final, NamedTuple
@@ -208,8 +208,8 @@ def _function_of(holder: Any, names: list[str]) -> FunctionType:
 class Recorder:
     """A plugin of pytest that writes, for each function, the tests that ran it and the seconds that they took."""
 
-    def __init__(self, file: Path) -> None:
-        self.file = file
+    def __init__(self, file: Path, known: dict[str, list[str]]) -> None:
+        self.file, self.known = file, known
         self.reached: dict[str, list[tuple[float, str]]] = defaultdict(list)
 
     @pytest.hookimpl(trylast=True)
@@ -243,6 +243,8 @@ class Recorder:
     def pytest_sessionfinish(self) -> None:
         """Writes it down, the quickest test of each function first."""
         kept = {key: [test for _, test in sorted(tests)[:_MOST_TESTS]] for key, tests in self.reached.items()}
+        for key, tests in self.known.items():
+            kept[key] = list(dict.fromkeys([*kept.get(key, []), *tests]))[:_MOST_TESTS]
         self.file.write_text(json.dumps(kept), encoding="utf-8")
 
 
@@ -256,64 +258,90 @@ _MOST_TESTS: Final = 400
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def outcome(mutant: Mutant, tests: list[str], seconds: int, *, whole: bool = False) -> str:
-    """What some tests make of a mutant, in a process of its own.
-
-    Killed where one of them fails. Where time is up before one has, nothing is known: it may never end, or be slow.
-    """
-    if not tests:
-        return "no test reaches it"
-    child = os.fork()
-    if child == 0:
-        os._exit(_tried(mutant, tests, seconds, whole=whole))
-    _, status = os.waitpid(child, 0)
-    code = os.waitstatus_to_exitcode(status)
-    ends = {
-        pytest.ExitCode.OK: "survives",
-        -signal.SIGALRM: "out of time",
-        pytest.ExitCode.USAGE_ERROR: "tests missing",
-    }
-    return ends.get(code, KILLED)
-
-
 KILLED: Final = "killed"
+_ENDS: Final = {0: "survives", -signal.SIGPROF: "out of time", -signal.SIGALRM: "out of time"}
+_PLAIN: Final = ("-s", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:terminal", "-W", "ignore")
+_WAITS: Final = 20
+"""Times the seconds of computing that a mutant may take by the clock."""
 
 
-def _tried(mutant: Mutant, tests: list[str], seconds: int, *, whole: bool) -> int:
+class Trials:
+    """A plugin of pytest that, of tests which are collected once, runs those of each mutant in a process of its own."""
+
+    def __init__(self, sample: list[Mutant], reached: dict[str, list[str]], given: argparse.Namespace) -> None:
+        self.sample, self.reached, self.given = sample, reached, given
+        self.tally: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+        self.items: dict[str, pytest.Item] = {}
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Keeps the tests by their names."""
+        self.items = {item.nodeid: item for item in items}
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Tries each mutant, and prints those that survive."""
+        ends = time.monotonic() + 60 * self.given.minutes
+        for mutant in self.sample:
+            if time.monotonic() > ends:
+                print("no time is left for the rest")
+                break
+            came_to = self._outcome(mutant, session)
+            self.tally[mutant.file][0] += came_to == KILLED
+            self.tally[mutant.file][1] += 1
+            if came_to != KILLED:
+                print(f"{came_to}: {mutant}", flush=True)
+        return True
+
+    def _outcome(self, mutant: Mutant, session: pytest.Session) -> str:
+        """What the tests that reach a mutant make of it.
+
+        Killed where one of them fails. Where time is up before one has, nothing is known: it may never end, or be slow.
+        """
+        names = ordered(self.reached.get(mutant.key, []), self.items, whole=self.given.whole)
+        if not names:
+            return "no test reaches it"
+        sys.stdout.flush()
+        child = os.fork()
+        if child == 0:
+            os._exit(_tried(mutant, [self.items[name] for name in names], session, self.given.seconds))
+        _, status = os.waitpid(child, 0)
+        return _ENDS.get(os.waitstatus_to_exitcode(status), KILLED)
+
+
+def _tried(mutant: Mutant, items: list[pytest.Item], session: pytest.Session, seconds: int) -> int:
+    """Runs tests until one fails, with a mutant put in; the exit code says whether one did."""
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(seconds)
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.alarm(_WAITS * seconds)
     try:
         put_in(mutant)
-        codes = (int(pytest.main([*some, "-x", "-q", *_PLAIN, "-W", "ignore"])) for some in batches(tests, whole=whole))
-        return next((code for code in codes if code), 0)
+        for item, following in zip(items, [*items[1:], None], strict=True):
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if session.testsfailed:
+                return 1
     except BaseException:  # noqa: BLE001 (a fault may break what runs the tests)
         return 1
+    return 0
 
 
-_PLAIN: Final = ("-p", "no:cacheprovider", "-p", "no:xdist")
+def ordered(tests: list[str], known: Iterable[str], *, whole: bool = False) -> list[str]:
+    """Tests in the order in which they are tried: a case of each, then another of each; of those that a map names, those there are.
 
-
-def batches(tests: list[str], *, whole: bool = False) -> Iterator[list[str]]:
-    """Tests in the order in which they are tried: a case of each test, then another of each, a few at first and then more.
-
-    What a batch costs is to collect it; most mutants are found by the first. `whole`: at last those of which a map may have left
-    out cases, with all of them: a map of some tests (`--tests`) may have left out any.
+    `whole`: at last the cases that a map left out, of each test that it names: a map of some tests (`--tests`) may have left out any.
     """
     cases: dict[str, int] = defaultdict(int)
     turns: list[tuple[int, str]] = []
+    there = dict.fromkeys(known)
     for test in tests:
         turns.append((cases[test.split("[")[0]], test))
         cases[test.split("[")[0]] += 1
-    turns.sort(key=lambda turn: turn[0])
-    for first, last in ((0, 12), (12, 60), (60, len(turns))):
-        if turns[first:last]:
-            yield [test for _, test in turns[first:last]]
-    sampled = [test for test in cases if test not in tests]
-    if whole and sampled:
-        yield sampled
+    found = [test for _, test in sorted(turns, key=lambda turn: turn[0]) if test in there]
+    return [*found, *(test for test in there if whole and test.split("[")[0] in cases and test not in set(tests))]
 
 
 def _sample(rooms: list[str], number: int, seed: int) -> list[Mutant]:
@@ -332,6 +360,8 @@ def main() -> int:
     asked.add_argument(
         "--tests", default="", help='of those, the ones with this marker (such as "not slow"; default: all)'
     )
+    asked.add_argument("--more", action="store_true", help="with --record, add to what was recorded before")
+    asked.add_argument("--files", nargs="*", default=[], help="with --record, of the tests those in these files")
     asked.add_argument("--map", type=Path, default=Path("build/reached.json"), help="where that is written, and read")
     asked.add_argument("--number", type=int, default=100, help="how many mutants are tried (default: 100)")
     asked.add_argument("--seed", type=int, default=0, help="which sample (default: 0)")
@@ -345,55 +375,25 @@ def main() -> int:
     if given.record:
         given.map.parent.mkdir(exist_ok=True)
         asked_for = ["-m", given.tests] if given.tests else []
-        return int(pytest.main(["-q", "-p", "no:xdist", *asked_for], plugins=[Recorder(given.map)]))
+        known = json.loads(given.map.read_text(encoding="utf-8")) if given.more else {}
+        plugin = Recorder(given.map, known)
+        return int(pytest.main(["-q", "-p", "no:xdist", *asked_for, *given.files], plugins=[plugin]))
     reached = json.loads(given.map.read_text(encoding="utf-8"))
     return _report(_sample(given.rooms, given.number, given.seed), reached, given)
 
 
 def _report(sample: list[Mutant], reached: dict[str, list[str]], given: argparse.Namespace) -> int:
-    ends = time.monotonic() + 60 * given.minutes
-    known = _import_all(sample, reached)
-    tally: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-    for mutant in sample:
-        if time.monotonic() > ends:
-            print("no time is left for the rest")
-            break
-        tests = [test for test in reached.get(mutant.key, []) if test in known]
-        came_to = outcome(mutant, tests, given.seconds, whole=given.whole)
-        tally[mutant.file][0] += came_to == KILLED
-        tally[mutant.file][1] += 1
-        if came_to != KILLED:
-            print(f"{came_to}: {mutant}", flush=True)
-    for file, (found, tried) in sorted(tally.items()):
-        print(f"{file}: {found} of {tried}")
-    found, tried = (sum(one[index] for one in tally.values()) for index in (0, 1))
-    print(f"{found} of {tried} killed ({found / max(tried, 1):.1%})")
-    return 0
-
-
-class _Collected:
-    """A plugin of pytest that keeps the names of the tests there are: a map may name some that are gone.
-
-    Those with a backslash are left out: pytest finds no test by such a name.
-    """
-
-    def __init__(self) -> None:
-        self.names: set[str] = set()
-
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Keeps them."""
-        self.names.update(item.nodeid for item in items if "\\" not in item.nodeid)
-
-
-def _import_all(sample: list[Mutant], reached: dict[str, list[str]]) -> set[str]:
-    """Imports what the mutants and their tests need, once for all processes; the names of these tests."""
     files = {test.split("::")[0] for mutant in sample for test in reached.get(mutant.key, [])}
     there = [file for file in sorted(files) if Path(file).exists()]
-    collected = _Collected()
-    pytest.main([*there, "--collect-only", "-qq", *_PLAIN], plugins=[collected])
     for mutant in sample:
         importlib.import_module(mutant.file.removesuffix(".py").replace("/", "."))
-    return collected.names
+    trials = Trials(sample, reached, given)
+    pytest.main([*there, *_PLAIN], plugins=[trials])
+    for file, (found, tried) in sorted(trials.tally.items()):
+        print(f"{file}: {found} of {tried}")
+    found, tried = (sum(one[index] for one in trials.tally.values()) for index in (0, 1))
+    print(f"{found} of {tried} killed ({found / max(tried, 1):.1%})")
+    return 0
 
 
 if __name__ == "__main__":

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import chain
-
 import pytest
 
-from tests.mutation import SOURCE, batches, equivalent, mutants
+from tests.mutation import SOURCE, equivalent, mutants, ordered
 
 
 @pytest.mark.parametrize("name", equivalent())
@@ -19,7 +17,8 @@ def test_a_mutant_that_is_listed_is_one_that_there_is(name: str) -> None:
 
 def test_a_case_of_each_test_comes_before_another_of_any() -> None:
     tests = [f"a[{case}]" for case in range(8)] + ["b", "c[x]", "c[y]"]
-    tried = list(batches(tests, whole=True))
-    assert tried[0][:5] == ["a[0]", "b", "c[x]", "a[1]", "c[y]"]
-    assert tried[-1] == ["a", "c"]
-    assert sorted(chain.from_iterable(tried[:-1])) == sorted(tests)
+    there = [*tests[1:], "d", "a[9]"]
+    tried = ordered(tests, there)
+    assert tried[:5] == ["b", "c[x]", "a[1]", "c[y]", "a[2]"]
+    assert sorted(tried) == sorted(tests[1:])
+    assert ordered(tests, there, whole=True) == [*tried, "a[9]"]

@@ -6,12 +6,17 @@ import json
 import shlex
 import subprocess
 import sys
+from itertools import product
 from typing import Any
 
 import pytest
 
 import tscale
 from tests.helpers import run
+from tscale.answers.plan.search import Ask, Sized, subject_of
+from tscale.catalogue.hardware import find_hardware
+from tscale.models.resolve import resolve
+from tscale.planning.search import search
 
 ARGS = "llama-3.2-1b --train --gpu h100 --gpus 16 --batch 64"
 
@@ -65,6 +70,45 @@ def test_nothing_that_fits_is_an_honest_no() -> None:
     assert done.code == 3
     assert done.out.startswith("No layout of GPT-3 175B on 8 ")
     assert "it fits with" in done.out
+
+
+def _searched(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The layouts of each search, noted as they are made."""
+    counts: list[int] = []
+
+    def noted(*given: Any) -> Any:
+        found = search(*given)
+        counts.append(found.evaluated)
+        return found
+
+    monkeypatch.setattr("tscale.answers.plan_search.search", noted)
+    return counts
+
+
+def test_what_would_fit_is_looked_for_on_few_layouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a mixture with long sequences: 4 changes and up to 8 doublings, each on less than a tenth of the layouts of the answer."""
+    counts = _searched(monkeypatch)
+    done = run("plan", "deepseek-v3", "--train", "--gpu", "h100", "--gpus", "16", "--batch", "4096", "--context", "32k")
+    assert done.code == 3 and "it fits with 256 devices" in done.out
+    asked, *tried = counts
+    assert asked > 200_000 and len(tried) <= 12
+    assert max(tried) < asked / 10
+
+
+def test_the_layouts_that_need_least_fit_where_any_does() -> None:
+    """Against the search of all layouts, on either side of where the first one fits."""
+    spec = resolve("llama-3.1-8b")
+    for gpus, memory in product((1, 2, 4), (20, 26, 36, 50, 70, 100, 140, 200)):
+        ask = Ask(batch=16, sizes=(gpus,), chips=(), given={})
+        chip = ("h100", find_hardware("h100", [f"memory_gb={memory}"]))
+        one = Sized(subject_of(spec, 2048), ask, chip, gpus, None)
+        assert one.can_fit == (one.found.size > 0)
+
+
+def test_of_devices_without_a_network_no_number_of_them_is_told() -> None:
+    done = run("plan", "gpt3", "--train", "--gpu", "rtx-4090", "--gpus", "1", "--batch", "8")
+    assert done.code == 3
+    assert "it fits with" not in done.out
 
 
 def test_a_fixed_axis_is_kept_and_a_listed_one_varied() -> None:

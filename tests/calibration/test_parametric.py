@@ -10,9 +10,10 @@ import pytest
 from scipy.optimize import minimize
 
 from tests.calibration.synthetic import BESIROGLU, HOFFMANN, MUENNIGHOFF, STEEP, runs_of
+from tscale.answers.fit.law import _quantiles
 from tscale.answers.laws import percentiles
 from tscale.calibration.curves import curves
-from tscale.calibration.parametric import DELTA, constants, fit, measured, objective, starts
+from tscale.calibration.parametric import DELTA, _has_optimum, constants, fit, measured, objective, starts
 from tscale.calibration.runs import Run
 from tscale.core.laws import Parametric
 from tscale.errors import SpecError
@@ -217,3 +218,25 @@ def test_curves_are_what_a_picture_needs() -> None:
         assert all(6 * point.params * point.tokens == pytest.approx(curve.flops) for point in curve.points)
         assert all(BESIROGLU.loss(*point[:2]) >= BESIROGLU.loss(*curve.optimum[:2]) for point in curve.points)
         assert curve.points[0].params < curve.optimum.params < curve.points[-1].params
+
+
+SLOW = Parametric(1.8, 1e10, 1e3, 0.02, 0.5)  # hardly falls with parameters: its optima are past what floats hold
+
+
+def test_a_law_without_an_optimum_that_can_be_written_is_lost() -> None:
+    """With alpha = beta = 0.01 and A = 1e10·B, N is (1e10)^(1/0.02) = 1e500 times what it is with A = B."""
+    assert _has_optimum(BESIROGLU, 1e24)
+    assert not _has_optimum(Parametric(1.8, 1e10, 1.0, 0.01, 0.01), 1e24)
+    assert not _has_optimum(Parametric(1.8, 1.0, 1e10, 0.01, 0.01), 1e24)
+    assert not _has_optimum(Parametric(1.8, 1e4, 1.0, 0.04, 0.04), 1e24)  # (1e4)^(1/0.08) = 1e50: a float, and no size
+
+
+def test_a_sample_past_all_numbers_is_an_end_and_no_error() -> None:
+    """Of 101 samples the 2.5th percentile is between the third and the fourth from an end: one that runs off changes nothing."""
+    with pytest.raises(OverflowError):
+        SLOW.at_tokens(1e13)
+    plain = _quantiles(BESIROGLU, [BESIROGLU] * 101, 1e21)
+    assert plain is not None
+    assert _quantiles(BESIROGLU, [*[BESIROGLU] * 100, SLOW], 1e21) == plain
+    wild = _quantiles(BESIROGLU, [*[BESIROGLU] * 90, *[SLOW] * 11], 1e21)
+    assert wild is None or len(wild.tokens) < len(plain.tokens)

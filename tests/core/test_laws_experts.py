@@ -7,7 +7,8 @@ from typing import TypeVar
 
 import pytest
 
-from tscale.catalogue.laws import read_law
+from tscale.catalogue.laws import listed_laws, read_law
+from tscale.core.laws import Farseer, KaplanJoint, Parametric
 from tscale.core.laws.experts import Granular, Joint, Leverage, Mixture, Routed, Run, Sparse
 from tscale.core.laws.experts_best import Limits, best, run_with, width
 from tscale.core.laws.halving import least
@@ -98,6 +99,17 @@ def test_a_joint_optimum_is_the_least_of_its_budget() -> None:
     sizes = [point.params * exp(log(4) * step / 500) for step in range(-500, 501)]
     found = min(sizes, key=lambda size: law.loss(size, 1e22 / (6 * size)))
     assert found == pytest.approx(point.params, rel=0.003)
+
+
+@pytest.mark.parametrize("name", listed_laws())
+def test_a_joint_optimum_spends_its_budget_and_has_the_loss_of_its_run(name: str) -> None:
+    """6·N·D is the budget, and the loss is that of N and D: of each law whose optimum is solved for."""
+    experts, plain = read_law(name).experts, read_law(name)
+    formula = experts.of(8) if isinstance(experts, Joint) else plain.formula(None, None) if plain.dense else None
+    if isinstance(formula, (Parametric, KaplanJoint, Farseer)):
+        point = formula.at_flops(1e22)
+        assert 6 * point.params * point.tokens == pytest.approx(1e22)
+        assert point.loss == pytest.approx(formula.loss(point.params, point.tokens), rel=1e-12)
 
 
 def test_a_dense_run_has_one_loss_by_the_joint_and_the_sparse_law() -> None:

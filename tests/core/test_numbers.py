@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tscale.core.counts import parse_count
-from tscale.core.number_text import scaled_estimate
+from tscale.core.number_text import estimate, scaled_estimate
 from tscale.core.tracing import TracedInt, ceil_div, function_of, label, maximum, minimum, power_of_two
 from tscale.errors import RequestError
 
@@ -179,3 +179,7 @@ def test_each_definition_is_told_once_and_behind_what_it_uses() -> None:
 )  # fmt: skip
 def test_an_estimate_has_three_digits_and_a_power_of_a_thousand(value: Fraction, text: str) -> None:
     assert scaled_estimate(value, "FLOP/s") == text
+
+
+def test_an_estimate_of_a_thousand_is_separated() -> None:
+    assert [estimate(999), estimate(1000), estimate(-1000), estimate(1001)] == ["999", "1,000", "-1,000", "1,000"]

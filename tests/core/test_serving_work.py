@@ -43,6 +43,13 @@ def test_a_prompt_scores_each_pair_once() -> None:
     assert later.dense.flops == 0.6 * work.dense.flops
 
 
+def test_a_recurrence_reads_and_writes_its_state_once_a_pass() -> None:
+    """Mamba 2.8B: in each of 64 layers 5,120 channels with a state of 16 and the 4 inputs of a convolution, in 16 bits."""
+    state = 64 * 5120 * (16 + 4) * 2
+    assert prefilling(on("mamba-2.8b"), 100).states.bytes == 2 * state
+    assert decoding(on("mamba-2.8b"), 3, 100).states.bytes == 3 * 2 * state
+
+
 def test_experts_that_are_read_are_those_that_are_met() -> None:
     """Mixtral: 8 experts, 2 a token; the mean of draws against the expectation."""
     draw = Random(7)  # noqa: S311 (a simulation)

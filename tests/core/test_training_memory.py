@@ -12,6 +12,7 @@ from tests.helpers import disclosed, has_stages, saves, saves_of_stages, table_o
 from tscale.core.costs.activations import Passes, activation_bytes, keeping
 from tscale.core.costs.schedules import in_flight
 from tscale.core.costs.training_memory import Training, layer_bytes
+from tscale.core.costs.training_setup import Peak
 from tscale.core.dtypes import DTYPES
 from tscale.core.loss_kernels import KERNELS
 from tscale.core.parallelism import Parallelism
@@ -374,3 +375,26 @@ def test_a_first_layer_without_a_norm_is_a_kind_of_its_own() -> None:
     (kinds,) = kinds_of_layers(spec, lower(spec), Parallelism())
     normed = {any(entry.name == "norm.attention" for entry in kind.entries) for kind in kinds}
     assert normed == {False, True}
+
+
+def test_the_heads_input_is_whole_along_the_sequence_where_dtensor_cuts_it() -> None:
+    """Llama 3.1 8B by FSDP2 on 2 ways of tensor parallelism: 8,192 positions of 4,096 numbers in 16 bits, held twice of an allocator.
+
+    Without sequence parallelism there is nothing to gather; Megatron gathers it within the product.
+    """
+    spread = MIXED._replace(
+        precision=PRECISIONS["fp32-master"], plan=Parallelism(tensor=2, sequence=True, data=4, zero=3)
+    )
+    stream = 8192 * 4096 * 2
+    each: tuple[tuple[Peak, int], ...] = (("reserved", 2), ("live", 1))
+    for peak, arrays in each:
+        lines = {
+            line.name: line.value for line in one_device("llama31-8b", spread, 8192).needs(0, peak).temporary.lines
+        }
+        assert lines["whole_head_input"] == arrays * stream
+    for other in (
+        spread._replace(plan=spread.plan._replace(sequence=False)),
+        spread._replace(precision=PRECISIONS["bf16"]),
+    ):
+        lines = {line.name: line.value for line in one_device("llama31-8b", other, 8192).needs(0).temporary.lines}
+        assert "loss_at_its_peak" in lines and not lines.get("whole_head_input")

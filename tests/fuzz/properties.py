@@ -35,7 +35,10 @@ from tscale.models.validation import validated
 from tscale.models.writing import plain, to_yaml
 from tscale.models.yaml_file import parse_document
 
-PATIENCE_SECONDS: Final = 20
+PATIENCE_SECONDS: Final = 10
+"""Of computing, for one input."""
+WAIT_SECONDS: Final = 120
+"""For one input by the clock: of a busy machine, or of something that waits for ever."""
 ORACLE: Final = Path(__file__).parent.parent / "oracle" / "cases.jsonl"
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -48,20 +51,28 @@ class HangError(BaseException):
 
 
 @contextmanager
-def _no_hang() -> Iterator[None]:
+def no_hang() -> Iterator[None]:
+    """Raises `HangError` in whatever computes, or waits, for too long; inside of another, that one counts."""
+
     def ring(_: int, __: FrameType | None) -> None:
         raise HangError
 
-    if not hasattr(signal, "setitimer"):
+    if not hasattr(signal, "setitimer") or signal.getitimer(signal.ITIMER_PROF)[0]:
         yield
         return
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, PATIENCE_SECONDS)
+    timers = {
+        signal.ITIMER_PROF: (signal.SIGPROF, PATIENCE_SECONDS),
+        signal.ITIMER_REAL: (signal.SIGALRM, WAIT_SECONDS),
+    }
+    before = {number: signal.signal(number, ring) for number, _ in timers.values()}
+    for timer, (_, seconds) in timers.items():
+        signal.setitimer(timer, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        for timer, (number, _) in timers.items():
+            signal.setitimer(timer, 0)
+            signal.signal(number, before[number])
 
 
 ENDED: Final[Counter[int]] = Counter()
@@ -70,7 +81,7 @@ ENDED: Final[Counter[int]] = Counter()
 
 def ran(*arguments: str, stdin: bytes = b"") -> Answer:
     """A command in this process, of which every exception but the end of a process gets out."""
-    with _no_hang():
+    with no_hang():
         result = CliRunner().invoke(app, list(arguments), input=stdin, prog_name="tscale", catch_exceptions=False)
     ENDED[result.exit_code] += 1
     return Answer(result.exit_code, result.stdout, result.stderr)
@@ -173,7 +184,7 @@ def any_call(name: str, model: Any, options: dict[str, Any]) -> None:
     with _elsewhere() as folder:
         refused: TscaleError | None = None
         try:
-            with _no_hang():
+            with no_hang():
                 json.dumps(getattr(tscale, name)(*given, **options).to_dict(), allow_nan=False)
         except TscaleError as error:
             refused = error

@@ -31,6 +31,8 @@ LEAST_E: Final = 1e-6
 """The least E that is sought, as a share of the least loss: with less, E is 0 to any loss that was ever measured."""
 MOST_FACTOR: Final = 1e38
 """The A and B that are sought, and one over the least: a law file holds no number of more than 40 digits."""
+BEYOND: Final = (1, 10, 100, 1000)
+"""Times the largest budget of the runs at which an optimum is told."""
 PARAMETERS: Final = 5
 LEAST_RUNS: Final = PARAMETERS + 1
 LEAST_SIZES: Final = 3
@@ -111,11 +113,14 @@ def fit(runs: Sequence[Run], bootstraps: int, seed: int, advance: Callable[[], N
             )
     if not _is_law(law):
         raise SpecError(f"no law of this form fits: the best A and B are {law.A:.1g} and {law.B:.1g}")
+    most = BEYOND[-1] * max(run.flops for run in runs)
+    if not _has_optimum(law, most):
+        raise SpecError(f"no law of this form fits: the best one has no optimum at {most:.3g} FLOPs")
     drawn = []
     for draw in _redrawn([x for _, x in minima], data, _samples(data, bootstraps, seed)):
         drawn.append(constants(draw, data))
         advance()
-    kept = tuple(filter(_is_law, drawn))
+    kept = tuple(draw for draw in drawn if _is_law(draw) and _has_optimum(draw, most))
     return Fit(
         law,
         kept,
@@ -142,6 +147,15 @@ def _is_law(law: Parametric) -> bool:
     """Whether a sample's constants are what was sought, of sizes that can be written, and not run off."""
     sought = all(EXPONENTS[0] <= value <= EXPONENTS[1] for value in (law.alpha, law.beta))
     return sought and all(1 / MOST_FACTOR <= value <= MOST_FACTOR for value in (law.A, law.B))
+
+
+def _has_optimum(law: Parametric, flops: float) -> bool:
+    """Whether the best run of a budget is of sizes that can be written: with small exponents, it is of any."""
+    try:
+        best = law.at_flops(flops)
+    except (OverflowError, ZeroDivisionError):
+        return False
+    return all(1 / MOST_FACTOR <= value <= MOST_FACTOR for value in (best.params, best.tokens))
 
 
 def constants(x: Array, data: Measured) -> Parametric:

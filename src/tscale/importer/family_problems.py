@@ -26,6 +26,8 @@ _OF_ROUTED: Final = ("experts", "top_k", "d_ff", "shared", "shared_d_ff", "dense
 
 def problems(row: Row) -> Iterator[Problem]:
     """What contradicts itself: each names a column and says what is wrong and what to do."""
+    if not row["classes"]:
+        yield ("classes",), "classes must name at least one"
     if "text" in row:
         if not row["text"]:
             yield ("text",), "text must name at least one family"
@@ -37,8 +39,6 @@ def problems(row: Row) -> Iterator[Problem]:
     for letters in row.get("biases", {}):
         if not letters or not set(letters) <= set("qkvo"):
             yield ("biases",), f"biases: {shown(letters)} must be letters of q, k, v and o"
-    if not row["classes"]:
-        yield ("classes",), "classes must name at least one"
     listed = dict.fromkeys((*row["reads"], *row.get("fixed", {})))
     for path, key, what in _named(row):
         if key not in listed:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, make_dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_type_hints
@@ -150,11 +150,27 @@ def rows_of(given: object) -> list[Row]:
     else:
         raise RequestError(f"families must be a path or a mapping, not {shown(given)}")
     rows = rows_in(document)
+    several = isinstance(document.data, dict) and "families" in document.data
+    _hold(
+        document,
+        [(("families", place) if several else (), _texts_of_none(row, rows)) for place, row in enumerate(rows)],
+    )
     for row in rows:
         if "also" in row:
             why = f"also: only shipped families have other names: add a row that is like {shown(row['name'])}"
             raise SpecError(why, where=document.where(("also",), key=True))
     return rows
+
+
+def _texts_of_none(row: Row, rows: Sequence[Row]) -> Iterator[Problem]:
+    """Text models of a row that are of no family of text, neither of its file nor shipped."""
+    from tscale.importer.families import FAMILIES
+
+    of_text = {one["name"]: "text" not in one for one in rows}
+    for place, name in enumerate(row.get("text", ())):
+        if not of_text.get(name, name in FAMILIES):
+            known = [*(one for one in of_text if of_text[one]), *FAMILIES]
+            yield ("text", place), f"text: no family of text {shown(name)}: {nearest(name, known)}"
 
 
 def rows_in(document: Document) -> list[Row]:
@@ -250,7 +266,8 @@ _OURS = {"keys": Keys, "experts": Routed, "classes": spec_class("head", None)}
 def _class_at(column: str, data: Any) -> type | None:
     """What a mapping in a column is one of."""
     if isinstance(data, Mapping) and "rule" in data:
-        return _class_of(column, str(data["rule"]))
+        name = str(data["rule"])
+        return _class_of(column, name) if name in RULES.get(column, {}) else None
     if isinstance(data, Mapping) and "hook" in data:
         return HookName
     return _OURS.get(column) or (spec_class(column, data) if column in BLOCKS else None)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from tscale.blocks import attentions
 from tscale.blocks.fields import LayerContext, unrecorded
 from tscale.core.ledger import ALWAYS, Entry, Group, Ledger, Part, Saved, Stream, Subset
+from tscale.core.tracing import is_nothing
 from tscale.core.workload import SequenceLengths, TowerPass
 from tscale.models.ends import embedding_entries, embedding_saves, head_entries, head_saves, hearing_entries
 from tscale.models.spec import ModelSpec
@@ -28,11 +29,15 @@ def lower(spec: ModelSpec, *, saves: bool = False, media: tuple[TowerPass, ...] 
     found: Ledger | None = spec.made.get((saves, run_through))
     if found is None:
         towers = tuple(group for tower in spec.towers or () for group in tower.groups(saves=tower.block in run_through))
-        found = Ledger(
-            spec.name, tuple(_groups(spec, saves=saves)), spec.audio_frames, spec.assumed is not None, towers
-        )
+        groups = tuple(group for group in _groups(spec, saves=saves) if not is_nothing(group.layers))
+        found = Ledger(spec.name, groups, spec.audio_frames, spec.assumed is not None, towers)
         spec.made[saves, run_through] = found
     return found
+
+
+def every_entry(spec: ModelSpec) -> Iterator[Entry]:
+    """All that a spec describes, also the blocks that none of its layers has: in a model of two layers, experts from the third on."""
+    return (entry for group in _groups(spec, saves=False) for entry in group.entries)
 
 
 def run_of(spec: ModelSpec, context: int, source: int | None = None, target: int | None = None) -> SequenceLengths:

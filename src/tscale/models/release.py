@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from tscale.blocks.fields import Problem
 from tscale.core.costs.weights import Mixture, Rule, mixture
 from tscale.core.dtypes import Dtype, find_format, scaled
 from tscale.core.layers import layers_of
-from tscale.core.ledger import Ledger, Lookup, Matmul
+from tscale.core.ledger import Entry, Ledger, Lookup, Matmul
 from tscale.errors import RequestError, nearest, shown
-from tscale.models.lower import lower
+from tscale.models.lower import every_entry, lower
 from tscale.models.spec import MOST_LAYERS, ModelSpec
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def unknown_parts(spec: ModelSpec) -> Iterator[Problem]:
     """The parts in a release's rules that are about nothing that the model has."""
     said: list[tuple[tuple[str | int, ...], Release]] = [] if spec.weights is None else [(("weights",), spec.weights)]
     said += [(("releases", place, "weights"), release.weights) for place, release in enumerate(spec.releases or ())]
-    names = _names(lower(spec)).values() if any(release.rules for _, release in said) else ()
+    names = _names(every_entry(spec)).values() if any(release.rules for _, release in said) else ()
     for path, release in said:
         for place, rule in enumerate(release.rules):
             for number, part in enumerate(rule.parts):
@@ -63,9 +63,9 @@ def unknown_parts(spec: ModelSpec) -> Iterator[Problem]:
                     yield (*path, "rules", place, "parts", number), message
 
 
-def _names(ledger: Ledger) -> dict[int, str]:
+def _names(entries: Iterable[Entry]) -> dict[int, str]:
     """The matrices and tables of a ledger, by place."""
-    return {place: entry.name for place, entry in enumerate(ledger.entries) if isinstance(entry, (Matmul, Lookup))}
+    return {place: entry.name for place, entry in enumerate(entries) if isinstance(entry, (Matmul, Lookup))}
 
 
 def _is_about(part: str, name: str) -> bool:
@@ -75,7 +75,7 @@ def _is_about(part: str, name: str) -> bool:
 
 def _entries(rule: WeightRule, ledger: Ledger) -> frozenset[int]:
     """The entries that a rule's parts name."""
-    names = _names(ledger)
+    names = _names(ledger.entries)
     return frozenset(place for place, name in names.items() if any(_is_about(part, name) for part in rule.parts))
 
 

@@ -401,4 +401,4 @@ def spec_class(key: str, data: Any) -> type:
     """The spec class that a field's data describes: the one of its `kind`, or the first."""
     kinds = NESTED[key]
     kind = data.get("kind") if isinstance(data, dict) else None
-    return kinds[kind if kind in kinds else next(iter(kinds))]  # type: ignore[index]
+    return kinds[kind if isinstance(kind, str) and kind in kinds else next(iter(kinds))]

@@ -70,6 +70,14 @@ class Axes(NamedTuple):
         return tuple(dict.fromkeys((*self.recompute, *(policy for policy, _ in self.again), *searched)))
 
 
+def lightest(axes: Axes) -> Axes:
+    """The same axes without values that only take more memory: larger micro-batches, more pieces of a stage, less recomputation."""
+    known = tuple(policy for policy in ("full", "op", "selective", "none") if policy in axes.recompute)
+    return axes._replace(
+        micro_batch=(min(axes.micro_batch),), interleave=(min(axes.interleave),), recompute=known[:1], partial=False
+    )
+
+
 class Layout(NamedTuple):
     """One layout: its plan and its policies."""
 

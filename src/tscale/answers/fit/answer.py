@@ -7,7 +7,6 @@ from pathlib import Path
 from tscale.answers.fit.law import CONSTANTS, INTERVALS, MEANINGS, OPTIMA, Fitting
 from tscale.answers.fit.notes import fit_notes, fit_steps
 from tscale.answers.fit.tables import (
-    BEYOND,
     PLAIN,
     cells_of,
     constant_rows,
@@ -19,7 +18,7 @@ from tscale.answers.fit.tables import (
     residuals,
 )
 from tscale.answers.laws import LEVEL, law_data
-from tscale.calibration.parametric import DELTA
+from tscale.calibration.parametric import BEYOND, DELTA
 from tscale.core.laws import Parametric
 from tscale.core.metric import Data, Report, Table
 

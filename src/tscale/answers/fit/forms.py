@@ -12,11 +12,11 @@ from typing import Final, NamedTuple
 from tscale.answers.fit.answer import fit_report
 from tscale.answers.fit.law import CONSTANTS, OPTIMA, Fitting, fitted
 from tscale.answers.fit.notes import columns_text
-from tscale.answers.fit.tables import BEYOND, PLAIN, held_rows
+from tscale.answers.fit.tables import PLAIN, held_rows
 from tscale.answers.laws import LEVEL, Bound, extrapolated, law_data, loss_figure, per_param, percentiles, predicted
 from tscale.calibration.forms import FORMS, Held, Name, fit_form, held_out
 from tscale.calibration.forms import Fitted as FittedForm
-from tscale.calibration.parametric import DELTA
+from tscale.calibration.parametric import BEYOND, DELTA
 from tscale.calibration.runs import Run, Runs
 from tscale.catalogue.law_kinds import Kind
 from tscale.catalogue.laws import Constant, Counts, Fitted, Law

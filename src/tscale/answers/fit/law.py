@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Final, NamedTuple
 
 from tscale.answers.laws import LEVEL, percentiles
@@ -141,7 +142,7 @@ def _quantiles(law: Parametric, draws: Sequence[Parametric], flops: float) -> Qu
         """For each amount the percentiles of what the samples say of it."""
         found = []
         for amount in (times * about for times in _SAVED):
-            low, high = percentiles([ends(draw, amount) for draw in draws])
+            low, high = percentiles([_end(ends, draw, amount) for draw in draws])
             if low > 1 / _MOST_SAVED and high < _MOST_SAVED:
                 found.append((amount, low, high))
         return tuple(found)
@@ -152,6 +153,16 @@ def _quantiles(law: Parametric, draws: Sequence[Parametric], flops: float) -> Qu
     if min(len(by_flops), len(by_params), len(by_tokens)) < 2:
         return None
     return Quantiles(level=LEVEL, flops=by_flops, params=by_params, tokens=by_tokens)
+
+
+def _end(ends: Callable[[Parametric, float], float], draw: Parametric, amount: float) -> float:
+    """What a sample says of an amount; infinite or 0 where that is more or less than any number that can be written."""
+    try:
+        return ends(draw, amount)
+    except OverflowError:
+        return inf
+    except ZeroDivisionError:
+        return 0.0
 
 
 def kept(value: float) -> float:

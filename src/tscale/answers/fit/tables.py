@@ -16,7 +16,6 @@ from tscale.core.metric import Cell, Column, Figure, Missing, Table
 from tscale.core.units import COUNT, EXPONENT, FLOPS, NATS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, SHARE, Unit
 
 PLAIN: Final = Unit("", "", "full")
-BEYOND: Final = (1, 10, 100, 1000)
 
 
 def constant_rows(answer: Fitting) -> Iterator[tuple[str, Figure, Figure, Figure]]:

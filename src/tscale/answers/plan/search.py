@@ -36,7 +36,7 @@ from tscale.models.spec import ModelSpec
 from tscale.models.stages import stages
 from tscale.models.trainer import trainer
 from tscale.planning.flags import Job, flags_of, lacks_of
-from tscale.planning.layouts import MOST_LAYOUTS, Layout, Layouts
+from tscale.planning.layouts import MOST_LAYOUTS, Axes, Layout, Layouts, lightest
 from tscale.planning.search import Found, Run, front, search
 from tscale.planning.stage_kinds import Model, model_of
 
@@ -160,19 +160,25 @@ class Sized:
     @cached_property
     def found(self) -> Found:
         """All that fit, the fastest first but for bounds."""
+        return self._search(self.axes)
+
+    @property
+    def can_fit(self) -> bool:
+        """Whether any layout fits, of those that need least: of the smallest micro-batches, with the most recomputed."""
+        return self._search(lightest(self.axes)).size > 0
+
+    def _search(self, axes: Axes) -> Found:
         base = Training(
             PRECISIONS["bf16"], OPTIMIZERS["adamw"], Parallelism(), self.subject.run, attention=self.ask.attention,
             batch=self.ask.batch,
         )  # fmt: skip
-        for precision in self.axes.precision:
+        for precision in axes.precision:
             refuse(self.subject.spec, MemoryAsk(Training(PRECISIONS[precision])))
         self._check_range(base)
-        cases = tuple(self._case(name) for name in self.axes.precision)
+        cases = tuple(self._case(name) for name in axes.precision)
         if not any(cases):
-            peak_of(self._cluster.device, self.hardware, products_of(self.axes.precision[0]))  # says why
-        return search(
-            Run(self.subject.model, base, cases, self._rooms), self.axes, self.gpus, self.ask.batch, self._most
-        )
+            peak_of(self._cluster.device, self.hardware, products_of(axes.precision[0]))  # says why
+        return search(Run(self.subject.model, base, cases, self._rooms), axes, self.gpus, self.ask.batch, self._most)
 
     def _check_range(self, base: Training) -> None:
         """Raises `RequestError` where bytes of some layout may be more than whole numbers of 64 bits, which arrays hold.

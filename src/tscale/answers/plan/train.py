@@ -172,24 +172,31 @@ _REMEDIES: Final = (
 
 
 def _remedies(search: Sized) -> str:
-    """What would make the model fit, one change each: tried, not guessed."""
-    ask = search.ask
-    found: list[str] = []
+    """What would make the model fit, one change each: tried, not guessed, on the layouts that need least."""
+    ask, found = search.ask, list[str]()
     for name, value, option in _REMEDIES:
-        if ask.given.get(name) is None:
-            changed = ask._replace(given={**ask.given, name: Axis(option, (value,))})
-            if Sized(search.subject, changed, (search.chip, search.hardware), search.gpus, None).found.size:
-                found.append(option)
-                break
-    for doublings in range(1, _MOST_DOUBLINGS + 1):
-        more = search.gpus << doublings
-        if Sized(search.subject, ask, (search.chip, search.hardware), more, None).found.size:
-            found.append(f"{more:,} devices")
+        changed = ask._replace(given={**ask.given, name: Axis(option, (value,))})
+        if ask.given.get(name) is None and _fits(search, changed, search.gpus):
+            found.append(option)
             break
+    several = (search.gpus << doublings for doublings in range(1, _MOST_DOUBLINGS + 1))
+    more = next((gpus for gpus in several if _fits(search, ask, gpus)), None)
+    if more is not None:
+        found.append(f"{more:,} devices")
     return f"; it fits with {' or '.join(found)}" if found else ""
 
 
+def _fits(search: Sized, ask: Ask, gpus: int) -> bool:
+    """Whether the model of a search fits so many devices; not where these have no network, or an axis no such value."""
+    try:
+        return Sized(search.subject, ask, (search.chip, search.hardware), gpus, None, _MOST_REMEDIAL).can_fit
+    except RequestError:
+        return False
+
+
 _MOST_DOUBLINGS: Final = 8
+_MOST_REMEDIAL: Final = 100_000
+"""Layouts that are tried of each change: so many that need least are there where dozens of axes are given."""
 
 
 def _nothing(planned: Planned) -> Report:
