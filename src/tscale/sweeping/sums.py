@@ -97,12 +97,8 @@ def _is_valid(spec: ModelSpec) -> bool:
 
 def _taken(value: Any, *, sized: bool) -> tuple[Any, int, tuple[int, ...]]:
     """A value with the number of its structure, and its sizes where it has some."""
-    for kept in (
-        _parts,
-        _rests,
-        _numbers,
-        _ways,
-    ):  # a number is given once, so whatever is left of one finds no other's ways
+    # a number is given once: what is left of one when others were dropped finds no other's ways
+    for kept in (_parts, _rests, _numbers, _ways):
         if len(kept) > _MOST_KEPT:
             kept.clear()
     sizes: list[int] = []
