@@ -1,5 +1,6 @@
 """The sums of specs that come one after another: what is compiled answers as the question itself does, or not at all."""
 
+import pickle
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -102,6 +103,7 @@ def test_a_result_has_its_sums_before_its_report() -> None:
     assert first.to_dict() == plain.to_dict()
     assert repr(first) == repr(plain) and first.explain() == plain.explain()
     assert first.params.total == first.total and dir(first) == dir(plain)
+    assert pickle.loads(pickle.dumps(tscale.params(spec))) == plain  # noqa: S301 (our own)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from os import PathLike
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tscale.analysis.request import file_name
@@ -60,10 +59,8 @@ class Result:
 
     __slots__ = ("_cached", "_given", "_known")
 
-    def __init__(
-        self, given: Answered | Callable[[], Answered], known: Mapping[str, Any] = MappingProxyType({})
-    ) -> None:
-        self._given, self._known = given, known
+    def __init__(self, given: Answered | Callable[[], Answered], known: Mapping[str, Any] | None = None) -> None:
+        self._given, self._known = given, known or {}
         self._cached: Any = None
 
     @property
@@ -182,10 +179,10 @@ class Result:
             return self._answered.question.analyze(replace(self._answered.asked, explain=True, **own))
 
     def __getattr__(self, name: str) -> Any:
-        if name in self._known:
-            return self._known[name]
         if name.startswith("_"):
             raise AttributeError(name)
+        if name in self._known:
+            return self._known[name]
         data = self._data()
         own = data.get(self._answered.question.name)
         if name in data:
