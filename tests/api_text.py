@@ -28,13 +28,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from functools import partial
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 from tscale import counting
-from tscale.analysis.answering import answer, is_counted
+from tscale.analysis.answering import answer, answered, is_counted
 from tscale.analysis.respelled import Respelled
 from tscale.analysis.result import Result
+from tscale.sweeping.sums import sums_of
 
 if TYPE_CHECKING:
     from tscale.catalogue.hardware import Hardware
@@ -173,8 +175,16 @@ def function(name: str) -> str:
             "\n    of number."
         )
         body = (
-            "    if len(models) == 1 and is_counted(models[0]):\n        return counting.params(models[0])  # type: ignore[return-value, arg-type]\n"
-            + body
+            "    given = locals()\n"
+            "    if len(models) == 1:\n"
+            "        alone = isinstance(set, tuple) and not set\n"
+            "        alone = alone and all(one is None for one in (assume, strict, families, system))\n"
+            "        sums = sums_of(models[0]) if alone else None\n"
+            "        if sums is not None:\n"
+            "            return Result(partial(answered, 'params', given), sums)\n"
+            "        if is_counted(models[0]):\n"
+            "            return counting.params(models[0])  # type: ignore[return-value, arg-type]\n"
+            '    return answer("params", given)\n'
         )
     return (
         f"def {name}(\n    {', '.join(signature)},\n) -> Result:\n"

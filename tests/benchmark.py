@@ -148,10 +148,12 @@ def sweeps(count: int = 1_000_000) -> None:
     print(f"params one at a time: {10_000 / seconds:,.0f} a second")
     plain = tscale.load("gpt3")
     seconds = best_of(lambda: [parameters(tscale.lower(plain)).total for _ in range(1_000)], 5)
-    print(f"the whole way from a spec, one at a time: {1_000 / seconds:,.0f} a second")
+    print(f"by the ledger of one spec, one at a time: {1_000 / seconds:,.0f} a second")
     specs = [replace(plain, layers=96 + place) for place in range(1_000)]
     seconds = best_of(lambda: [parameters(lower(replace(one))).total for one in specs], 5)
-    print(f"the whole way from specs that are new, one at a time: {1_000 / seconds:,.0f} a second")
+    print(f"by ledgers of specs that are new, one at a time: {1_000 / seconds:,.0f} a second")
+    seconds = best_of(lambda: [tscale.params(replace(one)).total for one in specs], 5)
+    print(f"tscale.params of specs that are new, the whole way, checks and all: {1_000 / seconds:,.0f} a second")
 
 
 PLANS: Final = {

@@ -10,7 +10,10 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test reaches the hub; those of the hub's client serve it themselves
 
 QUICK_CASES = 6
-"""Cases of a test that are not slow at the most: evenly spread, so that models, files and commands of each kind are among them."""
+"""Cases of a test that are not slow at the most."""
+
+QUICK_SAMPLE = 5
+"""Of more than these, so many are not slow: evenly spread, so that models, files and commands of each kind are among them."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -20,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         cases[item.nodeid.partition("[")[0]].append(item)
     for ones in cases.values():
-        step = -(-len(ones) // QUICK_CASES)
+        step = 1 if len(ones) <= QUICK_CASES else -(-len(ones) // QUICK_SAMPLE)
         for place, item in enumerate(ones):
             if place % step:
                 item.add_marker(pytest.mark.slow)

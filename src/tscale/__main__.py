@@ -15,6 +15,8 @@ def main() -> None:
         app(prog_name="tscale")
     except KeyboardInterrupt:
         sys.exit(130)
+    finally:
+        gc.freeze()  # nor in looking through all that there is when the process ends anyway
 
 
 if __name__ == "__main__":

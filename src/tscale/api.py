@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from functools import partial
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 from tscale import counting
-from tscale.analysis.answering import answer, is_counted
+from tscale.analysis.answering import answer, answered, is_counted
 from tscale.analysis.respelled import Respelled
 from tscale.analysis.result import Result
+from tscale.sweeping.sums import sums_of
 
 if TYPE_CHECKING:
     from tscale.catalogue.hardware import Hardware
@@ -106,9 +108,16 @@ def params(
         >>> params("gpt3").total
         174604259328
     """
-    if len(models) == 1 and is_counted(models[0]):
-        return counting.params(models[0])  # type: ignore[return-value, arg-type]
-    return answer("params", locals())
+    given = locals()
+    if len(models) == 1:
+        alone = isinstance(set, tuple) and not set
+        alone = alone and all(one is None for one in (assume, strict, families, system))
+        sums = sums_of(models[0]) if alone else None
+        if sums is not None:
+            return Result(partial(answered, "params", given), sums)
+        if is_counted(models[0]):
+            return counting.params(models[0])  # type: ignore[return-value, arg-type]
+    return answer("params", given)
 
 
 def attention(

@@ -17,7 +17,9 @@ _BEGIN, _EQUALS, _END = (
     "\ue001",
     "\ue002",
 )  # of a private area of Unicode: no file's text has them, once it is one line
-_FIELD: Final = re.compile(f"{_BEGIN}(?P<name>[a-z_]+)(?:{_EQUALS}(?P<value>[^{_END}]*))?{_END}")
+_FIELD: Final = (
+    f"{_BEGIN}(?P<name>[a-z_]+)(?:{_EQUALS}(?P<value>[^{_END}]*))?{_END}"  # a pattern, compiled where an error is told
+)
 _LONGEST_LINE: Final = 1000
 _CLOSE: Final = 0.65  # the least likeness of a name that is suggested
 
@@ -93,7 +95,7 @@ def _as_option(name: str, value: str | None) -> str:
 
 
 def _spelled(text: str, spell: Callable[[str, str | None], str]) -> str:
-    return _FIELD.sub(lambda found: spell(found["name"], found["value"]), text)
+    return re.sub(_FIELD, lambda found: spell(found["name"], found["value"]), text)
 
 
 def one_line(text: str) -> str:

@@ -37,7 +37,7 @@ def reports(name: str) -> Iterator[Report]:
     """Every question about one model, in each of its ways."""
     spec = built_in(name)
     assert isinstance(spec, ModelSpec)
-    yield params_report([spec])
+    yield params_report([spec], explain=True)
     yield flops_report(spec, 300 * 10**9, None)
     yield flops_report(spec, 10**9 + 7, 1000)
     yield attention_report(spec, Ask((512, 5000), "full"))

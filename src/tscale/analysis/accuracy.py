@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from tscale.analysis.request import Option, asked
 from tscale.analysis.written import Written, output
+from tscale.blocks.spec_dataclass import spec_dataclass
 
 if TYPE_CHECKING:
     from tscale.answers.accuracy import Accuracy
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tscale.core.plot import Plot
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Ask(Written):
     """Measure how far predictions are from measured runs.
 

@@ -7,7 +7,7 @@ from typing import Any
 from tscale.analysis.questions import question
 from tscale.analysis.request import file_name
 from tscale.analysis.respelled import Respelled
-from tscale.analysis.result import Result
+from tscale.analysis.result import Answered, Result
 
 
 def is_counted(model: object) -> bool:
@@ -24,6 +24,11 @@ def is_counted(model: object) -> bool:
 
 def answer(name: str, given: dict[str, Any]) -> Result:
     """The answer to a question; `given`: the arguments of a function by name."""
+    return Result(answered(name, given))
+
+
+def answered(name: str, given: dict[str, Any]) -> Answered:
+    """A question asked and answered."""
     from tscale.analysis.system import with_system
 
     system = given.pop("system", None)
@@ -32,4 +37,4 @@ def answer(name: str, given: dict[str, Any]) -> Result:
         if system is not None:
             given = with_system(asked.ask, given, file_name(system, "--system"))
         request = asked.made(given)
-        return Result(asked, request, asked.analyze(request))
+        return Answered(asked, request, asked.analyze(request))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tscale.analysis import readers
 from tscale.analysis.of_model import OfModel
 from tscale.analysis.request import Option, asked
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.errors import RequestError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tscale.core.plot import Plot
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Ask(OfModel):
     """Show what attention costs at each context length.
 

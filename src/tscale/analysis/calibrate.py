@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from tscale.analysis.request import Option, asked
 from tscale.analysis.written import Written, output
+from tscale.blocks.spec_dataclass import spec_dataclass
 
 if TYPE_CHECKING:
     from tscale.answers.calibrate import Calibrated
     from tscale.core.metric import Report
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Ask(Written):
     """Calibrate predictions of serving to your own runs.
 

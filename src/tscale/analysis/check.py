@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tscale.analysis import completion
 from tscale.analysis.request import Option, Request, asked
+from tscale.blocks.spec_dataclass import spec_dataclass
 
 if TYPE_CHECKING:
     from tscale.core.metric import Report
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Ask(Request):
     """Check claims about models against the right values.
 

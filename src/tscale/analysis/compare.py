@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from tscale.analysis import options
 from tscale.analysis.found import specs_of
 from tscale.analysis.request import Option, Request, asked
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.errors import RequestError, nearest, shown
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def quantity_names(incomplete: str) -> list[str]:
     return [one.key for one in COMPARED if one.key not in _WORDS and one.key.startswith(incomplete.lower())]
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Ask(Request):
     """Compare 2 to 8 models, with ratios to the first.
 

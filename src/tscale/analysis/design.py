@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from tscale.analysis import completion, options, readers
 from tscale.analysis.request import Option, asked
 from tscale.analysis.written import Written, output
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.counts import parse_count
 from tscale.errors import RequestError
 
@@ -34,7 +34,7 @@ def tensor(text: str, what: str) -> int:
     return parse_count(text, what=what, most=1024)
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Ask(Written):
     """Design a model of a given size or training budget.
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Literal, cast
 
 from tscale.analysis.request import Option, asked
 from tscale.analysis.written import Written, output
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.counts import parse_count
 from tscale.errors import RequestError, nearest, shown
 
@@ -42,7 +42,7 @@ def seed(text: str, what: str) -> int:
     return int(text)
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Ask(Written):
     """Fit a scaling law to your own training runs.
 

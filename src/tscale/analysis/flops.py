@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from tscale.analysis import options, readers
@@ -11,6 +10,7 @@ from tscale.analysis.media import WithMedia
 from tscale.analysis.of_model import OfModel
 from tscale.analysis.post_training import PostTraining
 from tscale.analysis.request import Option, asked, spelled
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.errors import RequestError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _DEFAULT: Final = "gpt3"
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Ask(PostTraining, WithMedia, OfModel):
     """Count training FLOPs, exactly and by each convention.
 

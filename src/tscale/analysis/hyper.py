@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tscale.analysis import completion, options
 from tscale.analysis.of_model import OfModel
 from tscale.analysis.request import Option, asked
+from tscale.blocks.spec_dataclass import spec_dataclass
 
 if TYPE_CHECKING:
     from tscale.core.metric import Report
     from tscale.core.plot import Plot
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Ask(OfModel):
     """Suggest the learning rate and batch size of a training run.
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tscale.analysis import completion, readers
 from tscale.analysis.request import Option, Request, asked, spelled
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.errors import RequestError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _ABOUT = {
 """What each filter is about."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Ask(Request):
     """List models, hardware, families, formats, laws or claims.
 

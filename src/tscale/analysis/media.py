@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tscale.analysis.request import Option, Request, asked
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.counts import parse_count
 from tscale.errors import RequestError, shown
 
@@ -30,7 +30,7 @@ def image_size(text: str, what: str) -> tuple[int, int]:
     return int(sides[1]), int(sides[2])
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class WithMedia(Request):
     """A question about sequences that may hold more than text."""
 

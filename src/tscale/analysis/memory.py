@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -16,6 +15,7 @@ from tscale.analysis.of_model import OfModel
 from tscale.analysis.post_training import NAMES, PostTraining
 from tscale.analysis.request import Option, asked, spelled
 from tscale.analysis.spread import DEGREES, POLICIES, Spread
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.errors import RequestError
 from tscale.models.resolve import disclosed
 
@@ -75,7 +75,7 @@ def cache_format(text: str, what: str) -> Dtype:
     return find_format(text, what=what, cache=True)
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Ask(PostTraining, Spread, WithMedia, OfModel):
     """Show the memory of serving or training on each device.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from shlex import join
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tscale.analysis import options
 from tscale.analysis.found import hardware_of, spec_of
 from tscale.analysis.request import Request, asked
+from tscale.blocks.spec_dataclass import spec_dataclass
 
 if TYPE_CHECKING:
     from tscale.catalogue.hardware import Hardware
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tscale.models.spec import ModelSpec, Spec
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class OfModel(Request):
     """A question about one model: by name, by file, or as a spec that was made in Python."""
 
@@ -47,7 +47,7 @@ class OfModel(Request):
         return as_assumed(report, self.found)
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class OnHardware(OfModel):
     """A question about a model on hardware, which is asked for."""
 

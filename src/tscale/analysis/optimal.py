@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tscale.analysis import options, readers
 from tscale.analysis.found import hardware_of
 from tscale.analysis.request import Option, Request, asked, spelled
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.counts import parse_count
 from tscale.errors import RequestError
 
@@ -42,7 +42,7 @@ def active_share(text: str, what: str) -> Fraction:
 _OF_GPU = ("gpus", "days", "dollars", "price", "mfu", "gpu_set")
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Ask(Request):
     """Show the compute-optimal parameters and tokens.
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tscale.analysis import options
 from tscale.analysis.found import specs_of
 from tscale.analysis.request import Request, asked
+from tscale.blocks.spec_dataclass import spec_dataclass
 
 if TYPE_CHECKING:
     from tscale.core.metric import Report
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tscale.models.spec import ModelSpec, Spec
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Ask(Request):
     """Count the parameters of each model, part by part.
 
@@ -42,7 +42,7 @@ def analyze(ask: Ask) -> Report:
     """Counted and published parameters of each."""
     from tscale.answers.params.answer import params_report
 
-    return params_report(ask.specs)
+    return params_report(ask.specs, explain=ask.explain)
 
 
 def plots(ask: Ask) -> Sequence[Plot]:

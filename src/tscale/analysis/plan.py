@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from fractions import Fraction
 from functools import cached_property
 from shlex import join
@@ -17,6 +17,7 @@ from tscale.analysis.plan_serving import ServingAxes, check_serving, serving_pla
 from tscale.analysis.plan_training import TrainingAxes
 from tscale.analysis.post_training import method_words
 from tscale.analysis.request import Option, asked, file_name, spelled
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.axis import Axis, Span
 from tscale.errors import RequestError
 
@@ -39,7 +40,7 @@ _VARIED: Final = (
 """The axes of training layouts."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Ask(ServingAxes, TrainingAxes, OfModel):
     """Find the best layout for training, or for serving.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from fractions import Fraction
 from math import inf, prod
 from shlex import quote
@@ -14,6 +13,7 @@ from tscale.analysis.axes import varied
 from tscale.analysis.request import Option, Request, asked, spelled
 from tscale.analysis.serve import Ask as Serve
 from tscale.analysis.serve import prefix
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.errors import RequestError, shown
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _of_serve(name: str, help: str, heading: str = options.PARALLELISM) -> Any:
     return asked(varied(_SERVE[name], help)._replace(heading=heading))
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class ServingAxes(Request):
     """The load, its targets, and the axes of its deployments."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from tscale.analysis import options, readers
 from tscale.analysis.axes import varied
 from tscale.analysis.post_training import PostTraining
 from tscale.analysis.request import Option, asked
+from tscale.blocks.spec_dataclass import spec_dataclass
 
 if TYPE_CHECKING:
     from tscale.core.axis import Axis
@@ -29,7 +29,7 @@ def _again(text: str, what: str) -> Again:
     return Again("full", FEWEST) if text.strip() == "full:K" else readers.again(text, what)
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class TrainingAxes(PostTraining):
     """The run, and the axes of its layouts; one that is None varies as it does by default."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from shlex import join
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -11,6 +11,7 @@ from tscale.analysis import readers
 from tscale.analysis.completion import model_names
 from tscale.analysis.found import spec_of
 from tscale.analysis.request import Option, Request, asked, spelled
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.costs.post_training import METHODS, ONLINE, SLEEPERS, Method, Sleeper
 from tscale.errors import RequestError, nearest, shown
 from tscale.models.resolve import disclosed
@@ -63,7 +64,7 @@ METHOD: Final = Option(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class PostTraining(Request):
     """The method, the models beside the policy, the rollouts of a step, and what leaves devices between phases."""
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from decimal import Decimal
 from fractions import Fraction
 from itertools import islice
 from os import PathLike, fsdecode
 from typing import Any, ClassVar, Final, Literal, NamedTuple, Self
 
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.errors import RequestError, nearest, shown
 
 Kind = Literal["value", "flag", "list", "named", "argument", "model", "models"]
@@ -81,7 +82,7 @@ def spelled(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Request:
     """What is asked of a question; each field is read by its option.
 

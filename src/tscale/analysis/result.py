@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tscale.analysis.request import file_name
 from tscale.analysis.respelled import Respelled
@@ -42,52 +42,67 @@ class Picture:
         return self.svg
 
 
+class Answered(NamedTuple):
+    """A question, what was asked of it, and the answer."""
+
+    question: Question
+    asked: Any
+    report: Report
+
+
 class Result:
     """An answer. Its keys are attributes, as in `result.params.total`; `to_dict` has all of them, as the command's JSON.
 
-    `exit_code` is that of the command: 3 where the honest answer is no.
+    `exit_code` is that of the command: 3 where the honest answer is no. Where its main figures are `known` before, the
+    rest is made when it is asked for.
     """
 
-    __slots__ = ("_asked", "_cached", "_question", "_report")
+    __slots__ = ("_cached", "_given", "_known")
 
-    def __init__(self, question: Question, asked: Any, report: Report) -> None:
-        self._question, self._asked, self._report = question, asked, report
+    def __init__(self, given: Answered | Callable[[], Answered], known: Mapping[str, Any] | None = None) -> None:
+        self._given, self._known = given, known or {}
         self._cached: Any = None
+
+    @property
+    def _answered(self) -> Answered:
+        if not isinstance(self._given, Answered):
+            self._given = self._given()
+        return self._given
 
     @property
     def exit_code(self) -> int:
         """That of the command: 0, or 3 where the answer is no."""
-        return self._report.exit_code
+        return self._answered.report.exit_code
 
     @property
     def report(self) -> Report:
         """The answer before it is rendered: figures with their units and sources, in tables."""
-        return self._report
+        return self._answered.report
 
     def to_dict(self) -> Any:
         """All of the answer as plain data, equal to the command's JSON: a dict, or of several models a list of them."""
         from tscale.render.json import as_data
 
-        return as_data(self._report)
+        return as_data(self._answered.report)
 
     def to_json(self, *, explain: bool = False) -> str:
         """The command's JSON; with its derivations where they are asked for."""
         from tscale.render.json import to_json
 
-        return to_json(self._explained() if explain else self._report, explain=explain)
+        return to_json(self._explained() if explain else self._answered.report, explain=explain)
 
     def to_csv(self) -> str:
         """The main table as CSV, in full digits."""
         from tscale.render.csv import to_csv
 
-        return to_csv(self._report)
+        return to_csv(self._answered.report)
 
     def to_html(self, *, explain: bool = False) -> str:
         """The answer as a page that needs nothing else, with its plots."""
         from tscale.render.html import to_html
 
-        plots = () if self._question.plots is None else self._question.plots(self._asked)
-        return to_html(self._explained() if explain else self._report, plots, explain=explain)
+        plots = () if self._answered.question.plots is None else self._answered.question.plots(self._answered.asked)
+        return to_html(self._explained() if explain else self._answered.report, plots, explain=explain)
 
     def plot(self, file: str | PathLike[str] | None = None, *, force: bool = False) -> Picture | None:
         """The answer's plots, which a notebook shows; or None, and the plots in a new .svg, .png or .pdf file.
@@ -99,26 +114,26 @@ class Result:
         """
         from tscale.render.plot import ENDINGS, check_target, need_matplotlib, write_plots
 
-        if self._question.plots is None:
-            raise RequestError(f"{self._question.name} has no plot")
+        if self._answered.question.plots is None:
+            raise RequestError(f"{self._answered.question.name} has no plot")
         if file is None:
             from tscale.render.plot_file import picture
 
             need_matplotlib()
-            return Picture(picture(self._question.plots(self._asked), "svg").decode())
+            return Picture(picture(self._answered.question.plots(self._answered.asked), "svg").decode())
         name = file_name(file, "file")
         if not name.lower().endswith(ENDINGS):
             raise RequestError(f"a plot is a .svg, .png or .pdf file, and {called(name, 60) or 'nothing'} is none")
         with Respelled():
             check_target(name, "table", force=force)
-            write_plots(self._question.plots(self._asked), name, force=force)
+            write_plots(self._answered.question.plots(self._answered.asked), name, force=force)
         return None
 
     def to_markdown(self) -> str:
         """The answer as Markdown."""
         from tscale.render.markdown import to_markdown
 
-        return to_markdown(self._report)
+        return to_markdown(self._answered.report)
 
     def to_frame(self) -> Any:
         """The main table as a pandas DataFrame, under the columns of the CSV.
@@ -132,7 +147,7 @@ class Result:
             import pandas as pd
         except ImportError:
             raise RequestError("to_frame needs pandas: `pip install pandas`") from None
-        headings, *rows = to_rows(self._report)
+        headings, *rows = to_rows(self._answered.report)
         return pd.DataFrame(rows, columns=headings)
 
     def explain(self) -> str:
@@ -144,7 +159,7 @@ class Result:
         steps = self._explained().steps
         if not steps:
             raise RequestError(
-                f"{self._question.name} has no derivations: its figures are looked up, or of other answers"
+                f"{self._answered.question.name} has no derivations: its figures are looked up, or of other answers"
             )
         lines = []
         for step in steps:
@@ -159,15 +174,17 @@ class Result:
         """The report with its derivations; a file that the answer wrote is not written again."""
         from dataclasses import replace
 
-        own = {"output": None, "force": False} if "force" in self._asked.options() else {}
+        own = {"output": None, "force": False} if "force" in self._answered.asked.options() else {}
         with Respelled():
-            return self._question.analyze(replace(self._asked, explain=True, **own))
+            return self._answered.question.analyze(replace(self._answered.asked, explain=True, **own))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
+        if name in self._known:
+            return self._known[name]
         data = self._data()
-        own = data.get(self._question.name)
+        own = data.get(self._answered.question.name)
         if name in data:
             return data[name]
         if isinstance(own, Row) and name in own:
@@ -219,12 +236,12 @@ class Result:
         from tscale.render.brief import brief
         from tscale.render.terminal import to_text
 
-        return to_text(brief(self._report))
+        return to_text(brief(self._answered.report))
 
     def _repr_html_(self) -> str:
         from tscale.render.html import to_html_fragment
 
-        return to_html_fragment(self._report)
+        return to_html_fragment(self._answered.report)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         """What a notebook shows: a table where it can, text where it cannot, and the data for whoever reads the file."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from tscale.analysis.media import WithMedia
 from tscale.analysis.memory import GUESSES, cache_format, weights_format
 from tscale.analysis.of_model import OnHardware
 from tscale.analysis.request import Option, asked
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.counts import parse_count, parse_fraction
 from tscale.errors import RequestError, shown
 
@@ -49,7 +49,7 @@ def one_run(text: str, what: str) -> OneRun:
 _FIGURES = 3
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Ask(WithMedia, OnHardware):
     """Predict the speed of serving a model, and its cost.
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from tscale.analysis import options
 from tscale.analysis.request import Request, asked
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.costs.recompute import Again
 from tscale.errors import RequestError
 
@@ -47,7 +47,7 @@ POLICIES: Final = (
 """The fields that say how a step is computed."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Spread(Request):
     """Devices, the degrees of each kind of parallelism, and how a step is computed."""
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tscale.analysis import options
 from tscale.analysis.found import hardware_of
 from tscale.analysis.of_model import OfModel
 from tscale.analysis.request import asked
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.errors import RequestError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tscale.core.metric import Report
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Ask(OfModel):
     """Show what a model is and costs on one screen."""
 

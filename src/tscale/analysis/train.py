@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +13,7 @@ from tscale.analysis.of_model import OnHardware
 from tscale.analysis.post_training import HEADING, PostTraining
 from tscale.analysis.request import Option, asked, spelled
 from tscale.analysis.spread import DEGREES, POLICIES, Spread
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.errors import RequestError
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def pue(text: str, what: str) -> Fraction:
     return value
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Ask(PostTraining, Spread, OnHardware):
     """Estimate the time, cost and energy of training.
 

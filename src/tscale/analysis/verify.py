@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tscale.analysis.of_model import OfModel
 from tscale.analysis.request import Option, asked
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.errors import RequestError
 
 if TYPE_CHECKING:
     from tscale.core.metric import Report
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Ask(OfModel):
     """Compare a checkpoint's tensors with those of a spec.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from tscale.analysis.request import Option, Request, asked
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.errors import RequestError
 
 
@@ -14,7 +14,7 @@ def output(help: str) -> Option:
     return Option(help, "FILE", spelling="--output,-o")
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Written(Request):
     """A question that writes a file where one is named for it; each says in its own words what is written."""
 

@@ -165,7 +165,7 @@ def out_of_range(block: Any) -> Iterator[Problem]:
 
     What validation finds in a file, of what was never in one.
     """
-    for name, whole in _wholes_of(type(block)):
+    for name, whole in wholes_of(type(block)):
         value = getattr(block, name)
         for item in value if isinstance(value, tuple) else (value,):
             if is_dataclass(item):
@@ -175,7 +175,7 @@ def out_of_range(block: Any) -> Iterator[Problem]:
                 yield (name,), f"comes out as {item}, and must be from {whole.least} to {power(whole.most)}"
 
 
-def _wholes_of(cls: Any) -> tuple[tuple[str, Whole | None], ...]:
+def wholes_of(cls: Any) -> tuple[tuple[str, Whole | None], ...]:
     """The fields of a spec class, each with the marker of the whole numbers that it may hold; found once for each class."""
     if cls not in _WHOLES:
         hints = get_type_hints(cls, include_extras=True)

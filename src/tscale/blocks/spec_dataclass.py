@@ -1,11 +1,11 @@
-"""How spec classes are made: frozen dataclasses whose methods are written once, for all of them.
+"""How spec classes and requests are made: frozen dataclasses whose methods are written once, for all of them.
 
 `dataclass` writes and compiles six methods for each class, which took a seventh of the time until an answer.
 """
 
 from __future__ import annotations
 
-from dataclasses import MISSING, FrozenInstanceError, dataclass, fields
+from dataclasses import MISSING, FrozenInstanceError, dataclass, field, fields
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, TypeVar, dataclass_transform
 
@@ -16,29 +16,35 @@ if TYPE_CHECKING:
 Made = TypeVar("Made")
 
 
-@dataclass_transform(kw_only_default=True, frozen_default=True)
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field,))
 def spec_dataclass(cls: type[Made]) -> type[Made]:
-    """The class as a dataclass whose fields are given by keyword and never change; two are equal if all fields are."""
+    """The class as a dataclass whose fields are given by keyword and never change; two are equal if all that compare are."""
     made: Any = dataclass(init=False, repr=False, eq=False, kw_only=True)(cls)
     every = fields(made)
-    made.field_names = frozenset(field.name for field in every)
-    made.field_values = attrgetter(*(field.name for field in every))
-    made.field_defaults = {field.name: field.default for field in every if field.default is not MISSING}
+    made.field_names = frozenset(one.name for one in every)
+    made.field_values = _values_of([one.name for one in every if one.compare])
+    made.field_defaults = {one.name: one.default for one in every if one.default is not MISSING}
+    made.field_makers = {one.name: one.default_factory for one in every if one.default_factory is not MISSING}
     for name in _SHARED:
         setattr(made, name, vars(_Methods)[name])
     return cls
 
 
+def _values_of(names: list[str]) -> Callable[[object], object]:
+    """What gives the values of some fields, of which there may be none."""
+    return attrgetter(*names) if names else lambda _: ()
+
+
 class _Signed:
     """The signature of a class, for `help`, made when it is asked for."""
 
-    def __get__(self, one: object, cls: Any) -> Signature:
+    def __get__(self, instance: object, cls: Any) -> Signature:
         from inspect import Parameter, Signature
 
         parameters = []
-        for field in fields(cls):
-            default = cls.field_defaults.get(field.name, Parameter.empty)
-            parameters.append(Parameter(field.name, Parameter.KEYWORD_ONLY, default=default, annotation=field.type))
+        for one in fields(cls):
+            default = cls.field_defaults.get(one.name, Parameter.empty)
+            parameters.append(Parameter(one.name, Parameter.KEYWORD_ONLY, default=default, annotation=one.type))
         return Signature(parameters)
 
 
@@ -48,11 +54,14 @@ class _Methods:
     field_names: ClassVar[frozenset[str]]
     field_values: ClassVar[Callable[[object], object]]
     field_defaults: ClassVar[dict[str, object]]
+    field_makers: ClassVar[dict[str, Callable[[], object]]]
 
     __signature__ = _Signed()
 
     def __init__(self, **given: object) -> None:
         found = {**self.field_defaults, **given}
+        for name, make in self.field_makers.items():
+            found.setdefault(name, make())
         if found.keys() != self.field_names:
             unknown, missing = found.keys() - self.field_names, self.field_names - found.keys()
             wrong = f"has no {', '.join(sorted(unknown))}" if unknown else f"needs {', '.join(sorted(missing))}"
@@ -68,7 +77,7 @@ class _Methods:
         return hash(type(self).field_values(self))
 
     def __repr__(self) -> str:
-        said = (f"{field.name}={getattr(self, field.name)!r}" for field in fields(self))  # type: ignore[arg-type]
+        said = (f"{one.name}={getattr(self, one.name)!r}" for one in fields(self) if one.repr)  # type: ignore[arg-type]
         return f"{type(self).__qualname__}({', '.join(said)})"
 
     def __setattr__(self, name: str, value: object) -> NoReturn:

@@ -6,7 +6,7 @@ It therefore uses `+ - * // **2`, and `minimum`, `ceil_div` and the like below w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from math import ceil
 from typing import Any, Final, TypeVar, cast
@@ -275,10 +275,13 @@ def function_of(number: int) -> Callable[..., int]:
     given = (one for one in _innermost_first(number, _all_arguments) if isinstance(one, TracedInt))
     names = sorted({one.label for one in given if one.op == "name" and not one.args})
     assert all(name.isidentifier() for name in names), names
-    code = f"lambda *, {', '.join(names)}: {_made_from(number, _all_arguments, _code)}"
-    known = {"minimum": minimum, "maximum": maximum, "ceil_div": ceil_div, "power_of_two": power_of_two}
-    function: Callable[..., int] = eval(code, known)  # noqa: S307 (our own text)
+    code = f"lambda *, {', '.join(names)}: {_made_from(number, _all_arguments, code_of)}"
+    function: Callable[..., int] = eval(code, dict(CODE_NAMES))  # noqa: S307 (our own text)
     return function
+
+
+CODE_NAMES: Final = {"minimum": minimum, "maximum": maximum, "ceil_div": ceil_div, "power_of_two": power_of_two}
+"""What derivations as Python call."""
 
 
 def innermost_first(number: int) -> Iterator[int]:
@@ -325,7 +328,7 @@ def _made_from(number: int, arguments: Callable[[int], tuple[int, ...]], make: C
     return made[id(number)]
 
 
-def _code(number: int, parts: list[str]) -> str:
+def code_of(number: int, parts: Sequence[str]) -> str:
     """A derivation as Python, of the code of its arguments."""
     if not isinstance(number, TracedInt):
         return str(int(number))

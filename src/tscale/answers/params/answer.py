@@ -50,9 +50,12 @@ _PUBLISHED_COLUMNS = (
 )
 
 
-def params_report(specs: Sequence[Spec]) -> Report:
-    """Parameters of one model or several, as their makers' silence allows: exit code 3 where any is undisclosed."""
-    reports = [as_assumed(_of_one(spec), spec) for spec in specs]
+def params_report(specs: Sequence[Spec], *, explain: bool = False) -> Report:
+    """Parameters of one model or several, as their makers' silence allows: exit code 3 where any is undisclosed.
+
+    `explain`: with the derivations of its figures.
+    """
+    reports = [as_assumed(_of_one(spec, explain=explain), spec) for spec in specs]
     if len(reports) == 1:
         return reports[0]
     return Report(
@@ -67,9 +70,9 @@ def params_report(specs: Sequence[Spec]) -> Report:
     )
 
 
-def _of_one(spec: Spec) -> Report:
+def _of_one(spec: Spec, *, explain: bool) -> Report:
     if isinstance(spec, ModelSpec):
-        return _disclosed(counted(spec))
+        return _disclosed(counted(spec), explain=explain)
     if spec.kind == "undisclosed":
         return undisclosed(spec)
     from tscale.answers.tower_alone import params_of_tower
@@ -77,15 +80,16 @@ def _of_one(spec: Spec) -> Report:
     return params_of_tower(spec)
 
 
-def _disclosed(model: TracedModel) -> Report:
+def _disclosed(model: TracedModel, *, explain: bool) -> Report:
     spec, ledger = model
-    lines = params(ledger.whole).lines
-    summary = _summary(model)
-    total, active = int(summary["total"].value), active_params(ledger)
+    own = params(ledger).lines
+    lines = params(ledger.whole).lines if ledger.towers else own
+    in_part = _in_part(ledger, own)
+    summary = _summary(model, own, in_part)
+    total = int(summary["total"].value)
     figures = [(line.name, Figure(line.value, PARAMETERS, source=model.shape_source)) for line in lines]
     owners = [entry for entry in ledger.whole.entries if not isinstance(entry, (Buffer, Scores, Scan, Cache))]
     rows = [row(entry, figure, total) for entry, (_, figure) in zip(owners, figures, strict=True)]
-    own = len(params(ledger).lines)
     data: Data = {
         "model": spec.name,
         "title": spec.label,
@@ -93,13 +97,13 @@ def _disclosed(model: TracedModel) -> Report:
         "lines": [line_data(entry, figure) for entry, (_, figure) in zip(owners, figures, strict=True)],
         "published": published_data(spec, [(name, PARAMETERS, value) for name, value in _wanted(summary)]),
     }
-    in_part = line_figures(active.lines, PARAMETERS, model.shape_source, _ACTIVE) if _is_partial(ledger) else ()
-    steps = tuple(steps_of([*figures, *in_part, *summary.items()], spec.name))
+    active = line_figures(in_part, PARAMETERS, model.shape_source, _ACTIVE)
+    steps = tuple(steps_of([*figures, *active, *summary.items()], spec.name)) if explain else ()
     return Report(
         f"{spec.label}: parameters",
         (
-            _lines_table(model, summary, rows[:own]),
-            *tower_table(COLUMNS, rows[own:], spec.label, spec.name),
+            _lines_table(model, summary, rows[: len(own)], partial=bool(in_part)),
+            *tower_table(COLUMNS, rows[len(own) :], spec.label, spec.name),
             *_published_tables(spec, _wanted(summary)),
         ),
         data,
@@ -108,19 +112,20 @@ def _disclosed(model: TracedModel) -> Report:
     )
 
 
-def _is_partial(ledger: Ledger) -> bool:
-    """Whether a token meets less than the language model."""
-    return bool(active_params(ledger).total != params(ledger).total)
+def _in_part(ledger: Ledger, own: Iterable[Line]) -> tuple[Line, ...]:
+    """What a token meets of the language model's `own` lines; none where it meets all of it."""
+    active = active_params(ledger)
+    return active.lines if active.total != sum(line.value for line in own) else ()
 
 
-def _summary(model: TracedModel) -> dict[str, Figure]:
+def _summary(model: TracedModel, own: Sequence[Line], in_part: Sequence[Line]) -> dict[str, Figure]:
     """The sums: the whole, each part of it, and what a token of text meets of the language model."""
     ledger = model.ledger
-    own, embedding = params(ledger).lines, summed(embedding_params(ledger).lines)
+    embedding = summed(embedding_params(ledger).lines)
     parts = tower_sums(ledger, own)
     total = total_of(parts, own)
     language, name = (parts["language_model"].value, "language_model") if parts else (total, "total")
-    active = summed(active_params(ledger).lines, _ACTIVE) if _is_partial(ledger) else language
+    active = summed(in_part, _ACTIVE) if in_part else language
     summary = {
         "total": Figure(total, PARAMETERS),
         **parts,
@@ -169,18 +174,20 @@ def _wanted(summary: dict[str, Figure]) -> list[tuple[PublishedName, int]]:
     return [(name, int(summary[key].value)) for name, key in names]
 
 
-def _lines_table(model: TracedModel, summary: dict[str, Figure], own: list[tuple[Cell, ...]]) -> Table:
+def _lines_table(
+    model: TracedModel, summary: dict[str, Figure], own: list[tuple[Cell, ...]], *, partial: bool
+) -> Table:
     """The language model line by line, each tower in one row, and the sums."""
     spec, total = model.spec, int(summary["total"].value)
     shape = f" ({source_text(model.shape_source)})" if model.shape_source else ""
     active = int(summary["active"].value)
-    used = f", {active:,} of them active per token" if _is_partial(model.ledger) else ""
+    used = f", {active:,} of them active per token" if partial else ""
     parts = {key: summary[key] for key in ("language_model", *PARTS) if key in summary}
     if parts:
         used += f", {int(parts['language_model'].value):,} of them in the language model"
     used += _trained(spec, summary)
     rows = [*own, *tower_rows(parts, total)]
-    sums = _sums(summary, spec, partial=_is_partial(model.ledger))
+    sums = _sums(summary, spec, partial=partial)
     return Table(
         f"{spec.label} has {total:,} parameters{used}, counted from its shape{shape}",
         COLUMNS,
