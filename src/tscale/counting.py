@@ -52,7 +52,7 @@ class SequenceLengths(tscale.core.workload.SequenceLengths):
 
     Example:
         >>> SequenceLengths(target=2048)
-        SequenceLengths(target=2048, source=0)
+        SequenceLengths(target=2048, source=0, media=())
     """
 
     __slots__ = ()
@@ -174,7 +174,7 @@ def run_of(spec: ModelSpec, context: int, source: int | None = None, target: int
 
     Example:
         >>> run_of(load("bert-base"), 512)
-        SequenceLengths(target=0, source=512)
+        SequenceLengths(target=0, source=512, media=())
     """
     valid = checked(spec)
     for stream, given in (("source", source), ("target", target)):

@@ -81,7 +81,7 @@ def _searched(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         counts.append(found.evaluated)
         return found
 
-    monkeypatch.setattr("tscale.answers.plan_search.search", noted)
+    monkeypatch.setattr("tscale.answers.plan.search.search", noted)
     return counts
 
 

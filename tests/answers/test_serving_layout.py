@@ -281,7 +281,7 @@ def test_without_a_context_a_long_one_is_counted_at_8192_and_shown_at_others() -
     asked = Ask(hardware=find_hardware("h100"), batch=32)
     report = memory_report(spec_of("llama-3.1-8b"), asked)
     found: Any = report.data
-    rows = [(row["context"].value, row["per_device_bytes"].value, row["verdict"]) for row in found["contexts"]]
+    rows = [(row["context"].value, row["per_device_bytes"].value, row["verdict"].value) for row in found["contexts"]]
     assert [context for context, _, _ in rows] == [4096, 8192, 16_384, 32_768, 65_536, 131_072]
     assert [verdict for _, _, verdict in rows] == [
         "fits",

@@ -100,6 +100,8 @@ VARIATIONS = [*recorded("variations.jsonl"), *recorded("variations_experts.jsonl
 
 
 UNRECORDED = {"Yi", "deepseek", "internlm", "phi-msft"}
+OF_WHOLES = {"blip_text_model", "ernie4_5_vl_moe_text"}
+"""Text models that were counted within the whole alone (towers.jsonl)."""
 """Families whose code no library holds, and of which published files alone are known (test_importer_remote)."""
 
 
@@ -113,10 +115,11 @@ def test_every_family_was_counted_by_other_software() -> None:
         "variations_2026",
         "variations_more_2026",
         "variations_encoders_2026",
+        "variations_further",
         "remote",
     )
     found = {family for name in files for family in families_in(recorded(f"{name}.jsonl"))}
-    assert set(FAMILIES) - found == UNRECORDED
+    assert set(FAMILIES) - found - OF_WHOLES == UNRECORDED
 
 
 def _variations(family: str) -> Iterator[dict[str, Any]]:

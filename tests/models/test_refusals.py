@@ -49,7 +49,9 @@ REFUSED: tuple[tuple[str, dict[str, Any], str], ...] = (
     # towers
     ("gpt2", {"towers": [TOWER | {"input": {"kind": "sound", "positions_per_second": 50}}]}, "towers.0.input.kind: it is not how images are read: choose another kind, or set reads"),
     ("gpt2", {"towers": [TOWER]}, "towers.0.pieces.0.attention.on: every layer of a tower's stack is alike: write another stack for others"),
+    ("gpt2", {"towers": [{"part": "vision_tower", "pieces": [{"kind": "layers", "layers": 2, "d_model": 8, "unread": 3}]}]}, "towers.0.pieces.0.unread: there are 2 layers: set at most as many"),
     # attention
+    ("gpt2", {"attention": {"kind": "augmented", "attention": {"heads": 12, "on": {"first": 1}}}}, "attention.attention.on: it stands where its pieces do: say which layers outside of it"),
     ("gpt2", {"attention.heads": 7}, "attention.heads: 7 heads do not divide d_model 768: set head_dim, or heads to a divisor of 768"),
     ("gpt2", {"attention.kv_heads": 5}, "attention.kv_heads: 5 kv_heads do not divide 12 heads: every key-value head serves as many heads"),
     ("gpt2", {"attention.differential": True, "attention.v_dim": 8}, "attention.v_dim: heads in pairs sum values of two heads' width: drop v_dim, or differential"),

@@ -23,7 +23,9 @@ for path in [*sorted(ORACLE.glob("variations*.jsonl")), ORACLE / "remote.jsonl"]
             CONFIGS.setdefault(config["model_type"], config)
 UNRECORDED = ("deepseek", "internlm", "phi-msft", "Yi")
 """Families whose code was not at hand: rows like those of others."""
-CONFIGS |= {family: {"model_type": family} for family in UNRECORDED}
+WITHIN = ("blip_text_model", "ernie4_5_vl_moe_text", "layoutlmv3")
+"""Families that were recorded within a whole, or on their defaults alone."""
+CONFIGS |= {family: {"model_type": family} for family in (*UNRECORDED, *WITHIN)}
 """The plainest configuration of each family."""
 
 INDEXER = "attention's indexer of keys, which a loss of its own trains,"
@@ -45,6 +47,11 @@ REFUSED: dict[str, str] = {
     "squeezebert": OTHER_PARTS,
     "nystromformer": OTHER_PARTS,
     "led": "attention with projections of its own for tokens that see all others",
+    **dict.fromkeys(("xmod", "fnet", "convbert"), "mixer, a layer with parts of its own,"),
+    **dict.fromkeys(("luke", "roc_bert", "lilt", "markuplm", "layoutlmv3"), "an embedding with parts of its own"),
+    "blip_text_model": "mixer, a layer with parts of its own,",
+    "ernie4_5_vl_moe_text": "experts, with experts for images next to those for words,",
+    "longcat_flash": "experts, whose router chooses among experts that compute nothing too,",
 }
 """Families that are refused, and what of them."""
 

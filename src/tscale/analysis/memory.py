@@ -156,11 +156,7 @@ class Ask(PostTraining, Spread, WithMedia, OfModel):
             raise RequestError(f"{spelled(name)} is of training: add --train, or drop it")
         if "lora_targets" in self.given and self.lora_rank is None and not self.qlora:
             raise RequestError("--lora-targets is of adapters: add --lora-rank or --qlora, or drop it")
-        if self.method is not None and self.media.any:
-            raise RequestError(
-                "--images, --video-frames and --audio-seconds are not known of a step after pre-training: drop them, or --method"
-            )
-        self.check_method()
+        self.check_method(others=("images", "image_size", "video_frames", "audio_seconds"))
 
     @cached_property
     def hardware(self) -> Hardware | None:

@@ -78,8 +78,13 @@ _RANGED: Final = ("tokens_per_second_predicted", "gpu_hours", "cost_usd")
 class _OnGpu(NamedTuple):
     """A model on a device: what it takes there."""
 
-    title: str
+    hardware: Hardware
     rows: tuple[_Row, ...]
+
+    @property
+    def title(self) -> str:
+        """Its name, as the table's heading."""
+        return f"on {self.hardware.label}"
 
     def table(self) -> Table:
         """What is not said by another row: devices that are needed say whether one is enough."""
@@ -116,7 +121,7 @@ def summary_report(spec: Spec, hardware: Hardware | None = None) -> Report:
     quantities = {quantity.key: quantity for quantity in COMPARED}
     answers = {key: quantities[key].answer(subject) for key, *_ in _ASKED}
     weights = dict(_weights(spec))
-    on_gpu = None if hardware is None else _OnGpu(f"on {hardware.label}", tuple(_rows_on(spec, hardware)))
+    on_gpu = None if hardware is None else _OnGpu(hardware, tuple(_rows_on(spec, hardware)))
     title = _headline(spec, answers, weights["bf16"], on_gpu)
     tables = [_table(title, subject, answers), _weights_table(weights)]
     data: Data = {
@@ -125,7 +130,7 @@ def summary_report(spec: Spec, hardware: Hardware | None = None) -> Report:
         **{key: None if isinstance(answer, Missing) else answer for key, answer in answers.items()},
         "published": {name: _published(spec, name, unit) for _, _, name, unit in _ASKED if name is not None},
         "weight_bytes": weights,
-        "gpu": None if hardware is None or on_gpu is None else {"name": hardware.name, **on_gpu.data()},
+        "gpu": None if on_gpu is None else {"name": on_gpu.hardware.name, **on_gpu.data()},
     }
     if on_gpu is not None:
         tables.append(on_gpu.table())

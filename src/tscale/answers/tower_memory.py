@@ -66,7 +66,7 @@ def _run(spec: TowerSpec, ask: Ask) -> Report:
         raise RequestError(f"{field('dtype')} of a tower is one of {', '.join(_FORMATS)}, not {dtype.name}")
     if ask.media.any:
         raise RequestError(
-            f"what {spec.label} keeps of images or sounds while it runs is not known: add --train, or drop them"
+            f"what {spec.label} keeps of images or sounds while it runs is not known: add {field('train')}, or drop them"
         )
     lines = weight_bytes(spec.ledger(), dtype).lines
     total = sum(line.value for line in lines)
@@ -88,7 +88,9 @@ def _trained(spec: TowerSpec, ask: Ask, how: Training) -> Report:
         )
     plan = how.plan
     if plan.devices > plan.data:
-        raise RequestError(f"a tower is whole on each device: drop what divides it, and give {field('data')} or --zero")
+        raise RequestError(
+            f"a tower is whole on each device: drop what divides it, and give {field('data')} or {field('zero')}"
+        )
     media, costs = media_of_tower(spec, ask.media)
     training = how._replace(run=SequenceLengths(target=0, media=tower_passes(spec, media)))
     need = _needs(spec, training)

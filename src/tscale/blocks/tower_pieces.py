@@ -238,7 +238,7 @@ class TowerLayers:
     at: RunsOver = "inputs"
     """What it runs over."""
     unread: Few = 0
-    """Layers at its end whose outputs nothing reads, so that they keep nothing for the backward pass (LLaVA reads the last but one)."""
+    """Layers at its end that nothing reads, so that they keep nothing for the backward pass (LLaVA reads the last but one)."""
 
     def problems(self) -> Iterator[Problem]:
         """What contradicts itself in it."""

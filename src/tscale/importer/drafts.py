@@ -28,8 +28,8 @@ def refuse_draft(config: Mapping[str, object], where: str) -> None:
     keys = [key for key in _KEYS if config.get(key)]
     if _CLASS.search(cls):
         said = f"architectures: {called(cls, 80)}"
-    elif kind in _TYPES:
-        said = f"model_type {called(str(kind), 80)}"
+    elif isinstance(kind, str) and kind in _TYPES:
+        said = f"model_type {called(kind, 80)}"
     elif keys:
         said = keys[0]
     else:

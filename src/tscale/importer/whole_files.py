@@ -57,6 +57,22 @@ def with_towers(
 
 def text_config(config: Mapping[str, object], name: str, nested: Nested, where: str, strict: bool) -> Text:
     """The text model of a file that describes more, tied as the whole says."""
+    config, text, ignored = _parted(config, name, nested, where)
+    inner = _inner_type(text, name, nested, where)
+    unread = _outside(config, text, name, nested, where, strict)
+    of_class = _class_note(config, name, nested, where, strict)
+    cls = _base_of(config, nested, str(inner))
+    tied, said = _tied_whole(config, text, name, nested, where) if cls is None else (False, ())
+    own = {key: value for key, value in text.items() if key not in nested.inside}
+    own |= _mirrored(config, nested)
+    merged = {**nested.defaults, **own, "model_type": inner, "architectures": cls, "tie_word_embeddings": tied}
+    return Text(merged, (*of_class, *said, *ignored), unread, name, nested.said)
+
+
+def _parted(
+    config: Mapping[str, object], name: str, nested: Nested, where: str
+) -> tuple[Mapping[str, object], dict[str, object], tuple[str, ...]]:
+    """A file's whole, its text model, and notes on what is passed over. Raises `SpecError` where it has no text model."""
     text = config.get("text_config")
     ignored: tuple[str, ...] = ()
     if nested.unread_flat and text is None:
@@ -69,15 +85,7 @@ def text_config(config: Mapping[str, object], name: str, nested: Nested, where: 
         raise SpecError(f'no "text_config": {name} needs it, with the sizes of its text model', where=where)
     if not isinstance(text, dict):
         raise SpecError(f"text_config must be an object, not {shown(text)}", where=where)
-    inner = _inner_type(text, name, nested, where)
-    unread = _outside(config, text, name, nested, where, strict)
-    of_class = _class_note(config, name, nested, where, strict)
-    cls = _base_of(config, nested, str(inner))
-    tied, said = _tied_whole(config, text, name, nested, where) if cls is None else (False, ())
-    own = {key: value for key, value in text.items() if key not in nested.inside}
-    own |= _mirrored(config, nested)
-    merged = {**nested.defaults, **own, "model_type": inner, "architectures": cls, "tie_word_embeddings": tied}
-    return Text(merged, (*of_class, *said, *ignored), unread, name, nested.said)
+    return config, text, ignored
 
 
 def _mirrored(config: Mapping[str, object], nested: Nested) -> dict[str, object]:

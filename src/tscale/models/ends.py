@@ -10,7 +10,7 @@ from tscale.blocks.fields import LayerContext, unrecorded
 from tscale.blocks.text_pieces import in_text
 from tscale.core.ledger import ALWAYS, Cut, Entry, Lookup, Matmul, Saved, Stream, Vector
 from tscale.core.roles import Role
-from tscale.models.spec import ModelSpec
+from tscale.models.spec import Head, ModelSpec
 from tscale.models.stack import Stack
 
 
@@ -134,11 +134,18 @@ def _transform_saves(spec: ModelSpec, stream: Stream, width: int) -> Iterator[Sa
     yield from spec.norm.saves_one("head.norm", stream, width, "head")
 
 
+def _refuse_unrecorded(head: Head) -> None:
+    """Raises `RequestError` for a head of which nobody has recorded what it keeps."""
+    if head.pieces:
+        raise unrecorded("a head with parts of its own")
+    if head.classes is not None and not head.pooler:
+        raise unrecorded("a classifier on the last layer")
+
+
 def head_saves(spec: ModelSpec, stream: Stream) -> Iterator[Saved]:
     """What the head multiplies, and the logarithms of the probabilities, in 32 bits; the loss needs the words too."""
     d, head = spec.d_model, spec.head
-    if head.pieces:
-        raise unrecorded("a head with parts of its own")
+    _refuse_unrecorded(head)
     width, _ = spec.embedding_widths()
 
     def saved(what: str, numbers: int) -> Saved:
@@ -147,8 +154,6 @@ def head_saves(spec: ModelSpec, stream: Stream) -> Iterator[Saved]:
 
     if head.pooler:
         yield Saved("head.pooler", "head", "once", d, keeping=ALWAYS)
-    if head.classes is not None and not head.pooler:
-        raise unrecorded("a classifier on the last layer")
     if head.classes is not None:
         yield Saved("head.classes", "head", "once", head.classes, "fp32", keeping=ALWAYS)
     match head.kind:
