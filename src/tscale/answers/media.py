@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from tscale.blocks.seen import Seen
-from tscale.blocks.tower import IMAGES, SOUNDS, Tower
-from tscale.blocks.tower_inputs import NativeImage, Sound
 from tscale.core.costs.forward import forward_flops
 from tscale.core.costs.media import TowerCost, tower_flops
 from tscale.core.metric import Cell, Column, Data, Figure, Table
@@ -18,7 +15,9 @@ from tscale.errors import RequestError, field
 from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # towers are imported where something is seen or heard
+    from tscale.blocks.seen import Seen
+    from tscale.blocks.tower import Tower
     from tscale.models.tower_spec import TowerSpec
 
 ASSUMED_SIDE = 1024
@@ -63,6 +62,10 @@ def media_costs(spec: ModelSpec | TowerSpec, media: Media) -> tuple[MediaCost, .
 
 
 def _costs(spec: ModelSpec | TowerSpec, media: Media) -> Iterator[MediaCost]:
+    if not media.any:
+        return
+    from tscale.blocks.tower_inputs import NativeImage, Sound
+
     size = f"{media.height:,}x{media.width:,}"
     if media.images:
         tower = _tower_of(spec, "images", field("images"))
@@ -106,6 +109,8 @@ def _tower_of(spec: ModelSpec | TowerSpec, reads: str, option: str) -> Tower:
 
 
 def _cost(spec: ModelSpec | TowerSpec, name: str, key: str, times: int, seen: Seen) -> MediaCost:
+    from tscale.blocks.tower import IMAGES, SOUNDS
+
     reads = "sounds" if key == "audio_seconds" else "images"
     towers = [(tower.part, tuple(tower.groups())) for tower in spec.towers or () if tower.reads == reads]
     once = tower_flops(spec.name, towers, seen.passes)

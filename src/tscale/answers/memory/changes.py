@@ -11,7 +11,6 @@ from tscale.answers.capacity import Capacity, Verdict, kind_of, serving_capacity
 from tscale.answers.memory.held import Server, held
 from tscale.answers.memory.layout import fits_model, spelled
 from tscale.answers.release import format_of
-from tscale.answers.rent import rent_of
 from tscale.catalogue.hardware import Hardware, listed_hardware
 from tscale.core.costs.cache import rows_divide
 from tscale.core.costs.weights import Mixture
@@ -191,6 +190,8 @@ def larger_share(total: int, capacity: Capacity) -> Iterator[Change]:
 
 
 def _priced(hardware: Hardware, gpus: int) -> str:
+    from tscale.answers.rent import rent_of
+
     rent = rent_of(hardware)
     if rent is None:
         return ""
