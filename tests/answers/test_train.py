@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 import tscale
 from tests.helpers import answer, run
-from tscale.answers.train.answer import memory, train_report
+from tscale.answers.train import memory
+from tscale.answers.train.answer import train_report
 from tscale.answers.train.ask import Ask
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.costs.step_time import Batch

@@ -99,6 +99,11 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
     def of_system(cls, system: Mapping[str, object], given: Mapping[str, object]) -> dict[str, object]:
         """What a system in a file fixes: its degrees and policies; of serving its prompt, and the requests at once as its users."""
         serving = bool(given.get("serve"))
+        for name in ("lora_rank", "qlora"):
+            if given.get("train") and system.get(name):
+                raise RequestError(
+                    f"plan --train searches layouts of full training, and the file's {name} is of adapters: drop it there"
+                )
         other = TrainingAxes if serving else ServingAxes
         foreign = {one.name for one in fields(other) if "option" in one.metadata} | {"compare", "rank"}
         if serving and "context" in system:
@@ -120,6 +125,11 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
         if self.train == self.serve:
             both = "give one of them, not both" if self.train else "give one of them"
             raise RequestError(f"plan searches layouts of --train or of --serve: {both}")
+        if self.train and self.spec.adapter is not None:
+            raise RequestError(
+                f"plan --train searches layouts of full training, and {self.spec.label} is adapters: give the model that they are "
+                "on, or ask `tscale train` about a layout of theirs"
+            )
         if self.top > MOST_TOP:
             raise RequestError(f"--top {self.top:,} is too many: at most {MOST_TOP}")
         other, kind = (ServingAxes, "serving") if self.train else (TrainingAxes, "training")

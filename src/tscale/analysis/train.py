@@ -148,6 +148,8 @@ class Ask(PostTraining, Spread, OnHardware):
             raise RequestError(
                 "--count 6nd counts gradients of all weights, and of a frozen model there are none: use full or causal"
             )
+        if self.tokens is None and self.rank_of(self.spec.adapter) is not None:
+            raise RequestError("adapters are trained on tokens of their own: give them with --tokens, such as 1e9")
         given = [name for name in _OF_PLAN if name in self.given and self.given[name] is not False]
         if self.batch is None and given:
             raise RequestError(
@@ -243,7 +245,7 @@ def _options_of(memory: MemoryAsk) -> str:
     named = (
         (name, value)
         for name, value in memory.given.items()
-        if name in ("gpus", "context", "batch", "lora_rank", *POLICIES, *DEGREES)
+        if name in ("gpus", "context", "batch", "lora_rank", "lora_targets", *POLICIES, *DEGREES)
     )
     return "".join(f" {spelled(name)}" + ("" if value is True else f" {value}") for name, value in named if value)
 

@@ -11,7 +11,7 @@ from tscale.blocks import Rwkv
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.activations import Attention, Recompute
 from tscale.core.costs.recompute import Again
-from tscale.core.costs.states import Offload
+from tscale.core.costs.states import Offload, adapters
 from tscale.core.costs.training_setup import Training
 from tscale.core.dtypes import DTYPES, Dtype
 from tscale.core.ledger import NormKernel
@@ -21,6 +21,7 @@ from tscale.core.precision import OPTIMIZERS, PRECISIONS, Optimizer, Precision
 from tscale.core.roles import Role
 from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError
+from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
 
 
@@ -68,6 +69,10 @@ def refuse(spec: ModelSpec, ask: Ask) -> None:
     if ask.rank is not None and ask.rank > spec.d_model:
         raise RequestError(
             f"a rank of {ask.rank:,} is no low one: {spec.label} is {spec.d_model:,} wide, the most for --lora-rank"
+        )
+    if ask.rank is not None and not adapters(lower(spec), ask.rank, ask.lora_targets).entries:
+        raise RequestError(
+            f"{spec.label} has none of the matrices that --lora-targets names: name others, such as all, or drop it"
         )
     if ask.precision.name == "fp16" and any(isinstance(mixer, Rwkv) for mixer in spec.mixers):
         raise RequestError(

@@ -14,6 +14,7 @@ from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.training_memory import Training
 from tscale.core.metric import Data, Figure
 from tscale.core.precision import PRECISIONS
+from tscale.core.roles import Role
 from tscale.core.units import BYTES
 from tscale.core.workload import SequenceLengths
 from tscale.errors import TscaleError
@@ -110,10 +111,18 @@ class States(NamedTuple):
         }
 
 
-def all_states(spec: ModelSpec, hardware: Hardware, gpus: int, dtype: str, rank: int | None = None) -> States | None:
+def all_states(
+    spec: ModelSpec,
+    hardware: Hardware,
+    gpus: int,
+    dtype: str,
+    rank: int | None = None,
+    targets: frozenset[Role] | None = None,
+) -> States | None:
     """What any way to spread a run over so many devices must hold; None where its states cannot be counted."""
     ask, precision = Ask(), precision_of(dtype)
-    training = Training(PRECISIONS[precision], ask.optimizer, ask.plan, SequenceLengths(target=0), rank=rank)
+    lengths = SequenceLengths(target=0)
+    training = Training(PRECISIONS[precision], ask.optimizer, ask.plan, lengths, rank=rank, lora_targets=targets)
     try:
         needs = trainer(spec, training, int(training_length(spec, None).value)).worst()[1]
     except TscaleError:
