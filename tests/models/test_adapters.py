@@ -81,6 +81,7 @@ def test_magnitudes_and_whole_modules_are_said_and_their_training_is_refused(tmp
         done = run(*asked)
         assert (done.code, done.out) == (2, "")
         assert "does not know what training takes of adapters with magnitudes (DoRA)" in done.err
+    assert "without its adapters of rank 8 on q, v: `tscale params` counts them" in run("summary", str(folder)).out
     plain = ("--set", "adapter.magnitudes=false", "--set", "adapter.whole=[]")
     assert answer("memory", str(folder), "--train", *plain)["lora_rank"] == 8
 
