@@ -135,6 +135,8 @@ class Ask(PostTraining, Spread, OnHardware):
 
     def check(self) -> None:
         """A plan is of devices and of a batch; a method of a step."""
+        if "lora_targets" in self.given and self.rank_of(self.spec.adapter) is None:
+            raise RequestError("--lora-targets is of adapters: add --lora-rank, or drop it")
         self.check_method(others=_OF_RUNS)
         if self.method is not None:
             self._check_step()
@@ -142,8 +144,6 @@ class Ask(PostTraining, Spread, OnHardware):
         for name in ("steps", "steps_off"):
             if name in self.given:
                 raise RequestError(f"{spelled(name)} is of training after pre-training: add --method, or drop it")
-        if "lora_targets" in self.given and self.rank_of(self.spec.adapter) is None:
-            raise RequestError("--lora-targets is of adapters: add --lora-rank, or drop it")
         if self.count == "6nd" and self.rank_of(self.spec.adapter) is not None:
             raise RequestError(
                 "--count 6nd counts gradients of all weights, and of a frozen model there are none: use full or causal"
