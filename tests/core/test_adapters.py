@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fractions import Fraction
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 import tscale
-from tests.helpers import answer, run
+from tests.helpers import answer, disclosed, run
 from tscale.catalogue.models import configs
 from tscale.core.costs.communication import gradients
+from tscale.core.costs.forward import forward_flops
 from tscale.core.costs.params import params
-from tscale.core.costs.states import adapted, find_targets
+from tscale.core.costs.states import adapted, adapters, find_targets
 from tscale.core.costs.training import training_flops
 from tscale.core.costs.wall_time import least_flops
-from tscale.core.ledger import Matmul
+from tscale.core.ledger import Entry, Ledger, Matmul
 from tscale.core.parallelism import Parallelism
-from tscale.core.sharding import shard
+from tscale.core.roles import ADAPTERS
+from tscale.core.sharding import check_plan, shard
 from tscale.core.workload import SequenceLengths
+from tscale.errors import TscaleError
 from tscale.models.lower import lower
 
 D, KV, FF, LAYERS, VOCABULARY = 4096, 1024, 14_336, 32, 128_256
@@ -78,10 +84,11 @@ def test_a_device_of_tensor_parallelism_has_its_part_of_adapters(tensor: int) ->
 
 
 def test_published_runs_of_adapters_are_within_their_error_and_beat_no_bound() -> None:
-    """NeMo's and Automodel's tables: none of these rows was fitted to."""
+    """NeMo's, Megatron-Bridge's and Automodel's tables: none of these rows was fitted to."""
     data = answer("accuracy", str(configs() / "measured" / "adapters.csv"))
-    assert (data["answered"], data["refused"], data["bound_broken"]) == (7, 0, 0)
+    assert (data["answered"], data["refused"], data["bound_broken"]) == (15, 0, 0)
     assert data["step"]["median"] < 0.11
+    assert data["step"]["p90"] < 0.25
 
 
 def test_training_adapters_takes_two_thirds_of_the_time_of_training_the_model_but_for_attention() -> None:
@@ -113,3 +120,100 @@ def test_what_adapters_cannot_be_is_one_line(options: str, said: str) -> None:
     assert done.code in (1, 2)
     assert said in " ".join(done.err.split())
     assert done.err.count("tscale: ") == 1
+
+
+def test_matrices_that_a_model_has_none_of_have_no_adapters() -> None:
+    for asked in ("train mamba-2.8b --tokens 1e9 --gpu h100 --gpus 8", "memory mamba-2.8b --train"):
+        done = run(*asked.split(), "--lora-rank", "8", "--lora-targets", "q")
+        assert (done.code, done.out) == (2, "")
+        assert "Mamba 2.8B has none of the matrices that --lora-targets names" in done.err
+
+
+def test_adapters_are_not_trained_on_the_tokens_of_pre_training() -> None:
+    done = run("train", "llama-3.1-8b", "--gpu", "h100", "--gpus", "8", "--lora-rank", "16")
+    assert (done.code, done.out) == (2, "")
+    assert "adapters are trained on tokens of their own: give them with --tokens" in done.err
+
+
+@pytest.mark.parametrize("plan", [Parallelism(2), Parallelism(4, data=8, expert=8)])
+def test_devices_share_adapters_of_every_model_as_their_memory_is_counted(plan: Parallelism) -> None:
+    """Adapters of a device's share, and its share of a model with adapters, are as many parameters."""
+    asked = 0
+    for name in disclosed():
+        whole = lower(tscale.load(name))
+        if _can_be_shared(whole, plan):
+            asked += 1
+            shared = shard(adapted(whole, 8), plan)
+            check_plan(adapted(whole, 8), plan)
+            assert _numbers(
+                entry for entry in shared.entries if isinstance(entry, Matmul) and entry.role in ADAPTERS
+            ) == (_numbers(adapters(shard(whole, plan), 8).entries)), name
+    assert asked > 10
+
+
+def _can_be_shared(ledger: Ledger, plan: Parallelism) -> bool:
+    try:
+        check_plan(ledger, plan)
+    except TscaleError:
+        return False
+    return True
+
+
+def _numbers(entries: Iterable[Entry]) -> int:
+    return sum(entry.stored * entry.d_in * entry.d_out for entry in entries if isinstance(entry, Matmul))
+
+
+def test_at_the_least_no_gradient_goes_past_the_first_layer_with_an_adapter() -> None:
+    """Of Jamba v0.1 layers 4, 12, 20 and 28 have attention (config.json: attn_layer_offset 4, attn_layer_period 8)."""
+    whole, lengths = lower(tscale.load("jamba-v0.1")), SequenceLengths(target=512)
+    q_and_v, every = (adapted(whole, 8, find_targets(text)) for text in ("q,v", "all"))
+    once, of_full = forward_flops(whole, lengths, "causal").total, least_flops(whole, lengths, "none")
+    backward = least_flops(q_and_v, lengths, "none") - once
+    head = 2 * 512 * 4096 * 65_536
+    # gradients go back through 27 of 32 layers, and of frozen matrices one product of two is left of the backward pass
+    assert backward - head == pytest.approx((of_full - once - 2 * head) / 2 * 27 / 32, rel=0.02)
+    assert least_flops(every, lengths, "none") - once - head > backward - head
+    again = (least_flops(one, lengths, "full") - least_flops(one, lengths, "none") for one in (q_and_v, whole))
+    of_some, of_all = again
+    assert of_some == pytest.approx(of_all * 28 / 32, rel=0.02)
+
+
+@pytest.mark.parametrize("policy", ["none", "selective", "op", "full"])
+@pytest.mark.parametrize("name", ["llama-3.1-8b", "deepseek-v3", "jamba-v0.1", "gemma-2-2b"])
+def test_a_step_of_adapters_is_not_predicted_below_its_bound(name: str, policy: str) -> None:
+    given: dict[str, Any] = {
+        "tokens": 10**9,
+        "gpu": "h100",
+        "gpus": 64,
+        "batch": 64,
+        "context": 2048,
+        "recompute": policy,
+    }
+    steps = [tscale.train(name, lora_rank=rank, **given).to_dict()["plan"] for rank in (4, 32, 256)]
+    for step in steps:
+        assert step["step_seconds_at_least"] <= step["step_seconds"]["low"]
+    for key in ("step_seconds_at_least", "computing_seconds"):
+        least = [step[key] for step in steps]
+        assert least == sorted(set(least))
+
+
+def test_what_a_plan_searches_is_full_training_and_it_says_so(tmp_path: Path) -> None:
+    """Its commands would otherwise be of adapters, whose steps are not those that it ranks."""
+    (tmp_path / "adapter_config.json").write_text(
+        '{"peft_type": "LORA", "base_model_name_or_path": "llama-3.1-8b", "r": 16, "target_modules": ["q_proj"]}'
+    )
+    searched = ("--train", "--gpu", "h100", "--gpus", "8", "--batch", "16")
+    done = run("plan", str(tmp_path), *searched)
+    assert (done.code, done.out) == (2, "")
+    assert "plan --train searches layouts of full training" in done.err
+    system = tmp_path / "system.yaml"
+    run("train", "llama-3.1-8b", "--tokens", "1e9", "--lora-rank", "8", *searched[1:], "--save", str(system))
+    done = run("plan", "--system", str(system), "--train")
+    assert (done.code, done.out) == (2, "")
+    assert "the file's lora_rank is of adapters" in done.err
+
+
+def test_the_command_of_a_plan_that_does_not_fit_is_of_the_same_adapters() -> None:
+    of = "train llama-3.1-405b --tokens 1e9 --gpu h100 --gpus 8 --batch 16 --tensor 8 --lora-rank 16 --lora-targets q"
+    said = " ".join(run(*of.split()).out.split())
+    assert "--lora-rank 16 --lora-targets q --batch 16`" in said

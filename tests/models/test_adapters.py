@@ -76,9 +76,12 @@ def test_magnitudes_and_whole_modules_are_said_and_their_training_is_refused(tmp
     low_rank = 2 * 32 * 8 * (4096 + 4096)
     assert answer("params", str(folder))["params"]["adapters"] == low_rank + 2 * 32 * 4096 + 32000 * 4096
     assert "adapters of rank 8 on q, v with magnitudes (DoRA) and a copy of the head" in run("params", str(folder)).out
-    done = run("memory", str(folder), "--train")
-    assert (done.code, done.out) == (2, "")
-    assert "does not know what adapters with magnitudes (DoRA) keep for the backward pass" in done.err
+    of_run = ("train", str(folder), "--tokens", "1e9", "--gpu", "h100", "--gpus", "8", "--mfu", "0.4")
+    for asked in (("memory", str(folder), "--train"), of_run):
+        done = run(*asked)
+        assert (done.code, done.out) == (2, "")
+        assert "does not know what training takes of adapters with magnitudes (DoRA)" in done.err
+    assert "without its adapters of rank 8 on q, v: `tscale params` counts them" in run("summary", str(folder)).out
     plain = ("--set", "adapter.magnitudes=false", "--set", "adapter.whole=[]")
     assert answer("memory", str(folder), "--train", *plain)["lora_rank"] == 8
 

@@ -169,12 +169,6 @@ class Ask(PostTraining, Spread, WithMedia, OfModel):
         from tscale.answers.memory_train.ask import train_ask
 
         own = self.spec.adapter
-        if own is not None and (own.magnitudes or own.whole):
-            what = "magnitudes (DoRA)" if own.magnitudes else "modules that are trained whole (modules_to_save)"
-            raise RequestError(
-                f"tscale does not know what adapters with {what} keep for the backward pass: leave out --train, or set "
-                "--set adapter.magnitudes=false and --set adapter.whole=[]"
-            )
         return train_ask(
             precision=self.precision,
             optimizer=self.optimizer,

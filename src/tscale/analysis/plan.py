@@ -40,6 +40,15 @@ _VARIED: Final = (
 """The axes of training layouts."""
 
 
+def _refuse_adapters(system: Mapping[str, object], *, training: bool) -> None:
+    """Raises `RequestError` for a system in a file that trains adapters, where layouts of training are searched."""
+    for name in ("lora_rank", "qlora"):
+        if training and system.get(name):
+            raise RequestError(
+                f"plan --train searches layouts of full training, and the file's {name} is of adapters: drop it there"
+            )
+
+
 @spec_dataclass
 class Ask(ServingAxes, TrainingAxes, OfModel):
     """Find the best layout for training, or for serving.
@@ -100,6 +109,7 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
     def of_system(cls, system: Mapping[str, object], given: Mapping[str, object]) -> dict[str, object]:
         """What a system in a file fixes: its degrees and policies; of serving its prompt, and the requests at once as its users."""
         serving = bool(given.get("serve"))
+        _refuse_adapters(system, training=bool(given.get("train")))
         other = TrainingAxes if serving else ServingAxes
         foreign = {one.name for one in fields(other) if "option" in one.metadata} | {"compare", "rank"}
         if serving and "context" in system:
@@ -131,7 +141,17 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
                 )
         if self.serve:
             check_serving(self)
+        else:
+            self._check_trained()
         self.check_method(others=("tokens", "days", "dollars"))
+
+    def _check_trained(self) -> None:
+        """Raises `RequestError` for adapters, of which no layouts are searched."""
+        if self.spec.adapter is not None:
+            raise RequestError(
+                f"plan --train searches layouts of full training, and {self.spec.label} is adapters: give the model that they are "
+                "on, or ask `tscale train` about a layout of theirs"
+            )
 
     def _check_compared(self) -> None:
         """Raises `RequestError` where more is given than two systems and the question."""

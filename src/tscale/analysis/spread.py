@@ -78,7 +78,13 @@ class Spread(Request):
     lora_targets: frozenset[Role] | None = asked(options.LORA_TARGETS)
 
     def rank_of(self, own: Adapter | None) -> int | None:
-        """The rank of adapters: as asked, or of those that the model is."""
+        """The rank of adapters: as asked, or of those that the model is. Raises `RequestError` for adapters that are not counted."""
+        if own is not None and (own.magnitudes or own.whole):
+            what = "magnitudes (DoRA)" if own.magnitudes else "modules that are trained whole (modules_to_save)"
+            raise RequestError(
+                f"tscale does not know what training takes of adapters with {what}: set --set adapter.magnitudes=false and "
+                "--set adapter.whole=[]"
+            )
         return self.lora_rank or (own.rank if own else None)
 
     def targets_of(self, own: Adapter | None) -> frozenset[Role] | None:

@@ -136,6 +136,7 @@ class Ask(PostTraining, Spread, OnHardware):
 
     def check(self) -> None:
         """A plan is of devices and of a batch; a method of a step."""
+        self._check_adapters()
         self.check_method(others=_OF_RUNS)
         if self.method is not None:
             self._check_step()
@@ -143,12 +144,6 @@ class Ask(PostTraining, Spread, OnHardware):
         for name in ("steps", "steps_off"):
             if name in self.given:
                 raise RequestError(f"{spelled(name)} is of training after pre-training: add --method, or drop it")
-        if "lora_targets" in self.given and self.rank_of(self.spec.adapter) is None:
-            raise RequestError("--lora-targets is of adapters: add --lora-rank, or drop it")
-        if self.count == "6nd" and self.rank_of(self.spec.adapter) is not None:
-            raise RequestError(
-                "--count 6nd counts gradients of all weights, and of a frozen model there are none: use full or causal"
-            )
         given = [name for name in _OF_PLAN if name in self.given and self.given[name] is not False]
         if self.batch is None and given:
             raise RequestError(
@@ -156,6 +151,19 @@ class Ask(PostTraining, Spread, OnHardware):
             )
         if self.batch is not None and self.gpus is None:
             raise RequestError("a parallel plan needs --gpus, the devices that it is spread over")
+
+    def _check_adapters(self) -> None:
+        """Adapters have matrices and, in a run, tokens of their own; without gradients of all weights 6ND counts too much."""
+        if self.rank_of(self.spec.adapter) is None:
+            if "lora_targets" in self.given:
+                raise RequestError("--lora-targets is of adapters: add --lora-rank, or drop it")
+            return
+        if self.count == "6nd":
+            raise RequestError(
+                "--count 6nd counts gradients of all weights, and of a frozen model there are none: use full or causal"
+            )
+        if self.tokens is None and self.method is None:
+            raise RequestError("adapters are trained on tokens of their own: give them with --tokens, such as 1e9")
 
     def _check_step(self) -> None:
         """A step is of devices; of sequences or pairs that are given, it is of so many."""
@@ -244,7 +252,7 @@ def _options_of(memory: MemoryAsk) -> str:
     named = (
         (name, value)
         for name, value in memory.given.items()
-        if name in ("gpus", "context", "batch", "lora_rank", *POLICIES, *DEGREES)
+        if name in ("gpus", "context", "batch", "lora_rank", "lora_targets", *POLICIES, *DEGREES)
     )
     return "".join(f" {spelled(name)}" + ("" if value is True else f" {value}") for name, value in named if value)
 

@@ -134,8 +134,19 @@ def summary_report(spec: Spec, hardware: Hardware | None = None) -> Report:
     }
     if on_gpu is not None:
         tables.append(on_gpu.table())
-    notes = tuple(note for note in (subject.context.note, release_note(spec)) if note)
+    notes = tuple(note for note in (_adapter_note(spec), subject.context.note, release_note(spec)) if note)
     return as_assumed(Report(title, tuple(tables), data, notes), spec)
+
+
+def _adapter_note(spec: ModelSpec) -> str:
+    """What is said of adapters, none of which is in the answers; nothing of other models."""
+    if spec.adapter is None:
+        return ""
+    on = ", ".join(spec.adapter.targets)
+    return (
+        f"Of {spec.label} without its adapters of rank {int(spec.adapter.rank):,} on {on}: `tscale params` counts them, and "
+        "`tscale train` times their training."
+    )
 
 
 def _headline(

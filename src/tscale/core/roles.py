@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 Role = Literal[
     # tables, and what is added to or stands beside them
@@ -81,3 +81,6 @@ Role = Literal[
 `position_scores`: what distances are projected to, and what is scored against their table; `streams`: what weighs residual streams,
 `stream_mix`: their product with these numbers, which owns no weights; `routes`: a fixed table of each token's experts; `kv`, `latent` and `index`: caches
 that grow with the sequence, `conv_state` and `state`: those that do not."""
+
+ADAPTERS: Final[frozenset[Role]] = frozenset({"lora_a", "lora_b"})
+"""The two matrices of a low-rank adapter."""

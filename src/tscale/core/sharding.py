@@ -16,6 +16,7 @@ from typing import assert_never
 from tscale.core.kept import keep
 from tscale.core.ledger import Buffer, Cache, Conv, Cut, Entry, Ledger, Lookup, Matmul, Scan, Scores, Vector
 from tscale.core.parallelism import Parallelism, divisors
+from tscale.core.roles import ADAPTERS
 from tscale.core.serving_layout import ServingLayout
 from tscale.core.tracing import ceil_div, is_one, minimum
 from tscale.errors import RequestError, field
@@ -226,7 +227,9 @@ def _cut_of(entry: Entry) -> Cut | None:
 
 def _is_uncuttable(entry: Entry) -> bool:
     """Whether nothing says how devices share it, and it is not one of those that each keeps whole."""
-    mixes = isinstance(entry, (Conv, Scan)) or (isinstance(entry, Matmul) and entry.part == "mixer")
+    mixes = isinstance(entry, (Conv, Scan)) or (
+        isinstance(entry, Matmul) and entry.part == "mixer" and entry.role not in ADAPTERS
+    )
     return mixes and _cut_of(entry) is None
 
 

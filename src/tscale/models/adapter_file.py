@@ -37,8 +37,8 @@ _PLAIN: Final[Mapping[str, object]] = {
 
 
 _ELSEWHERE: Final = (
-    "Its adapters are counted by params and by `tscale memory --train`; every other answer is that of the model without them, "
-    "into which they can be merged."
+    "Its adapters are counted by params, `tscale train` and `tscale memory --train`; every other answer is that of the model "
+    "without them, into which they can be merged."
 )
 
 

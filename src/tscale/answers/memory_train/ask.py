@@ -10,12 +10,14 @@ from tscale.answers.media import Media, tower_passes
 from tscale.answers.trainer import RANK
 from tscale.blocks import Rwkv
 from tscale.catalogue.hardware import Hardware
+from tscale.core.costs.states import adapters
 from tscale.core.costs.training_setup import Training
 from tscale.core.dtypes import DTYPES
 from tscale.core.loss_kernels import find_kernel
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
 from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError, field
+from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
 
 
@@ -64,6 +66,10 @@ def refuse(spec: ModelSpec, ask: Ask) -> None:
     if ask.how.rank is not None and ask.how.rank > spec.d_model:
         raise RequestError(
             f"a rank of {ask.how.rank:,} is no low one: {spec.label} is {spec.d_model:,} wide, the most for {field('lora_rank')}"
+        )
+    if ask.how.rank is not None and not adapters(lower(spec), ask.how.rank, ask.how.lora_targets).entries:
+        raise RequestError(
+            f"{spec.label} has none of the matrices that {field('lora_targets')} names: name others, such as all, or drop it"
         )
     if ask.how.precision.name == "fp16" and any(isinstance(mixer, Rwkv) for mixer in spec.mixers):
         raise RequestError(

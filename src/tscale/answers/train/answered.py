@@ -69,7 +69,7 @@ def _known_of(assumed: Utilisation | PlanUtilisation | None, whole: Trained) -> 
 
 def answered(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Answered:
     """Raises `RequestError` for a run that cannot be."""
-    refuse(spec, MemoryAsk().with_(rank=ask.rank))
+    refuse(spec, MemoryAsk().with_(rank=ask.rank, lora_targets=ask.lora_targets))
     model = adapting(counted(spec), ask.rank, ask.lora_targets)
     dtype, peak = peak_of(hardware.device(), hardware, ask.dtype)
     whole = trained(model.spec, ask.tokens, ask.context)
@@ -95,7 +95,8 @@ def answered(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Answered:
     ]
     states = None
     if planned is None:
-        states = all_states(spec, hardware, max(int(case.gpus) for case in cases), dtype, ask.rank)
+        most = max(int(case.gpus) for case in cases)
+        states = all_states(spec, hardware, most, dtype, ask.rank, ask.lora_targets)
     return Answered(
         model, hardware, ask, dtype, peak, whole, flops, assumed, cases, columns, rent, planned, states, counted_share,
         _goodput(cases[len(cases) // 2].gpus, ask, assumed),

@@ -14,6 +14,7 @@ from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.training_setup import Training
 from tscale.core.metric import Data, Figure
 from tscale.core.precision import PRECISIONS
+from tscale.core.roles import Role
 from tscale.core.units import BYTES
 from tscale.errors import TscaleError
 from tscale.models.spec import ModelSpec
@@ -109,10 +110,17 @@ class States(NamedTuple):
         }
 
 
-def all_states(spec: ModelSpec, hardware: Hardware, gpus: int, dtype: str, rank: int | None = None) -> States | None:
+def all_states(
+    spec: ModelSpec,
+    hardware: Hardware,
+    gpus: int,
+    dtype: str,
+    rank: int | None = None,
+    targets: frozenset[Role] | None = None,
+) -> States | None:
     """What any way to spread a run over so many devices must hold; None where its states cannot be counted."""
     precision = precision_of(dtype)
-    training = Training(PRECISIONS[precision], rank=rank)
+    training = Training(PRECISIONS[precision], rank=rank, lora_targets=targets)
     try:
         needs = trainer(spec, training, int(training_length(spec, None).value)).worst()[1]
     except TscaleError:

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from tscale.core.costs.params import size
 from tscale.core.costs.states import shards
 from tscale.core.kept import keep
-from tscale.core.ledger import Block, Entry, Ledger, Matmul
+from tscale.core.ledger import Block, Buffer, Entry, Ledger, Matmul
 from tscale.core.metric import Line, Quantity
 from tscale.core.parallelism import Parallelism
 from tscale.core.roles import Role
@@ -137,7 +137,7 @@ def gradients(
 def _owners(ledger: Ledger) -> Iterator[tuple[Entry, int, bool, int]]:
     """Each entry that has weights, how many, whether they have a gradient, and of whom: an expert (1), one that tokens are routed to (2)."""
     for entry in ledger.entries:
-        weights = getattr(entry, "stored", 0) * size(entry)
+        weights = 0 if isinstance(entry, Buffer) else getattr(entry, "stored", 0) * size(entry)
         if not is_nothing(weights):
             yield entry, weights, getattr(entry, "trained", True), is_routed(entry) + is_expert(entry)
 

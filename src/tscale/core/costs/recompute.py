@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from tscale.core.costs.activations import Attention, Recompute, keeping
 from tscale.core.ledger import ALWAYS, Block, Group, Ledger, Matmul, Saved, Scores, Stack, SubLayer
+from tscale.core.roles import ADAPTERS
 from tscale.errors import RequestError, field, shown
 
 POLICIES: Final[dict[str, Recompute]] = {"none": "none", "selective": "selective", "op": "op", "full": "full"}
@@ -80,11 +81,14 @@ def find_again(text: str) -> Again:
 
 
 def computed_again(ledger: Ledger) -> Iterator[Matmul]:
-    """The matrices of a model whose products the "op" policy computes again, as all its layers have them: every second one."""
+    """The matrices of a model whose products the "op" policy computes again, as all its layers have them: every second one.
+
+    Adapters on them do not count: what lies between their two matrices is saved.
+    """
     place = _products_before(ledger)
     for group in ledger.groups:
         for entry in group.entries if not isinstance(group.where, str) else ():
-            if isinstance(entry, Matmul):
+            if isinstance(entry, Matmul) and entry.role not in ADAPTERS:
                 place[entry.block] += 1
                 if not place[entry.block] % 2:
                     yield entry._replace(used=group.layers * entry.used)
@@ -131,7 +135,7 @@ def _products_before(ledger: Ledger) -> dict[Block, int]:
     own: dict[Block, int] = {}
     for group in ledger.groups:
         for entry in group.entries if not isinstance(group.where, str) else ():
-            if isinstance(entry, Matmul):
+            if isinstance(entry, Matmul) and entry.role not in ADAPTERS:
                 own[entry.block] = own.get(entry.block, 0) + 1
     before: dict[Block, int] = {}
     firsts: dict[tuple[Stack, SubLayer], int] = {}

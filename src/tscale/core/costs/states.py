@@ -255,7 +255,7 @@ def adapted(ledger: Ledger, rank: int, targets: frozenset[Role] | None = None) -
     """The model with its adapters beside the matrices that they are on, and with nothing else that has a gradient.
 
     A device of tensor parallelism has of each adapter's two matrices the one on the side of its own part in part, and the other
-    whole: what the part gives is summed with what the frozen matrix gives.
+    whole: what the part gives is summed with what the frozen matrix gives. Of blocks on a diagonal it has both of its own blocks.
     """
     groups = (
         group._replace(entries=tuple(_adapted(group.entries, rank, targets)), saved=()) for group in ledger.groups
@@ -269,7 +269,7 @@ def _adapted(entries: tuple[Entry, ...], rank: int, targets: frozenset[Role] | N
         if isinstance(entry, Matmul) and _is_target(entry, targets):
             axis = None if entry.cut is None else entry.cut.axis
             plain = entry._replace(bias=False)
-            first, second = (entry.cut if axis == side else None for side in ("in", "out"))
+            first, second = (entry.cut if axis in (side, "copies") else None for side in ("in", "out"))
             yield plain._replace(name=f"{entry.name}.lora_a", role="lora_a", d_out=rank, cut=first)
             yield plain._replace(name=f"{entry.name}.lora_b", role="lora_b", d_in=rank, cut=second)
 

@@ -34,13 +34,13 @@ from tscale.core.costs.step_sent import Sent, copies_of, dispatches_of, handed_o
 from tscale.core.device import Cluster
 from tscale.core.ledger import Conv, Ledger, Lookup, Matmul, Scan, Scores
 from tscale.core.parallelism import Parallelism
+from tscale.core.roles import ADAPTERS
 from tscale.core.sharding import is_expert
 from tscale.core.tracing import as_float, is_nothing, maximum, where
 
 SOURCE: Final = "narayanan2021 section 2, korthikanti2022 section 4"
 
 _WIDE: Final = 8
-_ADAPTERS: Final = frozenset({"lora_a", "lora_b"})
 _BY_COLUMNS, _OF_A_SUM, _OF_A_COPY = 4, 11, 8
 
 
@@ -253,7 +253,7 @@ def _all_written(matrices: Iterable[Matmul], plan: Parallelism, case: Case) -> f
 
 def _written(entry: Matmul, plan: Parallelism) -> float:
     """Bytes a token that elementwise work reads and writes of what a matrix gives out; of an adapter's nothing, which its products add."""
-    if entry.role in _ADAPTERS:
+    if entry.role in ADAPTERS:
         return 0.0
     if entry.cut is not None and entry.cut.axis == "in":
         each = _OF_A_COPY if is_expert(entry) else _OF_A_SUM

@@ -7,7 +7,8 @@ Utilisation is in whole millionths, so that all of it is exact.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from typing import Final, Literal, assert_never
@@ -15,11 +16,14 @@ from typing import Final, Literal, assert_never
 from tscale.core.costs.forward import AttentionMask, forward_flops, matmul_flops, score_flops, untrained_flops
 from tscale.core.costs.recompute import computed_again
 from tscale.core.layers import Layers, layers_of
-from tscale.core.ledger import Entry, Ledger, Matmul, Scores, SubLayer
+from tscale.core.ledger import Entry, Group, Ledger, Matmul, Scores, Stack, SubLayer
+from tscale.core.roles import ADAPTERS
 from tscale.core.tracing import ceil_div, is_nothing
 from tscale.core.workload import SequenceLengths
 
 MILLION: Final = 10**6
+_NO_LAYER: Final = 2**62
+"""More layers than any stack has."""
 Recompute = Literal["none", "selective", "op", "full"]
 """What goes forward a second time: nothing, attention scores, every second product (torchtitan), or whole layers."""
 
@@ -88,17 +92,43 @@ def least_flops(
     again = (least_recomputed_flops(part, run, recompute) for part in ([ledger] if parts is None else parts))
     spared = untrained_flops(ledger, run)
     once = 3 * forward_flops(ledger, run, "causal").total
-    return sum(again, once if is_nothing(spared) else once - spared - _first_backward(ledger, run))
+    return sum(again, once if is_nothing(spared) else once - spared - _never_reached(ledger, run, recompute))
 
 
-def _first_backward(ledger: Ledger, run: SequenceLengths) -> int:
-    """FLOPs at the most that a frozen model is spared besides: no gradient goes back through its first layer, but to its adapters.
+def _never_reached(ledger: Ledger, run: SequenceLengths, recompute: Recompute) -> int:
+    """FLOPs at the most that a frozen model is spared besides: no gradient goes back past the first layer that has an adapter.
 
-    Of one layer, with all kinds of blocks that there are.
+    Nor is anything before it computed again. In a stage that has none of these layers as many are taken to be spared.
     """
-    groups = (group._replace(layers=1, copies=None) for group in ledger.groups if not isinstance(group.where, str))
-    one = replace(ledger, groups=tuple(groups))
-    return 2 * forward_flops(one, run, "causal").total - untrained_flops(one, run)
+    first = {group.stack: _first_adapted(ledger, group.stack) for group in ledger.groups}
+    before = replace(ledger, groups=tuple(_up_to(ledger, first)))
+    through = replace(ledger, groups=tuple(_up_to(ledger, {stack: layer + 1 for stack, layer in first.items()})))
+    backward = 2 * forward_flops(through, run, "causal").total - untrained_flops(through, run)
+    return backward + least_recomputed_flops(before, run, recompute)
+
+
+def _first_adapted(ledger: Ledger, stack: Stack) -> int:
+    """The first layer of a stack that has an adapter; past the last one where none has."""
+    found = (
+        bisect_left(range(_NO_LAYER), 1, key=group.where.count) - 1
+        for group in ledger.groups
+        if group.stack == stack and not isinstance(group.where, str) and any(map(_is_adapter, group.entries))
+    )
+    return min(found, default=_NO_LAYER)
+
+
+def _is_adapter(entry: Entry) -> bool:
+    return isinstance(entry, Matmul) and entry.role in ADAPTERS
+
+
+def _up_to(ledger: Ledger, layers: Mapping[Stack, int]) -> Iterator[Group]:
+    """What stands before the stacks, and in so many of the first layers of each."""
+    for group in ledger.groups:
+        if isinstance(group.where, str):
+            if group.where != "end":
+                yield group
+        elif few := min(int(group.layers), group.where.count(layers[group.stack])):
+            yield group._replace(layers=few, copies=None)
 
 
 def least_recomputed_flops(ledger: Ledger, run: SequenceLengths, recompute: Recompute) -> int:
@@ -121,7 +151,7 @@ def least_recomputed_flops(ledger: Ledger, run: SequenceLengths, recompute: Reco
     return again
 
 
-_LAST: Final = frozenset({"o", "out", "down", "shared_down", "latent_up", "adapter"})
+_LAST: Final = frozenset({"o", "out", "down", "shared_down", "latent_up", "adapter", "lora_b"})
 """Roles of the matrices that a sub-layer may end with."""
 
 
