@@ -143,6 +143,7 @@ def test_the_first_value_past_the_last_is_refused() -> None:
 
 _SERVE = {"model": "gpt2", "gpu": "h100"}
 _PLAN = {**_SERVE, "serve": True, "users": 1, "ttft": "2s"}
+_TRAIN_DPO = {**_SERVE, "method": "dpo", "gpus": 8, "batch": 8}
 _TRAIN = {**_SERVE, "train": True, "gpus": 8, "batch": 8}
 
 CHECKED: list[tuple[str, dict[str, Any], str | None]] = [
@@ -206,6 +207,8 @@ CHECKED: list[tuple[str, dict[str, Any], str | None]] = [
     ("attention", {"model": "gpt2", "kernel": 3}, "need --versus"),
     ("attention", {"model": "gpt2", "neighbourhood": 3}, "need --versus"),
     ("attention", {"model": "gpt2", "kernel": 3, "versus": True}, None),
+    ("train", {**_TRAIN_DPO, "tokens": "1e9"}, "--tokens is not read with --method: drop it"),
+    ("train", _TRAIN_DPO, None),
     ("plan", {"model": "gpt2", "train": True}, "Missing option '--gpu'"),
     ("plan", _SERVE, "give one of them$"),
     ("plan", {**_SERVE, "train": True, "serve": True}, "give one of them, not both"),
