@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,8 +15,10 @@ import numpy as np
 import pytest
 
 import tscale
-from tscale.analysis import completion, design, fit, media, optimal, plan_serving, readers, serve, train
+from tscale.analysis import compare, completion, design, fit, media, optimal, plan_serving, readers, serve, train
+from tscale.analysis.found import specs_of
 from tscale.analysis.questions import question
+from tscale.analysis.request import Option
 from tscale.analysis.result_schema import _typed
 from tscale.core.counts import MOST_CONTEXT, MOST_FLOPS, MOST_TOKENS
 from tscale.core.sources import cited
@@ -139,6 +143,7 @@ def test_the_first_value_past_the_last_is_refused() -> None:
 
 _SERVE = {"model": "gpt2", "gpu": "h100"}
 _PLAN = {**_SERVE, "serve": True, "users": 1, "ttft": "2s"}
+_TRAIN_DPO = {**_SERVE, "method": "dpo", "gpus": 8, "batch": 8}
 _TRAIN = {**_SERVE, "train": True, "gpus": 8, "batch": 8}
 
 CHECKED: list[tuple[str, dict[str, Any], str | None]] = [
@@ -202,6 +207,8 @@ CHECKED: list[tuple[str, dict[str, Any], str | None]] = [
     ("attention", {"model": "gpt2", "kernel": 3}, "need --versus"),
     ("attention", {"model": "gpt2", "neighbourhood": 3}, "need --versus"),
     ("attention", {"model": "gpt2", "kernel": 3, "versus": True}, None),
+    ("train", {**_TRAIN_DPO, "tokens": "1e9"}, "--tokens is not read with --method: drop it"),
+    ("train", _TRAIN_DPO, None),
     ("plan", {"model": "gpt2", "train": True}, "Missing option '--gpu'"),
     ("plan", _SERVE, "give one of them$"),
     ("plan", {**_SERVE, "train": True, "serve": True}, "give one of them, not both"),
@@ -364,3 +371,38 @@ def test_as_many_degrees_are_tried_as_may_vary() -> None:
             assert plan_serving._axes(ask).tensor == ask.tensor
         else:
             _refuses(partial(plan_serving._axes, ask), said, count)
+
+
+def test_quantities_are_completed_but_for_those_that_are_no_number() -> None:
+    assert compare.quantity_names("K") == ["kv_heads", "kv_bytes_per_token"]  # and not "kind"
+    assert compare.quantity_names("p") == ["params", "published_params", "published_training_flops"]  # nor "positions"
+    assert compare.quantity_names("nothing") == []
+
+
+def test_help_says_what_is_taken_where_nothing_is_given() -> None:
+    cases: list[tuple[Option, object, str]] = [
+        (Option("Give it."), None, "Give it."),
+        (Option("Give it."), (), "Give it."),
+        (Option("Give it."), 8, "Give it (default: 8)."),
+        (Option("Give it."), "bf16", "Give it (default: bf16)."),
+        (Option("Give it."), Fraction(1, 2), "Give it (default: 1/2)."),
+        (Option("Give it (1 to 8)."), 4, "Give it (1 to 8; default: 4)."),
+        (Option("Give it.", shown="all"), None, "Give it (default: all)."),
+        (Option("Give it.", shown="one chip"), 1, "Give it (default: one chip)."),
+        (Option("Say so.", kind="flag"), False, "Say so."),
+    ]
+    for option, default, said in cases:
+        assert option.help_with(default) == said
+
+
+def test_a_family_that_is_assumed_is_about_files_and_not_about_specs_or_built_in_models(tmp_path: Path) -> None:
+    """Of a model that transformers has never had; next to a spec, an assumption would be refused if it were about that."""
+    sizes = {"hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 2, "vocab_size": 100}
+    config = {"model_type": "new", "intermediate_size": 128, **sizes}
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    spec = tscale.load("gpt2")
+    for other in (spec, "gpt2"):
+        found, beside = specs_of((str(tmp_path), other), (), "llama")
+        assert beside == spec
+        assert isinstance(found, tscale.ModelSpec)
+        assert found.d_model == 64

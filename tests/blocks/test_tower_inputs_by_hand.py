@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tscale.blocks.image_tiles import AnyResolution, SplitImage, TiledImage
+from tscale.blocks.image_tiles import AnyResolution, SplitImage, TiledImage, WindowedImage
 from tscale.blocks.tower_inputs import (
     BudgetImage,
     FixedImage,
@@ -113,8 +113,34 @@ def test_an_image_that_is_split_has_two_markers_a_tile_one_a_row_and_three() -> 
     assert _seen(small, 50, 50) == (1, 1024, 64, 67)
     odd = SplitImage(kind="split", tile=5, longest=10, patches=1, outputs=1)  # 5 pixels are made 6: two tiles
     assert _seen(odd, 100, 200)[0] == _seen(odd, 200, 100)[0] == 2 * 2 + 1
+    square = SplitImage(
+        kind="split", tile=5, longest=5, patches=1, outputs=1
+    )  # 5 by 5 are made 6 by 5: two rows of one
+    assert _seen(square, 7, 7) == (3, 1, 1, 1 + 3 + 2 * (1 * (1 + 2) + 1))
     two = SplitImage(kind="split", tile=512, longest=1024, patches=1, outputs=1)
     assert _seen(two, 400, 1000)[0] == 2 + 1  # one row of two tiles
+
+
+def test_windows_follow_the_shape_of_an_image() -> None:
+    """Step-3.7: 26 by 26 tokens of all of it, 18 by 18 of a window of 504 pixels, two markers each and one between rows of windows.
+
+    A window more where over a fifth of one is left; none up to 728 pixels, but where the image is odd: then as wide as its short side.
+    """
+    reading = WindowedImage(kind="windows", side=728, window=504, patch=14, merge=2, longest=3024)
+    sizes = {
+        (728, 728): (0, 0), (400, 600): (0, 0), (400, 601): (1, 2), (601, 400): (2, 1), (729, 729): (2, 2),
+        (604, 800): (1, 2), (605, 800): (2, 2), (300, 1200): (1, 3), (300, 1500): (1, 5), (1500, 300): (5, 1),
+        (560, 2520): (1, 5),  # four and a half times as wide: windows are never wider than 504
+        (20, 80): (1, 4), (32, 160): (1, 5), (5, 11): (1, 2), (5, 12): (1, 3),  # a fifth of one is left, and two
+        (31, 155): (0, 0), (20, 1000): (2, 2), (1000, 20): (2, 2),  # thin and long: padded to a square
+        (3024, 1512): (6, 3), (6048, 3024): (6, 3), (3024, 6048): (3, 6),
+    }  # fmt: skip
+    for (height, width), (rows, columns) in sizes.items():
+        seen = reading.read(height, width)
+        passes = [(times, run.inputs, run.outputs) for times, run in seen.passes]
+        windows = [(rows * columns, 36 * 36, 18 * 18)] if rows else []
+        assert passes == [(1, 52 * 52, 26 * 26), *windows], (height, width)
+        assert seen.tokens == 26 * 26 + 2 + rows * columns * (18 * 18 + 2) + max(rows - 1, 0), (height, width)
 
 
 LLAVA = AnyResolution(

@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 
 from tscale.blocks.attention import Attention, Widths
+from tscale.blocks.bottleneck import Bottleneck
+from tscale.blocks.compressed import CompressedAttention
 from tscale.blocks.fields import LayerContext
 from tscale.blocks.latent import LatentAttention
 from tscale.blocks.mamba2 import Mamba2
 from tscale.blocks.mlstm import Mlstm
 from tscale.blocks.shared import SharedBlock
 from tscale.blocks.streams import HyperConnections
+from tscale.core.costs.params import size
 from tscale.core.ledger import Cache, Matmul, Scan, Scores, Subset, Vector
 
 SITE = LayerContext("m", 32, 5, "target", "target", True)
@@ -111,3 +114,52 @@ def test_streams_are_weighed_in_and_out_and_mixed() -> None:
         "streams.end.bias": (4,),
         "streams.end.scale": (1,),
     }
+
+
+def test_a_layer_of_mobilebert_has_as_many_weights_as_its_modules() -> None:
+    """Sun 2020, table 1, as transformers' modules have it, a bias in each: two projections into 8 of 32, queries and keys of 8, values
+    of 32, four feed-forwards of 16, one out; and seven gains and biases of 8 that stand for norms.
+    """
+    block = Bottleneck(kind="bottleneck", heads=2, width=8, d_ff=16)
+    assert block.widths(32) == Widths(2, 2, 4)
+    assert not list(block.problems(32))
+    assert len(list(Bottleneck(kind="bottleneck", heads=3, width=8, d_ff=16).problems(32))) == 1
+    lowered = list(block.lower(SITE, caches=True))
+    matrices = {one.name.removeprefix("m."): one for one in lowered if isinstance(one, Matmul)}
+    into, narrow, out = 32 * 8 + 8, 8 * 8 + 8, 8 * 32 + 32
+    weights = {
+        "in": into, "shared": into, "q": narrow, "k": narrow, "v": into, "o": narrow,
+        "up": 8 * 16 + 16, "down": 16 * 8 + 8, "out": out,
+    }  # fmt: skip
+    assert {name: size(one) for name, one in matrices.items()} == weights
+    four = {name for name, one in matrices.items() if one.stored == one.used == 4}
+    assert four == {"up", "down"} == {name for name, one in matrices.items() if (one.stored, one.used) != (1, 1)}
+    assert [(one.cut.pieces, one.cut.axis) for one in matrices.values() if one.cut] == [
+        *[(2, "out")] * 3, (2, "in"), (16, "out"), (16, "in"),
+    ]  # fmt: skip
+    assert [one.width for one in lowered if isinstance(one, Vector)] == [7 * 2 * 8]
+    (scores,) = (one for one in lowered if isinstance(one, Scores))
+    assert (scores.heads, scores.d_qk, scores.d_v) == (2, 4, 4)
+
+
+def _compressed(**given: Any) -> CompressedAttention:
+    sizes = {"heads": 4, "head_dim": 8, "q_rank": 16, "groups": 2, "group_rank": 6, "window": 4}
+    return CompressedAttention(kind="compressed", **sizes | given)
+
+
+def test_heads_of_compressed_attention_come_back_in_groups() -> None:
+    """Four heads of 8 in two groups: 16 numbers of each are brought to 6, and twice 6 back to 32."""
+    found = _sizes(_flat(_compressed().lower(SITE, caches=True)))
+    expected = {"q_down": (32, 16), "q_up": (16, 32), "kv": (32, 8), "o_down": (16, 6), "o_up": (12, 32), "cache": (8,)}
+    assert {name: sizes for name, sizes in found.items() if name in expected} == expected
+
+
+def test_what_is_picked_is_compressed_first() -> None:
+    index = {"index_heads": 2, "index_dim": 4, "index_top_k": 8}
+    cases: list[tuple[dict[str, Any], list[str]]] = [
+        ({}, []), ({"ratio": 4}, []), ({"ratio": 4, "overlapping": True}, []), ({"ratio": 4, **index}, []),
+        ({"overlapping": True}, ["ratio"]), (index, ["ratio"]), ({"groups": 3}, ["groups"]),
+        ({"ratio": 4, "index_dim": 4}, ["index_heads"]), ({"ratio": 4, "index_heads": 2}, ["index_heads"]),
+    ]  # fmt: skip
+    for given, wrong in cases:
+        assert [where for (where,), _ in _compressed(**given).problems(32)] == wrong, given

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from fractions import Fraction
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
 
-from tscale.core.costs.collectives import all_to_all, exchange, group
+from tscale.core.costs.collectives import all_to_all, any_above_one, exchange, group
 from tscale.core.device import Cluster, Device
 from tscale.errors import RequestError
 
@@ -194,3 +195,11 @@ def test_only_what_a_group_uses_must_be_known() -> None:
         exchange(nothing, group(nothing, 4, 8), 1, 1)
     alone = exchange(nothing, group(nothing, 1), 1, 1)
     assert alone.seconds == 0
+
+
+def test_several_are_two_or_more_and_of_arrays_any() -> None:
+    several: list[tuple[Any, bool]] = [
+        (1, False), (2, True), (np.array([1, 1]), False), (np.array([1, 2]), True), (np.array([2, 1]), True),
+    ]  # fmt: skip
+    for number, above in several:
+        assert any_above_one(number) is above, number

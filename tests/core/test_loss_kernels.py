@@ -115,6 +115,31 @@ def test_a_loss_takes_what_its_code_makes(record: dict[str, Any]) -> None:
     assert found == loss_bytes(record["loss"], logits_of(record, trained=False))
 
 
+OF_A_THOUSAND: list[tuple[str, tuple[int, int, int], tuple[int, int, int]]] = [
+    ("plain", (4000, 12000, 14000), (4000, 12000, 12000)),
+    ("plain-kept", (6000, 14000, 14000), (8000, 16000, 16000)),
+    ("hf-old", (8000, 16000, 18000), (8000, 16000, 16000)),
+    ("bf16", (2000, 6000, 6000), (4000, 12000, 12000)),
+    ("parallel", (4000, 16000, 18000), (4000, 16000, 16000)),
+    ("in-place", (4000, 6000, 6000), (4000, 4000, 4000)),
+    ("one-kernel", (2000, 4000, 4000), (4000, 8000, 8000)),
+    ("chunked", (6000, 6000 + 1000, 7000), (8000, 8000 + 1000, 9000)),
+    ("chunked-compiled", (2000, 2000 + 250 + 1600, 3850), (4000, 4000 + 500 + 3200, 7700)),
+    ("chunked-recomputed", (0, 1500 + 1600, 1750 + 1600), (0, 1500 + 3200, 1500 + 3200)),
+    ("fused-linear", (1600 + 160, 1760 + 200, 1960), (3200 + 320, 3520 + 400 + 3200, 7120)),
+]  # fmt: skip
+
+
+def test_a_thousand_logits_take_what_each_kernels_arrays_come_to() -> None:
+    """Of 10 tokens and 100 words, in 16 and in 32 bits; the head is 8 wide, so that its gradient is 1,600 or 3,200 bytes."""
+    assert {name for name, *_ in OF_A_THOUSAND} == set(KERNELS)
+    for name, *expected in OF_A_THOUSAND:
+        for a, found in zip((2, 4), expected, strict=True):
+            assert loss_bytes(name, Logits(1000, 10, 100, 8, a, True)) == found, (name, a)
+    assert loss_bytes("plain-kept", Logits(1000, 10, 100, 8, 2, True, mixed=True)) == (8000, 16000, 18000)
+    assert loss_bytes("chunked-compiled", Logits(1000, 10, 100, 8, 2, False)) == (2000, 2250, 2250)
+
+
 def test_the_trainer_of_transformers_drops_the_logits_before_the_backward_pass() -> None:
     """In its own step, 12 bytes a logit are live at the most and 14 reserved, where a loop that refers to the output has 16 and 18."""
     (record,) = (one for one in RECORDED if "trainer" in one)

@@ -38,6 +38,7 @@ def test_a_dense_step_is_its_matrices_and_its_cache() -> None:
 def test_a_prompt_scores_each_pair_once() -> None:
     work = prefilling(on("llama-3.1-8b"), 100)
     assert work.scores.flops == 2 * 32 * 32 * 2 * 128 * (100 * 101 // 2)
+    assert work.scores.bytes == 100 * 32 * 2 * 8 * 128 * 2  # keys and values of 8 heads of 128, in 16 bits
     later = prefilling(on("llama-3.1-8b"), 100, 40)
     assert later.scores.flops == 2 * 32 * 32 * 2 * 128 * sum(range(41, 101))
     assert later.dense.flops == 0.6 * work.dense.flops

@@ -12,9 +12,10 @@ from tests.helpers import disclosed, has_stages, shares_weights, table_of_all
 from tscale.blocks import Attention, KimiDelta, Mamba2
 from tscale.core.costs.forward import forward_flops
 from tscale.core.costs.params import params, size
-from tscale.core.ledger import Buffer, Cache, Conv, Entry, Matmul, Scores
+from tscale.core.ledger import Buffer, Cache, Conv, Cut, Entry, Ledger, Matmul, Scores
 from tscale.core.parallelism import Parallelism, divisors, or_list
-from tscale.core.sharding import division, shard, tensor_degrees
+from tscale.core.serving_layout import ServingLayout
+from tscale.core.sharding import division, serving_share, shard, tensor_degrees
 from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError
 from tscale.models.stages import stages
@@ -260,3 +261,39 @@ def test_griffin_and_rwkv_are_cut_by_channels_that_do_not_meet() -> None:
     assert isinstance(state, Cache)
     assert (out.d_in, out.d_out) == (1280, 2560)
     assert state.width == 3 * 2560 // 2
+
+
+def _mixture(pieces: int) -> Ledger:
+    """A matrix of attention, cut into 8, and one of 8 routed experts, of which a token has 4."""
+    q = Matmul("q", "q", "attention", "target", 32, 32, cut=Cut(8))
+    up = Matmul("up", "up", "feed_forward", "target", 32, 48, cut=Cut(pieces), experts=8, stored=8, used=4)
+    return Ledger.of("it", (q, up))
+
+
+def test_a_device_that_serves_computes_the_experts_that_it_has_for_the_tokens_of_all_ranks() -> None:
+    """Four ranks, each with its own tokens: a pair of them has half of the experts, each cut in two, and of 4 x 4 tokens a half."""
+    q, up = serving_share(_mixture(48), ServingLayout(1, expert=2, expert_tensor=2, attention_data=4)).entries
+    assert q == _mixture(48).entries[0]
+    assert isinstance(up, Matmul)
+    assert (up.d_out, up.stored, up.experts, up.used, up.one_of) == (24, 4, 4, 8, True)
+
+
+def test_devices_that_share_all_layers_cut_each_expert_for_the_tokens_that_there_are() -> None:
+    q, up = serving_share(_mixture(48), ServingLayout(4, expert_tensor=4)).entries
+    assert isinstance(q, Matmul)
+    assert isinstance(up, Matmul)
+    assert (q.d_out, up.d_out, up.stored, up.experts, up.used, up.one_of) == (8, 12, 8, 8, 4, False)
+
+
+@pytest.mark.parametrize(
+    ("layout", "advice"),
+    [
+        (ServingLayout(4, expert_tensor=4), "use 1 or 2"),
+        (ServingLayout(4, expert=2, expert_tensor=4, attention_data=2), "use --expert-tensor 1 or 2"),
+    ],
+)
+def test_experts_of_six_pieces_are_not_cut_by_four(layout: ServingLayout, advice: str) -> None:
+    """Who cuts experts by a degree of their own is told which; 3 and 6 do not divide the devices of a stage."""
+    with pytest.raises(RequestError) as error:
+        serving_share(_mixture(6), layout)
+    assert str(error.value) == f"4 devices cannot share an expert of it, which is cut into 6 pieces: {advice}"

@@ -15,7 +15,7 @@ from tscale.catalogue.calibrations import calibration, family_of
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.costs.schedules import predicted_fill
 from tscale.core.costs.step_prediction import TrainingConstants, predict
-from tscale.core.costs.step_products import REPEATED, TILE, Again, Case, Products, shape_of, tokens_of
+from tscale.core.costs.step_products import REPEATED, TILE, Again, Case, Products, Repeated, shape_of, tokens_of
 from tscale.core.costs.step_sent import Sent, copies_of, dispatches_of, handed_of, link_share, sums_of
 from tscale.core.costs.step_work import StageWork, StepWork, step_work
 from tscale.core.ledger import Ledger, Matmul
@@ -100,6 +100,34 @@ def test_computing_again_runs_forward_once_more() -> None:
     assert half.again[1:] == full.again[1::2]  # of q, k, v, o, up and down every second one: k, then o and down
     assert half.again[0].computing < full.again[0].computing
     assert half.attention_again == 0
+
+
+def test_experts_are_computed_again_in_each_layer_with_their_part_of_the_tokens() -> None:
+    """Mixtral, 32 layers of 8 experts of which a token has 2: an expert multiplies a fourth of 2,048 tokens, of each layer.
+
+    Of q, k, v, o, router, gate, up and down every second one: k, o, up and down.
+    """
+    d, kv, d_ff = 4096, 1024, 14336
+    how = case(again="op", fused=True)
+    work = step_work([lower(tscale.load("mixtral-8x7b"))], Parallelism(), how, A100).stages[0]
+    make = Products(how, A100)
+    assert list(work.again) == [make.of(2048, width, d, 32, PEAK) for width in (kv, d)]
+    assert list(work.experts_again) == [make.of(512, *sizes, 32, PEAK, 8) for sizes in ((d_ff, d), (d, d_ff))]
+    of_all = 4 * (d + 2 * kv) + 11 * d + 4 * 8  # what comes of q, k, v, o and the router: of experts it is kept
+    assert work.traffic_again * A100.device.memory_bytes_per_second == pytest.approx(2048 * 32 * of_all)
+
+
+def test_layers_and_second_products_are_run_again_as_often_as_is_said() -> None:
+    """A half and a quarter of the time: of GPT's 22 + 28 bytes a number three quarters; of its products, each as often."""
+    often = case(fused=True)._replace(repeated=Repeated(layers=0.5, second=0.25))
+    work, full = (
+        step_work([lower(gpt(6, 1024, 16))], Parallelism(), how, A100).stages[0]
+        for how in (often, case(again="full", fused=True))
+    )
+    make = Products(often, A100)
+    seconds = [make.of(2048, n, k, 6 / 4, PEAK) for n, k in ((1024, 1024), (1024, 1024), (1024, 4096))]
+    assert list(work.again) == [*(one.times(0.5) for one in full.again), *seconds]
+    assert work.traffic_again * A100.device.memory_bytes_per_second == pytest.approx(0.75 * 2048 * 6 * 1024 * 50, 1e-10)
 
 
 def test_what_is_computed_again_is_of_the_layers_that_are() -> None:

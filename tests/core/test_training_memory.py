@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import partial
+from typing import Any
 
+import numpy as np
 import pytest
 
 import tscale
@@ -12,9 +16,11 @@ from tests.helpers import disclosed, has_stages, saves, saves_of_stages, table_o
 from tscale.core.costs.activations import Passes, activation_bytes, keeping
 from tscale.core.costs.schedules import in_flight
 from tscale.core.costs.training_memory import Training, layer_bytes
+from tscale.core.costs.training_moments import _whole_head_input, _whole_inputs
 from tscale.core.costs.training_setup import Peak
 from tscale.core.dtypes import DTYPES
 from tscale.core.loss_kernels import KERNELS
+from tscale.core.metric import Line
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
 from tscale.core.sharding import tensor_degrees
@@ -398,3 +404,14 @@ def test_the_heads_input_is_whole_along_the_sequence_where_dtensor_cuts_it() -> 
     ):
         lines = {line.name: line.value for line in one_device("llama31-8b", other, 8192).needs(0).temporary.lines}
         assert "loss_at_its_peak" in lines and not lines.get("whole_head_input")
+
+
+@pytest.mark.parametrize("gathered", [_whole_inputs, partial(_whole_head_input, peak="live")])
+def test_of_layouts_those_that_do_not_cut_sequences_gather_nothing(gathered: Callable[..., Iterator[Line]]) -> None:
+    """Two layouts at once, of which the first cuts sequences, of a model of no layers at all: no bytes of either."""
+    cuts: Any = np.array([True, False])
+    fsdp = next(one for one in PRECISIONS.values() if one.gathered)
+    training = Training(fsdp, plan=Parallelism(tensor=2, data=2, zero=3, sequence=cuts))
+    assert training.fsdp
+    (line,) = gathered((), training)
+    assert list(line.value) == [0, 0]  # type: ignore[call-overload]

@@ -35,6 +35,12 @@ def test_each_row_is_what_serve_says_with_one_field_changed(tmp_path: Path) -> N
     assert found["second"]["figures"]["ttft_seconds"] == tscale.serve(**SECOND).to_dict()["ttft_seconds"]["middle"]  # type: ignore[arg-type]
 
 
+def test_a_field_that_the_first_alone_has_is_a_difference_too(tmp_path: Path) -> None:
+    first, second = saved(tmp_path, "a.yaml", {**FIRST, "dtype": "fp8"}), saved(tmp_path, "b.yaml", FIRST)
+    found = tscale.plan(second, compare=first).to_dict()
+    assert [(one["name"], one["before"], one["after"]) for one in found["changes"]] == [("dtype", "fp8", "default")]
+
+
 def test_a_change_that_is_refused_alone_says_why(tmp_path: Path) -> None:
     first = saved(tmp_path, "a.yaml", {"model": "llama-3.1-8b", "gpu": "h100", "gpus": 8, "batch": 64, "zero": 3})
     second = saved(

@@ -87,11 +87,12 @@ def computed_again(ledger: Ledger) -> Iterator[Matmul]:
     """
     place = _products_before(ledger)
     for group in ledger.groups:
+        copies = group.layers if group.copies is None else group.copies
         for entry in group.entries if not isinstance(group.where, str) else ():
             if isinstance(entry, Matmul) and entry.role not in ADAPTERS:
                 place[entry.block] += 1
                 if not place[entry.block] % 2:
-                    yield entry._replace(used=group.layers * entry.used)
+                    yield entry._replace(stored=copies * entry.stored, used=group.layers * entry.used)
 
 
 def saved_under(ledger: Ledger, policy: Recompute, attention: Attention, *, compiled: bool) -> Iterator[Saved]:
