@@ -9,7 +9,8 @@ import pytest
 import tscale
 from tests.helpers import run
 from tests.importer.recorded import recorded, spec_of
-from tscale.errors import TscaleError
+from tscale.answers.media import Media, media_costs
+from tscale.errors import RequestError, TscaleError
 
 CONFIGS = {line["config"]["model_type"]: line["config"] for line in recorded("tower_tensors.jsonl")}
 
@@ -122,3 +123,12 @@ def test_the_time_to_the_first_token_has_that_of_towers() -> None:
 def test_the_first_token_s_derivation_has_the_towers() -> None:
     said = run("serve", "gemma-3-4b", "--gpu", "h100", "--images", "1", "--explain").out
     assert "towers, time" in said
+
+
+def test_images_that_are_keys_of_other_layers_are_refused_as_such() -> None:
+    """Llama 3.2 Vision: the patches of an image are what the image layers attend to, and no tokens (Dubey 2024)."""
+    config = next(line["config"] for line in recorded("towers.jsonl") if line["config"]["model_type"] == "mllama")
+    with pytest.raises(RequestError, match="keys and values of its layers that attend to them"):
+        media_costs(
+            spec_of(config | {"text_config": config["text_config"] | {"cross_attention_layers": [1]}}), Media(images=1)
+        )

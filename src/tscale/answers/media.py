@@ -100,6 +100,11 @@ def _tower_of(spec: ModelSpec | TowerSpec, reads: str, option: str) -> Tower:
     if not towers:
         raise RequestError(f"{option}: {spec.label} has no tower that reads {reads}: drop it")
     tower = next((tower for tower in towers if tower.input is not None), None)
+    if reads == "images" and any(mixer.kind == "image-layer" for mixer in getattr(spec, "mixers", ())):
+        raise RequestError(
+            f"{option}: images are no tokens of {spec.label}'s sequence, but keys and values of its layers that attend to them, "
+            "whose cache and FLOPs are not known yet: drop the option"
+        )
     if tower is None:
         raise RequestError(
             f"{option}: how {spec.label} reads {reads} is not known: write its input into the spec, "

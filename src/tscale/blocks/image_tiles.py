@@ -125,6 +125,8 @@ class AnyResolution:
     """Class tokens next to them."""
     max_tiles: Size | None = None
     """The most tiles' worth of tokens; more are shrunk (LLaVA-OneVision)."""
+    rounded: bool = True
+    """Whether a side is rounded to 7 decimals before its padding is cut off, as transformers does and LLaVA's own code does not."""
 
     def read(self, height: int, width: int) -> Seen:
         """The whole image's tokens, those of the tiles that are no padding, and one a row of them."""
@@ -133,12 +135,15 @@ class AnyResolution:
         rows, columns = high // self.tile, wide // self.tile
         tall, broad = rows * side, columns * side
         if width / height > broad / tall:
-            tall -= (tall - int(round(height * (broad / width), 7))) // 2 * 2
+            tall -= (tall - self._cut(height * (broad / width))) // 2 * 2
         else:
-            broad -= (broad - int(round(width * (tall / height), 7))) // 2 * 2
+            broad -= (broad - self._cut(width * (tall / height))) // 2 * 2
         tall, broad = self._shrunk(tall, broad, side)
         passes = ((rows * columns + 1, tile_run(self.patches, self.classes, self.outputs)),)
         return Seen(passes, self.outputs + tall * broad + tall)
+
+    def _cut(self, side: float) -> int:
+        return int(round(side, 7) if self.rounded else side)
 
     def _shrunk(self, tall: int, broad: int, side: int) -> tuple[int, int]:
         if self.max_tiles is None:

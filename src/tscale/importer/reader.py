@@ -24,6 +24,7 @@ from tscale.importer.families import ALSO, FAMILIES, NESTED, NOT_YET
 from tscale.importer.family import Routed
 from tscale.importer.known_keys import read_by, release, unread_note
 from tscale.importer.layer_lists import AttentionMask
+from tscale.importer.llava import is_original, joined, parted
 from tscale.importer.paired import one_set
 from tscale.importer.rules import heads
 from tscale.importer.shapes import alike
@@ -54,6 +55,8 @@ def imported(
         return _assumed(config, assume, name, where)
     if other is not None:
         return _of_format(config, other, name, where)
+    if is_original(config):
+        return _of_llava(config, name, where, strict)
     refuse_draft(config, where)
     family_name, file, text = _model_type(config, where), config, Text(config)
     if family_name in NESTED:
@@ -99,6 +102,13 @@ def _of_format(config: dict[str, object], other: Format, name: str, where: str) 
     read = Config(config, other.title, other.row, where)
     read.passed_over()
     return _in_range(replace(_spec(read, name), notes=(note, *_notes(read))), where)
+
+
+def _of_llava(config: dict[str, object], name: str, where: str, strict: bool) -> ModelSpec:
+    """The spec that a file of LLaVA's own code describes: transformers' model of the same parts, and its own projector."""
+    same, notes = parted(config, where)
+    spec = joined(imported(same, name=name, where=where, strict=strict), config, where)
+    return _in_range(replace(spec, notes=(*notes, *spec.notes)), where)
 
 
 def _named_otherwise(file: Mapping[str, object]) -> tuple[str, ...]:
