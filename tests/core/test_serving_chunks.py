@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from tscale.analysis.questions import question
+from tscale.calibration.serving_case import ServingCase
+from tscale.calibration.serving_cases import case_of
 from tscale.core.costs.serving_chunks import chunks_of, most_decoding, usual_chunk
 
 FIXED, EACH, PREFILL = 8e-3, 2e-5, 4e-5
@@ -65,6 +67,13 @@ def simulated(concurrency: int, prompt: int, output: int, chunk: int) -> Loop:
     )
 
 
+def asked_case(concurrency: int, prompt: int, output: int, chunk: int) -> ServingCase:
+    """A deployment whose steps mix, with so many requests at once."""
+    row = {"model": "llama-3-8b", "gpu": "h100", "engine": "vllm", "weights": "bf16", "tensor": "1"}
+    sizes = {"isl": prompt, "osl": output, "concurrency": concurrency, "chunk": chunk}
+    return case_of({**row, **{name: str(size) for name, size in sizes.items()}})
+
+
 CROWDED = [(64, 4000, 400, 512), (128, 2000, 400, 512), (256, 1000, 200, 1024), (64, 8000, 200, 1024)]
 
 
@@ -79,6 +88,30 @@ def test_steps_that_take_in_no_more_than_a_chunk_let_prompts_wait(
     tpot = FIXED + EACH * batch + PREFILL * batch / output * prompt
     assert tpot == pytest.approx(measured.tpot, rel=0.05)
     assert (concurrency / batch - 1) * output * tpot == pytest.approx(measured.ttft, rel=0.08)
+
+
+@pytest.mark.parametrize(
+    ("concurrency", "prompt", "output", "chunk"), [(8, 50_000, 50, 512), (16, 20_000, 20, 512), (2, 40_000, 40, 256)]
+)
+def test_prompts_that_take_more_steps_than_their_answers_are_taken_in_one_after_the_other(
+    concurrency: int, prompt: int, output: int, chunk: int
+) -> None:
+    """Less than one request decodes on average: the others' prompts and answers are waited for, then its own prompt's chunks."""
+    measured = simulated(concurrency, prompt, output, chunk)
+    batch = most_decoding(chunk, prompt, output)
+    assert batch < 1
+    assert batch == pytest.approx(measured.decoding, rel=0.02)
+    tpot = FIXED + EACH + PREFILL * batch / output * prompt
+    assert tpot == pytest.approx(measured.tpot, rel=0.01)
+    first = chunks_of(prompt, chunk) * FIXED + prompt * PREFILL
+    case = asked_case(concurrency, prompt, output, chunk)
+    assert case.most_decoding == batch
+    assert case.batch == 1
+    assert case.crowd * output * tpot + first == pytest.approx(measured.ttft, rel=0.02)
+
+
+def test_a_request_that_is_alone_waits_for_no_other_whatever_a_step_takes() -> None:
+    assert [asked_case(1, 50_000, 50, chunk).crowd for chunk in (1, 512)] == [0, 0]
 
 
 @pytest.mark.parametrize(("concurrency", "prompt", "output", "chunk"), [(8, 1000, 400, 2048), (32, 1000, 800, 4096)])

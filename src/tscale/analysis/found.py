@@ -44,9 +44,10 @@ def _spec_of(model: object, changes: tuple[str, ...], assume: str | None, *, str
         return find(model, changes, assume, strict=strict)
     if isinstance(model, Mapping):
         return changed(_validated(model, assume, strict=strict), changes)
+    from tscale.models.tower_spec import TowerSpec
     from tscale.models.undisclosed import UndisclosedSpec
 
-    if isinstance(model, (ModelSpec, UndisclosedSpec)):
+    if isinstance(model, (ModelSpec, UndisclosedSpec, TowerSpec)):  # a sweep has read its model before
         if assume is not None:
             raise RequestError("--assume is about a config.json: give its file as the model, or drop it")
         return changed(checked(model) if isinstance(model, ModelSpec) else model, changes)

@@ -133,6 +133,10 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
             raise RequestError(f"plan searches layouts of --train or of --serve: {both}")
         if self.top > MOST_TOP:
             raise RequestError(f"--top {self.top:,} is too many: at most {MOST_TOP}")
+        if self.serve and "context" in self.given:
+            raise RequestError(
+                f"{spelled('context')} is of training: {spelled('input')} sets the tokens of each prompt with --serve"
+            )
         other, kind = (ServingAxes, "serving") if self.train else (TrainingAxes, "training")
         for one in fields(other):
             if one.name in self.given and self.given[one.name] is not False:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tscale.answers.explaining import source_text, steps_of, summed
 from tscale.answers.media import ASSUMED_SIDE, Media, MediaCost, media_costs
 from tscale.answers.params.lines import COLUMNS, line_data, row
+from tscale.blocks.tower_inputs import Sound
 from tscale.blocks.tower_pieces import TowerLayers
 from tscale.core.costs.params import params
 from tscale.core.costs.weights import weight_bytes
@@ -84,17 +85,20 @@ def flops_of_tower(spec: TowerSpec, media: Media, about_text: dict[str, object])
 
 
 def summary_of_tower(spec: TowerSpec) -> Report:
-    """Parameters of a tower, FLOPs of an image, or of a second of sound, and its weights in 16 and in 32 bits."""
+    """Parameters of a tower, FLOPs of an image, or of the shortest sound that it reads, and its weights in 16 and in 32 bits."""
     ledger = spec.ledger()
-    once = Media(seconds=1) if spec.reads == "sounds" else Media(images=1)
-    cost = media_costs(spec, once)[0] if spec.towers[0].input is not None else None
+    read = spec.towers[0].input
+    piece = (isinstance(read, Sound) and read.piece_seconds) or 1
+    once = Media(seconds=piece) if spec.reads == "sounds" else Media(images=1)
+    cost = media_costs(spec, once)[0] if read is not None else None
     layers = sum(piece.layers for tower in spec.towers for piece in tower.pieces if isinstance(piece, TowerLayers))
     answers: dict[str, tuple[str, Figure]] = {
         "params": ("parameters", Figure(params(ledger).total, PARAMETERS)),
         "layers": ("layers", Figure(layers, COUNT)),
     }
     if cost is not None:
-        what = "a second of sound" if once.seconds else "an image"
+        sound = "a second of sound" if piece == 1 else f"{piece} seconds of sound, read whole"
+        what = sound if once.seconds else "an image"
         answers["outputs"] = (f"outputs of {what}", Figure(cost.tokens, COUNT))
         answers["forward_flops"] = (f"forward FLOPs of {what}", Figure(cost.flops.total, FLOPS))
     weights = {name: Figure(weight_bytes(ledger, DTYPES[name]).total, BYTES) for name in ("bf16", "fp32")}
@@ -116,12 +120,6 @@ def media_of_tower(spec: TowerSpec, media: Media) -> tuple[Media, tuple[MediaCos
 
     Raises `RequestError` for a sound without a length, and for the size of images that are all brought to one.
     """
-    if not media.any and spec.reads == "sounds":
-        raise RequestError(f"{spec.label} reads sounds: {field('audio_seconds')} says how long one is, such as 10")
-    if media.sized and _is_fixed(spec):
-        raise RequestError(
-            f"{field('image_size')}: every image that {spec.label} reads is brought to one size: drop it"
-        )
     if not media.any and spec.reads == "sounds":
         raise RequestError(f"{spec.label} reads sounds: {field('audio_seconds')} says how long one is, such as 10")
     if media.sized and _is_fixed(spec):

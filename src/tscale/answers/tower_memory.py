@@ -167,9 +167,11 @@ def _training_notes(
 
 
 def _title(what: str, ask: Ask, capacity: Capacity | None, total: int) -> str:
+    devices = 1 if ask.training is None else ask.training.plan.devices
     if ask.hardware is None or capacity is None:
-        return what
-    return f"{what} on {ask.hardware.label}: {verdict_text(capacity, total)}"
+        return what if devices == 1 else f"{what} on each of {devices:,} devices"
+    where = ask.hardware.label if devices == 1 else f"each of {devices:,} × {ask.hardware.label}"
+    return f"{what} on {where}: {verdict_text(capacity, total)}"
 
 
 def _report(

@@ -186,9 +186,9 @@ class Physics(NamedTuple):
 
 
 def load_of(case: ServingCase) -> Load:
-    """The load of a case."""
+    """The load of a case. Where requests wait, each step is full of prompts, the next one's among them."""
     return Load(
-        case.batch,
+        smaller(case.requests, case.most_decoding + 1),
         case.queue,
         case.output,
         log2(case.decode.layout.ranks),

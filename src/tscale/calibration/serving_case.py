@@ -73,7 +73,7 @@ class ServingCase(NamedTuple):
     @property
     def batch(self) -> float:
         """Requests that one attention rank decodes at once, over all stages of a pipeline."""
-        return self.requests if self.most_decoding == inf else smaller(self.requests, self.most_decoding)
+        return self.requests if self.most_decoding == inf else smaller(self.requests, larger(1.0, self.most_decoding))
 
     @property
     def requests(self) -> float:
@@ -82,12 +82,17 @@ class ServingCase(NamedTuple):
 
     @property
     def crowd(self) -> float:
-        """Requests that wait because prompts take up no more of a step than a chunk, over those that decode."""
-        return 0.0 if self.most_decoding == inf else self.requests / self.batch - 1
+        """Requests that wait because prompts take up no more of a step than a chunk, over those that decode.
+
+        Where steps take in prompts so slowly that less than one request decodes on average, the others' prompts and answers
+        are waited for one after the other; its own prompt counts in its own chunks.
+        """
+        most = self.most_decoding
+        return 0.0 if most == inf else larger(self.requests / self.batch, (self.requests - 1) / most) - 1
 
     @property
     def most_decoding(self) -> float:
-        """Requests that a rank decodes at once at the most, by what its steps take in; infinite where steps do not mix."""
+        """Requests that a rank decodes at once at the most, on average, by what its steps take in; infinite where steps do not mix."""
         if not self.is_mixing:
             return inf
         each = most_decoding(self.chunk_tokens, self.prompt - self.prefix, self.output / self.yielded, 1 + self.guesses)

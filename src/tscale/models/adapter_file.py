@@ -171,7 +171,11 @@ def _whole(said: object, where: str) -> tuple[Literal["head", "embedding"], ...]
 
 def _targets(said: object, where: str) -> tuple[str, ...]:
     """The matrices that have an adapter, by the names of modules."""
-    if not isinstance(said, list) or not said or not all(isinstance(name, str) for name in said):
+    if said == []:
+        raise SpecError(
+            "target_modules names no modules: a list of names, such as q_proj, as peft saves them", where=where
+        )
+    if not isinstance(said, list) or not all(isinstance(name, str) for name in said):
         raise SpecError(
             f"target_modules must be a list of names, such as q_proj, not {shown(said)}: as peft saves them",
             where=where,

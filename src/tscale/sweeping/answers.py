@@ -80,7 +80,8 @@ def _find(model: object, changes: tuple[str, ...], assume: Any, strict: bool, fa
     from tscale.models.resolve import disclosed
 
     try:
-        return disclosed(spec_of(model, changes, assume, strict=strict, families=families))
+        spec = spec_of(model, changes, assume, strict=strict, families=families)
+        return spec if spec.kind == "tower" else disclosed(spec)
     except TscaleError as error:
         return error
 

@@ -71,6 +71,8 @@ def _path_of(job: Job, places: Places, sizes: tuple[bool, ...]) -> Path | None:
     if known.refused is not None:
         return _refused(job, places, numbers, ranges, known.refused)
     spec = _spec(job, places)
+    if spec is None:
+        return None
     guarded = _guard(spec, job, numbers, trail)
     with following(trail):
         if _problems(guarded):
@@ -84,12 +86,11 @@ def _path_of(job: Job, places: Places, sizes: tuple[bool, ...]) -> Path | None:
     return _compiled(job, figures, known, trail, ranges)
 
 
-def _spec(job: Job, places: Places) -> ModelSpec:
-    """The valid spec of a row."""
+def _spec(job: Job, places: Places) -> ModelSpec | None:
+    """The valid spec of a row, or None for that of a tower alone."""
     found: Any = request_of(job, places)
-    spec = found.models[0] if job.question == "params" else found.spec
-    assert isinstance(spec, ModelSpec)
-    return spec
+    spec = found.models[0] if job.question == "params" else found.found
+    return spec if isinstance(spec, ModelSpec) else None
 
 
 def _guard(spec: ModelSpec, job: Job, numbers: Mapping[str, Guarded], trail: Trail) -> ModelSpec:

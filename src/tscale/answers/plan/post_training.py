@@ -159,7 +159,7 @@ def plan_post_training_report(spec: ModelSpec, planned: Planned, step: Ask, how:
     context = planned.subject.context
     name = METHOD_NAMES[step.method]
     if not found.ranked:
-        title = f"No layout of {name} of {spec.label} can be: none of {found.tried:,} tried"
+        title = f"No layout of {name} of {spec.label} works: none of {found.tried:,} tried"
         notes = notes_of(spec, context.note)
         return Report(title, (), _data(spec, planned, found, words), notes, exit_code=3, lead=(_none(found),))
     first = found.ranked[0]

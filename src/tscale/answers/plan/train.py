@@ -26,7 +26,7 @@ from tscale.answers.plan.words import command_of, layout_data, layout_text, opti
 from tscale.answers.rent import rent_of
 from tscale.core.axis import Axis
 from tscale.core.metric import Detail, Report
-from tscale.core.number_text import duration, number_text
+from tscale.core.number_text import duration, number_text, scaled_estimate
 from tscale.errors import RequestError, field
 from tscale.models.spec import ModelSpec
 from tscale.planning.layouts import MOST_LAYOUTS, Layout
@@ -204,12 +204,12 @@ def _nothing(planned: Planned) -> Report:
     search = min(planned.searches, key=missing)
     nearest, spec = search.found.nearest, planned.subject.spec
     where = f"{search.gpus:,} × {search.hardware.label}"
-    title = f"No layout of {spec.label} on {where} can be: none of {planned.evaluated:,} tried"
+    title = f"No layout of {spec.label} on {where} works: none of {planned.evaluated:,} tried"
     lead = [_why_not(planned)]
     if nearest is not None:
         lead.append(
-            f"The nearest, {layout_text(nearest.layout)}, needs {nearest.least / 1e9:.3g} GB at the least, and a device has "
-            f"{nearest.room / 1e9:.3g} GB for it{_remedies(search)}."
+            f"The nearest, {layout_text(nearest.layout)}, needs {scaled_estimate(nearest.least, 'B')} at the least, and a device has "
+            f"{scaled_estimate(nearest.room, 'B')} for it{_remedies(search)}."
         )
     return Report(
         title, (), plan_data(planned), notes_of(spec, planned.subject.context.note), exit_code=3, lead=tuple(lead)

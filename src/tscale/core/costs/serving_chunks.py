@@ -53,10 +53,10 @@ def chunks_of(prompt: float, chunk: int) -> int:
 
 
 def most_decoding(chunk: int, prompt: float, steps: float, tokens: int = 1) -> float:
-    """Sequences that decode at once, at the most, where each step takes no more than `chunk` tokens of all kinds.
+    """Sequences that decode at once, at the most and on average, where each step takes no more than `chunk` tokens of all kinds.
 
     Of b sequences that decode for `steps` steps each, b/steps end in a step, and as many prompts come: b/steps·prompt + b·tokens is
-    what a step takes.
+    what a step takes. Below 1 where a prompt takes more steps than its answer.
 
     Args:
         chunk: tokens of a step.
@@ -68,4 +68,4 @@ def most_decoding(chunk: int, prompt: float, steps: float, tokens: int = 1) -> f
         >>> most_decoding(512, 1024, 512)
         170.66666666666666
     """
-    return max(1.0, chunk * steps / (prompt + tokens * steps))
+    return chunk * steps / (prompt + tokens * steps)
