@@ -1,0 +1,27 @@
+"""ProphetNet: a decoder that predicts several tokens at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tscale.blocks.predicting import PredictingStreams
+from tscale.importer.towers.parts import table
+from tscale.models.spec import Embedding
+
+if TYPE_CHECKING:
+    from tscale.importer.config_keys import Config
+
+
+def streams(config: Config) -> PredictingStreams:
+    """A stream for each of the tokens that are predicted, next to that of the text."""
+    return PredictingStreams(
+        kind="predicting", count=config.size("ngram") + 1, buckets=config.size("num_buckets")
+    )
+
+
+def embedding(config: Config) -> Embedding:
+    """One table; where it is not tied, one for each stack, and another for both together that none reads."""
+    if config.flag("tie_word_embeddings") or (config.architectures() or "").endswith(("Encoder", "Decoder")):
+        return Embedding()
+    unread = table("tokens_of_both", config.size("vocab_size"), config.size("hidden_size"))
+    return Embedding(shared=False, pieces=(unread,))
