@@ -57,7 +57,9 @@ class PredictingStreams:
             yield further._replace(name=f"{further.name}_{behind + 1}", behind=behind)
         yield further._replace(name=f"{text.name}.own", window=1, used=others)
         name, cut = f"{text.name}.distances", Cut(text.heads)
-        biases = Matmul(name, "position_key", "attention", site.stream, site.d_model, self.buckets * text.heads, True, cut)
+        biases = Matmul(
+            name, "position_key", "attention", site.stream, site.d_model, self.buckets * text.heads, True, cut
+        )
         yield _side_by_side(biases, self.count)
 
     def read(self, head: Matmul) -> Matmul:

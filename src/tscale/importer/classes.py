@@ -156,7 +156,9 @@ _CAUSAL: Final = {"LMHeadModel": "ForCausalLM"}
 def is_encoder_alone(config: Config) -> bool:
     """Whether the class of a family of two stacks has the encoder alone: one that is called so, and classifiers of tokens."""
     named = config.architectures() or ""
-    return config.family.kind == "encoder-decoder" and named.endswith(("EncoderModel", "Encoder", "ForTokenClassification"))
+    return config.family.kind == "encoder-decoder" and named.endswith(
+        ("EncoderModel", "Encoder", "ForTokenClassification")
+    )
 
 
 def is_decoder_alone(config: Config) -> bool:

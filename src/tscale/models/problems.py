@@ -231,7 +231,10 @@ def _of_streams(spec: ModelSpec) -> Iterator[Problem]:
         if spec.kind == "encoder" or any(mixer.kind != "multi-head" for mixer in spec.mixers):
             yield ("streams",), "streams that predict are known in a decoder with multi-head attention only: drop them"
         if spec.streams.count > _MOST_STREAMS:
-            yield ("streams", "count"), f"{spec.streams.count} streams are more than are counted: set at most {_MOST_STREAMS}"
+            yield (
+                ("streams", "count"),
+                f"{spec.streams.count} streams are more than are counted: set at most {_MOST_STREAMS}",
+            )
     elif spec.kind != "decoder" or spec.norm.place in ("post", "parallel"):
         yield (
             ("streams",),
