@@ -42,6 +42,7 @@ REFUSED: dict[str, str] = {
     "bailing_hybrid": HEADS,
     "glm5_next_text": INDEXER,
     "gemma3n_text": "a model with 4 residual streams",
+    **dict.fromkeys(("prophetnet", "xlm-prophetnet"), "a model with 3 residual streams"),
     "longformer": "attention with projections of its own for tokens that see all others",
     "mobilebert": "bottleneck, a layer with a bottleneck,",
     "squeezebert": OTHER_PARTS,

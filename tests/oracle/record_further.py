@@ -22,12 +22,13 @@ import torch
 import transformers
 from record_mixers import LENGTH
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import CONFIG_MAPPING, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM
+from transformers import CONFIG_MAPPING, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
 
 FAMILIES = {
     AutoModelForMaskedLM: "xmod fnet convbert luke roc_bert",
     AutoModel: "lilt markuplm layoutlmv3",
     AutoModelForCausalLM: "longcat_flash",
+    AutoModelForSeq2SeqLM: "prophetnet",
 }
 SMALL = {
     "vocab_size": 1000,
@@ -74,6 +75,16 @@ record.BASE |= {
         "qk_rope_head_dim": 16,
         "v_head_dim": 20,
     },
+    "prophetnet": {
+        "vocab_size": 1000,
+        "hidden_size": 192,
+        "num_encoder_layers": 3,
+        "num_decoder_layers": 2,
+        "num_encoder_attention_heads": 4,
+        "num_decoder_attention_heads": 6,
+        "encoder_ffn_dim": 256,
+        "decoder_ffn_dim": 320,
+    },
     "fnet": {key: value for key, value in SMALL.items() if key != "num_attention_heads"},
 }
 record_more.EXTRA |= {
@@ -104,13 +115,25 @@ record_more.EXTRA |= {
         {"mlp_layer_types": ["dense", "sparse"] * 2},
         {"num_hidden_layers": 7},
     ],
+    "prophetnet": [
+        {"tie_word_embeddings": False},
+        {"ngram": 1},
+        {"ngram": 5},
+        {"num_buckets": 7, "ngram": 3},
+        {"pad_token_id": 3},
+        {"add_cross_attention": False},
+        *(
+            {"tie_word_embeddings": False, "ngram": 3, "architectures": [name]}
+            for name in ("ProphetNetModel", "ProphetNetForCausalLM", "ProphetNetEncoder", "ProphetNetDecoder")
+        ),
+    ],
     "lilt": [{"channel_shrink_ratio": 2}, {"hidden_size": 96, "num_attention_heads": 2}],
     "markuplm": [{"max_depth": 7, "xpath_unit_hidden_size": 12}],
 }
 EXTRA_WORDS = {"xmod": {"default_language": "en_XX"}}
 """What a class needs in its file to be run on words alone."""
 PREDICTS = ("Classification", "QuestionAnswering", "MultipleChoice", "CausalLM", "MaskedLM", "PreTraining", "NextSentencePrediction",
-            "ConditionalGeneration", "Model")  # fmt: skip
+            "ConditionalGeneration", "Model", "Encoder", "Decoder")  # fmt: skip
 
 
 def main() -> None:
@@ -194,11 +217,20 @@ def flops(config: dict, total: int) -> int | None:
             model = built(config, device)
             model.config._attn_implementation = "eager"  # the counter knows no fused kernel of a processor
             with FlopCounterMode(display=False) as counter, torch.no_grad():
-                model(input_ids=torch.full((1, LENGTH), 5, device=device))
+                words = torch.full((1, LENGTH), 5, device=device)
+                model(input_ids=words, **more_inputs(config, words))
             return counter.get_total_flops()
         except Exception as error:  # noqa: BLE001  # whatever it raises, there is nothing to compare with
             print(f"{config['architectures']} flops: {error!r}"[:200], file=sys.stderr)
     return None
+
+
+def more_inputs(config: dict, words: torch.Tensor) -> dict:
+    """What a class takes besides words: those of the other stack. Its cache is made for as many layers as the encoder has."""
+    if config["model_type"] != "prophetnet":
+        return {}
+    two = config["architectures"][0] in ("ProphetNetForConditionalGeneration", "ProphetNetModel")
+    return {"use_cache": False} | ({"decoder_input_ids": words} if two else {})
 
 
 MOST = 40_000_000

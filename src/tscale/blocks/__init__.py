@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tscale.blocks.mlstm import Mlstm
     from tscale.blocks.norm import Norm
     from tscale.blocks.positions import Computed, Learned
+    from tscale.blocks.predicting import PredictingStreams
     from tscale.blocks.relative import Relative, RelativeBias
     from tscale.blocks.rg_lru import RgLru
     from tscale.blocks.rwkv import ChannelMixing, Rwkv
@@ -63,7 +64,7 @@ if TYPE_CHECKING:
         | SharedBlock
     )
     Mlp = FeedForward | Experts | ChannelMixing
-    Streams = HyperConnections | AltUp
+    Streams = HyperConnections | AltUp | PredictingStreams
     Positions = Learned | Computed | RelativeBias | Relative | Disentangled
 else:
     _FAMILIES = {"Mixer": MIXERS, "Mlp": FEED_FORWARDS, "Positions": POSITIONS, "Streams": STREAMS}
@@ -132,6 +133,7 @@ __all__ = [
     "Mlstm",
     "Norm",
     "Positions",
+    "PredictingStreams",
     "Relative",
     "RelativeBias",
     "RgLru",

@@ -83,6 +83,7 @@ STREAMS: Final = Kinds(
     {
         "hyper-connections": "blocks.streams.HyperConnections",
         "altup": "blocks.streams.AltUp",
+        "predicting": "blocks.predicting.PredictingStreams",
     }
 )
 STATE_SPACES: Final = Kinds({"mamba2": "blocks.mamba2.Mamba2", "mamba": "blocks.mamba.Mamba"})

@@ -71,7 +71,8 @@ class Matmul(NamedTuple):
     else. `cut`: how tensor parallelism divides it; None where every device keeps it whole. `most`: the most positions of a
     sequence that are multiplied by it; None for all of them. `one_of`: whether it is an expert's, where a device has one alone.
     `groups`: where experts are in groups, how many there are, and in how many of them a token's experts are at the most.
-    `trained`: whether it has a gradient; a model that adapters are trained on has none.
+    `trained`: whether it has a gradient; a model that adapters are trained on has none. `abreast`: so many of its uses are one product,
+    of several streams side by side, for which it is read once.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Matmul(NamedTuple):
     one_of: bool = False
     groups: tuple[int, int] | None = None
     trained: bool = True
+    abreast: int = 1
     stored: int = 1
     used: int = 1
     block: Block = OUTSIDE
@@ -145,7 +147,8 @@ class Scores(NamedTuple):
     cache of latents is scored as it is (DeepSeek-AI 2024b, section 2.1.2) and not spread out to keys and values first.
     `most`: the most keys that there are, however long the stream. `cache`: the `slot` of the cache in its block that holds its
     keys while decoding; None where they are not of a sequence. `stride`: so many positions are compressed into one key, which a
-    query sees from the last of them on (DeepSeek-V4); None where each position has its own. A window then counts keys.
+    query sees from the last of them on (DeepSeek-V4); None where each position has its own. A window then counts keys. `behind`: the
+    last keys, its own among them, that a causal query of a prompt does not see, though always the first one (ProphetNet).
     """
 
     name: str
@@ -162,6 +165,7 @@ class Scores(NamedTuple):
     most: int | None = None
     cache: int | None = None
     stride: int | None = None
+    behind: int = 0
     role: Role = "scores"
     used: int = 1
     block: Block = OUTSIDE

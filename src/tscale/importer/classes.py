@@ -156,12 +156,15 @@ _CAUSAL: Final = {"LMHeadModel": "ForCausalLM"}
 def is_encoder_alone(config: Config) -> bool:
     """Whether the class of a family of two stacks has the encoder alone: one that is called so, and classifiers of tokens."""
     named = config.architectures() or ""
-    return config.family.kind == "encoder-decoder" and named.endswith(("EncoderModel", "ForTokenClassification"))
+    return config.family.kind == "encoder-decoder" and named.endswith(
+        ("EncoderModel", "Encoder", "ForTokenClassification")
+    )
 
 
 def is_decoder_alone(config: Config) -> bool:
     """Whether the class of a family of two stacks has the decoder alone, which decodes."""
-    return config.family.kind == "encoder-decoder" and config.architectures() == f"{_prefix(config)}ForCausalLM"
+    alone = (f"{_prefix(config)}ForCausalLM", f"{_prefix(config)}Decoder")
+    return config.family.kind == "encoder-decoder" and config.architectures() in alone
 
 
 def class_note(config: Config) -> tuple[str, ...]:

@@ -125,7 +125,6 @@ ALSO: Final[Mapping[str, str]] = _Also()
 
 _REASONS: Final = {
     "its encoder attends to global tokens of its own": "pegasus_x",
-    "its decoder runs a stream of its own for each further token that it predicts": "prophetnet",
     "its layers pool a sequence to shorter ones": "funnel",
     "it reads characters, of which its layers make shorter sequences and long ones again": "canine",
     "its attention hashes queries into buckets": "reformer",

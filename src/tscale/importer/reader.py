@@ -298,6 +298,7 @@ def _encoder_alone(spec: ModelSpec) -> ModelSpec:
         attention=own.attention or spec.attention,
         feed_forward=own.feed_forward or spec.feed_forward,
         encoder=None,
+        streams=None,
         tied=None,
     )
 

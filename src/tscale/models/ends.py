@@ -102,7 +102,8 @@ def head_entries(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:
             assert_never(head.kind)
     by_word = Cut(spec.vocabulary, otherwise="padded")
     stored = 0 if spec.tied else 1
-    yield Matmul("head", "head", "head", stream, width, spec.vocabulary, cut=by_word, stored=stored)
+    words = Matmul("head", "head", "head", stream, width, spec.vocabulary, cut=by_word, stored=stored)
+    yield spec.streams.read(words) if spec.streams is not None and spec.streams.kind == "predicting" else words
     if head.bias:
         yield Vector("head.bias", "bias", "head", spec.vocabulary, by_word)
 

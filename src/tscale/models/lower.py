@@ -6,7 +6,7 @@ training asks for that.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from tscale.blocks import attentions
 from tscale.blocks.fields import LayerContext, unrecorded
@@ -95,7 +95,8 @@ def _stack_groups(stack: Stack, *, saves: bool) -> Iterator[Group]:
         raise unrecorded("a decoder with attention to an encoder that it does without")
     for part in sub_layers:
         idle = spec.idle_cross_attention and part.place.block.sub_layer == "cross-attention"
-        yield from part.place.groups(part.stored() if idle else part.lower())
+        found = part.stored() if idle else part.lower()
+        yield from part.place.groups(_run_by(spec, site, found))
         if saves:
             yield from part.place.groups(part.saves(spec))
     if saves and spec.layer_input is not None:
@@ -118,7 +119,7 @@ def _stack_groups(stack: Stack, *, saves: bool) -> Iterator[Group]:
 def _streams(stack: Stack, sub_layers: Sequence[StackedBlock], *, saves: bool) -> Iterator[Group]:
     """What makes each sub-layer's input of several residual streams, and what is left of them behind the last layer."""
     streams, bare = stack.spec.streams, stack.place()
-    if streams is None:
+    if streams is None or not stack.site.causal:
         return
     if saves:
         raise unrecorded(f"a model with {streams.count} residual streams")
@@ -128,6 +129,13 @@ def _streams(stack: Stack, sub_layers: Sequence[StackedBlock], *, saves: bool) -
         yield from here.groups(streams.lower(stack.site, part.name, kind))
     yield from bare.groups(streams.lower_layer(stack.site))
     yield from END._replace(block=bare.block).groups(streams.lower_end(stack.site))
+
+
+def _run_by(spec: ModelSpec, site: LayerContext, found: Iterable[Entry | Subset]) -> Iterable[Entry | Subset]:
+    """The entries of a sub-layer, run by further streams where a decoder has some that predict."""
+    if site.causal and spec.streams is not None and spec.streams.kind == "predicting":
+        return spec.streams.run_by(site, found)
+    return found
 
 
 def _layer_saves(spec: ModelSpec, site: LayerContext) -> Iterator[Saved]:

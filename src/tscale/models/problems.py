@@ -220,11 +220,22 @@ def _of_head(spec: ModelSpec) -> Iterator[Problem]:
         yield ("head", "width"), "a head of another width has a table and a transform of its own: set tied to false"
 
 
+_MOST_STREAMS: Final = 64
+
+
 def _of_streams(spec: ModelSpec) -> Iterator[Problem]:
     """Where several residual streams are known, and how many are several."""
     if spec.streams is None:
         return
-    if spec.kind != "decoder" or spec.norm.place in ("post", "parallel"):
+    if spec.streams.kind == "predicting":
+        if spec.kind == "encoder" or any(mixer.kind != "multi-head" for mixer in spec.mixers):
+            yield ("streams",), "streams that predict are known in a decoder with multi-head attention only: drop them"
+        if spec.streams.count > _MOST_STREAMS:
+            yield (
+                ("streams", "count"),
+                f"{spec.streams.count} streams are more than are counted: set at most {_MOST_STREAMS}",
+            )
+    elif spec.kind != "decoder" or spec.norm.place in ("post", "parallel"):
         yield (
             ("streams",),
             "several residual streams are known in a decoder with norms before its sub-layers only: drop it",

@@ -207,7 +207,7 @@ def _borrows_latents(mixer: Mixer) -> bool:
 
 def check_stages(spec: ModelSpec, plan: Parallelism) -> None:
     """Raises `RequestError` for a model that has no such stages: fewer layers than pieces, or layers that read what others have."""
-    if spec.kind == "encoder-decoder":
+    if spec.kind == "encoder-decoder" and spec.streams is None:
         parts_of(spec, plan)
         return
     if spec.unique_layers is not None and spec.unique_layers > 1:

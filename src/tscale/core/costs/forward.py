@@ -13,7 +13,7 @@ from typing import Literal, assert_never
 
 from tscale.core.ledger import Buffer, Cache, Conv, Ledger, Lookup, Matmul, Scan, Scores, Vector
 from tscale.core.metric import Line, Quantity
-from tscale.core.tracing import ceil_div, minimum
+from tscale.core.tracing import ceil_div, maximum, minimum
 from tscale.core.units import FLOPS
 from tscale.core.workload import SequenceLengths, TowerRun
 
@@ -37,7 +37,7 @@ def pairs(scores: Scores, run: SequenceLengths | TowerRun, sight: AttentionMask)
         return queries * keys
     if scores.causal:
         if scores.window is None:
-            return queries * (queries + 1) // 2
+            return _behind(queries, scores.behind)
         if scores.chunked:
             whole, w = queries // scores.window, scores.window
             rest = queries - whole * w
@@ -51,6 +51,14 @@ def pairs(scores: Scores, run: SequenceLengths | TowerRun, sight: AttentionMask)
         return whole * scores.window**2 + (queries - whole * scores.window) ** 2
     side = minimum(queries - 1, scores.window // 2)
     return queries * (2 * side + 1) - side * (side + 1)
+
+
+def _behind(queries: int, behind: int) -> int:
+    """Pairs with the keys up to a query's own but for so many of the last ones: 1 at the least, the first."""
+    if type(behind) is int and not behind:
+        return queries * (queries + 1) // 2
+    fewer = maximum(queries - behind, 0)
+    return fewer * (fewer + 1) // 2 + minimum(queries, behind)
 
 
 def _strided(queries: int, keys: int, stride: int, seen: Scores | None) -> int:

@@ -237,7 +237,7 @@ def _touched(entry: Entry, run: Pass) -> Entry:
     """An entry with as many copies as a pass reads: a shared layer's each time, of a table a row for each token."""
     match entry:
         case Matmul() if entry.experts == 1 and entry.role != "stream_mix":
-            return entry._replace(stored=entry.used)
+            return entry._replace(stored=entry.used // entry.abreast)
         case Lookup():
             return entry._replace(rows=minimum(entry.rows, run.batch * _looked_up(entry, run)))
         case _:
@@ -333,5 +333,7 @@ def _seen(scores: Scores, run: Pass) -> int:
             if scores.stream == "target"
             else pairs(scores, SequenceLengths(0, source=run.read), "causal")
         )
+    if run.decoding:
+        scores = scores._replace(behind=0)  # a step of decoding hides nothing of the cache
     after = pairs(scores, SequenceLengths(target=run.before + run.new), "causal")
     return after - pairs(scores, SequenceLengths(target=run.before), "causal")

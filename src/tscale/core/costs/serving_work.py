@@ -71,7 +71,7 @@ def decoding(one: Deployed, batch: float, keys: int, new: int = 1) -> PassWork:
     met = distinct_experts(one.experts_of_layer, one.chosen, larger(1, rounded(everyone))) / one.experts_of_layer
     scored, read = 0.0, 0.0
     for line in one.attended:
-        scores = line.scores
+        scores = line.scores._replace(behind=0)  # a step of decoding hides nothing of the cache
         run = SequenceLengths(target=keys)
         seen = (
             pairs(scores, run, "causal") - pairs(scores, SequenceLengths(target=keys - 1), "causal") if keys > 1 else 1

@@ -169,7 +169,7 @@ def shape_of(entry: Matmul, tokens: float) -> Shape:
     """A matrix with the tokens that it multiplies; routed experts of a layer run at once, each with its part of them."""
     n, k = as_float(entry.d_out), as_float(entry.d_in)
     if not is_expert(entry):
-        return Shape((tokens, n, k), as_float(entry.used), 1.0)
+        return Shape((tokens * entry.abreast, n, k), as_float(entry.used) / entry.abreast, 1.0)
     layers = entry.stored // entry.experts
     copies = tokens * entry.used / layers
     return Shape((larger(copies / entry.experts, 1.0), n, k), as_float(layers), as_float(entry.experts))

@@ -193,8 +193,8 @@ def _stage(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster, redon
 
 
 def _matrices(every: tuple[Matmul, ...]) -> tuple[list[Matmul], list[Matmul], list[Matmul]]:
-    """Of all matrices those of the layers, of routed experts and of the head."""
-    layers = [entry for entry in every if entry.part != "head"]
+    """Of all matrices that are run those of the layers, of routed experts and of the head."""
+    layers = [entry for entry in every if entry.part != "head" and not is_nothing(entry.used)]
     plain = [entry for entry in layers if not is_expert(entry)]
     routed = [entry for entry in layers if is_expert(entry)]
     return plain, routed, [entry for entry in every if entry.part == "head"]
