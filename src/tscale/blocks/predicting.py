@@ -12,7 +12,7 @@ from tscale.core.ledger import Cut, Entry, Lookup, Matmul, Part, Scores, Subset
 
 @spec_dataclass
 class PredictingStreams:
-    """The text's stream, and n more that each predict the token at a distance of their own (Qi 2020, section 3.2).
+    """The text's stream, and n more that each predict the token at a distance of their own (Qi 2020).
 
     All n + 1 go through the same matrices side by side. A query of the text's sees the text; one of the s-th of the others, counted
     from 0, sees the text but for its s last tokens, its first token always, and its own position in its own stream. The head reads the
