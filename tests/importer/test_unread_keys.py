@@ -44,7 +44,8 @@ def test_most_families_were_recorded_with_the_keys_of_all_others() -> None:
     recorded_types = {line["config"]["model_type"] for line in LINES}
     assert len(recorded_types) > 140
     unknown = {name for name in (*FAMILIES, *NESTED) if read_by(name) is None}
-    assert unknown == {name for name, family in FAMILIES.items() if family.group == "repository"}
+    of_code = {name for name, family in FAMILIES.items() if family.group == "repository"}
+    assert unknown == {*of_code, "xlm-prophetnet"}  # whose class the release no longer has
 
 
 @pytest.mark.parametrize(

@@ -205,11 +205,8 @@ def _borrows_latents(mixer: Mixer) -> bool:
     return mixer.kind == "latent" and mixer.borrows_latent
 
 
-def check_stages(spec: ModelSpec, plan: Parallelism) -> None:
-    """Raises `RequestError` for a model that has no such stages: fewer layers than pieces, or layers that read what others have."""
-    if spec.kind == "encoder-decoder" and spec.streams is None:
-        parts_of(spec, plan)
-        return
+def _check_apart(spec: ModelSpec) -> None:
+    """Raises `RequestError` where a layer reads what another stage may have."""
     if spec.unique_layers is not None and spec.unique_layers > 1:
         raise RequestError(
             f"{spec.name} has {spec.unique_layers} layers that stand in several places, and tscale does not know which of them a "
@@ -227,6 +224,14 @@ def check_stages(spec: ModelSpec, plan: Parallelism) -> None:
         raise RequestError(
             f"{spec.name}'s last layers borrow latents, which another stage may have: use {field('pipeline', 1)}"
         )
+
+
+def check_stages(spec: ModelSpec, plan: Parallelism) -> None:
+    """Raises `RequestError` for a model that has no such stages: fewer layers than pieces, or layers that read what others have."""
+    if spec.kind == "encoder-decoder" and spec.streams is None:
+        parts_of(spec, plan)
+        return
+    _check_apart(spec)
     if plan.pipeline > MOST_STAGES:
         raise RequestError(f"{plan.pipeline:,} pipeline stages are more than are counted: use at most {MOST_STAGES}")
     if plan.pipeline * plan.interleave > MOST_PIECES:
