@@ -38,6 +38,11 @@ def counted(spec: ModelSpec) -> TracedModel:
     return TracedModel(spec, lower(spec))
 
 
+def trained_text(spec: ModelSpec, rank: int | None) -> str:
+    """What is trained, in words: the model, or adapters for it."""
+    return spec.label if rank is None else f"adapters of rank {rank} for {spec.label}"
+
+
 def adapting(model: TracedModel, rank: int | None, targets: frozenset[Role] | None) -> TracedModel:
     """The same model frozen, with adapters of a rank; as it is where there is none."""
     from tscale.core.costs.states import adapted

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from tscale.answers.capacity import Capacity, capacity_data, verdict_text
+from tscale.answers.explaining import trained_text
 from tscale.answers.media import check_fits, media_costs
 from tscale.answers.memory.changes import Change
 from tscale.answers.memory.tables import Room
@@ -126,7 +127,7 @@ def room_of(model: Trainer, usable: int) -> Room:
 
 def _title(spec: ModelSpec, model: Trainer, ask: Ask, total: int, verdict: str | None, *, assumed: bool) -> str:
     sequences = "one sequence" if ask.how.micro_batch == 1 else f"{ask.how.micro_batch:,} sequences"
-    trained = spec.label if ask.how.rank is None else f"adapters of rank {ask.how.rank} for {spec.label}"
+    trained = trained_text(spec, ask.how.rank)
     length = f"{model.context:,} tokens" + (" (assumed)" if assumed else "")
     what = f"Training {trained} in {ask.how.precision.name} with {ask.how.optimizer.name}, {sequences} of {length}, takes {number_text(total, 'decimal', 'B')}"
     devices = ask.how.plan.devices

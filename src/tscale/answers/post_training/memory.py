@@ -15,7 +15,7 @@ from tscale.answers.capacity import (
     reserve_table,
     verdict_text,
 )
-from tscale.answers.explaining import notes_of, share, steps_of
+from tscale.answers.explaining import notes_of, share, steps_of, trained_text
 from tscale.answers.memory.changes import Change, changes_table, no_change_note
 from tscale.answers.memory.tables import OfOne, Room, parts_table
 from tscale.answers.post_training.answer import Ask, Held, Models, fullest, held, models_of, peak
@@ -81,7 +81,7 @@ def decisive(phases: tuple[Held, ...]) -> Held:
 
 def _title(models: Models, worst: Held, tightest: Held) -> str:
     ask = models.ask
-    what = f"{_method(ask)} of {trained_text(models)} in {ask.how.precision.name}, {sequences_text(models)}"
+    what = f"{_method(ask)} of {trained_text(models.spec, ask.how.rank)} in {ask.how.precision.name}, {sequences_text(models)}"
     where = f"peaks at {number_text(worst.total, 'decimal', 'B')} in {NAMES[worst.phase]}"
     hardware, devices = ask.training.hardware, ask.devices
     which = "each" if ask.how.plan.pipeline == 1 and ask.apart is None else "the fullest"
@@ -95,12 +95,6 @@ def _title(models: Models, worst: Held, tightest: Held) -> str:
 
 def _method(ask: Ask) -> str:
     return METHOD_NAMES[ask.method]
-
-
-def trained_text(models: Models) -> str:
-    """What is trained, in words: the policy, or adapters for it."""
-    rank, label = models.ask.how.rank, models.spec.label
-    return label if rank is None else f"adapters of rank {rank} for {label}"
 
 
 def sequences_text(models: Models) -> str:

@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Final
 
 from tscale.answers.capacity import VERDICTS
-from tscale.answers.explaining import notes_of
+from tscale.answers.explaining import notes_of, trained_text
 from tscale.answers.post_training.answer import fullest, peak
 from tscale.answers.post_training.answered import Answered, Asked, answered, models_held
 from tscale.answers.post_training.memory import (
@@ -16,7 +16,6 @@ from tscale.answers.post_training.memory import (
     phase_data,
     sequences_text,
     step_data,
-    trained_text,
 )
 from tscale.answers.post_training.notes import not_covered, step_derivations, step_notes
 from tscale.answers.post_training.rollout import Timed
@@ -65,7 +64,7 @@ def post_training_report(spec: ModelSpec, asked: Asked) -> Report:
 def _headline(one: Answered) -> str:
     ask, hardware = one.asked.step, one.asked.step.training.hardware
     assert hardware is not None
-    what = f"{METHOD_NAMES[ask.method]} of {trained_text(one.models)} on {ask.devices:,} × {hardware.label}"
+    what = f"{METHOD_NAMES[ask.method]} of {trained_text(one.models.spec, ask.how.rank)} on {ask.devices:,} × {hardware.label}"
     step = f"a step of {_step_text(one)} takes"
     if one.seconds is None:
         return f"{what}: {step} at least {duration(Fraction(one.time.bound))}"

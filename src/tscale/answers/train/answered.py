@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import NamedTuple
 
-from tscale.answers.explaining import TracedModel, adapting, counted
+from tscale.answers.explaining import TracedModel, adapting, counted, trained_text
 from tscale.answers.goodput import Goodput, goodput_of, in_hours_already, with_elapsed
 from tscale.answers.memory.peak import peak_of
 from tscale.answers.memory_train.ask import Ask as MemoryAsk
@@ -51,8 +51,7 @@ class Answered(NamedTuple):
     @property
     def label(self) -> str:
         """What is trained, in words."""
-        label = self.model.spec.label
-        return label if self.ask.rank is None else f"adapters of rank {self.ask.rank} for {label}"
+        return trained_text(self.model.spec, self.ask.rank)
 
     @property
     def known(self) -> Known:
