@@ -22,7 +22,6 @@ from typing import Any, Final
 import numpy as np
 
 import tscale
-from tscale.answers.trainer import trainer
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.costs.params import params as parameters
 from tscale.core.costs.step_time import BITS, Batch, Workload, step_of
@@ -33,6 +32,7 @@ from tscale.core.tracing import TracedInt, function_of
 from tscale.models.lower import lower, run_of
 from tscale.models.resolve import resolve
 from tscale.models.stages import stages
+from tscale.models.trainer import trainer
 
 LEAST = """
 import typer, yaml

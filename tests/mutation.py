@@ -31,7 +31,7 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 SOURCE: Final = Path(__file__).parent.parent / "src"
-ROOMS: Final = ("core", "blocks", "analysis", "planning")
+ROOMS: Final = ("core", "blocks", "estimates", "analysis", "planning")
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Mutants

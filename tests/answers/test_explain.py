@@ -15,10 +15,8 @@ from tests.helpers import run
 from tscale.answers.attention import Ask, attention_report
 from tscale.answers.compare import compare_report
 from tscale.answers.flops import flops_report
-from tscale.answers.memory.answer import Ask as MemoryAsk
 from tscale.answers.memory.answer import memory_report
 from tscale.answers.memory_train.answer import memory_train_report
-from tscale.answers.memory_train.ask import Ask as TrainAsk
 from tscale.answers.params.answer import params_report
 from tscale.catalogue.models import built_in, names
 from tscale.core.costs.training_setup import Training
@@ -28,6 +26,8 @@ from tscale.core.parallelism import Parallelism
 from tscale.core.serving_layout import serving_layout
 from tscale.core.tracing import TracedInt
 from tscale.errors import RequestError
+from tscale.estimates.memory.serving import Ask as MemoryAsk
+from tscale.estimates.memory_train.ask import Ask as TrainAsk
 from tscale.models.spec import ModelSpec
 
 MODELS = [name for name in names() if isinstance(built_in(name), ModelSpec)]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.helpers import answer, run
-from tscale.answers.metrics import claimable
 from tscale.core.number_text import duration, durations
+from tscale.estimates.metrics import claimable
 
 HEADLINES = {
     # Brown 2020: 174.6B parameters (Table D.1), of 2 bytes in bf16

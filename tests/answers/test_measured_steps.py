@@ -14,12 +14,12 @@ import pytest
 import tscale
 from tests.helpers import run
 from tscale.answers.train.answer import train_report
-from tscale.answers.train.ask import Ask
 from tscale.catalogue.hardware import find_hardware
 from tscale.catalogue.models import configs
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.wall_time import Recompute
 from tscale.core.parallelism import Parallelism
+from tscale.estimates.train.ask import Ask
 from tscale.models.spec import ModelSpec
 
 ZERO: Final = {"fsdp full": 3, "fsdp2 full": 3, "fsdp": 3, "distributed optimizer": 1}

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from tests.helpers import answer, disclosed, run
-from tscale.answers.memory.answer import Ask, memory_report
+from tscale.answers.memory.answer import memory_report
 from tscale.catalogue.models import built_in
 from tscale.core.dtypes import DTYPES
+from tscale.estimates.memory.serving import Ask
 from tscale.models.spec import ModelSpec
 
 CASES = [

@@ -12,10 +12,6 @@ from tests.helpers import answer
 from tscale.analysis.optimal import plots as optimal_of_experts
 from tscale.analysis.questions import question
 from tscale.answers.attention import Ask
-from tscale.answers.budget import amount_given
-from tscale.answers.fit.law import fitted
-from tscale.answers.memory.answer import Ask as Kept
-from tscale.answers.memory_train.ask import train_ask
 from tscale.answers.plots.attention import attention_plot
 from tscale.answers.plots.compare import compare_plot
 from tscale.answers.plots.fit import fit_plot
@@ -23,7 +19,6 @@ from tscale.answers.plots.loss import loss_plot
 from tscale.answers.plots.memory import memory_plot, memory_train_plot
 from tscale.answers.plots.optimal import optimal_plots
 from tscale.answers.plots.serve import serve_plot
-from tscale.answers.serve.times import Ask as Served
 from tscale.calibration.runs import Runs
 from tscale.catalogue.hardware import find_hardware
 from tscale.catalogue.models import built_in
@@ -31,6 +26,11 @@ from tscale.core.dtypes import find_format
 from tscale.core.metric import Figure
 from tscale.core.plot import Plot, Point, Series
 from tscale.errors import NotPublishedError
+from tscale.estimates.budget import amount_given
+from tscale.estimates.fitting import fitted
+from tscale.estimates.memory.serving import Ask as Kept
+from tscale.estimates.memory_train.ask import train_ask
+from tscale.estimates.serve.times import Ask as Served
 from tscale.models.spec import ModelSpec
 
 

@@ -11,7 +11,6 @@ from tests.helpers import answer, run
 from tscale.analysis.memory import Ask as Requested
 from tscale.analysis.train import Ask as TrainRequested
 from tscale.answers.attention import Ask as Attended
-from tscale.answers.conventions import CONVENTIONS
 from tscale.answers.plots.attention import versus_plot
 from tscale.answers.plots.compare import compare_plot
 from tscale.answers.plots.flops import flops_plot
@@ -19,11 +18,12 @@ from tscale.answers.plots.hyper import hyper_plot
 from tscale.answers.plots.params import params_plot
 from tscale.answers.plots.post_training import phases_plot, seconds_plot
 from tscale.answers.plots.train import train_plot
-from tscale.answers.train.ask import Ask as Trained
 from tscale.catalogue.hardware import find_hardware
 from tscale.catalogue.models import built_in
 from tscale.core.plot import Plot, Point, Series
 from tscale.errors import NotPublishedError
+from tscale.estimates.conventions import CONVENTIONS
+from tscale.estimates.train.ask import Ask as Trained
 from tscale.models.spec import ModelSpec
 
 

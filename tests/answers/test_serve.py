@@ -13,10 +13,10 @@ import tscale
 from tests.answers.test_explain import holds
 from tests.helpers import answer, run
 from tscale.answers.serve.answer import serve_report
-from tscale.answers.serve.times import Ask, Draft
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.dtypes import DTYPES
 from tscale.core.tracing import TracedInt
+from tscale.estimates.serve.times import Ask, Draft
 
 KEYS = {
     "model", "gpu", "gpus", "batch", "context", "prefill_seconds", "seconds_per_token", "tokens_per_second", "bound",

@@ -7,13 +7,13 @@ import json
 import pytest
 
 from tests.helpers import answer
-from tscale.answers.deployment import Deployment
 from tscale.answers.serve.answer import serve_report
-from tscale.answers.serve.times import Ask
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.dtypes import DTYPES
 from tscale.core.serving_layout import ServingLayout
 from tscale.errors import RequestError
+from tscale.estimates.deployment import Deployment
+from tscale.estimates.serve.times import Ask
 from tscale.models.resolve import resolve
 from tscale.render.json import to_json
 

@@ -7,13 +7,14 @@ from typing import Any, Final
 
 import pytest
 
-from tscale.answers.memory.answer import Ask, memory_report, server_of
-from tscale.answers.memory.held import Held, Server, fullest, held, held_at
+from tscale.answers.memory.answer import memory_report
 from tscale.catalogue.hardware import find_hardware
 from tscale.catalogue.models import built_in
 from tscale.core.dtypes import DTYPES, find_format
 from tscale.core.serving_layout import ServingLayout, serving_layout
 from tscale.errors import RequestError
+from tscale.estimates.memory.held import Held, Server, fullest, held, held_at
+from tscale.estimates.memory.serving import Ask, server_of
 from tscale.importer.reader import imported
 from tscale.models.spec import ModelSpec
 

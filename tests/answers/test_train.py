@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 import tscale
 from tests.helpers import answer, run
-from tscale.answers.train import memory
 from tscale.answers.train.answer import train_report
-from tscale.answers.train.ask import Ask
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.wall_time import MILLION, gpus_to_train, mfu_of, seconds_to_train
 from tscale.core.parallelism import Parallelism
 from tscale.errors import RequestError
+from tscale.estimates.train import memory
+from tscale.estimates.train.ask import Ask
 
 KEYS = {
     "model", "tokens", "gpu", "gpus", "mfu", "hfu", "seconds", "days", "gpu_hours", "cost_usd", "energy_kwh", "co2e_kg",

@@ -10,13 +10,13 @@ import pytest
 from scipy.optimize import minimize
 
 from tests.calibration.synthetic import BESIROGLU, HOFFMANN, MUENNIGHOFF, STEEP, runs_of
-from tscale.answers.fit.law import _quantiles
-from tscale.answers.laws import percentiles
 from tscale.calibration.curves import curves
 from tscale.calibration.parametric import DELTA, _has_optimum, constants, fit, measured, objective, starts
 from tscale.calibration.runs import Run
 from tscale.core.laws import Parametric
 from tscale.errors import SpecError
+from tscale.estimates.fitting import _quantiles
+from tscale.estimates.laws import percentiles
 
 TRUTHS = pytest.mark.parametrize("truth", [HOFFMANN, BESIROGLU, MUENNIGHOFF, STEEP], ids="HBMS")
 

@@ -11,9 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tscale.answers.deployment import Deployment, OneRun
-from tscale.answers.serve.prediction import predicted
-from tscale.answers.serve.times import Ask, Draft
 from tscale.calibration.fit_serving import of_rows, table
 from tscale.calibration.interval import SHARE, factors, share_of_others
 from tscale.calibration.measured_kinds import kind_of
@@ -29,6 +26,9 @@ from tscale.catalogue.hardware import find_hardware
 from tscale.core.dtypes import DTYPES
 from tscale.core.serving_layout import ServingLayout
 from tscale.errors import TscaleError
+from tscale.estimates.deployment import Deployment, OneRun
+from tscale.estimates.serve.prediction import predicted
+from tscale.estimates.serve.times import Ask, Draft
 from tscale.models.resolve import resolve
 
 ROW = {

@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from tests.helpers import answer, run
-from tscale.answers.capacity import Capacity
 from tscale.catalogue.hardware import Hardware, Peaks, find_hardware, hardware_names, hardware_text, listed_hardware
 from tscale.catalogue.models import known_name
 from tscale.errors import TscaleError
+from tscale.estimates.capacity import Capacity
 
 SMALL = "name: x\nmemory_gb: 80\nbandwidth_gb_per_s: 2000\nsource: mine\n"
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import answer, run
-from tscale.answers.metrics import CLAIMABLE, claimable
 from tscale.catalogue.claims import Claim, Claims
 from tscale.catalogue.hardware import Hardware
 from tscale.catalogue.laws import Law
 from tscale.catalogue.models import configs
+from tscale.estimates.metrics import CLAIMABLE, claimable
 
 
 def test_show_prints_a_file_of_claims_as_it_stands() -> None:

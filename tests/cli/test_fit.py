@@ -12,10 +12,10 @@ import pytest
 import tscale.calibration
 from tests.calibration.synthetic import BESIROGLU, csv_of, runs_of
 from tests.helpers import answer, run
-from tscale.answers.laws import percentiles
 from tscale.calibration.parametric import fit
 from tscale.catalogue.laws import read_law
 from tscale.core.laws import Parametric
+from tscale.estimates.laws import percentiles
 
 FIT = ("fit", "runs.csv", "--bootstraps", "100")
 

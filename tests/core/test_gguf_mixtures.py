@@ -8,12 +8,12 @@ from typing import Final
 import pytest
 
 from tests.helpers import answer
-from tscale.answers.release import format_of
 from tscale.catalogue.models import built_in, names
 from tscale.core.costs.params import params
 from tscale.core.costs.weights import Mixture, kept_in, weight_bytes
 from tscale.core.dtypes import DTYPES, find_format
 from tscale.core.gguf_mixtures import MIXES, Shape, type_of
+from tscale.estimates.release import format_of
 from tscale.importer.reader import imported
 from tscale.models.gguf import is_falcon
 from tscale.models.lower import lower

@@ -27,8 +27,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tscale.answers.plan.search import Ask, Sized, subject_of
-from tscale.answers.plan.words import layout_text
 from tscale.calibration import training_rows
 from tscale.calibration.training_case import as_cut, prediction
 from tscale.catalogue.hardware import Hardware, find_hardware
@@ -39,6 +37,8 @@ from tscale.core.costs.training_setup import Training
 from tscale.core.parallelism import Parallelism, divisors
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
 from tscale.errors import RequestError
+from tscale.estimates.plan.search import Ask, Sized, subject_of
+from tscale.estimates.plan.words import layout_text
 from tscale.models.resolve import resolve
 from tscale.models.spec import ModelSpec
 from tscale.models.trainer import trainer

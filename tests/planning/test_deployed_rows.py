@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from tscale.analysis.questions import question
-from tscale.answers.plan_serve.search import _bases, room_of
 from tscale.calibration.interval import Interval
 from tscale.calibration.serving_calibration import Prediction, shipped
 from tscale.calibration.serving_case import Pool, ServingCase
 from tscale.calibration.serving_cases import cache_room
 from tscale.core.serving_layout import ServingLayout
+from tscale.estimates.plan_serve.search import _bases, room_of
 from tscale.planning import deployment_rows
 from tscale.planning.deployment_curves import MOST_ON_A_RANK, Rejected, Unit, copied, unit_of, with_pools
 from tscale.planning.deployment_layouts import layouts

@@ -18,10 +18,10 @@ import tscale
 from tests.helpers import run
 from tests.planning.measured import groups, slow_side
 from tscale.analysis.questions import question
-from tscale.answers.plan_serve.search import _bases, room_of, rows_of, searched
 from tscale.calibration.serving_calibration import predict_held, shipped
 from tscale.calibration.serving_case import Pool
 from tscale.errors import RequestError
+from tscale.estimates.plan_serve.search import _bases, room_of, rows_of, searched
 from tscale.planning.deployment_curves import Unit, _grid, unit_of, with_pools
 from tscale.planning.deployment_layouts import layouts, powers
 from tscale.planning.deployment_loads import Targets
@@ -221,7 +221,7 @@ def test_a_front_is_what_comparing_all_pairs_leaves(points: list[tuple[int, int]
 
 def test_arrays_of_loads_are_predicted_as_one_load_is() -> None:
     asked = {"model": "deepseek-v3", "gpu": "h200", "tensor": 4, "attention_data": 4, "expert": 16, "input": "4k"}
-    from tscale.answers.serve.prediction import case_of_ask
+    from tscale.estimates.serve.prediction import case_of_ask
 
     request = question("serve").made(asked)
     case = case_of_ask(request.spec, request.hardware, request.asked, request.asked.deployment)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tscale.answers.launch_flags import Launch, sglang, trtllm, vllm
 from tscale.core.serving_layout import ServingLayout
+from tscale.planning.launch_flags import Launch, sglang, trtllm, vllm
 
 DOCUMENTED = {
     # docs.vllm.ai: engine arguments, data parallel deployment, NixlConnector usage guide

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tscale.answers.plan.search import Ask, Sized, subject_of
 from tscale.calibration.training_case import as_cut, prediction
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.costs.step_time import Batch
@@ -18,6 +17,7 @@ from tscale.core.ledger import Ledger
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
 from tscale.errors import RequestError
+from tscale.estimates.plan.search import Ask, Sized, subject_of
 from tscale.models.lower import lower
 from tscale.models.resolve import resolve
 from tscale.models.spec import ModelSpec

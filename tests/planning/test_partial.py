@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tscale.answers.capacity import groups_of
-from tscale.answers.plan.search import Ask, Sized, subject_of
 from tscale.calibration.training_case import as_cut, prediction
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.axis import Axis
@@ -18,6 +16,8 @@ from tscale.core.costs.recompute import FEWEST, Again
 from tscale.core.costs.training_setup import Training
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
+from tscale.estimates.capacity import groups_of
+from tscale.estimates.plan.search import Ask, Sized, subject_of
 from tscale.models.resolve import resolve
 from tscale.models.trainer import trainer
 from tscale.planning.layouts import Layout

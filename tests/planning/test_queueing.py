@@ -11,7 +11,7 @@ import pytest
 from numpy.random import Generator, default_rng
 
 from tscale.analysis.questions import question
-from tscale.answers.plan_serve.search import searched
+from tscale.estimates.plan_serve.search import searched
 from tscale.planning.queueing import Curve, _geometric, mean_ttft, ttft_within
 
 AT_ONCE = np.arange(1.0, 41.0)

@@ -7,10 +7,10 @@ from functools import cache
 import numpy as np
 import pytest
 
-from tscale.answers.plan.search import Ask, Sized, pareto, subject_of
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.axis import Axis
 from tscale.errors import RequestError
+from tscale.estimates.plan.search import Ask, Sized, pareto, subject_of
 from tscale.models.resolve import resolve
 from tscale.planning.layouts import Axes, Layout, grid
 from tscale.planning.search import _rooms, front

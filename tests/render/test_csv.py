@@ -11,9 +11,9 @@ from io import StringIO
 import pytest
 
 from tests.helpers import run
-from tscale.answers.conventions import CONVENTIONS
 from tscale.core.metric import Cell, Column, Figure, Label, Missing, Report, Table
 from tscale.core.units import COUNT
+from tscale.estimates.conventions import CONVENTIONS
 from tscale.render.csv import to_csv
 from tscale.render.markdown import to_markdown
 

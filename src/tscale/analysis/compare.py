@@ -24,7 +24,7 @@ _WORDS: Final = ("kind", "positions")
 
 def quantity(text: str, what: str) -> str:
     """The key of a quantity that models are compared by, or its name in the table."""
-    from tscale.answers.metrics import COMPARED, claimable
+    from tscale.estimates.metrics import COMPARED, claimable
 
     keys = [one.key for one in COMPARED if one.key not in _WORDS]
     found = claimable(text)
@@ -37,7 +37,7 @@ def quantity(text: str, what: str) -> str:
 
 def quantity_names(incomplete: str) -> list[str]:
     """Keys of quantities that begin so, for shell completion."""
-    from tscale.answers.metrics import COMPARED
+    from tscale.estimates.metrics import COMPARED
 
     return [one.key for one in COMPARED if one.key not in _WORDS and one.key.startswith(incomplete.lower())]
 

@@ -14,8 +14,8 @@ from tscale.core.counts import parse_count
 from tscale.errors import RequestError
 
 if TYPE_CHECKING:
-    from tscale.answers.design import Design
     from tscale.core.metric import Report
+    from tscale.estimates.design import Design
 
 _LAW: Final = "hoffmann2022-3"
 _LEAST_MULTIPLE: Final = 8
@@ -89,8 +89,8 @@ class Ask(Written):
     @cached_property
     def design(self) -> Design:
         """What was found."""
-        from tscale.answers.design import Wish, designed
         from tscale.core.costs.shapes import Grid
+        from tscale.estimates.design import Wish, designed
 
         grid = Grid(self.multiple, self.tensor)
         wish = Wish(self.params, self.flops, self.law, self.like, grid, self.set)

@@ -58,8 +58,8 @@ def analyze(ask: Ask) -> Report:
         text = {"--tokens": ask.tokens, "--context": ask.context, "--source": ask.source, "--target": ask.target}
         return flops_of_tower(ask.found, ask.media, dict(text))
     if ask.method is not None:
-        from tscale.answers.memory_train.ask import Ask as Training
         from tscale.answers.post_training.flops import post_training_flops_report
+        from tscale.estimates.memory_train.ask import Ask as Training
 
         step = ask.post_training(ask.spec, Training(), ask.context, None)
         return ask.assumed(post_training_flops_report(ask.spec, step))

@@ -11,7 +11,7 @@ from tscale.core.counts import parse_count
 from tscale.errors import RequestError, shown
 
 if TYPE_CHECKING:
-    from tscale.answers.media import Media
+    from tscale.estimates.media import Media
 
 MOST_SIDE: Final = 100_000
 MOST_MEDIA: Final = 10**6
@@ -44,7 +44,7 @@ class WithMedia(Request):
     @property
     def media(self) -> Media:
         """What a sequence holds beside text. Raises `RequestError` for the size of images of which there are none."""
-        from tscale.answers.media import ASSUMED_SIDE, Media
+        from tscale.estimates.media import ASSUMED_SIDE, Media
 
         if self.image_size is not None and not (self.images or self.video_frames):
             raise RequestError("--image-size is of images: add --images or --video-frames, or drop it")

@@ -20,13 +20,13 @@ from tscale.errors import RequestError
 from tscale.models.resolve import disclosed
 
 if TYPE_CHECKING:
-    from tscale.answers.memory.answer import Ask as Serving
-    from tscale.answers.memory_train.ask import Ask as Training
     from tscale.catalogue.hardware import Hardware
     from tscale.core.costs.kernel_padding import Kernel
     from tscale.core.dtypes import Dtype
     from tscale.core.metric import Data, Report
     from tscale.core.plot import Plot
+    from tscale.estimates.memory.serving import Ask as Serving
+    from tscale.estimates.memory_train.ask import Ask as Training
     from tscale.models.spec import ModelSpec
     from tscale.models.tower_spec import TowerSpec
 
@@ -166,7 +166,7 @@ class Ask(PostTraining, Spread, WithMedia, OfModel):
     @property
     def training(self) -> Training:
         """How it is trained."""
-        from tscale.answers.memory_train.ask import train_ask
+        from tscale.estimates.memory_train.ask import train_ask
 
         own = self.spec.adapter
         return train_ask(
@@ -195,8 +195,8 @@ class Ask(PostTraining, Spread, WithMedia, OfModel):
     @property
     def serving(self) -> Serving:
         """How it is served."""
-        from tscale.answers.memory.answer import Ask as Serving
         from tscale.core.dtypes import find_format
+        from tscale.estimates.memory.serving import Ask as Serving
 
         draft = None if self.draft is None else disclosed(spec_of(self.draft, families=self.families))
         return Serving(
@@ -305,7 +305,7 @@ def figures(ask: Ask) -> Data:
     if ask.found.kind == "tower":
         return analyze(ask).data
     if not ask.train:
-        from tscale.answers.memory.answer import memory_figures
+        from tscale.estimates.memory.answered import memory_figures
 
         return memory_figures(ask.spec, ask.serving)
     if ask.method is not None:

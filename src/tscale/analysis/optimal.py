@@ -16,11 +16,11 @@ from tscale.core.counts import parse_count
 from tscale.errors import RequestError
 
 if TYPE_CHECKING:
-    from tscale.answers.optimal.answer import Budget
     from tscale.answers.optimal.experts import Wanted
     from tscale.catalogue.hardware import Hardware
     from tscale.core.metric import Report
     from tscale.core.plot import Plot
+    from tscale.estimates.budget import Budget
 
 _EXPERTS: Final = "Mixture of experts"
 _MOST_EXPERTS: Final = 65_536
@@ -145,7 +145,7 @@ class Ask(Request):
     @cached_property
     def budget(self) -> Budget:
         """The FLOPs, parameters or tokens that are given, or what the hardware computes."""
-        from tscale.answers.budget import Machines, amount_given, on_machines
+        from tscale.estimates.budget import Machines, amount_given, on_machines
 
         if self.gpu is not None:
             machines = Machines(self.gpus, self.days, self.dollars, self.price, self.mfu)

@@ -22,13 +22,13 @@ from tscale.core.axis import Axis, Span
 from tscale.errors import RequestError
 
 if TYPE_CHECKING:
-    from tscale.answers.plan.planned import Planned
-    from tscale.answers.plan.search import Ask as Training
-    from tscale.answers.plan_serve.search import ServingPlan
-    from tscale.answers.post_training.answer import Ask as Step
     from tscale.catalogue.hardware import Hardware
     from tscale.core.metric import Report
     from tscale.core.plot import Plot
+    from tscale.estimates.plan.planned import Planned
+    from tscale.estimates.plan.search import Ask as Training
+    from tscale.estimates.plan_serve.search import ServingPlan
+    from tscale.estimates.post_training.models import Ask as Step
 
 MOST_CHIPS: Final = 20
 MOST_SIZES: Final = 64
@@ -178,8 +178,8 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
     @property
     def step(self) -> Step:
         """What is asked of a step after pre-training, but for its layout. Raises `RequestError`."""
-        from tscale.answers.memory_train.ask import Ask as TrainAsk
         from tscale.core.costs.training_setup import Training
+        from tscale.estimates.memory_train.ask import Ask as TrainAsk
 
         assert self.batch is not None
         training = TrainAsk(Training(attention=self.training.attention), memory_share=self.memory_share)
@@ -203,7 +203,7 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
         require()
         if self.train and self.method is not None:
             from tscale.answers.plan.post_training import plan_post_training_report
-            from tscale.answers.post_training.rollout import How
+            from tscale.estimates.post_training.rollout import How
 
             how = How(self.stack, self.attention_kernel)
             return plan_post_training_report(self.spec, self.layouts, self.step, how, method_words(self))
@@ -218,7 +218,7 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
     @property
     def training(self) -> Training:
         """What is asked of layouts of training. Raises `RequestError` for what contradicts itself."""
-        from tscale.answers.plan.search import Ask as Training
+        from tscale.estimates.plan.search import Ask as Training
 
         self._check_training()
         assert self.batch is not None

@@ -7,8 +7,8 @@ from shlex import split
 from typing import Any, Final
 
 from tscale.analysis.questions import question
-from tscale.answers.derived import derived, summed
 from tscale.core.metric import Data, Figure, Report, Step
+from tscale.estimates.derived import derived, summed
 
 _FIRST: Final = ("step_seconds", "mfu_predicted")
 """Derivations of `train` that a plan's headline is of."""

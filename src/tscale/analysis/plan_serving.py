@@ -18,10 +18,10 @@ from tscale.errors import RequestError, shown
 
 if TYPE_CHECKING:
     from tscale.analysis.plan import Ask
-    from tscale.answers.plan_serve.search import Chip, ServingPlan
-    from tscale.answers.serve.times import Draft
     from tscale.catalogue.hardware import Hardware
     from tscale.core.axis import Axis
+    from tscale.estimates.plan_serve.search import Chip, ServingPlan
+    from tscale.estimates.serve.times import Draft
     from tscale.planning.deployment_layouts import LayoutAxes
     from tscale.planning.deployment_loads import Targets
 
@@ -167,7 +167,7 @@ def _targets(ask: Ask) -> Targets:
 
 def serving_plan(ask: Ask) -> ServingPlan:
     """What is searched. Raises `TscaleError` for what is none, and `RequestError` where too much varies."""
-    from tscale.answers.plan_serve.search import ServingPlan
+    from tscale.estimates.plan_serve.search import ServingPlan
 
     chips, dtypes, caches = _chips(ask), _values(ask, "dtype"), _values(ask, "cache_dtype")
     engines, drafts, chunks = _values(ask, "engine", "vllm"), _drafts(ask), _chunks(ask)
@@ -256,7 +256,7 @@ def _too_many(name: str, axis: Axis, size: int, most: int) -> RequestError:
 
 
 def _drafts(ask: Ask) -> tuple[Draft | None, ...]:
-    from tscale.answers.serve.times import Draft
+    from tscale.estimates.serve.times import Draft
 
     if ask.draft_tokens is None or ask.acceptance is None:
         return (None,)
@@ -277,7 +277,7 @@ def _axes(ask: Ask) -> LayoutAxes:
 
 
 def _chips(ask: Ask) -> tuple[Chip, ...]:
-    from tscale.answers.plan_serve.search import chip_of
+    from tscale.estimates.plan_serve.search import chip_of
 
     changes = tuple(word for change in ask.gpu_set for word in ("--gpu-set", quote(change)))
     return tuple(chip_of(one, ("--gpu", _name_of(ask, one), *changes), ask.price) for one in ask.chips)

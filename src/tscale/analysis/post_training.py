@@ -17,9 +17,9 @@ from tscale.errors import RequestError, nearest, shown
 from tscale.models.resolve import disclosed
 
 if TYPE_CHECKING:
-    from tscale.answers.memory_train.ask import Ask as Training
-    from tscale.answers.post_training.answer import Ask as Answered
     from tscale.core.dtypes import Dtype
+    from tscale.estimates.memory_train.ask import Ask as Training
+    from tscale.estimates.post_training.models import Ask as Answered
     from tscale.models.spec import ModelSpec
 
 HEADING: Final = "After pre-training"
@@ -165,7 +165,7 @@ class PostTraining(Request):
 
     def post_training(self, policy: ModelSpec, training: Training, context: int | None, batch: int | None) -> Answered:
         """What is asked of a step. Raises `RequestError` for lengths and batches that contradict one another."""
-        from tscale.answers.post_training.answer import Ask as Answered
+        from tscale.estimates.post_training.models import Ask as Answered
 
         assert self.method is not None
         response, longest = self._lengths(context)

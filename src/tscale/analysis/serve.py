@@ -18,13 +18,13 @@ from tscale.core.counts import parse_count, parse_fraction
 from tscale.errors import RequestError, shown
 
 if TYPE_CHECKING:
-    from tscale.answers.deployment import Engine, OneRun
-    from tscale.answers.serve.times import Ask as Serving
-    from tscale.answers.serve.times import Draft
     from tscale.core.dtypes import Dtype
     from tscale.core.metric import Data, Report
     from tscale.core.plot import Plot
     from tscale.core.serving_layout import ServingLayout
+    from tscale.estimates.deployment import Engine, OneRun
+    from tscale.estimates.serve.times import Ask as Serving
+    from tscale.estimates.serve.times import Draft
     from tscale.models.spec import ModelSpec
 
 
@@ -37,7 +37,7 @@ def prefix(text: str, what: str) -> int | Fraction:
 
 def one_run(text: str, what: str) -> OneRun:
     """A measured run: requests at once, seconds of an output token, and to the first token."""
-    from tscale.answers.deployment import OneRun
+    from tscale.estimates.deployment import OneRun
 
     parts = [part.strip() for part in text.split(",")]
     if not 2 <= len(parts) <= _FIGURES:
@@ -191,7 +191,7 @@ class Ask(WithMedia, OnHardware):
     @property
     def guesses(self) -> Draft | None:
         """What guesses, and how well; None where nothing does."""
-        from tscale.answers.serve.times import Draft
+        from tscale.estimates.serve.times import Draft
         from tscale.models.resolve import disclosed
 
         if self.acceptance is None:
@@ -202,8 +202,8 @@ class Ask(WithMedia, OnHardware):
     @property
     def asked(self) -> Serving:
         """How it is served."""
-        from tscale.answers.deployment import Deployment
-        from tscale.answers.serve.times import Ask as Serving
+        from tscale.estimates.deployment import Deployment
+        from tscale.estimates.serve.times import Ask as Serving
 
         prompt = self.input or self.context
         cached = self.prefix if isinstance(self.prefix, int) else int(self.prefix * prompt)
@@ -253,7 +253,7 @@ def figures(ask: Ask) -> Data:
     """The figures of the answer by their keys, without its lists: what a row of a sweep holds."""
     if ask.media.any:
         return analyze(ask).data
-    from tscale.answers.serve.answer import serve_figures
+    from tscale.estimates.serve.reached import serve_figures
 
     return serve_figures(ask.spec, ask.hardware, ask.asked)
 

@@ -17,12 +17,12 @@ from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.errors import RequestError
 
 if TYPE_CHECKING:
-    from tscale.answers.post_training.answered import Asked as Stepped
-    from tscale.answers.train.ask import Ask as Training
     from tscale.core.costs.training import Count
     from tscale.core.metric import Data, Report
     from tscale.core.parallelism import Parallelism
     from tscale.core.plot import Plot
+    from tscale.estimates.post_training.answered import Asked as Stepped
+    from tscale.estimates.train.ask import Ask as Training
 
 _OF_RUNS: Final = (
     "tokens", "days", "mfu", "count", "tokens_per_second", "goodput", "watts", "pue", "grid", "dtype",
@@ -178,7 +178,7 @@ class Ask(PostTraining, Spread, OnHardware):
     @property
     def products(self) -> str | None:
         """The format of the products, where one was asked for."""
-        from tscale.answers.memory.peak import products_of
+        from tscale.estimates.memory.peak import products_of
 
         return self.dtype or products_of(self.precision)
 
@@ -187,7 +187,7 @@ class Ask(PostTraining, Spread, OnHardware):
         """The question of `memory --train` about the same plan; None where there is none."""
         if self.batch is None and self.method is None:
             return None
-        from tscale.answers.memory.peak import precision_of
+        from tscale.estimates.memory.peak import precision_of
 
         own = MemoryAsk.options()
         given = {name: value for name, value in self.given.items() if name in own and name != "dtype"}
@@ -201,8 +201,8 @@ class Ask(PostTraining, Spread, OnHardware):
     @property
     def step(self) -> Stepped:
         """What is asked of a step after pre-training."""
-        from tscale.answers.post_training.answered import Asked
-        from tscale.answers.post_training.rollout import How
+        from tscale.estimates.post_training.answered import Asked
+        from tscale.estimates.post_training.rollout import How
 
         memory = self.memory
         assert memory is not None
@@ -213,8 +213,8 @@ class Ask(PostTraining, Spread, OnHardware):
     @property
     def asked(self) -> Training:
         """What is asked of the run."""
-        from tscale.answers.train.ask import Ask as Training
         from tscale.core.costs.step_time import Batch
+        from tscale.estimates.train.ask import Ask as Training
 
         plan: Parallelism | None = None if self.batch is None else self.plan
         memory = self.memory

@@ -6,16 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from tscale.answers.explaining import (
-    TracedModel,
-    counted,
-    line_figures,
-    notes_of,
-    share,
-    steps_of,
-    streams_note,
-    summed,
-)
 from tscale.answers.layer_comparison import VERSUS_NOTE, versus_data, versus_table
 from tscale.blocks import Attention, attentions
 from tscale.core.costs.cache import LEAVES_OUT as CACHE_LEAVES_OUT
@@ -39,6 +29,16 @@ from tscale.core.number_text import number_text
 from tscale.core.tracing import TracedInt, ceil_div, label
 from tscale.core.units import BYTES, FLOPS, FLOPS_PER_TOKEN, RATIO, TOKENS
 from tscale.core.workload import SequenceLengths
+from tscale.estimates.explaining import (
+    TracedModel,
+    counted,
+    line_figures,
+    notes_of,
+    share,
+    steps_of,
+    streams_note,
+    summed,
+)
 from tscale.models.lower import run_of
 from tscale.models.spec import ModelSpec
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from tscale.answers.capacity import device_figure
 from tscale.answers.list_filters import ALL, Wanted, titled
 from tscale.catalogue.claims import listed_claims
 from tscale.catalogue.hardware import Hardware, listed_hardware
@@ -14,6 +13,7 @@ from tscale.core.dtypes import DTYPES
 from tscale.core.metric import Cell, Column, Data, Figure, Known, Label, Missing, Report, Table
 from tscale.core.sources import cited
 from tscale.core.units import BITS, BYTES, BYTES_PER_SECOND, COUNT, FLOPS_PER_SECOND, SIZE, WATTS, YEAR, Unit
+from tscale.estimates.capacity import device_figure
 
 
 def models_report(wanted: Wanted = ALL) -> Report:

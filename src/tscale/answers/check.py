@@ -9,14 +9,14 @@ from fractions import Fraction
 from functools import cache
 from typing import Final, Literal, NamedTuple
 
-from tscale.answers.explaining import plain_number, source_text
-from tscale.answers.metrics import CLAIMABLE, Subject, claimable, subject_of
-from tscale.answers.truths import PUBLISHED, Truth, Truths, corrected_figure, truths_of
 from tscale.catalogue.claims import Claim, Claims
 from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Table, weakest
 from tscale.core.sources import cited
 from tscale.core.units import COUNT, FLOPS, PF_DAYS, RATIO, TOKENS
 from tscale.errors import RequestError, SpecError, nearest
+from tscale.estimates.explaining import plain_number, source_text
+from tscale.estimates.metrics import CLAIMABLE, Subject, claimable, subject_of
+from tscale.estimates.truths import PUBLISHED, Truth, Truths, corrected_figure, truths_of
 from tscale.models.resolve import disclosed, find
 from tscale.models.spec import Published, Spec
 from tscale.models.undisclosed import UndisclosedSpec

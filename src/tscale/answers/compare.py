@@ -6,15 +6,15 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Final
 
-from tscale.answers.assumed import answer_of, lead_of
-from tscale.answers.explaining import difference, line_figures, misprint_text, plain_number, steps_of
-from tscale.answers.metrics import COMPARED, FLOPS_OF, NOT_PUBLISHED, Named, Subject, shown_figure, subject_of
-from tscale.answers.trained import published_stages, published_total, trained, training_length, training_lengths
 from tscale.core.costs.forward import LEAVES_OUT, forward_flops
 from tscale.core.costs.params import params
 from tscale.core.metric import Cell, Column, Compared, Data, Figure, Known, Label, Missing, Report, Step, Table, weakest
 from tscale.core.number_text import number_text
 from tscale.core.units import FLOPS, PARAMETERS, RATIO, YEAR
+from tscale.estimates.assumed import answer_of, lead_of
+from tscale.estimates.explaining import difference, line_figures, misprint_text, plain_number, steps_of
+from tscale.estimates.metrics import COMPARED, FLOPS_OF, NOT_PUBLISHED, Named, Subject, shown_figure, subject_of
+from tscale.estimates.trained import published_stages, published_total, trained, training_length, training_lengths
 from tscale.models.resolve import disclosed
 from tscale.models.spec import ModelSpec, PublishedName, Spec
 

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from fractions import Fraction
-from typing import Final, NamedTuple
+from typing import Final
 
-from tscale.answers.experts import JOINT, inside, mixture_of, run_of
-from tscale.answers.explaining import counted, line_figures, steps_of, summed
-from tscale.answers.laws import Bound, counts_note, extrapolated, law_notes, predicted, refuse_others
-from tscale.answers.optimal.answer import Budget, answered
-from tscale.catalogue.laws import read_law
-from tscale.catalogue.models import normalised
 from tscale.core.costs.params import params
-from tscale.core.costs.shapes import WITHIN, Found, Grid, Shape, search
+from tscale.core.costs.shapes import Found, Shape
 from tscale.core.costs.shapes import steps as multiples
 from tscale.core.laws import Point
-from tscale.core.laws.experts import Joint
 from tscale.core.metric import Cell, Column, Data, Figure, Label, Missing, Report, Table
 from tscale.core.units import COUNT, FLOPS, PARAMETERS, PREDICTED_TOKENS, RATIO, SHARE
-from tscale.errors import RequestError, field
-from tscale.models.designing import counting, padded, pattern, proportions, shape_of, shaped
-from tscale.models.spec import ModelSpec, Training
-from tscale.models.writing import plain, to_yaml
+from tscale.estimates.design import Design, short_size
+from tscale.estimates.experts import inside, mixture_of, run_of
+from tscale.estimates.explaining import counted, line_figures, steps_of, summed
+from tscale.estimates.laws import Bound, counts_note, extrapolated, law_notes, predicted
+from tscale.models.designing import counting, proportions, shape_of
+from tscale.models.spec import ModelSpec
+from tscale.models.writing import plain
 
-DENSE_LAW: Final = "hoffmann2022-3"
-_MOST: Final = 10**13
-_LEAST: Final = 1000
 _ALTERNATIVES = (
     Column("distance", "distance"),
     Column("layers", "layers"),
@@ -38,93 +30,6 @@ _ALTERNATIVES = (
     Column("parameters", "params"),
     Column("deviation", "deviation"),
 )
-
-
-class Wish(NamedTuple):
-    """What is designed for: parameters, or the optimum of training FLOPs by a law, and like what."""
-
-    params: int | None
-    flops: int | None
-    law: str | None
-    """The law of the budget; None for that which is asked of such a model."""
-    like: str
-    grid: Grid
-    changes: Sequence[str] = ()
-
-
-class Design(NamedTuple):
-    """What was found: specs and shapes, the best first, or the one nearest to a budget that none hits within 1%."""
-
-    wish: Wish
-    budget: int
-    counts: str
-    like: ModelSpec
-    unpadded: int
-    found: tuple[Found, ...]
-    spec: ModelSpec
-    optimum: tuple[Bound, Point] | None
-
-    @property
-    def hits(self) -> bool:
-        """Whether it is within 1% of the budget."""
-        return abs(self.found[0].deviation) <= WITHIN
-
-    @property
-    def yaml(self) -> str:
-        """The spec as a file."""
-        return to_yaml(self.spec)
-
-
-def designed(wish: Wish, name: str) -> Design:
-    """The design that a wish comes to. Raises `TscaleError` for a wish that makes no sense."""
-    optimum = None
-    counts: str = "all"
-    if wish.flops is not None:
-        optimum = _optimum(wish, wish.flops)
-        counts, budget = optimum[0].law.counts, round(optimum[1].params)
-    else:
-        assert wish.params is not None
-        budget = wish.params
-    if not _LEAST <= budget <= _MOST:
-        raise RequestError(f"a design of {budget:,} parameters is out of range: ask for {_LEAST:,} to {_MOST:,}")
-    count = counting(counts)
-    like = pattern(wish.like, budget, count, wish.changes)
-    base = padded(like, wish.grid)
-    wanted = proportions(base)
-    step = multiples(wanted, wish.grid)[1]
-    found = search(budget, wanted, wish.grid, lambda shape: count(shaped(base, shape, step)))
-    made = shaped(base, found[0].shape, step)
-    total = counting("all")(made)
-    training = None
-    if optimum is not None:
-        bound, point = optimum
-        source = f"optimal by {bound.law.name} for {wish.flops:.4g} training FLOPs".replace("e+", "e")
-        training = Training(tokens=round(point.tokens), source=source, evidence="derived")
-    spec = replace(
-        made,
-        name=normalised(name),
-        title=f"{_short(total)} like {like.label}",
-        training=training,
-        notes=(f"A design by the proportions of {like.label}: its shape is not published, and it was not trained.",),
-    )
-    return Design(wish, budget, counts, like, like.vocabulary, tuple(found), spec, optimum)
-
-
-def _optimum(wish: Wish, flops: int) -> tuple[Bound, Point]:
-    """The law of a budget of FLOPs, and its optimum: of a mixture of experts by a law of such, for as many of them."""
-    mixture = mixture_of(pattern(wish.like, flops, counting("all"), wish.changes))
-    law = read_law(wish.law or (DENSE_LAW if mixture is None else JOINT))
-    formula = law.experts
-    if mixture is None:
-        refuse_others(law)
-        bound = Bound(law, law.formula())
-    elif isinstance(formula, Joint):
-        bound = Bound(law, formula.of(mixture.expansion))
-    else:
-        raise RequestError(
-            f"{law.name} names no optimum of such mixtures of experts as {wish.like} is: choose {field('law', JOINT)}, or leave it out"
-        )
-    return bound, answered(bound, Budget("flops", flops, Figure(flops, FLOPS))).point
 
 
 def design_report(design: Design, written: str = "", *, explain: bool = False) -> Report:
@@ -172,15 +77,6 @@ def _past(design: Design, bound: Bound, point: Point) -> bool:
         if mixture is None
         else not inside(bound.law, run_of(model, mixture, round(point.tokens)))
     )
-
-
-def _short(value: int) -> str:
-    """A count as people name models by it: 6.74B."""
-    letter, scale = next((one for one in _SCALES if value >= one[1]), _SCALES[-1])
-    return f"{float(f'{value / scale:.3g}'):g}{letter}"
-
-
-_SCALES: Final = (("T", 10**12), ("B", 10**9), ("M", 10**6), ("k", 10**3))
 
 
 def _what(design: Design) -> str:
@@ -272,7 +168,7 @@ def _notes(design: Design, written: str, *, explain: bool) -> Iterator[str]:
     if design.optimum is not None:
         bound, point = design.optimum
         yield (
-            f"By {bound.law.name} ({bound.law.label}), {_short(round(point.tokens))} tokens are optimal with it"
+            f"By {bound.law.name} ({bound.law.label}), {short_size(round(point.tokens))} tokens are optimal with it"
             f"{', extrapolated' if _past(design, bound, point) else ''}: the spec has them as its training tokens."
         )
         yield counts_note([bound.law])

@@ -6,9 +6,19 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from tscale.answers.caveats import departures
-from tscale.answers.conventions import CONVENTIONS, by_convention, two_stacks
-from tscale.answers.explaining import (
+from tscale.answers.media import media_data, media_notes, media_table
+from tscale.core.costs.forward import AttentionMask, forward_flops, leaves_out
+from tscale.core.costs.params import active_params, params
+from tscale.core.costs.training import PF_DAY
+from tscale.core.metric import Cell, Column, Data, Figure, Known, Label, Missing, Report, Step, Table
+from tscale.core.number_text import number_text
+from tscale.core.tracing import TracedInt, ceil_div, label
+from tscale.core.units import FLOPS, FLOPS_PER_TOKEN, PARAMETERS, PF_DAYS, RATIO, SHARE, TOKENS
+from tscale.core.workload import SequenceLengths
+from tscale.errors import RequestError, field
+from tscale.estimates.caveats import departures
+from tscale.estimates.conventions import CONVENTIONS, by_convention, two_stacks
+from tscale.estimates.explaining import (
     TracedModel,
     counted,
     difference,
@@ -19,17 +29,8 @@ from tscale.answers.explaining import (
     steps_of,
     summed,
 )
-from tscale.answers.media import Media, check_fits, media_costs, media_data, media_notes, media_table
-from tscale.answers.trained import Trained, trained, training_length
-from tscale.core.costs.forward import AttentionMask, forward_flops, leaves_out
-from tscale.core.costs.params import active_params, params
-from tscale.core.costs.training import PF_DAY
-from tscale.core.metric import Cell, Column, Data, Figure, Known, Label, Missing, Report, Step, Table
-from tscale.core.number_text import number_text
-from tscale.core.tracing import TracedInt, ceil_div, label
-from tscale.core.units import FLOPS, FLOPS_PER_TOKEN, PARAMETERS, PF_DAYS, RATIO, SHARE, TOKENS
-from tscale.core.workload import SequenceLengths
-from tscale.errors import RequestError, field
+from tscale.estimates.media import Media, check_fits, media_costs
+from tscale.estimates.trained import Trained, trained, training_length
 from tscale.models.lower import run_of
 from tscale.models.spec import ModelSpec
 

@@ -5,10 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from tscale.answers.experts import inside, mixture_of, run_of
-from tscale.answers.explaining import TracedModel, counted
-from tscale.answers.laws import law_data, law_notes, predicted, range_mark, range_note
-from tscale.answers.trained import Trained, trained
 from tscale.catalogue.laws import Law, read_law, shipped_laws
 from tscale.core.costs.params import active_params, params, size
 from tscale.core.laws import Kaplan
@@ -20,6 +16,10 @@ from tscale.core.number_text import number_text
 from tscale.core.units import COUNT, FLOPS, PARAMETERS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, SHARE, Unit
 from tscale.core.view import Record, view
 from tscale.errors import NotPublishedError, RequestError
+from tscale.estimates.experts import inside, mixture_of, run_of
+from tscale.estimates.explaining import TracedModel, counted
+from tscale.estimates.laws import law_data, law_notes, predicted, range_mark, range_note
+from tscale.estimates.trained import Trained, trained
 from tscale.models.spec import ModelSpec
 
 LEARNING_RATE: Final = Unit("learning rate", "", "power")

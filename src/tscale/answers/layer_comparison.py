@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Final
 
-from tscale.answers.explaining import source_text
 from tscale.core.costs.layer_types import SOURCE, layer_types
 from tscale.core.metric import Cell, Column, Data, Figure, Label, Table
 from tscale.core.units import OPERATIONS, RATIO, STEPS, TOKENS, Unit
+from tscale.estimates.explaining import source_text
 
 VERSUS_NOTE: Final = (
     "A recurrent layer takes fewer operations than attention once a sequence is longer than the layer is wide, but its "

@@ -1,127 +1,14 @@
-"""What images, videos and sounds add to a sequence: tokens by the family's own rule, their cache, and FLOPs of towers."""
+"""Images, videos and sounds of a sequence as a table, as data and in words."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
-
 from tscale.core.costs.forward import forward_flops
-from tscale.core.costs.media import TowerCost, tower_flops
 from tscale.core.metric import Cell, Column, Data, Figure, Table
 from tscale.core.tracing import ceil_div
 from tscale.core.units import COUNT, FLOPS, TOKENS
-from tscale.core.workload import TowerPass
-from tscale.errors import RequestError, field
+from tscale.estimates.media import ASSUMED_SIDE, Media, MediaCost
 from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
-
-if TYPE_CHECKING:  # towers are imported where something is seen or heard
-    from tscale.blocks.seen import Seen
-    from tscale.blocks.tower import Tower
-    from tscale.models.tower_spec import TowerSpec
-
-ASSUMED_SIDE = 1024
-"""Pixels of an image's sides where none are given."""
-
-
-class Media(NamedTuple):
-    """What a sequence has beside text: images, and frames of a video, of so many pixels; seconds of sound."""
-
-    images: int = 0
-    frames: int = 0
-    height: int = ASSUMED_SIDE
-    width: int = ASSUMED_SIDE
-    seconds: int = 0
-    sized: bool = False
-
-    @property
-    def any(self) -> bool:
-        """Whether there is anything."""
-        return bool(self.images or self.frames or self.seconds)
-
-
-class MediaCost(NamedTuple):
-    """One kind of them: how many there are, tokens of the sequence, and FLOPs of the towers."""
-
-    name: str
-    key: str
-    many: int
-    tokens: int
-    flops: TowerCost
-    passes: tuple[TowerPass, ...] = ()
-
-
-def tower_passes(spec: ModelSpec | TowerSpec, media: Media) -> tuple[TowerPass, ...]:
-    """What runs through the towers for one sequence. Raises `RequestError` as `media_costs` does."""
-    return tuple(one for cost in media_costs(spec, media) for one in cost.passes)
-
-
-def media_costs(spec: ModelSpec | TowerSpec, media: Media) -> tuple[MediaCost, ...]:
-    """Each kind of media in a sequence. Raises `RequestError` where a model has no tower for it, or its rule is not known."""
-    return tuple(_costs(spec, media))
-
-
-def _costs(spec: ModelSpec | TowerSpec, media: Media) -> Iterator[MediaCost]:
-    if not media.any:
-        return
-    from tscale.blocks.tower_inputs import NativeImage, Sound
-
-    size = f"{media.height:,}x{media.width:,}"
-    if media.images:
-        tower = _tower_of(spec, "images", field("images"))
-        assert tower.input is not None
-        assert not isinstance(tower.input, Sound)
-        seen = tower.input.read(media.height, media.width)
-        yield _cost(spec, _named(media.images, "image", size), "images", media.images, seen)
-    if media.frames:
-        tower = _tower_of(spec, "images", field("video_frames"))
-        assert tower.input is not None
-        assert not isinstance(tower.input, Sound)
-        seen = tower.input.read(media.height, media.width)
-        together = tower.input.frames if isinstance(tower.input, NativeImage) else 1
-        yield _cost(
-            spec, _named(media.frames, "frame", size), "video_frames", ceil_div(media.frames, together), seen
-        )._replace(many=media.frames)
-    if media.seconds:
-        tower = _tower_of(spec, "sounds", field("audio_seconds"))
-        assert isinstance(tower.input, Sound)
-        yield _cost(
-            spec, f"{media.seconds:,} s of sound", "audio_seconds", 1, tower.input.hear(media.seconds)
-        )._replace(many=media.seconds)
-
-
-def _named(many: int, what: str, size: str) -> str:
-    return f"{many:,} {what}{'' if many == 1 else 's'} of {size}"
-
-
-def _tower_of(spec: ModelSpec | TowerSpec, reads: str, option: str) -> Tower:
-    """The tower that reads images or sounds."""
-    towers = [tower for tower in spec.towers or () if tower.reads == reads and tower.part != "projector"]
-    if not towers:
-        raise RequestError(f"{option}: {spec.label} has no tower that reads {reads}: drop it")
-    tower = next((tower for tower in towers if tower.input is not None), None)
-    if reads == "images" and any(mixer.kind == "image-layer" for mixer in getattr(spec, "mixers", ())):
-        raise RequestError(
-            f"{option}: images are no tokens of {spec.label}'s sequence, but keys and values of its layers that attend to them, "
-            "whose cache and FLOPs are not known yet: drop the option"
-        )
-    if tower is None:
-        raise RequestError(
-            f"{option}: how {spec.label} reads {reads} is not known: write its input into the spec, "
-            f"such as {field('set')} towers.0.input.kind=fixed, or drop the option"
-        )
-    return tower
-
-
-def _cost(spec: ModelSpec | TowerSpec, name: str, key: str, times: int, seen: Seen) -> MediaCost:
-    from tscale.blocks.tower import IMAGES, SOUNDS
-
-    reads = "sounds" if key == "audio_seconds" else "images"
-    towers = [(tower.part, tuple(tower.groups())) for tower in spec.towers or () if tower.reads == reads]
-    once = tower_flops(spec.name, towers, seen.passes)
-    block = SOUNDS if reads == "sounds" else IMAGES
-    passes = tuple(TowerPass(block, times * count, run) for count, run in seen.passes)
-    return MediaCost(name, key, times, times * seen.tokens, TowerCost(*(times * flops for flops in once)), passes)
 
 
 def media_table(spec: ModelSpec, costs: tuple[MediaCost, ...], context: int) -> Table:
@@ -136,14 +23,14 @@ def media_table(spec: ModelSpec, costs: tuple[MediaCost, ...], context: int) -> 
     )
     rows: list[tuple[Cell, ...]] = []
     for cost in costs:
-        own = _language_flops(spec, cost.tokens, context)
+        own = language_flops(spec, cost.tokens, context)
         towers = cost.flops.vision_tower + cost.flops.audio_tower
         figures = (towers, cost.flops.projector, own, cost.flops.total + own)
         rows.append((cost.name, Figure(cost.tokens, TOKENS), *(Figure(value, FLOPS) for value in figures)))
     return Table("", columns, tuple(rows), aside=True)
 
 
-def _language_flops(spec: ModelSpec, tokens: int, context: int) -> int:
+def language_flops(spec: ModelSpec, tokens: int, context: int) -> int:
     """FLOPs of the language model for some of a sequence's tokens, at the average of its tokens."""
     run = run_of(spec, context)
     return ceil_div(tokens * int(forward_flops(lower(spec), run).total), int(run.tokens))
@@ -160,20 +47,11 @@ def media_data(spec: ModelSpec, costs: tuple[MediaCost, ...], context: int) -> D
                 "vision_tower": Figure(cost.flops.vision_tower, FLOPS),
                 "audio_tower": Figure(cost.flops.audio_tower, FLOPS),
                 "projector": Figure(cost.flops.projector, FLOPS),
-                "language_model": Figure(_language_flops(spec, cost.tokens, context), FLOPS),
+                "language_model": Figure(language_flops(spec, cost.tokens, context), FLOPS),
             },
         }
         for cost in costs
     ]
-
-
-def check_fits(costs: tuple[MediaCost, ...], context: int) -> None:
-    """Raises `RequestError` for media that take more tokens than a sequence has."""
-    tokens = sum(cost.tokens for cost in costs)
-    if tokens > context:
-        raise RequestError(
-            f"images and sounds take {tokens:,} tokens, and sequences of {context:,} hold no more: raise {field('context')}, or ask for fewer"
-        )
 
 
 def media_notes(media: Media, costs: tuple[MediaCost, ...]) -> tuple[str, ...]:

@@ -23,8 +23,8 @@ def schema_of(what: Literal["models", "families", "hardware", "laws", "claims"])
 
 
 def _claims() -> dict[str, Any]:
-    from tscale.answers.metrics import CLAIMABLE
     from tscale.catalogue.claims import adapter
+    from tscale.estimates.metrics import CLAIMABLE
 
     schema = adapter().json_schema()
     quantity = schema["$defs"]["Claim"]["properties"]["quantity"]

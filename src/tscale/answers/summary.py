@@ -7,21 +7,9 @@ from fractions import Fraction
 from typing import Final, NamedTuple
 
 from tscale.answers.assumed import as_assumed
-from tscale.answers.capacity import serving_capacity, verdict_text
-from tscale.answers.explaining import counted, published_figure
-from tscale.answers.memory.answer import Ask as MemoryAsk
-from tscale.answers.memory.answer import server_of
-from tscale.answers.memory.held import held
-from tscale.answers.metrics import COMPARED, Subject, shown_figure, subject_of
 from tscale.answers.params.answer import undisclosed
-from tscale.answers.release import format_of
-from tscale.answers.release_words import release_note
-from tscale.answers.serve.prediction import prediction_of
-from tscale.answers.serve.times import Ask as ServeAsk
-from tscale.answers.serve.times import served
 from tscale.answers.tower_alone import summary_of_tower
 from tscale.answers.train.answer import train_report
-from tscale.answers.train.ask import Ask as TrainAsk
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.weights import Mixture, tower_bytes, weight_bytes
 from tscale.core.dtypes import DTYPES, Dtype
@@ -29,6 +17,18 @@ from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Tabl
 from tscale.core.number_text import number_text
 from tscale.core.units import BYTES, COUNT, FLOPS, PARAMETERS, TOKENS, TOKENS_PER_SECOND, Unit
 from tscale.errors import NotPublishedError, RequestError
+from tscale.estimates.capacity import serving_capacity, verdict_text
+from tscale.estimates.explaining import counted, published_figure
+from tscale.estimates.memory.held import held
+from tscale.estimates.memory.serving import Ask as MemoryAsk
+from tscale.estimates.memory.serving import server_of
+from tscale.estimates.metrics import COMPARED, Subject, shown_figure, subject_of
+from tscale.estimates.release import format_of
+from tscale.estimates.release_words import release_note
+from tscale.estimates.serve.prediction import prediction_of
+from tscale.estimates.serve.times import Ask as ServeAsk
+from tscale.estimates.serve.times import served
+from tscale.estimates.train.ask import Ask as TrainAsk
 from tscale.models.resolve import disclosed
 from tscale.models.spec import MOST_ASSUMED, ModelSpec, PublishedName, Spec
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from tscale.answers.explaining import source_text, steps_of, summed
-from tscale.answers.media import ASSUMED_SIDE, Media, MediaCost, media_costs
 from tscale.answers.params.lines import COLUMNS, line_data, row
 from tscale.blocks.tower_inputs import Sound
 from tscale.blocks.tower_pieces import TowerLayers
@@ -15,6 +13,8 @@ from tscale.core.metric import Column, Data, Figure, Label, Report, Table
 from tscale.core.number_text import number_text
 from tscale.core.units import BYTES, COUNT, FLOPS, PARAMETERS, SHARE
 from tscale.errors import RequestError, field
+from tscale.estimates.explaining import source_text, steps_of, summed
+from tscale.estimates.media import ASSUMED_SIDE, Media, MediaCost, media_costs
 from tscale.models.tower_spec import TowerSpec
 
 _COSTS = (

@@ -6,21 +6,9 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from tscale.answers.capacity import (
-    Capacity,
-    capacity_data,
-    capacity_notes,
-    exit_code,
-    left_out,
-    reserve_table,
-    serving_capacity,
-    training_capacity,
-    verdict_text,
-)
-from tscale.answers.explaining import line_figures, steps_of, summed
-from tscale.answers.media import Media, MediaCost, media_notes, tower_passes
+from tscale.answers.capacity import capacity_notes, left_out, reserve_table
+from tscale.answers.media import media_notes
 from tscale.answers.memory.tables import parts_table
-from tscale.answers.memory_train.held import PARTS
 from tscale.answers.memory_train.lines import MOMENTS
 from tscale.answers.tower_alone import media_of_tower
 from tscale.catalogue.hardware import Hardware
@@ -36,6 +24,17 @@ from tscale.core.number_text import number_text
 from tscale.core.units import BYTES, COUNT
 from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError, field
+from tscale.estimates.capacity import (
+    Capacity,
+    capacity_data,
+    exit_code,
+    serving_capacity,
+    training_capacity,
+    verdict_text,
+)
+from tscale.estimates.explaining import line_figures, steps_of, summed
+from tscale.estimates.media import Media, MediaCost, tower_passes
+from tscale.estimates.memory_train.held import PARTS
 from tscale.models.tower_spec import TowerSpec
 
 _FORMATS: Final = ("fp32", "bf16", "fp16")

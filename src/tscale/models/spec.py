@@ -339,7 +339,7 @@ class ModelSpec:
     def made(self) -> dict[Any, Any]:
         """What was made of this very spec, kept with it for whoever asks again: a changed copy has its own.
 
-        Ledgers by whether they say what is saved (`lower`), and the pieces that plans cut them into (`tscale.answers.trainer`).
+        Ledgers by whether they say what is saved (`lower`), and the pieces that plans cut them into (`tscale.models.trainer`).
         """
         return {}
 

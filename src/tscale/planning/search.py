@@ -115,7 +115,7 @@ def _weighed(run: Run, layouts: Layouts, micro_batches: Any, orders: Orders) -> 
 
 
 def _rooms(columns: Columns, rooms: Rooms) -> tuple[Any, Any]:
-    """The room of each layout, by the groups of devices that a device sends to (`tscale.answers.capacity.groups_of`)."""
+    """The room of each layout, by the groups of devices that a device sends to (`tscale.estimates.capacity.groups_of`)."""
     ways = ("tensor", "pipeline", "data", "context", "expert")
     groups = sum((columns[name] > 1).astype(np.int64) for name in ways)
     cut = columns["expert_tensor"]

@@ -21,6 +21,7 @@ from tscale.sweeping.recorded import Recorded, record_of
 _ROOMS: Final = (
     "tscale.core.",
     "tscale.answers.",
+    "tscale.estimates.",
     "tscale.calibration.",
     "tscale.models.stages",
     "tscale.models.trainer",

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tscale.answers.fit.law import CONSTANTS, INTERVALS, MEANINGS, OPTIMA, Fitting
 from tscale.answers.fit.notes import fit_notes, fit_steps
 from tscale.answers.fit.tables import (
+    CONSTANTS,
+    INTERVALS,
+    MEANINGS,
+    OPTIMA,
     PLAIN,
     cells_of,
     constant_rows,
@@ -17,10 +20,11 @@ from tscale.answers.fit.tables import (
     quality,
     residuals,
 )
-from tscale.answers.laws import LEVEL, law_data
 from tscale.calibration.parametric import BEYOND, DELTA
 from tscale.core.laws import Parametric
 from tscale.core.metric import Data, Report, Table
+from tscale.estimates.fitting import Fitting
+from tscale.estimates.laws import LEVEL, law_data
 
 
 def fit_report(answer: Fitting, written: Path | None = None) -> Report:

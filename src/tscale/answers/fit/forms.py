@@ -10,10 +10,8 @@ from statistics import fmean
 from typing import Final, NamedTuple
 
 from tscale.answers.fit.answer import fit_report
-from tscale.answers.fit.law import CONSTANTS, OPTIMA, Fitting, fitted
 from tscale.answers.fit.notes import columns_text
-from tscale.answers.fit.tables import PLAIN, held_rows
-from tscale.answers.laws import LEVEL, Bound, extrapolated, law_data, loss_figure, per_param, percentiles, predicted
+from tscale.answers.fit.tables import CONSTANTS, OPTIMA, PLAIN, held_rows
 from tscale.calibration.forms import FORMS, Held, Name, fit_form, held_out
 from tscale.calibration.forms import Fitted as FittedForm
 from tscale.calibration.parametric import BEYOND, DELTA
@@ -25,6 +23,8 @@ from tscale.core.laws.experts import Joint
 from tscale.core.metric import Cell, Column, Data, Figure, Label, Missing, Report, Step, Table
 from tscale.core.units import COUNT, FLOPS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, RATIO, SHARE, Unit
 from tscale.errors import SpecError, shown
+from tscale.estimates.fitting import Fitting, fitted
+from tscale.estimates.laws import LEVEL, Bound, extrapolated, law_data, loss_figure, per_param, percentiles, predicted
 
 _DIGITS: Final = 8
 _SURE: Final = 3

@@ -8,14 +8,14 @@ from pathlib import Path
 from shlex import quote
 from typing import Final
 
-from tscale.answers.fit.law import Fitting, kept
 from tscale.answers.fit.tables import PLAIN, Optimum, objective
-from tscale.answers.laws import LEVEL
 from tscale.calibration.parametric import DELTA, LEAST_E
 from tscale.calibration.runs import Runs
 from tscale.core.metric import Figure, Step
 from tscale.core.units import EXPONENT, PREDICTED_PARAMETERS, PREDICTED_TOKENS
 from tscale.errors import shown
+from tscale.estimates.fitting import Fitting, kept
+from tscale.estimates.laws import LEVEL
 
 _FEW: Final = 20
 _ALIKE: Final = 0.95

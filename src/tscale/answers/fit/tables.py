@@ -7,15 +7,46 @@ from math import expm1, sqrt
 from statistics import fmean
 from typing import Final, NamedTuple
 
-from tscale.answers.fit.law import SOURCE, Fitting, kept
-from tscale.answers.laws import Bound, extrapolated, loss_figure, per_param, percentiles, predicted, range_mark
 from tscale.calibration.forms import Held
 from tscale.catalogue.laws import Law
 from tscale.core.laws import Point
 from tscale.core.metric import Cell, Column, Figure, Missing, Table
 from tscale.core.units import COUNT, EXPONENT, FLOPS, NATS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, SHARE, Unit
+from tscale.estimates.fitting import SOURCE, Fitting, kept
+from tscale.estimates.laws import Bound, extrapolated, loss_figure, per_param, percentiles, predicted, range_mark
 
 PLAIN: Final = Unit("", "", "full")
+CONSTANTS = (
+    Column("constant", "constant", numeric=False),
+    Column("value", "value"),
+    Column("low", "low"),
+    Column("high", "high"),
+    Column("meaning", "meaning", drop=1, numeric=False),
+)
+OPTIMA = (
+    Column("optimum at FLOPs", "flops"),
+    Column("params", "params"),
+    Column("tokens", "tokens"),
+    Column("tokens/param", "tokens_per_param"),
+    Column("loss", "loss"),
+    Column("range of runs", "extrapolated", drop=1, numeric=False),
+)
+INTERVALS = (
+    Column("intervals at FLOPs", "flops"),
+    Column("params low", "params_low"),
+    Column("params high", "params_high"),
+    Column("tokens low", "tokens_low"),
+    Column("tokens high", "tokens_high"),
+)
+MEANINGS: Final = {
+    "E": "irreducible loss",
+    "A": "coefficient of the term A/N^alpha",
+    "B": "coefficient of the term B/D^beta",
+    "alpha": "exponent of parameters",
+    "beta": "exponent of tokens",
+    "a": "optimal parameters, N ~ C^a",
+    "b": "optimal tokens, D ~ C^b",
+}
 
 
 def constant_rows(answer: Fitting) -> Iterator[tuple[str, Figure, Figure, Figure]]:

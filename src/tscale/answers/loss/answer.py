@@ -6,17 +6,19 @@ from collections.abc import Iterator, Sequence
 from math import exp, inf
 from typing import Final
 
-from tscale.answers.experts import (
-    equivalents,
-    equivalents_data,
-    equivalents_table,
-    mixture_data,
-    mixture_note,
-    mixture_of,
-    run_of,
-)
-from tscale.answers.explaining import TracedModel, counted
-from tscale.answers.laws import (
+from tscale.answers.experts import equivalents_data, equivalents_table, mixture_data, mixture_note
+from tscale.blocks import attentions
+from tscale.catalogue.laws import Law
+from tscale.core.costs.params import non_embedding_params, params
+from tscale.core.laws import Kaplan, Lifetime, Parametric, Point, Repeated
+from tscale.core.laws.experts import Granular, Joint, Mixture, Routed, saturated
+from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Step, Table
+from tscale.core.units import FLOPS, NATS, PARAMETERS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, RATIO, SHARE, TOKENS
+from tscale.core.view import Record, view
+from tscale.estimates.experts import equivalents, mixture_of, run_of
+from tscale.estimates.explaining import TracedModel, counted
+from tscale.estimates.judged import Judged, dense_by_laws, experts_by_laws, refuse_other_models
+from tscale.estimates.laws import (
     INCOMPARABLE,
     NO_LOSS,
     counts_note,
@@ -29,16 +31,7 @@ from tscale.answers.laws import (
     range_mark,
     range_note,
 )
-from tscale.answers.loss.judged import Judged, dense_by_laws, experts_by_laws, refuse_other_models
-from tscale.answers.trained import trained
-from tscale.blocks import attentions
-from tscale.catalogue.laws import Law
-from tscale.core.costs.params import non_embedding_params, params
-from tscale.core.laws import Kaplan, Lifetime, Parametric, Point, Repeated
-from tscale.core.laws.experts import Granular, Joint, Mixture, Routed, saturated
-from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Step, Table
-from tscale.core.units import FLOPS, NATS, PARAMETERS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, RATIO, SHARE, TOKENS
-from tscale.core.view import Record, view
+from tscale.estimates.trained import trained
 from tscale.models.spec import ModelSpec
 
 _NOT_SAID: Final = Missing("n/a", settled=True)

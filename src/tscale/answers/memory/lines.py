@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tscale.answers.memory.held import Server
 from tscale.core.costs.weights import kept_in, tower_format
 from tscale.core.ledger import Cache, Entry
 from tscale.core.metric import Column, Figure, Table
@@ -13,6 +12,7 @@ from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import division, is_routed
 from tscale.core.units import BYTES
 from tscale.core.view import Record, view
+from tscale.estimates.memory.held import Server
 
 
 class HeldLine(NamedTuple):

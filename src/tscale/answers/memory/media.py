@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from tscale.answers.media import Media, MediaCost, check_fits, media_costs, media_notes
-from tscale.answers.memory.held import Server
+from tscale.answers.media import media_notes
 from tscale.core.costs.weights import tower_format
 from tscale.core.metric import Column, Data, Figure, Label, Table
 from tscale.core.number_text import number_text
 from tscale.core.units import BYTES, COUNT, TOKENS
 from tscale.core.view import Record, view
+from tscale.estimates.media import Media, MediaCost, check_fits, media_costs
+from tscale.estimates.memory.held import Server
 
 
 class Cached(NamedTuple):

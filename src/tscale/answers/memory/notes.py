@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tscale.answers.capacity import Capacity, capacity_notes, left_out
-from tscale.answers.explaining import streams_note
-from tscale.answers.memory.changes import Change, no_change_note
-from tscale.answers.memory.held import Server, held
-from tscale.answers.memory.layout import keeping_notes, layout_notes
-from tscale.answers.memory.tables import Room
+from tscale.answers.capacity import capacity_notes, left_out
+from tscale.answers.memory.changes import no_change_note
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.cache import LEAVES_OUT as CACHE_LEAVES_OUT
 from tscale.core.costs.cache import growing
@@ -20,6 +16,12 @@ from tscale.core.costs.workspace import LEAVES_OUT as WORKSPACE_LEAVES_OUT
 from tscale.core.dtypes import DTYPES, Dtype, computed_in
 from tscale.core.ledger import Cache
 from tscale.core.metric import Detail
+from tscale.estimates.capacity import Capacity
+from tscale.estimates.explaining import streams_note
+from tscale.estimates.memory.changes import Change
+from tscale.estimates.memory.held import Server, held
+from tscale.estimates.memory.layout import keeping_notes, layout_notes
+from tscale.estimates.memory.room import Room
 
 
 def serving_notes(

@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Final, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
-from tscale.answers.capacity import VERDICTS, Capacity, Verdict, usable_figure
-from tscale.answers.explaining import share
-from tscale.core.metric import Cell, Column, Data, Figure, Label, Missing, Table
+from tscale.core.metric import Cell, Column, Figure, Missing, Table
 from tscale.core.units import BYTES, COUNT, TOKENS, Unit
-from tscale.core.view import Record, view
-
-
-class Room(NamedTuple):
-    """The largest batch at the context that is asked about, and the longest context at the batch; None without an end."""
-
-    batch: int | None
-    context: int | None
-
-    def data(self) -> dict[str, Data]:
-        """For JSON; what has no end is null."""
-        batch, context = self
-        return {
-            "max_batch": None if batch is None else Figure(batch, COUNT),
-            "max_context": None if context is None else Figure(context, TOKENS),
-        }
-
-    def table(self, of_batch: str, of_context: str, capacity: Capacity, one: OfOne) -> Table:
-        """Both, under what they are called, at the limit up to which all fits for certain; `one`: asked where none does."""
-        limit = "next to the largest reserve" if capacity.share is None else "in the share that may be used"
-        rows = (
-            (of_batch, _limit(self.batch, COUNT, "sequence", one.sequence)),
-            (of_context, _limit(self.context, TOKENS, "token", one.token)),
-        )
-        return Table("", (Column(f"what fits {limit}", "limit", numeric=False), Column("", "value")), rows, aside=True)
+from tscale.core.view import view
+from tscale.estimates.capacity import Capacity, Verdict, usable_figure
+from tscale.estimates.explaining import share
+from tscale.estimates.memory.room import AtContext, Room
 
 
 class OfOne(NamedTuple):
@@ -93,27 +70,6 @@ def parts_table(
     return Table(title, columns, tuple(rows), subject=subject, totals=frozenset(range(len(parts), len(rows))))
 
 
-class AtContext(NamedTuple):
-    """What a device holds at a context, and whether that fits; `verdict` None without a device."""
-
-    context: int
-    total: Figure
-    verdict: Verdict | None
-
-    def data(self) -> Record:
-        verdict = None if self.verdict is None else Label(VERDICTS[self.verdict], self.verdict)
-        return {"context": Figure(self.context, TOKENS), "per_device_bytes": self.total, "verdict": verdict}
-
-
-def contexts_up_to(longest: int) -> Iterator[int]:
-    """4,096 and each double of it that is less than the longest context, and that."""
-    context = _FIRST_CONTEXT
-    while context < longest:
-        yield context
-        context *= 2
-    yield longest
-
-
 def contexts_table(contexts: tuple[AtContext, ...]) -> Table:
     """What a device holds by context, up to the longest that the model reads."""
     columns = (
@@ -124,23 +80,11 @@ def contexts_table(contexts: tuple[AtContext, ...]) -> Table:
     return view("", columns, (at.data() for at in contexts), aside=True)
 
 
-class Growth(NamedTuple):
-    """What a device holds, by context and part; what it may hold and the longest context with that, if it is known."""
-
-    context: int
-    rows: Mapping[int, Mapping[str, Figure]]
-    usable: int | None
-    longest: int | None
-
-
-def growth(
-    context: int, usable: int | None, longest: int | None, parts: Callable[[int], Mapping[str, Figure]]
-) -> Growth:
-    """The parts at contexts from the first token to well past what was asked for and what fits."""
-    furthest = max(2 * context, (longest or 0) * 5 // 4)
-    contexts = {context, *(max(furthest * place // _STEPS, 1) for place in range(_STEPS + 1))}
-    return Growth(context, {one: parts(one) for one in sorted(contexts)}, usable, longest)
-
-
-_STEPS: Final = 64
-_FIRST_CONTEXT: Final = 4096
+def room_table(room: Room, of_batch: str, of_context: str, capacity: Capacity, one: OfOne) -> Table:
+    """Both, under what they are called, at the limit up to which all fits for certain; `one`: asked where none does."""
+    limit = "next to the largest reserve" if capacity.share is None else "in the share that may be used"
+    rows = (
+        (of_batch, _limit(room.batch, COUNT, "sequence", one.sequence)),
+        (of_context, _limit(room.context, TOKENS, "token", one.token)),
+    )
+    return Table("", (Column(f"what fits {limit}", "limit", numeric=False), Column("", "value")), rows, aside=True)

@@ -4,33 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from tscale.answers.capacity import Capacity, Verdict, exit_code, reserve_table
-from tscale.answers.explaining import line_figures, notes_of, steps_of, summed
+from tscale.answers.capacity import reserve_table
 from tscale.answers.memory.changes import changes_table
-from tscale.answers.memory.tables import Growth, OfOne, Room, growth, parts_table
-from tscale.answers.memory_train.ask import Ask, capacity_of, training_of
-from tscale.answers.memory_train.held import PARTS, Held, all_held, part_of, room_of, weighed
+from tscale.answers.memory.tables import OfOne, parts_table, room_table
 from tscale.answers.memory_train.lines import (
     kept_data,
     kept_table,
     owned_data,
     owned_table,
-    shortcut_of,
     shortcut_table,
     stages_table,
 )
 from tscale.answers.memory_train.media import trained_media_data, trained_media_table
 from tscale.answers.memory_train.notes import notes_held
 from tscale.answers.memory_train.step import step_of, timing_notes
-from tscale.answers.release import training_note
-from tscale.answers.trained import training_length
-from tscale.answers.trainer import Trainer, trainer
 from tscale.core.metric import Data, Figure, Quantity, Report, Step, Table
 from tscale.core.parallelism import Parallelism
 from tscale.core.tracing import TracedInt
 from tscale.core.units import BYTES
+from tscale.estimates.capacity import Capacity, Verdict, exit_code
+from tscale.estimates.explaining import line_figures, notes_of, steps_of, summed
+from tscale.estimates.memory.room import Growth, Room, growth
+from tscale.estimates.memory_train.ask import Ask, capacity_of, training_of
+from tscale.estimates.memory_train.held import PARTS, Held, all_held, part_of, room_of, weighed
+from tscale.estimates.memory_train.shortcut import shortcut_of
+from tscale.estimates.release import training_note
+from tscale.estimates.trained import training_length
 from tscale.models.naming import traced
 from tscale.models.spec import ModelSpec
+from tscale.models.trainer import Trainer, trainer
 
 
 def memory_train_report(spec: ModelSpec, ask: Ask, batch: int | None = None) -> Report:
@@ -68,7 +70,7 @@ def _tables(held: Held) -> Iterator[Table]:
     if capacity is not None:
         of_batch, of_context = f"at {model.context:,} tokens", f"at a micro-batch of {held.one.ask.how.micro_batch:,}"
         limits = f"the largest micro-batch {of_batch}", f"the longest context {of_context}"
-        yield held.room.table(*limits, capacity, _of_one(model, capacity))
+        yield room_table(held.room, *limits, capacity, _of_one(model, capacity))
         if held.options:
             yield changes_table(held.options, capacity.verdict(held.one.total, held.one.least))
     if held.shortcut:

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Final, NamedTuple
+from typing import Final
 
-from tscale.answers.trainer import Trainer
-from tscale.core.costs.activations import korthikanti_layer_bytes
 from tscale.core.costs.schedules import in_flight
 from tscale.core.costs.states import shards
-from tscale.core.costs.training_memory import layer_bytes
-from tscale.core.ledger import Buffer, Cache, Conv, Entry, Ledger, Saved, Scan, Scores
-from tscale.core.metric import Cell, Column, Data, Figure, Table
+from tscale.core.ledger import Buffer, Cache, Entry, Ledger, Saved, Scan, Scores
+from tscale.core.metric import Cell, Column, Figure, Table
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import division
-from tscale.core.units import BYTES, COUNT, RATIO
+from tscale.core.units import BYTES, COUNT
 from tscale.core.view import Record, view
+from tscale.estimates.memory_train.shortcut import Shortcut
+from tscale.models.trainer import Trainer
 
 _MOST_STAGES_SHOWN: Final = 16
-
 MOMENTS: Final = {
     "loss_at_its_peak": "the peak of the loss, beyond what it saves",
     "head_in_16_bits": "the head, cast from fp32 to 16 bits",
@@ -65,46 +63,6 @@ def _stage_data(model: Trainer, place: int, *, fullest: bool) -> Record:
         "activations": Figure(one.activations.total, BYTES, "convention"),
         "total": Figure(one.total, BYTES, "convention"),
     }
-
-
-class Shortcut(NamedTuple):
-    """A layer's activations as they are counted, and by Korthikanti 2022's equations."""
-
-    counted: int
-    published: int
-
-    def figures(self) -> tuple[Figure, Figure, Figure]:
-        """Both, and what the counted is of the published."""
-        return (
-            Figure(self.counted, BYTES, "convention"),
-            Figure(self.published, BYTES, "convention", "korthikanti2022 equations 1 to 4"),
-            Figure(Fraction(self.counted, self.published), RATIO),
-        )
-
-    def data(self) -> Data:
-        counted, published, ratio = self.figures()
-        return {"counted_layer_bytes": counted, "korthikanti_layer_bytes": published, "ratio": ratio}
-
-
-def shortcut_of(model: Trainer, stage: int) -> Shortcut | None:
-    """The published shortcut beside the count, for a stack of attention alone in which it says anything."""
-    entries = model.shares[stage].entries
-    heads = next((entry.heads for entry in entries if isinstance(entry, Scores)), None)
-    plan, training = model.training.plan, model.training
-    if any(isinstance(entry, (Scan, Conv)) for entry in entries):
-        return None
-    if heads is None or model.spec.kind != "decoder" or plan.context > 1:
-        return None
-    published = korthikanti_layer_bytes(
-        model.context,
-        training.micro_batch,
-        model.spec.d_model,
-        heads * plan.tensor,
-        plan.tensor,
-        training.passes,
-        sequence=plan.sequence,
-    )
-    return Shortcut(layer_bytes(model.layers[stage], training), published)
 
 
 def shortcut_table(shortcut: Shortcut) -> Table:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tscale.answers.media import media_costs, media_notes
-from tscale.answers.memory_train.held import Weighed
+from tscale.answers.media import media_notes
 from tscale.core.metric import Column, Data, Figure, Table
 from tscale.core.number_text import number_text
 from tscale.core.units import BYTES, COUNT, TOKENS
+from tscale.estimates.media import media_costs
+from tscale.estimates.memory_train.held import Weighed
 
 
 def tower_activations(one: Weighed) -> int:

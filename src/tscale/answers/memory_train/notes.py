@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tscale.answers.capacity import capacity_notes, left_out
-from tscale.answers.explaining import streams_note
 from tscale.answers.memory.changes import no_change_note
-from tscale.answers.memory_train.ask import Ask
-from tscale.answers.memory_train.held import Held
 from tscale.answers.memory_train.lines import MOMENTS
 from tscale.answers.memory_train.media import trained_media_notes
-from tscale.answers.trainer import Trainer
 from tscale.blocks import attentions
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.activations import LEAVES_OUT as ACTIVATIONS_LEAVE_OUT
@@ -19,6 +15,10 @@ from tscale.core.costs.schedules import in_flight
 from tscale.core.costs.training_memory import LEAVES_OUT
 from tscale.core.loss_kernels import KERNELS, OF_TRANSFORMERS, default_kernel
 from tscale.core.metric import Detail
+from tscale.estimates.explaining import streams_note
+from tscale.estimates.memory_train.ask import Ask
+from tscale.estimates.memory_train.held import Held
+from tscale.models.trainer import Trainer
 
 
 def _loss_note(model: Trainer, ask: Ask) -> Iterator[str]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from tscale.answers.explaining import adapting, counted
-from tscale.answers.memory.peak import peak_of, products_of
-from tscale.answers.memory_train.ask import Ask
-from tscale.answers.recomputed import recomputed
-from tscale.answers.train.plan import PlannedStep, as_bounds, planned_step
-from tscale.answers.train.prediction import PredictedStep, predicted_step
+from tscale.answers.train.step_table import step_table, with_prediction
 from tscale.core.costs.step_time import Batch
 from tscale.core.metric import Data, Figure, Table, weakest
 from tscale.errors import RequestError, field
+from tscale.estimates.explaining import adapting, counted
+from tscale.estimates.memory.peak import peak_of, products_of
+from tscale.estimates.memory_train.ask import Ask
+from tscale.estimates.recomputed import recomputed
+from tscale.estimates.train.plan import PlannedStep, as_bounds, planned_step
+from tscale.estimates.train.prediction import PredictedStep, predicted_step
 from tscale.models.lower import run_of
 from tscale.models.spec import ModelSpec
 
@@ -26,7 +27,7 @@ class _Timed(NamedTuple):
 
     @property
     def table(self) -> Table:
-        return self.predicted.on(self.least.table)
+        return with_prediction(self.predicted, step_table(self.least))
 
     @property
     def data(self) -> Data:

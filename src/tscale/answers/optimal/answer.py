@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final, Literal, NamedTuple
 
-from tscale.answers.laws import (
+from tscale.answers.assumptions import budget_notes, budget_tables
+from tscale.core.laws import Lifetime, Point, Repeated, effective
+from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Table
+from tscale.core.number_text import number_text
+from tscale.core.units import EPOCHS, FLOPS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, SHARE
+from tscale.core.view import Record, view
+from tscale.estimates.budget import Budget
+from tscale.estimates.laws import (
     INCOMPARABLE,
     LEVEL,
     Bound,
-    Interval,
     counts_note,
     exponent_of,
     exponents,
@@ -19,23 +24,13 @@ from tscale.answers.laws import (
     law_notes,
     loss_figure,
     per_param,
-    percentiles,
     picked,
     predicted,
     range_mark,
     range_note,
     steps,
 )
-from tscale.catalogue.laws import Law
-from tscale.core.laws import Law as Formula
-from tscale.core.laws import Lifetime, Parametric, Point, Repeated, effective
-from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Step, Table
-from tscale.core.number_text import number_text
-from tscale.core.units import EPOCHS, FLOPS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, SHARE
-from tscale.core.view import Record, view
-from tscale.errors import RequestError, called, field
-
-Asked = Literal["flops", "params", "tokens"]
+from tscale.estimates.optimum import Answer, answered, at
 
 _COLUMNS = (
     Column("law", "law", numeric=False),
@@ -73,33 +68,6 @@ _REPEATED_COLUMNS = (
 )
 
 
-class Budget(NamedTuple):
-    """What is given: training FLOPs, parameters or tokens; how that is known, and what it was made of."""
-
-    asked: Asked
-    amount: int
-    figure: Figure
-    notes: tuple[str, ...] = ()
-    made_of: Data = None
-    steps: tuple[Step, ...] = ()
-    lead: tuple[str, ...] = ()
-    """What was assumed, to be said before the figures."""
-    tables: tuple[Table, ...] = ()
-    """What that was assumed from."""
-
-
-class Answer(NamedTuple):
-    """A law's answer: the optimal run, and its interval where the law's file holds one."""
-
-    bound: Bound
-    point: Point
-    ends: Interval | None = None
-
-    @property
-    def pair(self) -> tuple[Bound, Point]:
-        return self.bound, self.point
-
-
 def optimal_report(
     budget: Budget, names: Sequence[str], unique: int | None, served: int | None, *, explain: bool = False
 ) -> Report:
@@ -114,7 +82,7 @@ def optimal_report(
         *_interval_tables(answers),
         *_life_tables(answers, budget),
         *_repeated_tables(answers),
-        *budget.tables,
+        *budget_tables(budget),
     )
     data: Data = {
         "flops": budget.figure if budget.asked == "flops" else None,
@@ -125,7 +93,7 @@ def optimal_report(
     }
     pairs = [answer.pair for answer in answers]
     notes = [
-        *budget.notes,
+        *budget_notes(budget),
         counts_note(laws),
         range_note([(answer.bound.law, extrapolated(*answer.pair)) for answer in answers]),
         INCOMPARABLE if len([a for a in answers if a.point.loss is not None]) > 1 else "",
@@ -134,55 +102,6 @@ def optimal_report(
     ]
     said = tuple(filter(None, notes))
     return Report("Compute-optimal training", tables, data, said, (*budget.steps, *steps(pairs)), lead=budget.lead)
-
-
-def at(formula: Formula, budget: Budget) -> Point:
-    """The optimal run of what is given, by one formula."""
-    match budget.asked:
-        case "flops":
-            return formula.at_flops(budget.amount)
-        case "params":
-            return formula.at_params(budget.amount)
-        case "tokens":
-            return formula.at_tokens(budget.amount)
-
-
-def answered(bound: Bound, budget: Budget) -> Answer:
-    """What a law answers. Raises `RequestError` where that is no number that makes sense."""
-    try:
-        point = at(bound.formula, budget)
-        ends = _ends(bound.law, budget)
-        fits = all(1 <= value < _MOST for value in point[:3])
-    except (OverflowError, ZeroDivisionError):
-        fits = False
-    if not fits:
-        name = called(bound.law.name, 40)
-        amount = f"{budget.amount:.4g}".replace("e+", "e")
-        raise RequestError(
-            f"{field(budget.asked)} of {amount} has no meaningful optimum by {name}: ask for an amount nearer to what is trained"
-        )
-    return Answer(bound, point, ends)
-
-
-def _ends(law: Law, budget: Budget) -> Interval | None:
-    """The interval of an optimum, as the law's file holds it: as rows, or as bootstrap samples."""
-    if law.quantiles is not None:
-        low, high = law.quantiles.at(budget.asked, budget.amount)
-        given = float(budget.amount)
-        match budget.asked:
-            case "flops":
-                return Interval((low, high), (given / (6 * high), given / (6 * low)))
-            case "params":
-                return Interval((given, given), (low, high))
-            case "tokens":
-                return Interval((low, high), (given, given))
-    if not law.draws:
-        return None
-    samples = [at(Parametric(*map(float, draw)), budget) for draw in law.draws]
-    return Interval(percentiles([point.params for point in samples]), percentiles([point.tokens for point in samples]))
-
-
-_MOST: Final = 1e60
 
 
 def _title(budget: Budget) -> str:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from tscale.answers.experts import GRANULAR, JOINT, LOSSES, inside
-from tscale.answers.laws import INCOMPARABLE, law_data, law_notes, loss_figure, predicted, range_mark, range_note
-from tscale.answers.optimal.answer import Budget
+from tscale.answers.assumptions import budget_notes, budget_tables
 from tscale.catalogue.laws import Law, read_law
 from tscale.core.laws.experts import Granular, Joint, Mixture, Sparse
 from tscale.core.laws.experts_best import Best, Limits, best, dense_flops
@@ -27,6 +25,9 @@ from tscale.core.units import (
 )
 from tscale.core.view import Record, view
 from tscale.errors import RequestError, field
+from tscale.estimates.budget import Budget
+from tscale.estimates.experts import GRANULAR, JOINT, LOSSES, inside
+from tscale.estimates.laws import INCOMPARABLE, law_data, law_notes, loss_figure, predicted, range_mark, range_note
 
 EXPANSIONS: Final = (1, 2, 4, 8, 16, 32)
 """Those that the joint law was fitted on: one expert a token, of so many."""
@@ -75,7 +76,7 @@ def optimal_experts_report(budget: Budget, names: Sequence[str], wanted: Wanted,
     tables = (
         view(f"{_title(budget, wanted)}: {_headline(rows, wanted)}", _COLUMNS, records),
         *([view("", _granular_columns(), by_granularity, aside=True)] if finer else []),
-        *budget.tables,
+        *budget_tables(budget),
     )
     limits = wanted.limits
     data: Data = {
@@ -89,7 +90,7 @@ def optimal_experts_report(budget: Budget, names: Sequence[str], wanted: Wanted,
         "granularities": by_granularity,
     }
     laws = list({row.law.name: row.law for row in (*rows, *finer)}.values())
-    notes = filter(None, (*budget.notes, *_notes(rows, finer, wanted), *law_notes(laws, explain=explain)))
+    notes = filter(None, (*budget_notes(budget), *_notes(rows, finer, wanted), *law_notes(laws, explain=explain)))
     return Report(
         "Compute-optimal training", tables, data, tuple(notes), (*budget.steps, *_steps(rows)), lead=budget.lead
     )

@@ -6,7 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
 from tscale.answers.assumed import as_assumed
-from tscale.answers.explaining import (
+from tscale.answers.params.lines import COLUMNS, line_data, row
+from tscale.answers.params.towers import PARTS, total_of, tower_rows, tower_sums, tower_table
+from tscale.core.costs.params import LEAVES_OUT, active_params, buffers, embedding_params, params
+from tscale.core.ledger import Buffer, Cache, Ledger, Scan, Scores
+from tscale.core.metric import Cell, Column, Data, Figure, Label, Line, Report, Table
+from tscale.core.tracing import label
+from tscale.core.units import PARAMETERS, SHARE
+from tscale.estimates.explaining import (
     TracedModel,
     counted,
     difference,
@@ -19,20 +26,7 @@ from tscale.answers.explaining import (
     steps_of,
     summed,
 )
-from tscale.answers.params.lines import COLUMNS, line_data, row
-from tscale.answers.params.towers import PARTS, total_of, tower_rows, tower_sums, tower_table
-from tscale.answers.release_words import release_note
-from tscale.core.costs.params import (
-    LEAVES_OUT,
-    active_params,
-    buffers,
-    embedding_params,
-    params,
-)
-from tscale.core.ledger import Buffer, Cache, Ledger, Scan, Scores
-from tscale.core.metric import Cell, Column, Data, Figure, Label, Line, Report, Table
-from tscale.core.tracing import label
-from tscale.core.units import PARAMETERS, SHARE
+from tscale.estimates.release_words import release_note
 from tscale.models.spec import ModelSpec, PublishedName, Spec
 
 if TYPE_CHECKING:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tscale.answers.explaining import share
 from tscale.core.costs.params import size
 from tscale.core.ledger import Buffer, Cache, Entry, Scan, Scores
 from tscale.core.metric import Cell, Column, Data, Figure
 from tscale.core.units import COUNT
+from tscale.estimates.explaining import share
 
 COLUMNS = (
     Column("part", "name", numeric=False),

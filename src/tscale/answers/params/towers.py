@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, cast
 
-from tscale.answers.explaining import share, summed
 from tscale.core.costs.params import params
 from tscale.core.ledger import Ledger, TowerPart
 from tscale.core.metric import Cell, Column, Figure, Label, Line, Table
 from tscale.core.tracing import label
 from tscale.core.units import PARAMETERS
+from tscale.estimates.explaining import share, summed
 
 PARTS: Final[tuple[TowerPart, ...]] = ("vision_tower", "audio_tower", "projector")
 """In the order in which they are listed."""

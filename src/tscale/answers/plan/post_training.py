@@ -7,15 +7,7 @@ from fractions import Fraction
 from shlex import join
 from typing import Final, NamedTuple
 
-from tscale.answers.capacity import Verdict
-from tscale.answers.explaining import notes_of
-from tscale.answers.plan.planned import Planned
-from tscale.answers.plan.search import Best
-from tscale.answers.plan.words import layout_data, layout_options, layout_text
-from tscale.answers.post_training.answer import Ask, Held, Models, fullest, models_of, peak
-from tscale.answers.post_training.memory import METHOD_NAMES, NAMES, decisive
-from tscale.answers.post_training.rollout import Generated, How, generation
-from tscale.answers.post_training.step import Passed, StepTime, together, trained
+from tscale.answers.post_training.memory import METHOD_NAMES, NAMES
 from tscale.calibration.interval import Interval
 from tscale.calibration.post_training_calibration import shipped
 from tscale.core.costs.post_training import key_of
@@ -27,6 +19,15 @@ from tscale.core.sharding import tensor_degrees
 from tscale.core.units import BYTES, SECONDS, SHARE, USD
 from tscale.core.view import interval, view
 from tscale.errors import TscaleError
+from tscale.estimates.capacity import Verdict
+from tscale.estimates.explaining import notes_of
+from tscale.estimates.plan.planned import Planned
+from tscale.estimates.plan.search import Best
+from tscale.estimates.plan.words import layout_data, layout_options, layout_text
+from tscale.estimates.post_training.models import Ask, Models, models_of
+from tscale.estimates.post_training.phases import Held, decisive, fullest, peak
+from tscale.estimates.post_training.rollout import Generated, How, generation
+from tscale.estimates.post_training.step import Passed, StepTime, together, trained
 from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
 

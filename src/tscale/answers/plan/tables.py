@@ -5,22 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from tscale.answers.plan.data import best_data, frameworks_data, point_data, size_data
-from tscale.answers.plan.planned import (
-    DAY,
-    FRAMEWORKS,
-    Planned,
-    Size,
-    days_of,
-    of_frameworks,
-    search_of,
-    sizes_of,
-)
-from tscale.answers.plan.search import Best, Sized, pareto
-from tscale.answers.plan.words import layout_text
 from tscale.core.metric import Column, Figure, Table
 from tscale.core.units import MFU, USD
 from tscale.core.view import Record, view
+from tscale.estimates.plan.data import best_data, frameworks_data, point_data, size_data
+from tscale.estimates.plan.planned import DAY, FRAMEWORKS, Planned, Size, days_of, of_frameworks, search_of, sizes_of
+from tscale.estimates.plan.search import Best, Sized, pareto
+from tscale.estimates.plan.words import layout_text
 
 
 def plan_tables(planned: Planned, title: str) -> Iterator[Table]:
@@ -43,8 +34,6 @@ _DEGREES: Final = (
 )
 """Columns of degrees: heading and key. What is 1 in all rows is left out, but for those of `_ALWAYS`."""
 _ALWAYS: Final = ("TP", "PP", "DP", "ZeRO")
-
-
 _SEQUENCE: Final = Column("SP", "sequence", drop=1, numeric=False)
 
 

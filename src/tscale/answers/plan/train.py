@@ -7,11 +7,16 @@ from fractions import Fraction
 from time import perf_counter
 from typing import Final
 
-from tscale.answers.explaining import notes_of
-from tscale.answers.plan.data import plan_data
-from tscale.answers.plan.inverse import fewest, most_tokens, total_tokens
-from tscale.answers.plan.planned import DAY, Planned, days_of, missing, search_of
-from tscale.answers.plan.search import (
+from tscale.answers.plan.tables import plan_tables
+from tscale.core.axis import Axis
+from tscale.core.metric import Detail, Report
+from tscale.core.number_text import duration, number_text, scaled_estimate
+from tscale.errors import RequestError, field
+from tscale.estimates.explaining import notes_of
+from tscale.estimates.plan.data import plan_data
+from tscale.estimates.plan.inverse import fewest, most_tokens, total_tokens
+from tscale.estimates.plan.planned import DAY, Planned, days_of, missing, search_of
+from tscale.estimates.plan.search import (
     MOST_IN_ALL,
     MOST_SEARCHES,
     Ask,
@@ -21,13 +26,8 @@ from tscale.answers.plan.search import (
     subject_of,
     total_rejected,
 )
-from tscale.answers.plan.tables import plan_tables
-from tscale.answers.plan.words import command_of, layout_data, layout_text, option_text
-from tscale.answers.rent import rent_of
-from tscale.core.axis import Axis
-from tscale.core.metric import Detail, Report
-from tscale.core.number_text import duration, number_text, scaled_estimate
-from tscale.errors import RequestError, field
+from tscale.estimates.plan.words import command_of, layout_data, layout_text, option_text
+from tscale.estimates.rent import rent_of
 from tscale.models.spec import ModelSpec
 from tscale.planning.layouts import MOST_LAYOUTS, Layout
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from tscale.answers.explaining import notes_of
-from tscale.answers.plan_serve.data import Cost, answer_data, cost_of, row_data
 from tscale.answers.plan_serve.miss import miss_report
-from tscale.answers.plan_serve.relax import binding, changes
-from tscale.answers.plan_serve.search import Found, ServingPlan, again, searched
 from tscale.answers.plan_serve.tables import cost_tables, front_table, relax_tables, rows_table
-from tscale.answers.plan_serve.text import (
+from tscale.answers.serve.notes import beyond_trained
+from tscale.answers.serve.prediction import notes_of_prediction
+from tscale.core.metric import Detail, Report
+from tscale.core.number_text import estimate
+from tscale.estimates.explaining import notes_of
+from tscale.estimates.plan_serve.data import Cost, answer_data, cost_of, row_data
+from tscale.estimates.plan_serve.relax import binding, changes
+from tscale.estimates.plan_serve.search import Found, ServingPlan, again, searched
+from tscale.estimates.plan_serve.text import (
     asked_words,
     deployment_words,
     launches,
@@ -20,11 +24,8 @@ from tscale.answers.plan_serve.text import (
     serve_command,
     target_words,
 )
-from tscale.answers.release import Asked
-from tscale.answers.serve.notes import beyond_trained
-from tscale.answers.serve.prediction import Predicted, notes_of_prediction
-from tscale.core.metric import Detail, Report
-from tscale.core.number_text import estimate
+from tscale.estimates.release import Asked
+from tscale.estimates.serve.prediction import Predicted
 from tscale.planning.deployment_rows import Deployed
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tscale.answers.explaining import notes_of
-from tscale.answers.plan_serve.data import answer_data, at_load_data, times_data
-from tscale.answers.plan_serve.search import Found, ServingPlan, rows_of
 from tscale.answers.plan_serve.tables import TIMES, slowest
-from tscale.answers.plan_serve.text import deployment_words, load_words, serve_command, target_words
 from tscale.calibration.serving_calibration import Prediction, predict_held
 from tscale.calibration.serving_case import ServingCase
 from tscale.core.metric import Column, Report, Table
 from tscale.core.number_text import duration, estimate
 from tscale.core.view import Record, view
 from tscale.errors import RequestError, field
+from tscale.estimates.explaining import notes_of
+from tscale.estimates.plan_serve.data import answer_data, at_load_data, times_data
+from tscale.estimates.plan_serve.search import Found, ServingPlan, rows_of
+from tscale.estimates.plan_serve.text import deployment_words, load_words, serve_command, target_words
 from tscale.planning.deployment_curves import Rejected
 from tscale.planning.deployment_search import nearest_miss
 

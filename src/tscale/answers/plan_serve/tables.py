@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from tscale.answers.plan_serve.data import Cost, cost_of, load_figure, pareto, point_data
-from tscale.answers.plan_serve.relax import Change
-from tscale.answers.plan_serve.search import Found, ServingPlan
-from tscale.answers.plan_serve.text import asked_words, deployment_words
 from tscale.core.metric import Cell, Column, Figure, Missing, Table
 from tscale.core.units import COUNT, MILLISECONDS
 from tscale.core.view import Record, view
+from tscale.estimates.plan_serve.data import Cost, cost_of, load_figure, pareto, point_data
+from tscale.estimates.plan_serve.relax import Change
+from tscale.estimates.plan_serve.search import Found, ServingPlan
+from tscale.estimates.plan_serve.text import asked_words, deployment_words
 from tscale.planning.deployment_rows import Deployed
 
 _MOST_SHOWN: Final = 16
 """Points of the Pareto front that a table shows."""
-
-
 TIMES: Final = (Column("TTFT, ms", "ttft_ms"), Column("TPOT, ms", "tpot_ms"))
 
 

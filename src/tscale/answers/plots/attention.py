@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Final
 
 from tscale.answers.attention import Ask, crossovers, default_contexts, score_total
-from tscale.answers.explaining import TracedModel, counted
 from tscale.core.costs.forward import forward_flops
 from tscale.core.costs.layer_types import layer_types
 from tscale.core.ledger import Matmul
@@ -14,6 +13,7 @@ from tscale.core.metric import Figure
 from tscale.core.plot import Axis, Plot, Point, Rule, Series
 from tscale.core.tracing import ceil_div
 from tscale.core.units import FLOPS_PER_TOKEN, OPERATIONS, TOKENS
+from tscale.estimates.explaining import TracedModel, counted
 from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from tscale.answers.compare import answers_of
-from tscale.answers.metrics import COMPARED
 from tscale.core.metric import Figure, Missing
 from tscale.core.plot import Axis, Plot, Point, Series
 from tscale.core.units import YEAR
 from tscale.errors import NotPublishedError, field
+from tscale.estimates.metrics import COMPARED
 from tscale.models.spec import Spec
 
 _NAMES: Final = {quantity.key: quantity.name for quantity in COMPARED}

@@ -7,13 +7,13 @@ from math import log
 from typing import Final
 
 from tscale.answers.fit.forms import Comparison, Found, formulas
-from tscale.answers.fit.law import Fitting
-from tscale.answers.laws import percentiles
 from tscale.calibration.runs import Run
 from tscale.core.laws import Farseer, KaplanJoint, Parametric
 from tscale.core.number_text import number_text
 from tscale.core.plot import Axis, Plot, Point, Series
 from tscale.core.units import FLOPS, NATS
+from tscale.estimates.fitting import Fitting
+from tscale.estimates.laws import percentiles
 
 _POINTS: Final = 41
 _PAST: Final = 10.0  # times the runs' largest budget

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Final
 
-from tscale.answers.conventions import CONVENTIONS, by_convention
-from tscale.answers.explaining import TracedModel
-from tscale.answers.trained import trained
 from tscale.core.metric import Figure
 from tscale.core.plot import Axis, Plot, Point, Rule, Series
 from tscale.core.units import FLOPS_PER_TOKEN, TOKENS
+from tscale.estimates.conventions import CONVENTIONS, by_convention
+from tscale.estimates.explaining import TracedModel
+from tscale.estimates.trained import trained
 from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from tscale.answers.loss.judged import by_tokens
 from tscale.core.metric import Figure
 from tscale.core.plot import Axis, Plot, Point, Rule, Series
 from tscale.core.units import NATS, PREDICTED_TOKENS
+from tscale.estimates.judged import by_tokens
 from tscale.models.spec import ModelSpec
 
 _POINTS: Final = 61

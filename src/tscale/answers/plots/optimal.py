@@ -7,14 +7,15 @@ from math import exp, log
 from statistics import median
 from typing import Final, NamedTuple
 
-from tscale.answers.laws import picked
-from tscale.answers.optimal.answer import Answer, Budget, answered
 from tscale.catalogue.models import built_in, names
 from tscale.core.costs.params import params
 from tscale.core.laws import Parametric, Repeated
 from tscale.core.metric import Figure
 from tscale.core.plot import Axis, Plot, Point, Series
 from tscale.core.units import FLOPS, NATS, PREDICTED_PARAMETERS, PREDICTED_TOKENS
+from tscale.estimates.budget import Budget
+from tscale.estimates.laws import picked
+from tscale.estimates.optimum import Answer, answered
 from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from tscale.answers.plan.planned import Planned, search_of
-from tscale.answers.plan.search import pareto
 from tscale.core.plot import Axis, Plot, Point, Series
 from tscale.core.units import BYTES, SECONDS
 from tscale.errors import NotPublishedError
+from tscale.estimates.plan.planned import Planned, search_of
+from tscale.estimates.plan.search import pareto
 
 _MOST_POINTS: Final = 400
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tscale.answers.plan_serve.data import Point as FrontPoint
-from tscale.answers.plan_serve.data import pareto
-from tscale.answers.plan_serve.search import Found, ServingPlan, searched
-from tscale.answers.plan_serve.text import deployment_words
 from tscale.core.plot import Axis, Plot, Point, Rule, Series
 from tscale.core.units import TOKENS_PER_SECOND
+from tscale.estimates.plan_serve.data import Point as FrontPoint
+from tscale.estimates.plan_serve.data import pareto
+from tscale.estimates.plan_serve.search import Found, ServingPlan, searched
+from tscale.estimates.plan_serve.text import deployment_words
 
 _NAMED = 4
 """Points of the front that are named."""

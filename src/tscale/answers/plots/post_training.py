@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from tscale.answers.post_training.answer import Ask, fullest, models_of
 from tscale.answers.post_training.memory import METHOD_NAMES, NAMES
-from tscale.answers.post_training.rollout import How
-from tscale.answers.post_training.step import StepTime, step_time
 from tscale.calibration.post_training_calibration import shipped
 from tscale.core.costs.post_training import Phase
 from tscale.core.plot import Axis, Plot, Point, Rule, Series
 from tscale.core.units import BYTES, SECONDS, TOKENS
+from tscale.estimates.post_training.models import Ask, models_of
+from tscale.estimates.post_training.phases import fullest
+from tscale.estimates.post_training.rollout import How
+from tscale.estimates.post_training.step import StepTime, step_time
 from tscale.models.spec import ModelSpec
 
 _PLACES: Final = 16

@@ -5,20 +5,18 @@ from __future__ import annotations
 from itertools import count, takewhile
 from typing import Final
 
-from tscale.answers.serve.sweep import Sweep, throughputs
-from tscale.answers.serve.times import MOST_BATCH, Ask
 from tscale.catalogue.hardware import Hardware
 from tscale.core.metric import Figure
 from tscale.core.plot import Axis, Plot, Point, Rule, Series
 from tscale.core.units import TOKENS_PER_SECOND, Unit
+from tscale.estimates.serve.sweep import Sweep, throughputs
+from tscale.estimates.serve.times import MOST_BATCH, Ask
 from tscale.models.spec import ModelSpec
 
 _SEQUENCES: Final = Unit("sequences", "", "full")
 _STEPS: Final = 3  # points for each doubling of the batch
 _LEAST: Final = 64
 _PAST: Final = 4  # times the ridge, the memory and what was asked for
-
-
 _NO_RIDGE: Final = " No ridge: to read the cache of one more sequence takes longer than to compute its token."
 
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from tscale.answers.explaining import TracedModel, counted, notes_of, share, steps_of
-from tscale.answers.post_training.answer import Ask, headless
 from tscale.answers.post_training.memory import METHOD_NAMES, NAMES
-from tscale.answers.trained import training_length
 from tscale.core.costs.forward import AttentionMask, forward_flops, leaves_out
 from tscale.core.costs.post_training import Method, Phase, key_of, passes
 from tscale.core.metric import Column, Data, Figure, Known, Report
@@ -17,6 +14,9 @@ from tscale.core.tracing import TracedInt, ceil_div, label
 from tscale.core.units import FLOPS, TOKENS
 from tscale.core.view import Record, view
 from tscale.errors import RequestError, field
+from tscale.estimates.explaining import TracedModel, counted, notes_of, share, steps_of
+from tscale.estimates.post_training.models import Ask, headless
+from tscale.estimates.trained import training_length
 from tscale.models.lower import run_of
 from tscale.models.spec import ModelSpec
 

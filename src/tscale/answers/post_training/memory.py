@@ -5,22 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from tscale.answers.capacity import (
-    VERDICTS,
-    Capacity,
-    capacity_data,
-    capacity_notes,
-    exit_code,
-    left_out,
-    reserve_table,
-    verdict_text,
-)
-from tscale.answers.explaining import notes_of, share, steps_of, trained_text
-from tscale.answers.memory.changes import Change, changes_table, no_change_note
-from tscale.answers.memory.tables import OfOne, Room, parts_table
-from tscale.answers.post_training.answer import Ask, Held, Models, fullest, held, models_of, peak
-from tscale.answers.post_training.changes import changes_of, fitting, room_of
-from tscale.answers.release import training_note
+from tscale.answers.capacity import capacity_notes, left_out, reserve_table
+from tscale.answers.memory.changes import changes_table, no_change_note
+from tscale.answers.memory.tables import OfOne, parts_table, room_table
 from tscale.core.costs.activations import LEAVES_OUT as ACTIVATIONS_LEAVE_OUT
 from tscale.core.costs.post_training import SOURCES, Method, Phase, key_of
 from tscale.core.costs.rollout import SOURCE as LENGTHS
@@ -31,6 +18,14 @@ from tscale.core.sources import cited
 from tscale.core.tracing import TracedInt, label
 from tscale.core.units import BYTES, TOKENS
 from tscale.core.view import Record, view
+from tscale.estimates.capacity import VERDICTS, Capacity, capacity_data, exit_code, verdict_text
+from tscale.estimates.explaining import notes_of, share, steps_of, trained_text
+from tscale.estimates.memory.changes import Change
+from tscale.estimates.memory.room import Room
+from tscale.estimates.post_training.changes import changes_of, fitting, room_of
+from tscale.estimates.post_training.models import Ask, Models, models_of
+from tscale.estimates.post_training.phases import Held, decisive, fullest, held, peak
+from tscale.estimates.release import training_note
 from tscale.models.naming import traced
 from tscale.models.spec import ModelSpec
 
@@ -68,15 +63,6 @@ def post_training_memory_report(spec: ModelSpec, ask: Ask) -> Report:
         _steps(spec, ask, stage),
         exit_code=0 if tightest.capacity is None else exit_code(tightest.capacity, tightest.total, tightest.least),
     )
-
-
-def decisive(phases: tuple[Held, ...]) -> Held:
-    """The phase that the verdict is of: the one with least room; without a device the peak."""
-
-    def missing(one: Held) -> int:
-        return one.total - (0 if one.capacity is None else one.capacity.usable)
-
-    return max(phases, key=missing)
 
 
 def _title(models: Models, worst: Held, tightest: Held) -> str:
@@ -127,7 +113,7 @@ def _tables(
     )
     if room is not None and worst.capacity is not None:
         limits = ("the most rollouts that an engine decodes concurrently", "the longest sequence")
-        table = room.table(*limits, worst.capacity, _none(worst.capacity, worst))
+        table = room_table(room, *limits, worst.capacity, _none(worst.capacity, worst))
         yield table if models.ask.online else table._replace(rows=table.rows[1:])
     if changes:
         assert worst.capacity is not None

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tscale.answers.post_training.answered import Answered
-from tscale.answers.post_training.memory import (
-    METHOD_NAMES,
-    method_notes,
-)
-from tscale.answers.post_training.rollout import Timed
+from tscale.answers.assumptions import rent_notes
+from tscale.answers.post_training.memory import METHOD_NAMES, method_notes
 from tscale.core.costs.post_training import key_of
 from tscale.core.costs.rollout import SOURCE as LENGTHS
 from tscale.core.metric import Detail, Figure, Step
 from tscale.core.sources import cited
 from tscale.core.units import SECONDS, TOKENS
+from tscale.estimates.post_training.answered import Answered
+from tscale.estimates.post_training.rollout import Timed
 
 
 def not_covered(one: Answered) -> list[str]:
@@ -56,7 +54,7 @@ def step_notes(one: Answered) -> Iterator[str]:
             "Sequences are packed: a micro-batch has as many tokens as --micro-batch sequences of the longest."
         )
     if one.rent is not None:
-        yield from one.rent.notes()
+        yield from rent_notes(one.rent)
 
 
 def _rollout_notes(one: Answered) -> Iterator[str]:

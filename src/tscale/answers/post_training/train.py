@@ -5,26 +5,19 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Final
 
-from tscale.answers.capacity import VERDICTS
-from tscale.answers.explaining import notes_of, trained_text
-from tscale.answers.post_training.answer import fullest, peak
-from tscale.answers.post_training.answered import Answered, Asked, answered, models_held
-from tscale.answers.post_training.memory import (
-    METHOD_NAMES,
-    NAMES,
-    decisive,
-    phase_data,
-    sequences_text,
-    step_data,
-)
+from tscale.answers.post_training.memory import METHOD_NAMES, NAMES, phase_data, sequences_text, step_data
 from tscale.answers.post_training.notes import not_covered, step_derivations, step_notes
-from tscale.answers.post_training.rollout import Timed
 from tscale.calibration.interval import Interval
 from tscale.core.costs.post_training import key_of
 from tscale.core.metric import Cell, Column, Data, Figure, Known, Label, Missing, Report, Table, weakest
 from tscale.core.number_text import duration, durations, number_text
 from tscale.core.units import BYTES, COUNT, DAYS, GPU_HOURS, RATIO, SECONDS, SHARE, TOKENS, TOKENS_PER_SECOND, USD
 from tscale.core.view import Record, interval, view
+from tscale.estimates.capacity import VERDICTS
+from tscale.estimates.explaining import notes_of, trained_text
+from tscale.estimates.post_training.answered import Answered, Asked, answered, models_held
+from tscale.estimates.post_training.phases import decisive, fullest, peak
+from tscale.estimates.post_training.rollout import Timed
 from tscale.models.spec import ModelSpec
 
 HOUR: Final = 3600

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from tscale.answers.media import Media, MediaCost, check_fits, media_costs, media_data, media_notes
-from tscale.answers.serve.times import sixteen_bit_peak
+from tscale.answers.media import media_data, media_notes
 from tscale.catalogue.hardware import Hardware
 from tscale.core.metric import Column, Figure, Report, Table
 from tscale.core.units import FLOPS, SECONDS, TOKENS
+from tscale.estimates.media import Media, MediaCost, check_fits, media_costs
+from tscale.estimates.serve.times import sixteen_bit_peak
 from tscale.models.spec import ModelSpec
 
 _BEFORE = (

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tscale.answers.serve.parts import bound, causes, routed
-from tscale.answers.serve.times import Memory, Served, format_names
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.communication import TWO_SUMS
 from tscale.core.costs.roofline import LEAVES_OUT, Work, distinct_experts, top_k
 from tscale.core.ledger import Cache
 from tscale.core.metric import Detail
+from tscale.estimates.serve.parts import bound, causes, routed
+from tscale.estimates.serve.times import Memory, Served, format_names
 from tscale.models.spec import ModelSpec
 
 

@@ -1,176 +1,20 @@
-"""What a deployment does in steady state, predicted from calibrated constants, beside the bound that no run passes.
-
-`serve` bounds a batch that is prefilled at once; here requests come as others leave, `concurrency` of them at any time, and each
-prompt is taken in beside the decoding of others.
-"""
+"""What a deployment is predicted to do, as a table and in words."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
-from tscale.answers.deployment import Deployment, Engine
-from tscale.answers.release import cache_format_of, format_of
-from tscale.answers.serve.times import Ask, Draft, sixteen_bit_peak
 from tscale.calibration.interval import Interval
-from tscale.calibration.serving_calibration import Calibration, Measured, Prediction, predict, shipped, spread_of
-from tscale.calibration.serving_case import Pool, ServingCase
-from tscale.calibration.serving_cases import OverCapacityError
-from tscale.catalogue.hardware import Hardware
-from tscale.core.costs.weights import Mixture, kept_in
-from tscale.core.dtypes import DTYPES, Dtype
-from tscale.core.ledger import Ledger, Matmul
-from tscale.core.metric import Cell, Column, Data, Figure, Table
+from tscale.calibration.serving_calibration import Prediction, spread_of
+from tscale.calibration.serving_case import ServingCase
+from tscale.core.metric import Cell, Column, Figure, Table
 from tscale.core.number_text import duration
-from tscale.core.serving_layout import ServingLayout
-from tscale.core.units import BYTES_PER_SECOND, COUNT, MILLISECONDS, SECONDS, SHARE, TOKENS_PER_SECOND, Unit
-from tscale.core.view import interval
-from tscale.errors import RequestError
-from tscale.models.lower import lower
-from tscale.models.spec import ModelSpec
-
-MOST: Final = 10**6
-"""The most requests at once that a rate is looked for among."""
-_MOST_BYTES: Final = 4 * 2**20
-
-
-class Predicted(NamedTuple):
-    """A deployment and what is predicted of it; or why nothing is."""
-
-    case: ServingCase
-    calibration: Calibration
-    times: Prediction | None
-    refused: str = ""
-
-    @property
-    def requests_per_second(self) -> float:
-        """Requests that are answered a second, over all devices."""
-        assert self.times is not None
-        return self.case.concurrency / self.times.latency.middle
-
-
-def predicted(spec: ModelSpec, hardware: Hardware, ask: Ask, deployment: Deployment | None = None) -> Predicted:
-    """What is predicted of a request, or that it is over capacity. Raises `RequestError` where it cannot be asked."""
-    deployment = Deployment() if deployment is None else deployment
-    case = case_of_ask(spec, hardware, ask, deployment)
-    one = deployment.measured
-    measured = None
-    if one is not None:
-        tpot, ttft = (None if value is None else float(value) for value in (one.tpot, one.ttft))
-        measured = Measured(one.concurrency, tpot, ttft)
-    calibration = calibration_of(deployment)
-    try:
-        if deployment.rate is not None:
-            case = at_rate(case, calibration, float(deployment.rate), measured)
-        return Predicted(case, calibration, predict(case, calibration, measured))
-    except OverCapacityError as error:
-        return Predicted(case, calibration, None, str(error))
-
-
-def calibration_of(deployment: Deployment) -> Calibration:
-    """The shipped calibration, or it with one's own deviations. Raises `SpecError` for a file that is none."""
-    if not deployment.calibration:
-        return shipped()
-    from tscale.calibration.serving_own import with_groups
-    from tscale.models.yaml_file import read_text
-
-    return with_groups(
-        shipped(), read_text(deployment.calibration, _MOST_BYTES, "a calibration is smaller"), deployment.calibration
-    )
-
-
-def at_rate(case: ServingCase, calibration: Calibration, rate: float, measured: Measured | None) -> ServingCase:
-    """The case with as many requests at once as answer `rate` a second (Little's law). Raises `OverCapacityError`."""
-    low, high = 0, 1
-    while high <= MOST and _rate(case, calibration, high, measured) < rate:
-        low, high = high, 2 * high
-    if high > MOST:
-        raise OverCapacityError(f"over capacity: {MOST:,} concurrent requests do not come to {rate:g} a second")
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if _rate(case, calibration, middle, measured) >= rate else (middle, high)
-    return case._replace(concurrency=high)
-
-
-def _rate(case: ServingCase, calibration: Calibration, concurrency: int, measured: Measured | None) -> float:
-    return concurrency / predict(case._replace(concurrency=concurrency), calibration, measured).latency.middle
-
-
-def case_of_ask(spec: ModelSpec, hardware: Hardware, ask: Ask, deployment: Deployment) -> ServingCase:
-    """The deployment that a request describes. Raises `RequestError` for a model that is not served so, or a wrong layout."""
-    if spec.kind != "decoder":
-        raise RequestError(f"{spec.label} is an {spec.kind}: the calibration knows decoders alone")
-    ledger = lower(spec)
-    weights = format_of(spec, ask.weights)
-    layout = deployment.layout or ServingLayout(tensor=ask.gpus, expert_tensor=ask.gpus)
-    decode = _pool(layout)
-    cache = ask.cache or (cache_format_of(None, weights) if isinstance(weights, Mixture) else DTYPES["bf16"])
-    attention, experts = _words(ledger, weights)
-    case = ServingCase(
-        spec,
-        hardware,
-        deployment.engine,
-        deployment.version,
-        attention,
-        experts,
-        float(ask.context),
-        float(ask.output),
-        ask.batch,
-        decode if deployment.prefill is None else _pool(deployment.prefill),
-        decode,
-        deployment.prefill is not None,
-        prefix=ask.prefix,
-        kept=weights,
-        cache=cache,
-        host=0.0 if ask.host is None else 1e9 * float(ask.host),
-        tower_seconds=ask.tower_flops / sixteen_bit_peak(hardware.device()) if ask.tower_flops else 0.0,
-        chunk=deployment.chunk,
-    )
-    return case if ask.draft is None else _with_guesses(case, ask, ask.draft, deployment.engine)
-
-
-def _with_guesses(case: ServingCase, ask: Ask, draft: Draft, engine: Engine) -> ServingCase:
-    """The same with tokens that are guessed: by a model on the same devices, or at no cost."""
-    guessing = None
-    if draft.spec is not None:
-        alone = case_of_ask(draft.spec, case.hardware, ask._replace(draft=None), Deployment(engine))
-        prefill, decode = _undivided(case.prefill), _undivided(case.decode)
-        guessing = alone._replace(prefill=prefill, decode=decode, disaggregated=case.disaggregated)
-    return case._replace(guesses=draft.tokens, yielded=draft.expected, draft=guessing)
-
-
-def _undivided(pool: Pool) -> Pool:
-    """A pool that holds a draft: its experts, if it has any, are cut over all devices, and its layers stand in one stage."""
-    layout = pool.layout
-    return Pool(
-        ServingLayout(layout.tensor, 1, 1, layout.tensor * layout.attention_data, layout.attention_data), pool.workers
-    )
-
-
-def _pool(layout: ServingLayout) -> Pool:
-    return Pool(layout._replace(replicas=1), layout.replicas)
-
-
-def _words(ledger: Ledger, weights: Dtype | Mixture) -> tuple[str, str]:
-    """The formats of attention and of routed experts, by the names that groups of constants go by."""
-    names = {"attention": "bf16", "experts": ""}
-    for kept in kept_in(ledger, weights):
-        entry = kept.entry
-        if isinstance(entry, Matmul) and (entry.part == "attention" or entry.experts > 1):
-            names["experts" if entry.experts > 1 else "attention"] = kept.format.name
-    return names["attention"], names["experts"] or names["attention"]
-
-
-def prediction_of(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Predicted | str:
-    """What is predicted of a request; or in words why a prediction is not made, where bounds can be given."""
-    if ask.deployment.bound:
-        return "bounds alone are asked for"
-    if ask.by_sequences:
-        return "a cache that is split by sequences was not measured"
-    try:
-        return predicted(spec, hardware, ask, ask.deployment)
-    except RequestError as error:
-        return str(error)
+from tscale.core.units import MILLISECONDS, SECONDS
+from tscale.estimates.deployment import Deployment
+from tscale.estimates.rent import Rent
+from tscale.estimates.serve.dollars import DOLLARS
+from tscale.estimates.serve.prediction import Predicted, speeds_of
 
 
 def answered(found: Predicted) -> str:
@@ -184,80 +28,6 @@ def answered(found: Predicted) -> str:
 def load_text(deployment: Deployment, otherwise: str) -> str:
     """The rate at which requests come, where one is given."""
     return otherwise if deployment.rate is None else f"{float(deployment.rate):g} requests/s"
-
-
-def data_of(found: Predicted | str) -> dict[str, Data]:
-    """The prediction as data: intervals in seconds with their bounds, speeds by the middle, and the calibration."""
-    if isinstance(found, str):
-        return {"ttft_seconds": None, "tpot_seconds": None, "not_predicted": found}
-    case, times = found.case, found.times
-    head: dict[str, Data] = {
-        "engine": case.engine,
-        "engine_version": case.version or None,
-        "devices": case.devices,
-        "concurrency": case.concurrency,
-        "chunk": case.chunk_tokens,
-        "host_bytes_per_second": Figure(round(case.host), BYTES_PER_SECOND, "exact") if case.host else None,
-        "layout": pool_data(case.decode),
-        "prefill_layout": pool_data(case.prefill) if case.disaggregated else None,
-    }
-    if times is None:
-        return {**head, "over_capacity": found.refused, "ttft_seconds": None, "tpot_seconds": None}
-    figures: dict[str, Data] = {
-        "over_capacity": None,
-        "ttft_seconds": interval(times.ttft, SECONDS, "predicted"),
-        "ttft_seconds_at_least": Figure(times.ttft_bound, SECONDS, "bound"),
-        "tpot_seconds": interval(times.tpot, SECONDS, "predicted"),
-        "tpot_seconds_at_least": Figure(times.tpot_bound, SECONDS, "bound"),
-        "latency_seconds": interval(times.latency, SECONDS, "predicted"),
-        "latency_seconds_at_least": Figure(times.latency_bound, SECONDS, "bound"),
-    }
-    speeds = {key: Figure(value, unit, "predicted") for key, (_, value, unit) in _speeds(found).items()}
-    return {**head, **figures, **speeds, "calibration": calibration_data(found)}
-
-
-def pool_data(pool: Pool) -> dict[str, Data]:
-    """The degrees of a pool, and how many workers have them."""
-    layout = pool.layout
-    return {
-        "tensor": layout.tensor,
-        "pipeline": layout.pipeline,
-        "expert": layout.expert,
-        "expert_tensor": layout.expert_tensor,
-        "attention_data": layout.attention_data,
-        "replicas": pool.workers,
-    }
-
-
-def _speeds(found: Predicted) -> dict[str, tuple[str, float, Unit]]:
-    """Speeds by the middle: the key, the words, the value and its unit."""
-    assert found.times is not None
-    case, requests = found.case, found.requests_per_second
-    tokens = requests * case.output
-    return {
-        "predicted_tokens_per_second_per_user": ("tokens/s per user", 1 / found.times.tpot.middle, TOKENS_PER_SECOND),
-        "predicted_tokens_per_second_per_gpu": ("tokens/s per device", tokens / case.devices, TOKENS_PER_SECOND),
-        "predicted_tokens_per_second": ("tokens/s, all users", tokens, TOKENS_PER_SECOND),
-        "requests_per_second": ("requests/s", requests, COUNT),
-    }
-
-
-def calibration_data(found: Predicted) -> Data:
-    """Which calibration it is, and how far it is off on runs that it was not fitted to."""
-    assert found.times is not None
-    spreads = {
-        figure: spread_of(found.calibration, figure, found.times.known, found.times.kind)
-        for figure in ("tpot", "ttft", "latency")
-    }
-    return {
-        "name": found.calibration.name,
-        "known": found.times.known,
-        "kind": found.times.kind,
-        "runs": found.calibration.runs,
-        "median_error": {figure: Figure(spread.median, SHARE, "measured") for figure, spread in spreads.items()},
-        "judged_runs": spreads["tpot"].runs,
-        "judged_runs_left_out": found.times.known != "family",
-    }
 
 
 _ROWS: Final = (
@@ -287,7 +57,7 @@ def _table(found: Predicted, times: Prediction, subject: str) -> Table:
         bound = getattr(times, f"{name}_bound")
         cells = [Figure(scale * value, unit, "predicted") for value in (of.middle, of.low, of.high)]
         rows.append((words, *cells, Figure(scale * bound, unit, "bound")))
-    for words, value, unit in _speeds(found).values():
+    for words, value, unit in speeds_of(found).values():
         rows.append((words, Figure(value, unit, "predicted"), "", "", ""))
     return Table("", columns, tuple(rows), subject=subject)
 
@@ -349,3 +119,11 @@ def _chunk_notes(case: ServingCase) -> Iterator[str]:
         )
     if case.chunk:
         yield "No run was measured by the tokens of its steps: their effect is that of a model of a closed loop, which a simulation confirms."
+
+
+def dollar_rows(dollars: dict[str, Figure], rent: Rent | None) -> Iterator[tuple[Cell, ...]]:
+    """The rows of a prediction's table: each cost, and at the lowest and the highest price where several were published."""
+    for key, figure in dollars.items():
+        yield DOLLARS[key], figure, "", "", ""
+        for name, scaled in () if rent is None else rent.at_ends(figure):
+            yield name, scaled, "", "", ""

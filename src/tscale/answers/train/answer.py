@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 
-from tscale.answers.explaining import TracedModel, steps_of
-from tscale.answers.goodput import with_elapsed
-from tscale.answers.train.answered import Answered, answered
-from tscale.answers.train.ask import Ask
-from tscale.answers.train.cases import Case
-from tscale.answers.train.columns import in_range, rent_data, table_of
-from tscale.answers.train.derived import Rates, of_prediction, of_run
+from tscale.answers.assumptions import utilisation_table
+from tscale.answers.train.columns import table_of
 from tscale.answers.train.notes import all_notes, fit_of, headline
-from tscale.answers.trained import Trained
-from tscale.answers.utilisation import Utilisation
+from tscale.answers.train.step_table import planned_table
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.wall_time import SOURCE
 from tscale.core.metric import Data, Figure, Known, Report, Step, Table
 from tscale.core.units import COUNT, FLOPS, FLOPS_PER_SECOND, SECONDS
+from tscale.estimates.explaining import TracedModel, steps_of
+from tscale.estimates.goodput import with_elapsed
+from tscale.estimates.train.answered import Answered, answered
+from tscale.estimates.train.ask import Ask
+from tscale.estimates.train.cases import Case
+from tscale.estimates.train.derived import Rates, of_prediction, of_run
+from tscale.estimates.train.figures import in_range, rent_data
+from tscale.estimates.trained import Trained
+from tscale.estimates.utilisation import Utilisation
 from tscale.models.spec import ModelSpec
 
 
@@ -60,9 +63,9 @@ def _tables(one: Answered, title: str) -> tuple[Table, ...]:
     columns = one.columns if told else [with_elapsed(column, None) for column in one.columns]
     tables = [table_of(title, name, one.cases, columns, one.rent)]
     if one.planned is not None:
-        tables.append(one.planned.table)
+        tables.append(planned_table(one.planned))
     if isinstance(one.assumed, Utilisation):
-        tables.append(one.assumed.table(name))
+        tables.append(utilisation_table(one.assumed, name))
     return tuple(tables)
 
 

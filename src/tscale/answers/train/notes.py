@@ -6,30 +6,31 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from tscale.answers.explaining import TracedModel, notes_of
-from tscale.answers.train.answered import Answered
-from tscale.answers.train.ask import DAY, Ask
-from tscale.answers.train.memory import States
-from tscale.answers.train.planned import Planned
-from tscale.answers.trained import Trained
-from tscale.answers.utilisation import Utilisation
+from tscale.answers.assumptions import goodput_note, rent_notes, utilisation_note
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.forward import leaves_out
 from tscale.core.costs.training import Count
 from tscale.core.ledger import Scores
 from tscale.core.metric import Detail, Figure
 from tscale.core.number_text import duration, durations, number_text
+from tscale.estimates.explaining import TracedModel, notes_of
+from tscale.estimates.train.answered import Answered
+from tscale.estimates.train.ask import DAY, Ask
+from tscale.estimates.train.memory import States
+from tscale.estimates.train.planned import Planned
+from tscale.estimates.trained import Trained
+from tscale.estimates.utilisation import Utilisation
 
 
 def all_notes(one: Answered) -> Iterator[str]:
     """Notes of the run, of its utilisation, its price and its plan."""
     yield from _notes(one.model, one.hardware, one.ask, one.dtype, one.peak, one.whole)
     if isinstance(one.assumed, Utilisation):
-        yield one.assumed.note()
+        yield utilisation_note(one.assumed)
     if one.goodput is not None:
-        yield one.goodput.note()
+        yield goodput_note(one.goodput)
     if one.rent is not None:
-        yield from one.rent.notes()
+        yield from rent_notes(one.rent)
     if one.planned is not None:
         # Of a run at several lengths the MFU is not that of the plan's steps, which are of the first.
         alike = len({stage.run for stage in one.whole.stages}) == 1

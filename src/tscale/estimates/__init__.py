@@ -1,0 +1,1 @@
+"""Numbers of one system: what answers show, without a table."""

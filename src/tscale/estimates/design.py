@@ -1,0 +1,124 @@
+"""A model of a budget's size by the proportions of a published one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+from tscale.catalogue.laws import read_law
+from tscale.catalogue.models import normalised
+from tscale.core.costs.shapes import WITHIN, Found, Grid, search
+from tscale.core.costs.shapes import steps as multiples
+from tscale.core.laws import Point
+from tscale.core.laws.experts import Joint
+from tscale.core.metric import Figure
+from tscale.core.units import FLOPS
+from tscale.errors import RequestError, field
+from tscale.estimates.budget import Budget
+from tscale.estimates.experts import JOINT, mixture_of
+from tscale.estimates.laws import Bound, refuse_others
+from tscale.estimates.optimum import answered
+from tscale.models.designing import counting, padded, pattern, proportions, shaped
+from tscale.models.spec import ModelSpec, Training
+from tscale.models.writing import to_yaml
+
+DENSE_LAW: Final = "hoffmann2022-3"
+_MOST: Final = 10**13
+_LEAST: Final = 1000
+
+
+class Wish(NamedTuple):
+    """What is designed for: parameters, or the optimum of training FLOPs by a law, and like what."""
+
+    params: int | None
+    flops: int | None
+    law: str | None
+    """The law of the budget; None for that which is asked of such a model."""
+    like: str
+    grid: Grid
+    changes: Sequence[str] = ()
+
+
+class Design(NamedTuple):
+    """What was found: specs and shapes, the best first, or the one nearest to a budget that none hits within 1%."""
+
+    wish: Wish
+    budget: int
+    counts: str
+    like: ModelSpec
+    unpadded: int
+    found: tuple[Found, ...]
+    spec: ModelSpec
+    optimum: tuple[Bound, Point] | None
+
+    @property
+    def hits(self) -> bool:
+        """Whether it is within 1% of the budget."""
+        return abs(self.found[0].deviation) <= WITHIN
+
+    @property
+    def yaml(self) -> str:
+        """The spec as a file."""
+        return to_yaml(self.spec)
+
+
+def designed(wish: Wish, name: str) -> Design:
+    """The design that a wish comes to. Raises `TscaleError` for a wish that makes no sense."""
+    optimum = None
+    counts: str = "all"
+    if wish.flops is not None:
+        optimum = _optimum(wish, wish.flops)
+        counts, budget = optimum[0].law.counts, round(optimum[1].params)
+    else:
+        assert wish.params is not None
+        budget = wish.params
+    if not _LEAST <= budget <= _MOST:
+        raise RequestError(f"a design of {budget:,} parameters is out of range: ask for {_LEAST:,} to {_MOST:,}")
+    count = counting(counts)
+    like = pattern(wish.like, budget, count, wish.changes)
+    base = padded(like, wish.grid)
+    wanted = proportions(base)
+    step = multiples(wanted, wish.grid)[1]
+    found = search(budget, wanted, wish.grid, lambda shape: count(shaped(base, shape, step)))
+    made = shaped(base, found[0].shape, step)
+    total = counting("all")(made)
+    training = None
+    if optimum is not None:
+        bound, point = optimum
+        source = f"optimal by {bound.law.name} for {wish.flops:.4g} training FLOPs".replace("e+", "e")
+        training = Training(tokens=round(point.tokens), source=source, evidence="derived")
+    spec = replace(
+        made,
+        name=normalised(name),
+        title=f"{short_size(total)} like {like.label}",
+        training=training,
+        notes=(f"A design by the proportions of {like.label}: its shape is not published, and it was not trained.",),
+    )
+    return Design(wish, budget, counts, like, like.vocabulary, tuple(found), spec, optimum)
+
+
+def _optimum(wish: Wish, flops: int) -> tuple[Bound, Point]:
+    """The law of a budget of FLOPs, and its optimum: of a mixture of experts by a law of such, for as many of them."""
+    mixture = mixture_of(pattern(wish.like, flops, counting("all"), wish.changes))
+    law = read_law(wish.law or (DENSE_LAW if mixture is None else JOINT))
+    formula = law.experts
+    if mixture is None:
+        refuse_others(law)
+        bound = Bound(law, law.formula())
+    elif isinstance(formula, Joint):
+        bound = Bound(law, formula.of(mixture.expansion))
+    else:
+        raise RequestError(
+            f"{law.name} names no optimum of such mixtures of experts as {wish.like} is: choose {field('law', JOINT)}, or leave it out"
+        )
+    return bound, answered(bound, Budget("flops", flops, Figure(flops, FLOPS))).point
+
+
+def short_size(value: int) -> str:
+    """A count as people name models by it: 6.74B."""
+    letter, scale = next((one for one in _SCALES if value >= one[1]), _SCALES[-1])
+    return f"{float(f'{value / scale:.3g}'):g}{letter}"
+
+
+_SCALES: Final = (("T", 10**12), ("B", 10**9), ("M", 10**6), ("k", 10**3))

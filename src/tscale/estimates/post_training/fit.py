@@ -1,0 +1,182 @@
+"""`python -m tscale.estimates.post_training.fit` makes configs/calibrations/post-training.yaml anew from configs/measured/post_training.csv.
+
+Three constants are fitted to the mean of |log(measured/predicted)|, on a grid; then again without each of the models, whose steps
+are predicted by the constants of the others: the error and the interval are of these.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from math import log
+from pathlib import Path
+from statistics import median
+from typing import Any, Final, NamedTuple
+
+import yaml
+
+from tscale.calibration.interval import factors
+from tscale.calibration.names import hardware_of, model_of
+from tscale.calibration.post_training_calibration import FILE, NAME
+from tscale.catalogue.index import configs
+from tscale.core.costs.post_training import SLEEPERS, StepConstants
+from tscale.core.parallelism import Parallelism
+from tscale.estimates.capacity import Verdict
+from tscale.estimates.memory_train.ask import train_ask
+from tscale.estimates.post_training.models import Ask, models_of
+from tscale.estimates.post_training.phases import decisive, fullest
+from tscale.estimates.post_training.rollout import How
+from tscale.estimates.post_training.step import StepTime, step_time
+
+_PASSES: Final = [1 + step / 40 for step in range(41)]
+_MOVED: Final = [step / 40 * 1e-9 for step in range(161)]
+"""What constants are looked for among: 1 to 2 times as long, and up to 4 s for 1 GB."""
+
+
+class Measured(NamedTuple):
+    """A measured step: its model and chip, its seconds, its passes as they are predicted alone, and whether it is said to fit."""
+
+    model: str
+    chip: str
+    seconds: float
+    time: StepTime
+    verdict: Verdict | None
+
+    def ratio(self, constants: StepConstants) -> float:
+        """Measured over predicted."""
+        middle = self.time.middle(constants)
+        assert middle is not None
+        return self.seconds / middle
+
+
+def measured(path: Path | None = None) -> list[Measured]:
+    """The measured steps of a table, the shipped one where none is named."""
+    path = configs() / "measured" / "post_training.csv" if path is None else path
+    text = path.read_text(encoding="utf-8")
+    rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
+    return [_measured(row) for row in rows]
+
+
+def _measured(row: Mapping[str, str]) -> Measured:
+    spec, hardware = model_of(row["model"]), hardware_of(row["gpu"])
+    models = models_of(spec, ask_of(row))
+    time = step_time(models, How(steps_off=int(row["steps_off"])))
+    phases = fullest(models_of(spec, models.ask._replace(rollout_batch=time.at_once)))[1]
+    return Measured(spec.name, hardware.name, float(row["step_seconds"]), time, decisive(phases).verdict)
+
+
+def ask_of(row: Mapping[str, str]) -> Ask:
+    """What a row asks: a step of GRPO with a reference of the policy's size and a reward by rule; what a phase does not use is away."""
+    number = {name: int(value) for name, value in row.items() if value and value.isdigit()}
+    one = number["tensor"] * number["context_parallel"] * number["pipeline"]
+    plan = Parallelism(
+        tensor=number["tensor"],
+        sequence=number["tensor"] > 1,
+        context=number["context_parallel"],
+        pipeline=number["pipeline"],
+        expert=number["expert"],
+        data=number["gpus"] // one,
+        zero=1,
+        stages=tuple(map(int, row["stages"].split(","))) if row["stages"] else None,
+    )
+    training = train_ask(
+        precision=row["precision"],
+        optimizer="adamw",
+        rank=None,
+        qlora=False,
+        plan=plan,
+        recompute=row["recompute"],
+        hardware=hardware_of(row["gpu"]),
+    )
+    return Ask(
+        "grpo",
+        training,
+        reference=model_of(row["model"]),
+        group=number["group"],
+        prompts=number["prompts"],
+        batch=number["batch"],
+        prompt=number["prompt_tokens"],
+        response=number["mean_tokens"] - number["prompt_tokens"],
+        longest=number["longest"],
+        apart=number.get("rollout_gpus"),
+        rollout_tensor=number["rollout_tensor"],
+        asleep=frozenset(SLEEPERS),
+    )
+
+
+def fitted(runs: Sequence[Measured]) -> StepConstants:
+    """The constants of the least error on some runs; those of weights that move are of runs of their own kind."""
+
+    def of(passes: float) -> tuple[float, StepConstants]:
+        kinds = [[run for run in runs if run.time.colocated == colocated] for colocated in (True, False)]
+        errors = [min((_error(kind, StepConstants(passes, one, one)), one) for one in _MOVED) for kind in kinds]
+        (colocated, first), (apart, second) = errors
+        return colocated + apart, StepConstants(passes, first, second)
+
+    return min(map(of, _PASSES))[1]
+
+
+def _error(runs: Sequence[Measured], constants: StepConstants) -> float:
+    return sum(abs(log(run.ratio(constants))) for run in runs)
+
+
+def left_out(runs: Sequence[Measured]) -> Iterator[float]:
+    """Measured over predicted of each run, by constants that were fitted to other models."""
+    for model in dict.fromkeys(run.model for run in runs):
+        constants = fitted([run for run in runs if run.model != model])
+        yield from (run.ratio(constants) for run in runs if run.model == model)
+
+
+def calibration(runs: Sequence[Measured]) -> dict[str, Any]:
+    """The calibration as its file says it."""
+    constants, ratios = fitted(runs), list(left_out(runs))
+    alone = [run.ratio(StepConstants()) for run in runs]
+    low, high = factors(ratios)
+
+    def constant(name: str, unit: str, meaning: str) -> dict[str, object]:
+        value = float(f"{getattr(constants, name):.4g}")
+        return {"value": value, "unit": unit, "meaning": meaning, "fitted": True}
+
+    return {
+        "name": NAME,
+        "title": "GRPO steps of NeMo-RL 0.4 to 0.6 on H100 and GB200",
+        "covers": {
+            "methods": ["grpo"],
+            "models": list(dict.fromkeys(run.model for run in runs)),
+            "chips": list(dict.fromkeys(run.chip for run in runs)),
+        },
+        "constants": {
+            "passes": constant("passes", "ratio", "rollouts, forward passes and training within a step over alone"),
+            "moved_colocated": constant(
+                "moved_colocated",
+                "seconds per byte",
+                "of weights that a device of an engine is given where it trains too; states go to the host and back",
+            ),
+            "moved_apart": constant(
+                "moved_apart", "seconds per byte", "of weights that a device which only generates is given"
+            ),
+        },
+        "fitted_to": {"file": FILE, "runs": len(runs)},
+        "alone": {"median_ratio": round(median(alone), 3), "least": round(min(alone), 3), "most": round(max(alone), 3)},
+        "left_out": {
+            "by": "model",
+            "median_error": round(median(abs(1 / ratio - 1) for ratio in ratios), 3),
+            "low": round(low, 3),
+            "high": round(high, 3),
+        },
+        "sources": ["NVIDIA-NeMo/RL docs/about/performance-summary.md (v0.4 to v0.6), and the recipes that it names"],
+        "evidence": "primary",
+    }
+
+
+def main() -> None:
+    """Writes the calibration."""
+    text = yaml.safe_dump(calibration(measured()), sort_keys=False, width=120)
+    path = configs() / "calibrations" / f"{NAME}.yaml"
+    path.write_text(f"# Made by `python -m tscale.estimates.post_training.fit`, not by hand.\n{text}", encoding="utf-8")
+    sys.stdout.write(text)
+
+
+if __name__ == "__main__":
+    main()

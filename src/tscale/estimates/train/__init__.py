@@ -1,0 +1,1 @@
+"""How long a training run takes, and what it costs."""
