@@ -9,9 +9,10 @@ from typing import Final, NamedTuple
 from tscale.calibration.measured_kinds import Kind, kind_of
 from tscale.calibration.measured_tables import read_table
 from tscale.calibration.rows import Judged, What
-from tscale.core.metric import Cell, Column, Data, Figure, Report, Table
+from tscale.core.metric import Column, Data, Figure, Report
 from tscale.core.number_text import number_text
 from tscale.core.units import BYTES, COUNT, SECONDS, SHARE, TOKENS, Unit
+from tscale.core.view import Record, view
 from tscale.errors import SpecError, TscaleError, called
 from tscale.models.yaml_file import read_text
 
@@ -92,17 +93,6 @@ class Errors(NamedTuple):
             "bound_broken": Figure(self.bound_broken, COUNT),
         }
 
-    def cells(self) -> tuple[Cell, ...]:
-        """For people."""
-        return (
-            Figure(self.figures, COUNT),
-            Figure(self.median, SHARE),
-            Figure(self.p90, SHARE),
-            Figure(self.mean, SHARE),
-            Figure(self.coverage, SHARE),
-            Figure(self.bound_broken, COUNT),
-        )
-
 
 def accuracy_of(path: str) -> Accuracy:
     """A CSV of measured runs, or that on standard input for `-`, judged. Raises `SpecError` where it is no such table."""
@@ -132,7 +122,11 @@ def accuracy_report(found: Accuracy) -> Report:
     whats = tuple(dict.fromkeys(one.what for _, one in judged))
     broken = sum(one.bound_broken for _, one in judged)
     answered = len(found.rows) - len(found.refused)
+    overall: dict[str, dict[str, Data]] = {
+        what: Errors.of([one for _, one in judged if one.what == what]).data() for what in whats
+    }
     groups = list(_groups(judged))
+    worst = sorted(judged, key=lambda pair: -pair[1].error)[:_WORST]
     title = f"{found.name}: predictions of {answered:,} measured runs{_medians(judged, whats)}"
     data: dict[str, Data] = {
         "kind": found.kind.name,
@@ -140,17 +134,17 @@ def accuracy_report(found: Accuracy) -> Report:
         "answered": Figure(answered, COUNT),
         "refused": Figure(len(found.refused), COUNT),
         "bound_broken": Figure(broken, COUNT),
-        **{what: Errors.of([one for _, one in judged if one.what == what]).data() for what in whats},
-        "groups": [
-            {"what": what, "group": key, "value": value, **Errors.of(ones).data()} for what, key, value, ones in groups
-        ],
-        "worst": [_worst_data(row, one) for row, one in _worst(judged)],
+        **overall,
+        "groups": groups,
+        "worst": [_worst_data(*pair) for pair in worst],
         "refusals": [{"row": row.number, "why": row.refused} for row in found.refused],
         "columns_left_out": list(found.unread),
     }
-    tables = [_overall(title, found, whats)]
+    rows = [{**errors, "what": _WHAT[what]} for what, errors in zip(whats, overall.values(), strict=True)]
+    tables = [view(title, (Column("predicted", "what", numeric=False), *_ERRORS), rows, subject=found.name)]
     if judged:
-        tables += [_by_group(groups), _worst_table(judged)]
+        tables.append(view("", _GROUPS, groups, subject="groups", aside=True))
+        tables.append(view("", _FURTHEST, map(_worst_row, worst), subject="worst", aside=True))
     return Report(title, tuple(tables), data, tuple(_notes(found)), exit_code=3 if broken else 0)
 
 
@@ -159,6 +153,10 @@ def _medians(judged: Sequence[tuple[Row, Judged]], whats: Sequence[What]) -> str
     errors = {what: Errors.of([one for _, one in judged if one.what == what]).median for what in whats}
     said = ", ".join(f"{_WHAT[what]} {number_text(error, 'percent')}" for what, error in errors.items())
     return f"; median error of {said}" if said else ""
+
+
+def _stated(value: str) -> str:
+    return value or "not stated"
 
 
 _ERRORS: Final = (
@@ -171,16 +169,7 @@ _ERRORS: Final = (
 )
 
 
-def _overall(title: str, found: Accuracy, whats: Sequence[What]) -> Table:
-    columns = (Column("predicted", "what", numeric=False), *_ERRORS)
-    rows = [(_WHAT[what], *Errors.of([one for _, one in found.judged if one.what == what]).cells()) for what in whats]
-    return Table(title, columns, tuple(rows), subject=found.name)
-
-
-Group = tuple[What, str, str, list[Judged]]
-
-
-def _groups(judged: Sequence[tuple[Row, Judged]]) -> Iterator[Group]:
+def _groups(judged: Sequence[tuple[Row, Judged]]) -> Iterator[Record]:
     """The figures by what they are of, one key after the other; a key with one value says nothing."""
     for what in dict.fromkeys(one.what for _, one in judged):
         ones = [one for _, one in judged if one.what == what]
@@ -189,22 +178,15 @@ def _groups(judged: Sequence[tuple[Row, Judged]]) -> Iterator[Group]:
             for one in ones:
                 by_value.setdefault(one.groups.get(key, ""), []).append(one)
             for value, those in sorted(by_value.items(), key=lambda item: (-len(item[1]), item[0])):
-                yield what, key, value, those
+                yield {"what": what, "group": key, "value": value, **Errors.of(those).data()}
 
 
-def _by_group(groups: Sequence[Group]) -> Table:
-    columns = (
-        Column("by", "group", numeric=False),
-        Column("", "value", numeric=False, wraps=16),
-        Column("of", "what", numeric=False, drop=3),
-        *_ERRORS,
-    )
-    rows = [(key, value or "not stated", what, *Errors.of(ones).cells()) for what, key, value, ones in groups]
-    return Table("", columns, tuple(rows), subject="groups", aside=True)
-
-
-def _worst(judged: Sequence[tuple[Row, Judged]]) -> list[tuple[Row, Judged]]:
-    return sorted(judged, key=lambda pair: -pair[1].error)[:_WORST]
+_GROUPS: Final = (
+    Column("by", "group", numeric=False),
+    Column("", "value", numeric=False, wraps=16, read=_stated),
+    Column("of", "what", numeric=False, drop=3),
+    *_ERRORS,
+)
 
 
 def unit_of(what: What) -> Unit:
@@ -217,30 +199,26 @@ def _unit(one: Judged) -> Unit:
     return TOKENS if one.groups.get("what") == "longest_context" else unit_of(one.what)
 
 
-def _worst_table(judged: Sequence[tuple[Row, Judged]]) -> Table:
-    columns = (
-        Column("furthest off", "row", numeric=False),
-        Column("run", "run", numeric=False, wraps=16),
-        Column("of", "what", numeric=False, drop=2),
-        Column("measured", "measured"),
-        Column("predicted", "middle"),
-        Column("low", "low", drop=1),
-        Column("high", "high", drop=1),
-        Column("error", "error"),
-    )
-    rows: list[tuple[Cell, ...]] = []
-    for row, one in _worst(judged):
-        unit = _unit(one)
-        figures: tuple[Cell, ...] = (
-            Figure(one.measured, unit, "measured"),
-            *(Figure(value, unit, "predicted") for value in (one.middle, one.low, one.high)),
-        )
-        run = ", ".join(one.groups[key] for key in ("model", "chip") if key in one.groups)
-        rows.append((f"row {row.number:,}", run, one.what, *figures, Figure(one.middle / one.measured - 1, SHARE)))
-    return Table("", columns, tuple(rows), subject="worst", aside=True)
+_FURTHEST: Final = (
+    Column("furthest off", "row", numeric=False),
+    Column("run", "run", numeric=False, wraps=16),
+    Column("of", "what", numeric=False, drop=2),
+    Column("measured", "measured"),
+    Column("predicted", "middle"),
+    Column("low", "low", drop=1),
+    Column("high", "high", drop=1),
+    Column("error", "error"),
+)
 
 
-def _worst_data(row: Row, one: Judged) -> Data:
+def _worst_row(pair: tuple[Row, Judged]) -> Record:
+    """What people read of a row that is far off: its number, and what ran where."""
+    row, one = pair
+    run = ", ".join(one.groups[key] for key in ("model", "chip") if key in one.groups)
+    return {**_worst_data(row, one), "row": f"row {row.number:,}", "run": run, "what": one.what}
+
+
+def _worst_data(row: Row, one: Judged) -> Record:
     unit = _unit(one)
     return {
         "row": row.number,

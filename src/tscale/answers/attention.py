@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from tscale.answers.layer_comparison import VERSUS_NOTE, versus_data, versus_table
+from tscale.answers.layer_comparison import VERSUS_NOTE, versus_of
 from tscale.blocks import Attention, attentions
 from tscale.core.costs.cache import LEAVES_OUT as CACHE_LEAVES_OUT
 from tscale.core.costs.cache import SOURCE as CACHE_SOURCE
@@ -28,6 +28,7 @@ from tscale.core.metric import Cell, Column, Data, Figure, Label, Line, Missing,
 from tscale.core.number_text import number_text
 from tscale.core.tracing import TracedInt, ceil_div, label
 from tscale.core.units import BYTES, FLOPS, FLOPS_PER_TOKEN, RATIO, TOKENS
+from tscale.core.view import Record, view
 from tscale.core.workload import SequenceLengths
 from tscale.estimates.explaining import (
     TracedModel,
@@ -45,6 +46,11 @@ from tscale.models.spec import ModelSpec
 DEFAULT_CONTEXTS: Final = tuple(2**power for power in range(9, 18, 2))
 _FLOPS_SOURCE: Final = "kaplan2020 Table 1"
 
+
+def _beyond_text(beyond: bool) -> Label:
+    return Label("beyond trained context" if beyond else "", beyond)
+
+
 _COLUMNS = (
     Column("context", "context"),
     Column("score FLOPs/token", "attention_flops_per_token"),
@@ -54,7 +60,7 @@ _COLUMNS = (
     Column("share", "attention_share"),
     Column("KV cache", "kv_cache_bytes"),
     Column("score matrix", "score_matrix_bytes", drop=2),
-    Column("", "beyond_trained_context", numeric=False),
+    Column("", "beyond_trained_context", numeric=False, read=_beyond_text),
 )
 _CROSSOVER_COLUMNS = (Column("crossover (one sequence)", "crossover", numeric=False), Column("context", "context"))
 
@@ -89,27 +95,30 @@ def attention_report(spec: ModelSpec, ask: Ask) -> Report:
     model = counted(spec)
     contexts = sorted(set(ask.contexts)) or default_contexts(spec)
     rows = [_costs(model, context, ask) for context in contexts]
+    records = [_record(cost, spec) for cost in rows]
     crossed = crossovers(model, ask)
     tables = [
-        Table(
+        view(
             f"{spec.label}: {_shares(rows)} ({_seen(spec, ask)}; one sequence, cache and scores in {ask.dtype})",
             _COLUMNS,
-            tuple(_row(cost, before, spec) for cost, before in zip(rows, [None, *rows], strict=False)),
+            [{**one, "growth": _growth(*pair)} for one, *pair in zip(records, [None, *rows], rows, strict=False)],
             subject=spec.name,
             aside=ask.versus,  # a spreadsheet gets the table that was asked for
         ),
         Table("", _CROSSOVER_COLUMNS, tuple(_crossover_rows(crossed)), aside=True),
     ]
+    versus: dict[str, Data] = {}
     if ask.versus:
-        tables.append(versus_table(int(spec.d_model), contexts, ask.kernel, ask.neighbourhood))
+        table, versus["versus"] = versus_of(int(spec.d_model), contexts, ask.kernel, ask.neighbourhood)
+        tables.append(table)
     data: Data = {
         "model": spec.name,
         "title": spec.label,
         "attention": ask.sight,
         "dtype": ask.dtype,
-        "rows": [_row_data(cost, spec) for cost in rows],
+        "rows": records,
         "crossovers": crossed,
-        **({"versus": versus_data(int(spec.d_model), contexts, ask.kernel, ask.neighbourhood)} if ask.versus else {}),
+        **versus,
     }
     return Report(f"{spec.label}: attention", tuple(tables), data, _notes(model, ask), tuple(_steps(rows, crossed)))
 
@@ -183,30 +192,14 @@ def _bits(dtype: str) -> int:
     return bits.numerator
 
 
-def _beyond(cost: _Costs, spec: ModelSpec) -> bool:
-    return spec.context is not None and int(cost.context.value) > spec.context
+def _growth(before: _Costs | None, cost: _Costs) -> Figure | None:
+    """How many times the scores of the length before it costs."""
+    if before is None or not before.per_sequence.value:
+        return None
+    return Figure(Fraction(int(cost.per_sequence.value), int(before.per_sequence.value)), RATIO)
 
 
-def _row(cost: _Costs, before: _Costs | None, spec: ModelSpec) -> tuple[Cell, ...]:
-    grown = (
-        Figure(Fraction(int(cost.per_sequence.value), int(before.per_sequence.value)), RATIO)
-        if before is not None and before.per_sequence.value
-        else ""
-    )
-    return (
-        cost.context,
-        cost.per_token,
-        cost.per_sequence,
-        grown,
-        cost.forward,
-        share(int(cost.per_sequence.value), int(cost.forward.value)),
-        cost.cache,
-        cost.matrix,
-        Label("beyond trained context" if _beyond(cost, spec) else "", _beyond(cost, spec)),
-    )
-
-
-def _row_data(cost: _Costs, spec: ModelSpec) -> Data:
+def _record(cost: _Costs, spec: ModelSpec) -> Record:
     return {
         "context": cost.context,
         "attention_flops_per_token": cost.per_token,
@@ -215,7 +208,7 @@ def _row_data(cost: _Costs, spec: ModelSpec) -> Data:
         "attention_share": share(int(cost.per_sequence.value), int(cost.forward.value)),
         "kv_cache_bytes": cost.cache,
         "score_matrix_bytes": cost.matrix,
-        "beyond_trained_context": _beyond(cost, spec),
+        "beyond_trained_context": spec.context is not None and int(cost.context.value) > spec.context,
     }
 
 

@@ -10,8 +10,9 @@ from tscale.answers.accuracy import MOST_BYTES
 from tscale.calibration.measured_kinds import kind_of
 from tscale.calibration.measured_tables import read_table
 from tscale.calibration.serving_own import Own, own_calibration
-from tscale.core.metric import Cell, Column, Data, Figure, Report, Table
+from tscale.core.metric import Column, Data, Figure, Report
 from tscale.core.units import SHARE
+from tscale.core.view import view
 from tscale.errors import SpecError, TscaleError, called
 from tscale.models.yaml_file import read_text
 
@@ -58,20 +59,14 @@ def calibrate_report(found: Calibrated, written: Path | None) -> Report:
     """The errors of the runs with the shipped calibration, and with their own, each left out where it is judged."""
     columns = (
         Column("error of", "figure", numeric=False),
-        Column("median, shipped", "median_before"),
-        Column("p90, shipped", "p90_before"),
-        Column("median, own", "median_after"),
-        Column("p90, own", "p90_after"),
+        Column("median, shipped", "median_before", of="before.median"),
+        Column("p90, shipped", "p90_before", of="before.p90"),
+        Column("median, own", "median_after", of="after.median"),
+        Column("p90, own", "p90_after", of="after.p90"),
     )
-    rows: list[tuple[Cell, ...]] = []
-    data: dict[str, Data] = {"runs": found.runs, "file": None if written is None else str(written)}
-    for figure, name in _NAMES.items():
-        before, after = ([Figure(value, SHARE) for value in of[figure]] for of in (found.own.before, found.own.after))
-        rows.append((name, *before, *after))
-        data[figure] = {
-            "before": {"median": before[0], "p90": before[1]},
-            "after": {"median": after[0], "p90": after[1]},
-        }
+    errors = {figure: _errors(found.own, figure) for figure in _NAMES}
+    data: dict[str, Data] = {"runs": found.runs, "file": None if written is None else str(written), **errors}
+    rows = [{"figure": name, **errors[figure]} for figure, name in _NAMES.items()]
     notes = [
         "Errors are |predicted/measured - 1|; with the own calibration, each run is judged by one that was made without it.",
         "Nothing leaves this machine: the calibration is a table of deviations by model, build, kind and deployment.",
@@ -79,4 +74,14 @@ def calibrate_report(found: Calibrated, written: Path | None) -> Report:
     if written is not None:
         notes.insert(0, f"{written} is written: `tscale serve ... --calibration {written}` uses it.")
     title = f"{found.name}: predictions calibrated to {found.runs:,} measured runs"
-    return Report(title, (Table(title, columns, tuple(rows)),), data, tuple(notes))
+    return Report(title, (view(title, columns, rows),), data, tuple(notes))
+
+
+def _errors(own: Own, figure: str) -> dict[str, Data]:
+    """The errors of a figure with the shipped calibration, and with one's own."""
+    named = {"before": own.before[figure], "after": own.after[figure]}
+    return {when: dict(zip(("median", "p90"), map(_share, errors), strict=True)) for when, errors in named.items()}
+
+
+def _share(value: float) -> Figure:
+    return Figure(value, SHARE)

@@ -9,10 +9,11 @@ from tscale.catalogue.claims import listed_claims
 from tscale.catalogue.hardware import Hardware, listed_hardware
 from tscale.catalogue.laws import shipped_laws
 from tscale.catalogue.models import listed
-from tscale.core.dtypes import DTYPES
-from tscale.core.metric import Cell, Column, Data, Figure, Known, Label, Missing, Report, Table
+from tscale.core.dtypes import DTYPES, Dtype
+from tscale.core.metric import Column, Figure, Known, Label, Missing, Report, Table
 from tscale.core.sources import cited
-from tscale.core.units import BITS, BYTES, BYTES_PER_SECOND, COUNT, FLOPS_PER_SECOND, SIZE, WATTS, YEAR, Unit
+from tscale.core.units import BITS, BYTES, BYTES_PER_SECOND, FLOPS_PER_SECOND, SIZE, WATTS, YEAR, Unit
+from tscale.core.view import Record, view
 from tscale.estimates.capacity import device_figure
 
 
@@ -21,10 +22,10 @@ def models_report(wanted: Wanted = ALL) -> Report:
     columns = (
         Column("name", "name", numeric=False),
         Column("model", "title", drop=3, numeric=False),
-        Column("year", "year", drop=2),
+        Column("year", "year", drop=2, read=_year, absent=Missing("")),
         Column("kind", "kind", drop=5, numeric=False),
-        Column("parameters", "params"),
-        Column("active", "active_params", drop=4),
+        Column("parameters", "params", read=_size, absent=_UNDISCLOSED),
+        Column("active", "active_params", drop=4, read=_size, absent=_UNDISCLOSED),
         Column("also known as", "aliases", drop=1, numeric=False),
     )
     every = listed()
@@ -33,45 +34,34 @@ def models_report(wanted: Wanted = ALL) -> Report:
         for one in every
         if wanted.of_year(one.year) and wanted.of_names(one.name, *one.aliases) and wanted.of_size(one.params)
     ]
-    rows = tuple(
-        (
-            model.name,
-            model.title,
-            _year(model.year),
-            model.kind,
-            _size(model.params),
-            _size(model.active_params),
-            ", ".join(model.aliases),
-        )
+    records: list[Record] = [
+        {
+            "name": model.name,
+            "title": model.title,
+            "year": model.year,
+            "kind": model.kind,
+            "params": model.params,
+            "active_params": model.active_params,
+            "aliases": list(model.aliases),
+        }
         for model in models
-    )
-    data: Data = {
-        "models": [
-            {
-                "name": model.name,
-                "title": model.title,
-                "year": model.year,
-                "kind": model.kind,
-                "params": model.params,
-                "active_params": model.active_params,
-                "aliases": list(model.aliases),
-            }
-            for model in models
-        ]
-    }
+    ]
     title = titled("Built-in models", wanted, len(models), len(every))
-    return Report(title, (Table(title, columns, rows),), data, () if models else (_NOTHING,))
+    return Report(title, (view(title, columns, records),), {"models": records}, () if models else (_NOTHING,))
 
 
 _NOTHING: Final = "Nothing matches: `tscale list` names all."
 
 
-def _size(params: int | None) -> Figure | Missing:
-    return Missing("not disclosed") if params is None else Figure(params, SIZE)
+_UNDISCLOSED: Final = Missing("not disclosed")
 
 
-def _year(year: int | None) -> Figure | Missing:
-    return Missing("") if year is None else Figure(year, YEAR)
+def _size(params: int) -> Figure:
+    return Figure(params, SIZE)
+
+
+def _year(year: int) -> Figure:
+    return Figure(year, YEAR)
 
 
 def claims_report() -> Report:
@@ -109,28 +99,25 @@ def laws_report(wanted: Wanted = ALL) -> Report:
         Column("law", "title", drop=2, numeric=False),
         Column("predicts", "predicts", numeric=False),
         Column("fitted on", "data", drop=1, numeric=False),
-        Column("source", "source", drop=3, numeric=False),
+        Column("source", "source", drop=3, numeric=False, read=cited),
     )
     every = shipped_laws()
     laws = [law for law in every if wanted.of_year(law.year)]
-    rows = tuple((law.name, law.label, _ANSWERS[law.kind], law.data or "", cited(law.source)) for law in laws)
-    data: Data = {
-        "laws": [
-            {
-                "name": law.name,
-                "title": law.label,
-                "year": law.year,
-                "kind": law.kind,
-                "predicts": _ANSWERS[law.kind].split(", "),
-                "data": law.data,
-                "source": law.source,
-            }
-            for law in laws
-        ]
-    }
+    records: list[Record] = [
+        {
+            "name": law.name,
+            "title": law.label,
+            "year": law.year,
+            "kind": law.kind,
+            "predicts": _ANSWERS[law.kind].split(", "),
+            "data": law.data,
+            "source": law.source,
+        }
+        for law in laws
+    ]
     notes = ("`tscale show NAME` prints the constants, each with its source.",)
     title = titled("Scaling laws", wanted, len(laws), len(every))
-    return Report(title, (Table(title, columns, rows),), data, notes)
+    return Report(title, (view(title, columns, records),), {"laws": records}, notes)
 
 
 def hardware_report(wanted: Wanted = ALL) -> Report:
@@ -148,25 +135,17 @@ def hardware_report(wanted: Wanted = ALL) -> Report:
         Column("TDP", "watts", drop=5),
         Column("host memory", "host_memory_bytes", drop=8),
         Column("link to host, each way", "host_link_bytes_per_second", drop=9),
-        Column("memory is", "unified_memory", drop=10, numeric=False),
+        Column("memory is", "unified_memory", drop=10, numeric=False, read=_whose_memory),
         Column("also known as", "aliases", drop=6, numeric=False),
     )
     every = listed_hardware()
     found = [one for one in every if wanted.of_year(one.year) and wanted.of_names(one.name, *one.aliases)]
-    rows = tuple(_hardware_row(hardware) for hardware in found)
-    keys = [column.key for column in columns]
-    data: Data = {
-        "hardware": [
-            {key: _datum(cell) for key, cell in zip(keys, row, strict=True)}
-            | {"unified_memory": hardware.unified_memory, "aliases": list(hardware.aliases)}
-            for hardware, row in zip(found, rows, strict=True)
-        ]
-    }
+    records = [_hardware_data(hardware) for hardware in found]
     notes = (
         "Peaks are dense. `tscale show NAME` prints the source of each figure, and where sources contradict each other.",
     )
     title = titled("Hardware, as the vendors state it", wanted, len(found), len(every))
-    return Report("Hardware", (Table(title, columns, rows),), data, notes)
+    return Report("Hardware", (view(title, columns, records),), {"hardware": records}, notes)
 
 
 _HOLDS: Final = {
@@ -188,28 +167,19 @@ def formats_report() -> Report:
         Column("caches", "caches", numeric=False),
         Column("source", "source", drop=3, numeric=False),
     )
-    rows: list[tuple[Cell, ...]] = []
-    for format in DTYPES.values():
-        block: Cell = Label("", "1") if format.multiple == 1 else Figure(format.multiple, COUNT)
-        rest = Label("" if format.scope == "all" else format.rest, format.rest)
-        held = "all matrices, in a mixture" if format.mixture else _HOLDS[format.scope]
-        holds, caches = Label(held, format.scope), Label("yes" if format.caches else "", format.caches)
-        bits = Figure(format.bits, BITS, source=format.source)
-        rows.append((format.name, bits, holds, rest, block, caches, cited(format.source)))
-    data: Data = {
-        "formats": [
-            {
-                "name": format.name,
-                "bits": Figure(format.bits, BITS, source=format.source),
-                "weights": format.scope,
-                "rest": format.rest,
-                "block": format.multiple,
-                "caches": format.caches,
-                "mixture": bool(format.mixture),
-            }
-            for format in DTYPES.values()
-        ]
-    }
+    records: list[Record] = [
+        {
+            "name": format.name,
+            "bits": Figure(format.bits, BITS, source=format.source),
+            "weights": format.scope,
+            "rest": format.rest,
+            "block": format.multiple,
+            "caches": format.caches,
+            "mixture": bool(format.mixture),
+        }
+        for format in DTYPES.values()
+    ]
+    rows = [_format_row(*one) for one in zip(records, DTYPES.values(), strict=True)]
     notes = (
         "Bits are those of a number with its share of scales and zero points; int8 has 32 more for each row of a matrix, and fp8 "
         "and int4 are listed without scales.",
@@ -219,10 +189,27 @@ def formats_report() -> Report:
         "q4_0-pure is that type alone.",
         "Rows with a length that is not a multiple of the block are stored in another format, which `tscale memory` names.",
     )
-    return Report("Number formats", (Table("Number formats", columns, tuple(rows)),), data, notes)
+    return Report("Number formats", (view("Number formats", columns, rows),), {"formats": records}, notes)
 
 
-def _hardware_row(hardware: Hardware) -> tuple[Cell, ...]:
+def _format_row(record: Record, format: Dtype) -> Record:
+    """What people read of a format: what is kept in it in words, and its source."""
+    held = "all matrices, in a mixture" if format.mixture else _HOLDS[format.scope]
+    return {
+        **record,
+        "weights": Label(held, format.scope),
+        "rest": Label("" if format.scope == "all" else format.rest, format.rest),
+        "block": Label("", "1") if format.multiple == 1 else format.multiple,
+        "source": cited(format.source),
+    }
+
+
+def _whose_memory(unified: bool) -> str:
+    return "shared with the processor" if unified else "its own"
+
+
+def _hardware_data(hardware: Hardware) -> Record:
+    """What its vendor states of an accelerator."""
     device, source = hardware.device(), hardware.source
 
     def stated(value: int | None, unit: Unit) -> Figure | Missing:
@@ -230,22 +217,22 @@ def _hardware_row(hardware: Hardware) -> tuple[Cell, ...]:
         return Missing("not stated") if value is None else Figure(value, unit, known, source)
 
     peaks = device.flops_per_second
-    return (
-        hardware.name,
-        hardware.label,
-        _year(hardware.year),
-        stated(peaks.get("bf16"), FLOPS_PER_SECOND),
-        stated(peaks.get("fp8"), FLOPS_PER_SECOND),
-        stated(device.memory_bytes, BYTES),
-        Missing("not known") if hardware.reported_mib is None else device_figure(hardware),
-        stated(device.memory_bytes_per_second, BYTES_PER_SECOND),
-        stated(device.link_bytes_per_second, BYTES_PER_SECOND),
-        stated(device.watts, WATTS),
-        _of_host(hardware, hardware.host_memory_gb, BYTES),
-        _of_host(hardware, hardware.host_link_gb_per_s, BYTES_PER_SECOND),
-        "shared with the processor" if hardware.unified_memory else "its own",
-        ", ".join(hardware.aliases),
-    )
+    return {
+        "name": hardware.name,
+        "title": hardware.label,
+        "year": Missing("") if hardware.year is None else _year(hardware.year),
+        "bf16_flops_per_second": stated(peaks.get("bf16"), FLOPS_PER_SECOND),
+        "fp8_flops_per_second": stated(peaks.get("fp8"), FLOPS_PER_SECOND),
+        "memory_bytes": stated(device.memory_bytes, BYTES),
+        "device_bytes": Missing("not known") if hardware.reported_mib is None else device_figure(hardware),
+        "memory_bytes_per_second": stated(device.memory_bytes_per_second, BYTES_PER_SECOND),
+        "link_bytes_per_second": stated(device.link_bytes_per_second, BYTES_PER_SECOND),
+        "watts": stated(device.watts, WATTS),
+        "host_memory_bytes": _of_host(hardware, hardware.host_memory_gb, BYTES),
+        "host_link_bytes_per_second": _of_host(hardware, hardware.host_link_gb_per_s, BYTES_PER_SECOND),
+        "unified_memory": hardware.unified_memory,
+        "aliases": list(hardware.aliases),
+    }
 
 
 def _of_host(hardware: Hardware, gb: float | None, unit: Unit) -> Figure | Missing:
@@ -253,7 +240,3 @@ def _of_host(hardware: Hardware, gb: float | None, unit: Unit) -> Figure | Missi
     if gb is None:
         return Missing("not known")
     return Figure(round(gb * 10**9), unit, "cited", hardware.host_source or hardware.source, hardware.host_evidence)
-
-
-def _datum(cell: Cell) -> Data:
-    return cell if isinstance(cell, (Figure, Missing, str)) else None

@@ -10,9 +10,10 @@ from functools import cache
 from typing import Final, Literal, NamedTuple
 
 from tscale.catalogue.claims import Claim, Claims
-from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Table, weakest
+from tscale.core.metric import Column, Data, Figure, Missing, Report, weakest
 from tscale.core.sources import cited
 from tscale.core.units import COUNT, FLOPS, PF_DAYS, RATIO, TOKENS
+from tscale.core.view import Record, view
 from tscale.errors import RequestError, SpecError, nearest
 from tscale.estimates.explaining import plain_number, source_text
 from tscale.estimates.metrics import CLAIMABLE, Subject, claimable, subject_of
@@ -59,9 +60,10 @@ def check_report(claims: Claims, document: Document) -> Report:
     judged = [_judge(claim, document, place) for place, claim in enumerate(claims.claims)]
     counts = {verdict: sum(one.verdict == verdict for one in judged) for verdict in _VERDICTS}
     summary = ", ".join(f"{count} {_plural(verdict, count)}" for verdict, count in counts.items() if count)
+    records = [_data(one) for one in judged]
     data: Data = {
         "title": claims.title,
-        "claims": [_data(one) for one in judged],
+        "claims": records,
         "verdicts": {verdict.replace(" ", "_"): count for verdict, count in counts.items()},
     }
     notes = (
@@ -73,18 +75,10 @@ def check_report(claims: Claims, document: Document) -> Report:
     )
     wrong = counts["does not hold"] + counts["misprint"]
     title = f"{claims.title}: of {len(judged)} claims, {summary}" if judged else claims.title
-    return Report(title, (_table(title, judged),), data, notes, exit_code=3 if wrong else 0)
-
-
-def _table(title: str, judged: list[_Judged]) -> Table:
-    """A claim a row, with its quote where any claim has one."""
-    rows: list[tuple[Cell, ...]] = [
-        (_text(one.claim), one.claimed, _short(one.right), one.verdict, _why(one)) for one in judged
-    ]
-    if not any(one.claim.quote for one in judged):
-        return Table(title, _COLUMNS, tuple(rows))
-    quoted = tuple((*row, one.claim.quote or "") for row, one in zip(rows, judged, strict=True))
-    return Table(title, (*_COLUMNS, _QUOTE), quoted)
+    quoted = any(one.claim.quote for one in judged)
+    rows = [{**record, **_in_words(one)} for record, one in zip(records, judged, strict=True)]
+    table = view(title, (*_COLUMNS, _QUOTE if quoted else None), rows)
+    return Report(title, (table,), data, notes, exit_code=3 if wrong else 0)
 
 
 _ANY_BASIS: Final = ("training_tokens",)
@@ -112,11 +106,16 @@ def _short(right: Figure | Missing) -> Figure | Missing:
     return right if isinstance(right, Figure) else right._replace(why=right.why.partition(":")[0])
 
 
+def _in_words(one: _Judged) -> Record:
+    """What people read of a claim in the place of its parts."""
+    return {"claim": _text(one.claim), "right": _short(one.right), "because": _why(one)}
+
+
 def _why(one: _Judged) -> str:
     return "; ".join(text for text in (one.because, one.hint) if text)
 
 
-def _data(one: _Judged) -> Data:
+def _data(one: _Judged) -> Record:
     right = one.right if isinstance(one.right, Figure) else None
     gap = None if one.counted is None or right is None else _percent(one.counted, right)
     return {

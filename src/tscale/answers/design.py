@@ -12,6 +12,7 @@ from tscale.core.costs.shapes import steps as multiples
 from tscale.core.laws import Point
 from tscale.core.metric import Cell, Column, Data, Figure, Label, Missing, Report, Table
 from tscale.core.units import COUNT, FLOPS, PARAMETERS, PREDICTED_TOKENS, RATIO, SHARE
+from tscale.core.view import Record, view
 from tscale.estimates.design import Design, short_size
 from tscale.estimates.experts import inside, mixture_of, run_of
 from tscale.estimates.explaining import counted, line_figures, steps_of, summed
@@ -41,7 +42,7 @@ def design_report(design: Design, written: str = "", *, explain: bool = False) -
     title = f"A decoder of {int(total):,} parameters{met} in {design.spec.layers} layers, like {like.label}{wished}"
     tables = [Table(title, _columns(like), tuple(_rows(design, total)), stack=True)]
     if len(design.found) > 1:
-        tables.append(Table("", _ALTERNATIVES, tuple(map(_near, design.found)), aside=True))
+        tables.append(view("", _ALTERNATIVES, (_near(found, design) for found in design.found), aside=True))
     data: Data = {
         "budget": {
             "params": Figure(design.budget, PARAMETERS),
@@ -137,17 +138,13 @@ def _quotient(value: Fraction) -> Figure:
     return Figure(value, RATIO._replace(name="quotient", reading="full"))
 
 
-def _near(found: Found) -> tuple[Cell, ...]:
-    sizes = [Figure(size, COUNT) for size in found.shape]
-    return (
-        Figure(round(found.distance, 6), RATIO._replace(name="distance", reading="plain")),
-        *sizes,
-        Figure(found.params, PARAMETERS),
-        Figure(found.deviation, SHARE),
-    )
+def _near(found: Found, design: Design) -> Record:
+    """A shape with its distance from the proportions of the pattern."""
+    distance = Figure(round(found.distance, 6), RATIO._replace(name="distance", reading="plain"))
+    return {**_shape_data(found, design), "distance": distance}
 
 
-def _shape_data(found: Found, design: Design) -> Data:
+def _shape_data(found: Found, design: Design) -> Record:
     return {
         **{name: Figure(size, COUNT) for name, size in found.shape._asdict().items()},
         "head_dim": Figure(proportions(design.like).head_dim, COUNT),

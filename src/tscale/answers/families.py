@@ -7,7 +7,8 @@ from typing import Final, NamedTuple
 
 from tscale.answers.list_filters import ALL, Wanted, titled
 from tscale.catalogue import index
-from tscale.core.metric import Column, Data, Label, Report, Table
+from tscale.core.metric import Column, Label, Report
+from tscale.core.view import Record, view
 from tscale.importer import towers
 from tscale.importer.towers.alone import KINDS as ALONE
 
@@ -66,22 +67,16 @@ def families_report(wanted: Wanted = ALL) -> Report:
     )
     every = listed_families()
     found = [one for one in every if wanted.of_names(one.name, *one.also)]
-    rows = tuple(
-        (one.name, Label(KINDS[one.kind], one.kind), ", ".join(one.classes), ", ".join(one.also), one.source)
+    records: list[Record] = [
+        {
+            "name": one.name,
+            "kind": Label(KINDS[one.kind], one.kind),
+            "classes": list(one.classes),
+            "also": list(one.also),
+            "source": one.source,
+        }
         for one in found
-    )
-    data: Data = {
-        "families": [
-            {
-                "name": one.name,
-                "kind": one.kind,
-                "classes": list(one.classes),
-                "also": list(one.also),
-                "source": one.source,
-            }
-            for one in found
-        ]
-    }
+    ]
     notes = (
         "--assume NAME counts a config.json of an unknown family as one of these; --families FILE adds your own, by a file that "
         "`tscale schema families` describes.",
@@ -89,7 +84,7 @@ def families_report(wanted: Wanted = ALL) -> Report:
     title = titled("Families of config.json", wanted, len(found), len(every))
     if wanted == ALL:
         title = f"{len(every)} families of config.json are read"
-    return Report(title, (Table(title, columns, rows),), data, notes if found else (_NOTHING,))
+    return Report(title, (view(title, columns, records),), {"families": records}, notes if found else (_NOTHING,))
 
 
 _NOTHING: Final = "Nothing matches: `tscale list families` names all."

@@ -14,6 +14,7 @@ from tscale.core.metric import Cell, Column, Data, Figure, Known, Label, Missing
 from tscale.core.number_text import number_text
 from tscale.core.tracing import TracedInt, ceil_div, label
 from tscale.core.units import FLOPS, FLOPS_PER_TOKEN, PARAMETERS, PF_DAYS, RATIO, SHARE, TOKENS
+from tscale.core.view import Record, view
 from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError, field
 from tscale.estimates.caveats import departures
@@ -24,7 +25,7 @@ from tscale.estimates.explaining import (
     difference,
     notes_of,
     published_data,
-    published_figure,
+    published_row,
     source_text,
     steps_of,
     summed,
@@ -99,7 +100,7 @@ def flops_report(
     costs = media_costs(spec, media)
     check_fits(costs, length)
     tables = (
-        Table(title, _COLUMNS, tuple(_rows(training, asked.known)), subject=spec.name),
+        view(title, _COLUMNS, _rows(training, asked.known), subject=spec.name),
         Table("", _SPLIT_COLUMNS, tuple(_split(asked, forward, training)), aside=True),
         *([media_table(spec, costs, length)] if costs else []),
         *_published_table(spec, training, asked.known, own_run=own_run),
@@ -165,17 +166,25 @@ def _check_lengths(spec: ModelSpec, context: int | None, source: int | None, tar
         )
 
 
-def _rows(training: dict[str, Figure | Missing], known: Known) -> Iterator[tuple[Cell, ...]]:
+def _rows(training: dict[str, Figure | Missing], known: Known) -> Iterator[Record]:
     exact = training["exact"]
     assert isinstance(exact, Figure)
     for key, (text, counts, source) in CONVENTIONS.items():
-        name, figure = Label(text, key), training[key]
-        if isinstance(figure, Missing):
-            yield name, figure, "", "", counts, source_text(source)
-            continue
-        pf_days = Figure(Fraction(int(figure.value), PF_DAY), PF_DAYS, figure.known)
-        ratio = Figure(Fraction(int(figure.value), int(exact.value)), RATIO, known)
-        yield name, figure, pf_days, ratio, counts, source_text(source)
+        figure = training[key]
+        row: Record = {
+            "convention": Label(text, key),
+            "training_flops": figure,
+            "counts": counts,
+            "source": source_text(source),
+        }
+        if isinstance(figure, Figure):
+            pf_days = Figure(Fraction(int(figure.value), PF_DAY), PF_DAYS, figure.known)
+            row = {
+                **row,
+                "pf_days": pf_days,
+                "ratio": Figure(Fraction(int(figure.value), int(exact.value)), RATIO, known),
+            }
+        yield row
 
 
 def _split(
@@ -217,14 +226,16 @@ def _published_table(
     if own_run:
         columns += [Column("6·N·D / published", "ratio"), Column("exact, difference", "difference")]
     columns.append(Column("source", "source", numeric=False, wraps=20, below=True))
-    rows: list[tuple[Cell, ...]] = []
-    for published in spec.figures("training_flops"):
-        figure = published_figure(published, FLOPS)
-        ratio = Figure(Fraction(int(six.value)) / Fraction(published.value), RATIO)
-        gap = Figure(difference(int(exact.value), published), SHARE, known)
-        source = source_text(figure.source) + (f" ({figure.note})" if figure.note else "")
-        rows.append(("training", figure, *([ratio, gap] if own_run else []), source))
-    return (Table("", tuple(columns), tuple(rows), aside=True),) if rows else ()
+    rows = [
+        {
+            "quantity": "training",
+            "ratio": Figure(Fraction(int(six.value)) / Fraction(published.value), RATIO),
+            "difference": Figure(difference(int(exact.value), published), SHARE, known),
+            **published_row(published, FLOPS),
+        }
+        for published in spec.figures("training_flops")
+    ]
+    return (view("", columns, rows, aside=True),) if rows else ()
 
 
 def _data(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tscale.answers.params.lines import COLUMNS, line_data, row
+from tscale.answers.params.lines import COLUMNS, line_data, line_row, sum_row
 from tscale.blocks.tower_inputs import Sound
 from tscale.blocks.tower_pieces import TowerLayers
 from tscale.core.costs.params import params
@@ -11,7 +11,8 @@ from tscale.core.dtypes import DTYPES
 from tscale.core.ledger import Buffer, Cache, Scan, Scores
 from tscale.core.metric import Column, Data, Figure, Label, Report, Table
 from tscale.core.number_text import number_text
-from tscale.core.units import BYTES, COUNT, FLOPS, PARAMETERS, SHARE
+from tscale.core.units import BYTES, COUNT, FLOPS, PARAMETERS
+from tscale.core.view import Record, view
 from tscale.errors import RequestError, field
 from tscale.estimates.explaining import source_text, steps_of, summed
 from tscale.estimates.media import ASSUMED_SIDE, Media, MediaCost, media_costs
@@ -41,7 +42,7 @@ def params_of_tower(spec: TowerSpec) -> Report:
         "non_embedding": whole,
         "active": whole,
     }
-    rows = [row(entry, figure, int(total)) for entry, figure in lines]
+    rows = [line_row(entry, figure, int(total)) for entry, figure in lines]
     shape = f" ({source_text(source)})" if source else ""
     title = f"{spec.label} has {int(total):,} parameters, counted from its shape{shape}"
     data: Data = {
@@ -51,8 +52,8 @@ def params_of_tower(spec: TowerSpec) -> Report:
         "lines": [line_data(entry, figure) for entry, figure in lines],
         "published": {},
     }
-    last = (Label("total", "total"), "", whole, Figure(1, SHARE), "")
-    table = Table(title, COLUMNS, (*rows, last), subject=spec.name, totals=frozenset({len(rows)}))
+    last = sum_row(Label("total", "total"), whole, int(total))
+    table = view(title, COLUMNS, (*rows, last), subject=spec.name, totals=frozenset({len(rows)}))
     steps = tuple(steps_of([*figures, ("total", whole)], spec.name))
     return Report(f"{spec.label}: parameters", (table,), data, _notes(spec), steps)
 
@@ -67,17 +68,14 @@ def flops_of_tower(spec: TowerSpec, media: Media, about_text: dict[str, object])
     total = sum(cost.flops.total for cost in costs)
     what = " and ".join(cost.name for cost in costs)
     title = f"{spec.label} takes {number_text(total, 'power')} FLOPs forward for {what}"
-    table = Table(
-        title,
-        _COSTS,
-        tuple((cost.name, Figure(cost.tokens, COUNT), *(figure for figure in _figures(cost))) for cost in costs),
-        subject=spec.name,
-    )
+    records = [_data(cost) for cost in costs]
+    rows = ({**record, "media": cost.name} for record, cost in zip(records, costs, strict=True))
+    table = view(title, _COSTS, rows, subject=spec.name)
     data: Data = {
         "model": spec.name,
         "title": spec.label,
         "params": Figure(params(spec.ledger()).total, PARAMETERS),
-        "media": [_data(cost) for cost in costs],
+        "media": records,
         "forward_flops": Figure(total, FLOPS),
         "training_flops": Figure(3 * total, FLOPS),
     }
@@ -148,18 +146,13 @@ def _is_fixed(spec: TowerSpec) -> bool:
 _LEFT_OUT = "Training takes the forward pass three times. Not counted: softmax, norms, activations, biases and other elementwise work."
 
 
-def _figures(cost: MediaCost) -> tuple[Figure, Figure]:
-    return Figure(cost.flops.total, FLOPS), Figure(3 * cost.flops.total, FLOPS)
-
-
-def _data(cost: MediaCost) -> Data:
-    forward, training = _figures(cost)
+def _data(cost: MediaCost) -> Record:
     return {
         "media": cost.key,
         "count": Figure(cost.many, COUNT),
         "outputs": Figure(cost.tokens, COUNT),
-        "forward_flops": forward,
-        "training_flops": training,
+        "forward_flops": Figure(cost.flops.total, FLOPS),
+        "training_flops": Figure(3 * cost.flops.total, FLOPS),
     }
 
 

@@ -19,9 +19,10 @@ from tscale.core.costs.training_setup import Layer, Needs, Training
 from tscale.core.costs.weights import weight_bytes
 from tscale.core.dtypes import DTYPES, Dtype
 from tscale.core.ledger import Ledger
-from tscale.core.metric import Column, Data, Detail, Figure, Line, Quantity, Report, Step, Table
+from tscale.core.metric import Column, Data, Detail, Figure, Line, Quantity, Report, Step
 from tscale.core.number_text import number_text
 from tscale.core.units import BYTES, COUNT
+from tscale.core.view import Record, view
 from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError, field
 from tscale.estimates.capacity import (
@@ -188,8 +189,9 @@ def _report(
     total = sum(int(figure.value) for figure in parts.values())
     whole = Figure(total, BYTES, "exact" if ask.training is None else "convention")
     columns = (Column("line by line", "name", numeric=False), Column("bytes", "bytes"))
-    rows = tuple((line.name, Figure(line.value, BYTES, whole.known)) for line in lines if line.value)
-    tables = [parts_table(title, spec.name, parts, whole, capacity), Table("", columns, rows, aside=True, detail=True)]
+    records: list[Record] = [{"name": line.name, "bytes": Figure(line.value, BYTES, whole.known)} for line in lines]
+    shown = (record for record, line in zip(records, lines, strict=True) if line.value)
+    tables = [parts_table(title, spec.name, parts, whole, capacity), view("", columns, shown, aside=True, detail=True)]
     if capacity is not None and capacity.share is None:
         tables.append(reserve_table(capacity.reserve))
     data: Data = {
@@ -199,7 +201,7 @@ def _report(
         "gpu": None if ask.hardware is None else ask.hardware.name,
         "per_device_bytes": {**{name.replace(" ", "_"): figure for name, figure in parts.items()}, "total": whole},
         **capacity_data(capacity, ask.hardware, total, whole.known),
-        "lines": [{"name": line.name, "bytes": Figure(line.value, BYTES, whole.known)} for line in lines],
+        "lines": records,
     }
     fits = () if capacity is None or ask.hardware is None else tuple(capacity_notes(capacity, ask.hardware, total))
     said = (*(f"{spec.label}: {note}" for note in spec.notes), *fits, *notes)

@@ -10,6 +10,7 @@ from tscale.checkpoint.tensors import Tensor, Weights
 from tscale.core.costs.params import params
 from tscale.core.metric import Cell, Column, Data, Figure, Report, Table
 from tscale.core.units import BYTES, COUNT, PARAMETERS
+from tscale.core.view import Record, view
 from tscale.errors import one_line
 from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
@@ -53,9 +54,9 @@ def verify_report(spec: ModelSpec | TowerSpec, weights: Weights, path: str) -> R
     verdict = "has the tensors that are predicted" if agrees else "differs from the tensors that are predicted"
     title = f"{spec.label}: {one_line(path)} {verdict}"
     tables = (
-        Table(title, _PIECES, tuple(_piece_row(piece) for piece in result.pieces), subject=spec.name),
+        view(title, _PIECES, map(_piece_row, result.pieces), subject=spec.name),
         *_surplus_table(result),
-        Table("", _TOTALS, tuple(_total_rows(result, weights, wanted, found)), aside=True),
+        view("", _TOTALS, _totals(result, weights, wanted, found), aside=True),
     )
     data: Data = {
         "model": spec.name,
@@ -128,12 +129,13 @@ def _copied(result: Comparison) -> int:
     return sum(one.extra * one.tensors[0].numbers for one in result.copies)
 
 
-def _piece_row(piece: Piece) -> tuple[Cell, ...]:
-    counts = [Figure(count, COUNT) for count in (piece.count, piece.matched, piece.packed, piece.missing)]
-    return (piece.name, shape_text(piece.shape), *counts, piece.packed_as or ("a buffer" if piece.optional else ""))
+def _piece_row(piece: Piece) -> Record:
+    """A line as people read it: its shape in words, and that it is a buffer."""
+    packed = piece.packed_as or ("a buffer" if piece.optional else "")
+    return {**_piece_data(piece), "shape": shape_text(piece.shape), "packed_as": packed}
 
 
-def _piece_data(piece: Piece) -> Data:
+def _piece_data(piece: Piece) -> Record:
     return {
         "name": piece.name,
         "shape": list(piece.shape),
@@ -168,7 +170,7 @@ def _by_dtype(tensors: Sequence[Tensor]) -> dict[str, list[Tensor]]:
     return found
 
 
-def _dtype_data(tensors: Sequence[Tensor]) -> Data:
+def _dtype_data(tensors: Sequence[Tensor]) -> Record:
     return {
         "tensors": Figure(len(tensors), COUNT),
         "numbers": Figure(sum(tensor.numbers for tensor in tensors), COUNT),
@@ -176,22 +178,11 @@ def _dtype_data(tensors: Sequence[Tensor]) -> Data:
     }
 
 
-def _total_rows(result: Comparison, weights: Weights, wanted: int, found: int) -> list[tuple[Cell, ...]]:
-    def row(what: str, tensors: int | None, numbers: int | None, size: int | None) -> tuple[Cell, ...]:
-        return (
-            what,
-            "" if tensors is None else Figure(tensors, COUNT),
-            "" if numbers is None else Figure(numbers, PARAMETERS),
-            "" if size is None else Figure(size, BYTES),
-        )
-
+def _totals(result: Comparison, weights: Weights, wanted: int, found: int) -> Iterator[Record]:
     files = "1 file" if weights.files == 1 else f"{weights.files} files"
-    return [
-        row("predicted", _count(result.pieces), wanted, None),
-        row("found", len(weights.tensors), found, None),
-        *(
-            row(f"of {dtype}", len(tensors), sum(one.numbers for one in tensors), sum(one.size for one in tensors))
-            for dtype, tensors in _by_dtype(weights.tensors).items()
-        ),
-        row(f"on disk, {files}", None, None, weights.bytes_on_disk),
-    ]
+    yield {"what": "predicted", "tensors": _count(result.pieces), "params": Figure(wanted, PARAMETERS)}
+    yield {"what": "found", "tensors": len(weights.tensors), "params": Figure(found, PARAMETERS)}
+    for dtype, tensors in _by_dtype(weights.tensors).items():
+        numbers = Figure(sum(tensor.numbers for tensor in tensors), PARAMETERS)
+        yield {**_dtype_data(tensors), "what": f"of {dtype}", "params": numbers}
+    yield {"what": f"on disk, {files}", "bytes": Figure(weights.bytes_on_disk, BYTES)}

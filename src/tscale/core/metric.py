@@ -3,9 +3,9 @@
 Renderers take a `Report` and decide how it looks; nothing before them rounds or formats.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from tscale.core.tracing import Recordable, TracedInt
 from tscale.core.units import Unit
@@ -84,8 +84,8 @@ class Column(NamedTuple):
     `wraps`: of words, how narrow it may become before another column is left out. `below`: of words that are never left
     out: where a table is too wide, they stand below their row over the whole width.
 
-    Where rows are records (`core/view.py`): `of` is the field that is shown, the key where that is empty, and `absent` what
-    stands in the place of none.
+    Where rows are records (`core/view.py`): `of` is the field that is shown, the key where that is empty, `read` what a cell
+    makes of it, and `absent` what stands in the place of none.
     """
 
     title: str
@@ -97,6 +97,7 @@ class Column(NamedTuple):
     below: bool = False
     of: str = ""
     absent: Cell = ""
+    read: Callable[[Any], Cell] | None = None
 
 
 class Table(NamedTuple):

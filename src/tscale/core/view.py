@@ -15,7 +15,7 @@ Record = Mapping[str, Data]
 def view(title: str, columns: Iterable[Column | None], records: Iterable[Record], **how: Any) -> Table:
     """The table of records, under those of the columns that are there; `how`: the other fields of a `Table`.
 
-    A whole number stands for so many, an interval for its middle.
+    A whole number stands for so many, an interval for its middle, a list of words for all of them.
 
     >>> made = view("", [Column("devices", "gpus")], [{"gpus": 8, "fits": True}])
     >>> made.rows[0][0].value
@@ -44,9 +44,11 @@ def _field(record: Record, path: str) -> Data:
 
 def cell_of(value: Data, column: Column) -> Cell:
     """What a table shows of a field."""
+    if value is None:
+        return column.absent
+    if column.read is not None:
+        return column.read(value)
     match value:
-        case None:
-            return column.absent
         case bool():
             return Label("yes" if value else "", value)
         case int() | Recordable():
@@ -55,5 +57,7 @@ def cell_of(value: Data, column: Column) -> Cell:
             return value
         case Mapping() if "middle" in value:
             return cell_of(value["middle"], column)
+        case Mapping():
+            raise AssertionError(f"a record is no cell: {column.key}")
         case _:
-            raise AssertionError(f"a list of things is no cell: {column.key}")
+            return ", ".join(str(word) for word in value)

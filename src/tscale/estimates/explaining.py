@@ -113,6 +113,12 @@ def published_figure(published: Published, unit: Unit) -> Figure:
     return Figure(published.value, unit, "cited", published.source, note)
 
 
+def published_row(published: Published, unit: Unit) -> dict[str, Data]:
+    """A published figure and where it stands, with what is noted of it."""
+    figure = published_figure(published, unit)
+    return {"published": figure, "source": source_text(figure.source) + (f" ({figure.note})" if figure.note else "")}
+
+
 def misprint_text(published: Published) -> str:
     """That a figure is a misprint, and what is right; nothing of one that is not known to be wrong."""
     right = published.corrected

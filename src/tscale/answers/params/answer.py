@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
 from tscale.answers.assumed import as_assumed
-from tscale.answers.params.lines import COLUMNS, line_data, row
+from tscale.answers.params.lines import COLUMNS, line_data, line_row, sum_row
 from tscale.answers.params.towers import PARTS, total_of, tower_rows, tower_sums, tower_table
 from tscale.core.costs.params import LEAVES_OUT, active_params, buffers, embedding_params, params
 from tscale.core.ledger import Buffer, Cache, Ledger, Scan, Scores
-from tscale.core.metric import Cell, Column, Data, Figure, Label, Line, Report, Table
+from tscale.core.metric import Column, Data, Figure, Label, Line, Report, Table
 from tscale.core.tracing import label
 from tscale.core.units import PARAMETERS, SHARE
+from tscale.core.view import Record, view
 from tscale.estimates.explaining import (
     TracedModel,
     counted,
@@ -20,8 +21,7 @@ from tscale.estimates.explaining import (
     line_figures,
     notes_of,
     published_data,
-    published_figure,
-    share,
+    published_row,
     source_text,
     steps_of,
     summed,
@@ -83,7 +83,7 @@ def _disclosed(model: TracedModel, *, explain: bool) -> Report:
     total = int(summary["total"].value)
     figures = [(line.name, Figure(line.value, PARAMETERS, source=model.shape_source)) for line in lines]
     owners = [entry for entry in ledger.whole.entries if not isinstance(entry, (Buffer, Scores, Scan, Cache))]
-    rows = [row(entry, figure, total) for entry, (_, figure) in zip(owners, figures, strict=True)]
+    rows = [line_row(entry, figure, total) for entry, (_, figure) in zip(owners, figures, strict=True)]
     data: Data = {
         "model": spec.name,
         "title": spec.label,
@@ -97,7 +97,7 @@ def _disclosed(model: TracedModel, *, explain: bool) -> Report:
         f"{spec.label}: parameters",
         (
             _lines_table(model, summary, rows[: len(own)], partial=bool(in_part)),
-            *tower_table(COLUMNS, rows[len(own) :], spec.label, spec.name),
+            *tower_table(rows[len(own) :], spec.label, spec.name),
             *_published_tables(spec, _wanted(summary)),
         ),
         data,
@@ -168,9 +168,7 @@ def _wanted(summary: dict[str, Figure]) -> list[tuple[PublishedName, int]]:
     return [(name, int(summary[key].value)) for name, key in names]
 
 
-def _lines_table(
-    model: TracedModel, summary: dict[str, Figure], own: list[tuple[Cell, ...]], *, partial: bool
-) -> Table:
+def _lines_table(model: TracedModel, summary: dict[str, Figure], own: list[Record], *, partial: bool) -> Table:
     """The language model line by line, each tower in one row, and the sums."""
     spec, total = model.spec, int(summary["total"].value)
     shape = f" ({source_text(model.shape_source)})" if model.shape_source else ""
@@ -182,7 +180,7 @@ def _lines_table(
     used += _trained(spec, summary)
     rows = [*own, *tower_rows(parts, total)]
     sums = _sums(summary, spec, partial=partial)
-    return Table(
+    return view(
         f"{spec.label} has {total:,} parameters{used}, counted from its shape{shape}",
         COLUMNS,
         (*rows, *sums),
@@ -191,7 +189,7 @@ def _lines_table(
     )
 
 
-def _sums(summary: dict[str, Figure], spec: ModelSpec, *, partial: bool) -> list[tuple[Cell, ...]]:
+def _sums(summary: dict[str, Figure], spec: ModelSpec, *, partial: bool) -> list[Record]:
     """The rows below the lines: total, its split, and the active part where that is not everything."""
     total = int(summary["total"].value)
     untied, towers = spec.tied is False, "language_model" in summary
@@ -207,28 +205,21 @@ def _sums(summary: dict[str, Figure], spec: ModelSpec, *, partial: bool) -> list
         rows.append(("buffers, not in the total", "buffers", "stored with the weights, not trained by gradients"))
     if "adapters" in summary:
         rows.append(("adapters, not in the total", "adapters", "a matrix down to the rank and one up again each"))
-    return [
-        (Label(name, key), "", summary[key], share(int(summary[key].value), total), text) for name, key, text in rows
-    ]
+    return [sum_row(Label(name, key), summary[key], total, text) for name, key, text in rows]
 
 
 def _published_tables(spec: ModelSpec, wanted: Iterable[tuple[PublishedName, int]]) -> list[Table]:
-    rows: list[tuple[Cell, ...]] = []
-    for name, computed in wanted:
-        for published in spec.figures(name):
-            figure = published_figure(published, PARAMETERS)
-            source = source_text(figure.source) + (f" ({figure.note})" if figure.note else "")
-            gap = Figure(difference(computed, published), SHARE)
-            rows.append(
-                (
-                    name.replace("_", " ").replace("params", "parameters"),
-                    figure,
-                    Figure(computed, PARAMETERS),
-                    gap,
-                    source,
-                )
-            )
-    return [Table("", _PUBLISHED_COLUMNS, tuple(rows), subject=spec.name, aside=True)] if rows else []
+    rows = [
+        {
+            "quantity": name.replace("_", " ").replace("params", "parameters"),
+            "counted": Figure(computed, PARAMETERS),
+            "difference": Figure(difference(computed, published), SHARE),
+            **published_row(published, PARAMETERS),
+        }
+        for name, computed in wanted
+        for published in spec.figures(name)
+    ]
+    return [view("", _PUBLISHED_COLUMNS, rows, subject=spec.name, aside=True)] if rows else []
 
 
 def undisclosed(spec: UndisclosedSpec) -> Report:
@@ -238,7 +229,7 @@ def undisclosed(spec: UndisclosedSpec) -> Report:
         Column("by", "by", numeric=False),
         Column("evidence", "evidence", numeric=False),
     )
-    rows = tuple((estimate.claim, estimate.by, estimate.evidence) for estimate in spec.estimates)
+    estimates: list[Record] = [{"claim": e.claim, "by": e.by, "evidence": e.evidence} for e in spec.estimates]
     title = f"{spec.label}: undisclosed. Third-party estimates, none of them tscale's"
     data: Data = {
         "model": spec.name,
@@ -246,12 +237,12 @@ def undisclosed(spec: UndisclosedSpec) -> Report:
         "params": None,
         "lines": [],
         "published": {"text": spec.disclosed, "source": source_text(spec.source), "evidence": spec.evidence},
-        "estimates": [{"claim": e.claim, "by": e.by, "evidence": e.evidence} for e in spec.estimates],
+        "estimates": estimates,
     }
     notes = (
         f"Published ({source_text(spec.source)}): {spec.disclosed.strip()}",
         *(note.strip() for note in spec.notes),
         f"{spec.label}: nothing is counted, because its shape was never published.",
     )
-    tables = (Table(title, columns, rows, subject=spec.name),) if rows else ()
+    tables = (view(title, columns, estimates, subject=spec.name),) if estimates else ()
     return Report(f"{spec.label}: undisclosed", tables, data, notes, exit_code=3)

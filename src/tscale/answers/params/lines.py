@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tscale.core.costs.params import size
 from tscale.core.ledger import Buffer, Cache, Entry, Scan, Scores
-from tscale.core.metric import Cell, Column, Data, Figure
-from tscale.core.units import COUNT
+from tscale.core.metric import Column, Figure, Label
+from tscale.core.view import Record
 from tscale.estimates.explaining import share
 
 COLUMNS = (
@@ -17,18 +17,8 @@ COLUMNS = (
 )
 
 
-def row(entry: Entry, figure: Figure, total: int) -> tuple[Cell, ...]:
-    """The row of an entry with weights, as a share of a total."""
-    assert not isinstance(entry, (Buffer, Scores, Scan, Cache))
-    if not entry.stored and entry.role == "stream_mix":
-        return (entry.name, Figure(0, COUNT), figure, share(0, 1), "numbers of each token, no weights")
-    if not entry.stored:
-        return (entry.name, Figure(0, COUNT), figure, share(0, 1), "tied to embedding.tokens")
-    return (entry.name, Figure(entry.stored, COUNT), figure, share(int(figure.value), total), figure.formula)
-
-
-def line_data(entry: Entry, figure: Figure) -> Data:
-    """The same for JSON."""
+def line_data(entry: Entry, figure: Figure) -> Record:
+    """An entry with weights: its copies in memory and in products, its parameters and their formula."""
     assert not isinstance(entry, (Buffer, Scores, Scan, Cache))
     used = getattr(entry, "used", 0)  # tables are read and vectors applied elementwise: no copy is used in a product
     return {
@@ -40,3 +30,18 @@ def line_data(entry: Entry, figure: Figure) -> Data:
         "params_per_copy": int(size(entry)),
         "formula": figure.formula,
     }
+
+
+def line_row(entry: Entry, figure: Figure, total: int) -> Record:
+    """The same for people: as a share of a total, and why there is no copy in memory."""
+    record = line_data(entry, figure)
+    assert not isinstance(entry, (Buffer, Scores, Scan, Cache))
+    if record["stored"]:
+        return {**record, "share": share(int(figure.value), total)}
+    why = "numbers of each token, no weights" if entry.role == "stream_mix" else "tied to embedding.tokens"
+    return {**record, "share": share(0, 1), "formula": why}
+
+
+def sum_row(name: Label | str, figure: Figure, total: int, formula: str = "") -> Record:
+    """The row of a sum of lines."""
+    return {"name": name, "params": figure, "share": share(int(figure.value), total), "formula": formula}

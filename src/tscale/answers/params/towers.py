@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, cast
 
+from tscale.answers.params.lines import COLUMNS, sum_row
 from tscale.core.costs.params import params
 from tscale.core.ledger import Ledger, TowerPart
-from tscale.core.metric import Cell, Column, Figure, Label, Line, Table
+from tscale.core.metric import Figure, Label, Line, Table
 from tscale.core.tracing import label
 from tscale.core.units import PARAMETERS
-from tscale.estimates.explaining import share, summed
+from tscale.core.view import Record, view
+from tscale.estimates.explaining import summed
 
 PARTS: Final[tuple[TowerPart, ...]] = ("vision_tower", "audio_tower", "projector")
 """In the order in which they are listed."""
@@ -44,17 +46,12 @@ def total_of(sums: dict[str, Figure], own: Sequence[Line]) -> int:
     return sum(label(part, cast("int", figure.value)) for part, figure in sums.items())
 
 
-def tower_rows(sums: dict[str, Figure], total: int) -> list[tuple[Cell, ...]]:
+def tower_rows(sums: dict[str, Figure], total: int) -> list[Record]:
     """One row a part that is no language model."""
-    return [
-        (Label(part, part), "", figure, share(int(figure.value), total), "")
-        for part, figure in sums.items()
-        if part != "language_model"
-    ]
+    return [sum_row(Label(part, part), figure, total) for part, figure in sums.items() if part != "language_model"]
 
 
-def tower_table(columns: tuple[Column, ...], rows: Iterable[tuple[Cell, ...]], label: str, subject: str) -> list[Table]:
+def tower_table(rows: Sequence[Record], label: str, subject: str) -> list[Table]:
     """Every line of the towers; none of a model without them."""
-    found = tuple(rows)
     title = f"Towers and projectors of {label}, line by line"
-    return [Table(title, columns, found, subject=subject, aside=True, detail=True)] if found else []
+    return [view(title, COLUMNS, rows, subject=subject, aside=True, detail=True)] if rows else []
