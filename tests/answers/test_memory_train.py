@@ -12,11 +12,11 @@ from tests.helpers import answer, run
 from tscale.answers.memory_train.answer import memory_train_report
 from tscale.answers.memory_train.ask import Ask
 from tscale.catalogue.models import built_in
-from tscale.core.costs.recompute import find_again
 from tscale.core.costs.states import find_targets
 from tscale.core.costs.training_setup import Training
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
+from tscale.core.recompute import find_again
 from tscale.models.spec import ModelSpec
 
 CASES = [

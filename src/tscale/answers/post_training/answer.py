@@ -13,13 +13,14 @@ from tscale.answers.memory.held import Server, held_at
 from tscale.answers.memory_train.ask import Ask as TrainAsk
 from tscale.answers.memory_train.held import Weighed, weighed
 from tscale.answers.trainer import Trainer
-from tscale.core.costs.post_training import ONLINE, Method, Phase, Resident, Sleeper, Stage, held_in, scoring_bytes
+from tscale.core.costs.post_training import ONLINE, Method, Phase, Resident, Sleeper, Stage, held_in
 from tscale.core.costs.rollout import Lengths, fullest_tokens
 from tscale.core.costs.states import frozen_states
 from tscale.core.costs.training_memory import logits_of
 from tscale.core.costs.training_setup import Training
 from tscale.core.costs.workspace import activation_bytes
 from tscale.core.dtypes import DTYPES, Dtype
+from tscale.core.loss_kernels import scoring_bytes
 from tscale.core.metric import Line
 from tscale.core.parallelism import divisors, or_list
 from tscale.core.serving_layout import ServingLayout

@@ -7,11 +7,11 @@ from typing import Final, NamedTuple
 
 from tscale.answers.memory_train.ask import Ask as MemoryAsk
 from tscale.calibration.training_case import CURRENT
-from tscale.core.costs.recompute import Again
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.training import Count
 from tscale.core.costs.wall_time import Recompute
 from tscale.core.parallelism import Parallelism
+from tscale.core.recompute import Again
 from tscale.core.roles import Role
 
 DAY: Final = 86_400
