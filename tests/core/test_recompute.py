@@ -10,7 +10,7 @@ import pytest
 import tscale
 from tests.importer.recorded import recorded
 from tscale.blocks import Attention, Computed, FeedForward, Norm
-from tscale.core.costs import recompute
+from tscale.core import recompute
 from tscale.core.costs.activations import Passes, activation_bytes
 from tscale.core.costs.recompute import saved_under
 from tscale.core.costs.training_moments import WHOLE_BY_DTENSOR
