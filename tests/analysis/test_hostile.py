@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from tscale import api
-from tscale.core.costs.recompute import Again
 from tscale.core.partition import Stretch
+from tscale.core.recompute import Again
 from tscale.errors import TscaleError
 from tscale.models.stages import _chosen
 from tscale.models.writing import write_over

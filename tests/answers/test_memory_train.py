@@ -11,11 +11,11 @@ from tests.core.test_training_memory import trainable
 from tests.helpers import answer, run
 from tscale.answers.memory_train.answer import memory_train_report
 from tscale.catalogue.models import built_in
-from tscale.core.costs.recompute import find_again
 from tscale.core.costs.states import find_targets
 from tscale.core.costs.training_setup import Training
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
+from tscale.core.recompute import find_again
 from tscale.estimates.memory_train.ask import Ask
 from tscale.models.spec import ModelSpec
 

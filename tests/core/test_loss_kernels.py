@@ -210,4 +210,4 @@ def test_aliases_name_losses() -> None:
 
 
 def test_the_example_of_the_docstring() -> None:
-    assert doctest.testmod(loss_kernels) == (0, 1)
+    assert doctest.testmod(loss_kernels) == (0, 2)

@@ -10,9 +10,9 @@ import pytest
 import tscale
 from tests.importer.recorded import recorded
 from tscale.blocks import Attention, Computed, FeedForward, Norm
-from tscale.core.costs import recompute
+from tscale.core import recompute
 from tscale.core.costs.activations import Passes, activation_bytes
-from tscale.core.costs.recompute import Again, find_again, saved_under
+from tscale.core.costs.recompute import saved_under
 from tscale.core.costs.training_moments import WHOLE_BY_DTENSOR
 from tscale.core.costs.training_setup import Training
 from tscale.core.costs.wall_time import least_recomputed_flops, recomputed_flops
@@ -20,6 +20,7 @@ from tscale.core.ledger import ALWAYS, Saved
 from tscale.core.loss_kernels import Logits, loss_bytes
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
+from tscale.core.recompute import Again, find_again
 from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError
 from tscale.models.lower import lower

@@ -11,10 +11,10 @@ from tests.helpers import answer, run
 from tscale.catalogue.hardware import find_hardware
 from tscale.catalogue.models import built_in
 from tscale.core.costs.largest import largest
-from tscale.core.costs.recompute import find_again
 from tscale.core.costs.training_setup import Training
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
+from tscale.core.recompute import find_again
 from tscale.core.workload import SequenceLengths
 from tscale.estimates.capacity import training_capacity
 from tscale.estimates.memory_train.ask import train_ask

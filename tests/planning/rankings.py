@@ -32,10 +32,10 @@ from tscale.calibration.training_case import as_cut, prediction
 from tscale.catalogue.hardware import Hardware, find_hardware
 from tscale.catalogue.models import configs
 from tscale.core.axis import Axis
-from tscale.core.costs.recompute import Again
 from tscale.core.costs.training_setup import Training
 from tscale.core.parallelism import Parallelism, divisors
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
+from tscale.core.recompute import Again
 from tscale.errors import RequestError
 from tscale.estimates.plan.search import Ask, Sized, subject_of
 from tscale.estimates.plan.words import layout_text

@@ -12,10 +12,10 @@ import pytest
 from tscale.calibration.training_case import as_cut, prediction
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.axis import Axis
-from tscale.core.costs.recompute import FEWEST, Again
 from tscale.core.costs.training_setup import Training
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
+from tscale.core.recompute import FEWEST, Again
 from tscale.estimates.capacity import groups_of
 from tscale.estimates.plan.search import Ask, Sized, subject_of
 from tscale.models.resolve import resolve

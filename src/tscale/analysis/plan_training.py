@@ -13,8 +13,8 @@ from tscale.blocks.spec_dataclass import spec_dataclass
 
 if TYPE_CHECKING:
     from tscale.core.axis import Axis
-    from tscale.core.costs.recompute import Again
     from tscale.core.costs.states import Offload
+    from tscale.core.recompute import Again
 
 
 def _offload(text: str, what: str) -> frozenset[Offload]:
@@ -24,7 +24,7 @@ def _offload(text: str, what: str) -> frozenset[Offload]:
 
 def _again(text: str, what: str) -> Again:
     """What is computed again; full:K stands for the first layers of each stage, as few as fit."""
-    from tscale.core.costs.recompute import FEWEST, Again
+    from tscale.core.recompute import FEWEST, Again
 
     return Again("full", FEWEST) if text.strip() == "full:K" else readers.again(text, what)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from shlex import join
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from tscale.analysis import readers
@@ -265,6 +264,8 @@ _READ: Final[dict[Method, frozenset[str]]] = {
 def method_words(request: Request) -> str:
     """The options of a method as they were given, to be pasted into another command line."""
     given = ((name, request.given[name]) for name in ("method", *_own(request)) if name != "rollout_tensor")
+    from shlex import join
+
     return join([word for name, value in given for word in (spelled(name), str(value))])
 
 

@@ -10,8 +10,8 @@ from tscale.core.counts import MOST_CONTEXT, MOST_FLOPS, MOST_TOKENS, parse_coun
 from tscale.errors import RequestError, shown
 
 if TYPE_CHECKING:
-    from tscale.core.costs.recompute import Again
     from tscale.core.costs.states import Offload
+    from tscale.core.recompute import Again
     from tscale.core.roles import Role
 
 Value = TypeVar("Value")
@@ -95,7 +95,7 @@ def zero_stage(text: str, what: str) -> int:
 
 def again(text: str, what: str) -> Again:
     """What the backward pass computes again, and in which layers."""
-    from tscale.core.costs.recompute import find_again
+    from tscale.core.recompute import find_again
 
     del what
     return find_again(text)

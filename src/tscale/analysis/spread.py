@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from tscale.analysis import options
 from tscale.analysis.request import Request, asked
 from tscale.blocks.spec_dataclass import spec_dataclass
-from tscale.core.costs.recompute import Again
+from tscale.core.recompute import Again
 from tscale.errors import RequestError
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from fractions import Fraction
 from typing import Final, NamedTuple
 
 from tscale.calibration.names import model_of
-from tscale.core.costs.recompute import find_again
 from tscale.core.costs.states import Offload, find_offload, find_targets
 from tscale.core.costs.training_setup import Training
 from tscale.core.dtypes import DTYPES, Dtype, find_format
@@ -17,6 +16,7 @@ from tscale.core.ledger import NormKernel
 from tscale.core.loss_kernels import find_kernel
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS, Optimizer, Precision
+from tscale.core.recompute import find_again
 from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError, nearest, shown
 from tscale.models.spec import ModelSpec

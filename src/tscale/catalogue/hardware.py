@@ -233,6 +233,18 @@ def listed_hardware() -> list[Hardware]:
     return sorted(found, key=lambda hardware: (hardware.year or 0, hardware.name))
 
 
+def roomier(memory: int) -> Iterator[Hardware]:
+    """The accelerators that are shipped with more bytes of memory than so many, the least first; each is made when it is reached."""
+    sizes = sorted((_memory(data), name) for name, data in everything("hardware"))
+    return (_shipped(name) for size, name in sizes if size > memory)
+
+
+def _memory(data: dict[str, Any]) -> int:
+    """`Device.device_bytes` of what the index holds of an accelerator."""
+    reported = data.get("reported_mib")
+    return _whole(data["memory_gb"], 10**9) if reported is None else _whole(reported, 2**20)
+
+
 def known_hardware(name: str) -> str | None:
     """The shipped accelerator that a name or an alias means, or None."""
     wanted = normalised(name)

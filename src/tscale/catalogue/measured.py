@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from fractions import Fraction
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 from tscale.blocks.fields import CONFIG, Number, Size, Whole
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.catalogue.index import compiled, configs
 from tscale.catalogue.shipped import built
 from tscale.errors import RequestError, field, nearest, shown
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 Rate = Annotated[int | float, Number()]
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Shape:
     """Where the model of a run differs from the built-in one that it is a size of."""
 
@@ -33,7 +34,7 @@ class Shape:
     vocabulary: Size | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class TrainingRun:
     """One published run: what was measured of it, in one of four ways, from which its utilisation follows."""
 
@@ -76,7 +77,7 @@ class TrainingRun:
         return None
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class TrainingRuns:
     """All of them."""
 
@@ -85,7 +86,7 @@ class TrainingRuns:
     runs: tuple[TrainingRun, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Price:
     """What somebody asks for accelerators by the hour."""
 
@@ -129,7 +130,7 @@ class Price:
         return _exact(price) / self.devices
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Prices:
     """All of them."""
 
@@ -138,7 +139,7 @@ class Prices:
     prices: tuple[Price, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Grids:
     """What electricity emits."""
 
@@ -151,7 +152,7 @@ class Grids:
     """Grams of CO2 equivalent, by country."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Interrupted:
     """How much of the time of one published run went to steps that count."""
 
@@ -167,7 +168,7 @@ class Interrupted:
     evidence: Evidence
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Goodputs:
     """All of them."""
 
@@ -259,6 +260,14 @@ def prices() -> tuple[Price, ...]:
     """The prices that are shipped, of every accelerator."""
     found: Prices = _measured("prices")
     return found.prices
+
+
+def prices_of(hardware: str) -> list[Price]:
+    """The prices that are shipped of one accelerator, by its name; of all the others none is made."""
+    data = compiled("measured", "prices")
+    if data is None:
+        return [price for price in prices() if price.hardware == hardware]
+    return [built(Price, row) for row in data["prices"] if row["hardware"] == hardware]
 
 
 def _exact(value: float) -> Fraction:

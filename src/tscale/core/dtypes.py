@@ -162,12 +162,12 @@ _ALIASES: Final = {
 _MADE_BY_OTHERS: Final = ("_l", "_xl")
 """What names of mixtures end in that llama.cpp does not make by itself: the head and the table of tokens in q8_0, or more."""
 
-_SCALED: Final = re.compile(
+_SCALED: Final = (
     r"(?P<kind>int|fp)(?P<bits>[1-8])"
     r"(-g(?P<group>[1-9]\d{0,5})|-(?P<rows>[1-9]\d{0,5})x(?P<columns>[1-9]\d{0,5})|-(?P<row>row)|-(?P<tensor>tensor))"
     r"(-(?P<zero>sym|z16))?(-(?P<order>gidx))?"
 )
-_CODEBOOKS: Final = re.compile(r"aqlm-(?P<books>[1-9])x(?P<bits>[1-9]\d?)-g(?P<group>[1-9]\d{0,2})")
+_CODEBOOKS: Final = r"aqlm-(?P<books>[1-9])x(?P<bits>[1-9]\d?)-g(?P<group>[1-9]\d{0,2})"
 _MOST_CODE: Final = 16
 _SCALE, _WIDE_SCALE, _PLACE = 16, 32, 32  # bits of a scale, of one of fp8, and of the group that a column is of
 
@@ -180,10 +180,10 @@ def scaled(name: str) -> Dtype | None:
     group that it is of (GPTQ). `-row`: a scale a row, in fp8 one of 32 bits; `-tensor`: one of a matrix. `fp8-128x128`: a
     scale of 32 bits for each block (DeepSeek-AI 2024c, section 3.3.2). `aqlm-1x16-g8`: a code of 16 bits for each 8 numbers.
     """
-    coded = _CODEBOOKS.fullmatch(name)
+    coded = re.fullmatch(_CODEBOOKS, name)
     if coded is not None:
         return _coded(name, int(coded["books"]), int(coded["bits"]), int(coded["group"]))
-    found = _SCALED.fullmatch(name)
+    found = re.fullmatch(_SCALED, name)
     if found is None or (found["kind"] == "fp" and (found["bits"] != "8" or found["zero"] or found["order"])):
         return None
     if found["kind"] == "int" and found["rows"]:

@@ -147,6 +147,36 @@ def loss_bytes(name: str, logits: Logits) -> LossBytes:
             raise AssertionError(name)
 
 
+def scoring_bytes(kernel: str, logits: Logits) -> int:
+    """Bytes of a forward pass that ends in log-probabilities, without gradients: the arrays of a loss's forward pass.
+
+    Plain cross-entropy has the logits in fp32 and their logarithms of probabilities at once, 8 bytes each, and transformers' own
+    the logits in the output beside them; kernels that go through the tokens in pieces have a piece of those.
+
+    Example:
+        >>> scoring_bytes("plain", Logits(numbers=1000, tokens=10, words=100, width=8, number_bytes=2, trained=False))
+        8000
+    """
+    n, a = logits.numbers, logits.number_bytes  # logits, bytes of one as the head makes it
+    match kernel:
+        case "plain" | "parallel":
+            return 8 * n
+        case "plain-kept":
+            return (8 + a) * n
+        case "hf-old":
+            return 12 * n
+        case "bf16":
+            return 2 * a * n
+        case "chunked" | "chunked-compiled":
+            return a * n + ceil_div(8 * n, CHUNKS)
+        case "chunked-recomputed":
+            return ceil_div((8 + a) * n, CHUNKS)
+        case "one-kernel":
+            return a * n
+        case _:  # those that work in place, and pieces of head and loss at once
+            return loss_bytes(kernel, logits._replace(trained=False)).live
+
+
 def _head_again(logits: Logits) -> int:
     """Bytes of a piece's own gradient of the head, beside the sum of those before it."""
     return logits.number_bytes * logits.words * logits.width if logits.trained else 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from fractions import Fraction
 from typing import Final, Literal, NamedTuple
 
@@ -98,8 +97,7 @@ _OWN_KIND: Final = ("apple", "tpu", "trainium", "gaudi")
 
 def kind_of(name: str) -> str:
     """What runs the same kind of software as the accelerator of a name: each maker's own kind, or any GPU."""
-    first = re.match("[a-z]*", name)
-    return first.group() if first and first.group() in _OWN_KIND else "gpu"
+    return next((kind for kind in _OWN_KIND if name.startswith(kind) and not name[len(kind) :][:1].islower()), "gpu")
 
 
 def verdict_text(capacity: Capacity, total: int, least: int | None = None) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tscale.core.costs.recompute import Again
 from tscale.core.costs.wall_time import Recompute
 from tscale.core.ledger import Ledger
 from tscale.core.parallelism import Parallelism
+from tscale.core.recompute import Again
 from tscale.models.spec import ModelSpec
 from tscale.models.stages import recomputed_stages
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from statistics import median
 from typing import NamedTuple
 
 from tscale.catalogue.hardware import Hardware
-from tscale.catalogue.measured import Price, prices
+from tscale.catalogue.measured import Price, prices_of
 from tscale.core.metric import Data, Figure, Known
 from tscale.core.sources import cited
 from tscale.core.units import USD
@@ -102,12 +101,14 @@ def rent_of(hardware: Hardware, given: Fraction | None = None) -> Rent | None:
     if hardware.price_usd_per_hour is not None:
         own = Fraction(str(hardware.price_usd_per_hour))
         return Rent(own, own, own, "assumed", hardware.price_source or "")
-    known = [price for price in prices() if price.hardware == hardware.name and price.kind != "spot"]
+    known = [price for price in prices_of(hardware.name) if price.kind != "spot"]
     if not known:
         return None
     known.sort(key=lambda price: price.usd_per_device_hour)
     low, high = min(price.low for price in known), max(price.high for price in known)
-    return Rent(low, median(price.usd_per_device_hour for price in known), high, "assumed", asked=tuple(known))
+    asked = [price.usd_per_device_hour for price in known]
+    median = (asked[(len(asked) - 1) // 2] + asked[len(asked) // 2]) / 2
+    return Rent(low, median, high, "assumed", asked=tuple(known))
 
 
 def price_terms(price: Price) -> str:

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from tscale.blocks.fields import telling_layers
-from tscale.core.costs.recompute import Again
 from tscale.core.kept import keep
 from tscale.core.ledger import Ledger, Stack
 from tscale.core.parallelism import MOST_PIECES, MOST_STAGES, Parallelism
 from tscale.core.partition import Stretch, given_stretches, interleaved_sizes, one_layer, stage, stretches
+from tscale.core.recompute import Again
 from tscale.core.sharding import check_expert, check_experts, check_tensor, is_mixture
 from tscale.errors import RequestError, field
 from tscale.models.lenders import has_borrowers, kept_together

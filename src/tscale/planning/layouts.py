@@ -13,10 +13,9 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from tscale.core.costs.activations import Recompute
-from tscale.core.costs.recompute import Again
 from tscale.core.costs.states import Offload
 from tscale.core.parallelism import Parallelism, Schedule
+from tscale.core.recompute import Again, Recompute
 from tscale.errors import RequestError, field
 
 Columns = Mapping[str, Any]

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from tscale.core.costs.recompute import Again, saved_under
+from tscale.core.costs.recompute import saved_under
 from tscale.core.costs.states import States
 from tscale.core.costs.training_memory import states_of, totals
 from tscale.core.costs.training_setup import Layer, Training
@@ -18,6 +18,7 @@ from tscale.core.loss_kernels import KERNELS, default_kernel
 from tscale.core.metric import Quantity
 from tscale.core.parallelism import Parallelism, Schedule
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
+from tscale.core.recompute import Again
 from tscale.core.sharding import share_of
 from tscale.core.units import BYTES
 from tscale.planning.layouts import Axes, Columns, Layouts

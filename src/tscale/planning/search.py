@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tscale.calibration.training_case import TrainingCase
-from tscale.core.costs.recompute import FEWEST
 from tscale.core.costs.training_setup import Training
+from tscale.core.recompute import FEWEST
 from tscale.planning import memory, step
 from tscale.planning.layouts import MOST_LAYOUTS, Axes, Columns, Layout, Layouts, grid
 from tscale.planning.legal import legal

@@ -13,6 +13,7 @@ from typing import Final, Literal, NamedTuple, assert_never
 from tscale.core.ledger import Keeping, NormKernel, Number, Saved
 from tscale.core.metric import Line, Quantity
 from tscale.core.parallelism import Parallelism
+from tscale.core.recompute import Recompute
 from tscale.core.sharding import cut_width
 from tscale.core.tracing import ceil_div, is_never, is_one, maximum, minimum, where
 from tscale.core.units import BYTES
@@ -28,7 +29,6 @@ LEAVES_OUT: Final = (
     "unless stated above. In parallel blocks with a norm for each branch (GPT-NeoX), the common input is counted twice."
 )
 
-Recompute = Literal["none", "selective", "op", "full"]
 Attention = Literal["flash", "naive"]
 Kernels = Literal["fused", "eager"]
 """Whether an activation and the gate that it multiplies are one kernel (Liger, Transformer Engine) or two (transformers)."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final, Literal, NamedTuple
 
-from tscale.core.loss_kernels import CHUNKS, Logits, loss_bytes
 from tscale.core.metric import Line
 from tscale.core.tracing import ceil_div
 
@@ -61,36 +60,6 @@ def held_in(stage: Stage, residents: Iterable[Resident], asleep: frozenset[Sleep
         if stage.phase in one.used or one.owner not in asleep:
             yield Line(one.name, one.size)
     yield from stage.lines
-
-
-def scoring_bytes(kernel: str, logits: Logits) -> int:
-    """Bytes of a forward pass that ends in log-probabilities, without gradients: the arrays of a loss's forward pass.
-
-    Plain cross-entropy has the logits in fp32 and their logarithms of probabilities at once, 8 bytes each, and transformers' own
-    the logits in the output beside them; kernels that go through the tokens in pieces have a piece of those.
-
-    Example:
-        >>> scoring_bytes("plain", Logits(numbers=1000, tokens=10, words=100, width=8, number_bytes=2, trained=False))
-        8000
-    """
-    n, a = logits.numbers, logits.number_bytes  # logits, bytes of one as the head makes it
-    match kernel:
-        case "plain" | "parallel":
-            return 8 * n
-        case "plain-kept":
-            return (8 + a) * n
-        case "hf-old":
-            return 12 * n
-        case "bf16":
-            return 2 * a * n
-        case "chunked" | "chunked-compiled":
-            return a * n + ceil_div(8 * n, CHUNKS)
-        case "chunked-recomputed":
-            return ceil_div((8 + a) * n, CHUNKS)
-        case "one-kernel":
-            return a * n
-        case _:  # those that work in place, and pieces of head and loss at once
-            return loss_bytes(kernel, logits._replace(trained=False)).live
 
 
 class Passes(NamedTuple):

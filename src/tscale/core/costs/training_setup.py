@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from tscale.core.costs.activations import Attention, Kernels, Passes, Recompute, keeping
-from tscale.core.costs.recompute import Again
+from tscale.core.costs.activations import Attention, Kernels, Passes, keeping
 from tscale.core.costs.states import Offload
 from tscale.core.dtypes import DTYPES, Dtype
 from tscale.core.ledger import Ledger, NormKernel, Saved
@@ -13,6 +12,7 @@ from tscale.core.loss_kernels import OF_TRANSFORMERS, default_kernel
 from tscale.core.metric import Quantity
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS, Optimizer, Precision
+from tscale.core.recompute import Again, Recompute
 from tscale.core.roles import Role
 from tscale.core.tracing import ceil_div, is_one
 from tscale.core.workload import SequenceLengths

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
+from itertools import islice
 from math import ceil, floor
 from typing import Final, NamedTuple
 
-from tscale.catalogue.hardware import Hardware, listed_hardware
+from tscale.catalogue.hardware import Hardware, roomier
 from tscale.core.costs.cache import rows_divide
 from tscale.core.costs.weights import Mixture
 from tscale.core.dtypes import DTYPES, Dtype
@@ -150,14 +151,10 @@ def _more_devices(server: Server, hardware: Hardware, capacity: Capacity, *, spe
 def larger_hardware(total: int, gpus: int, hardware: Hardware, capacity: Capacity) -> Iterator[Change]:
     """The accelerators with the least memory in which `total` fits, of the kind of this one."""
     own = capacity.device.device_bytes
-    found = [
-        (device.device_bytes, other)
-        for other in listed_hardware()
-        if kind_of(other.name) == kind_of(hardware.name)
-        and (device := other.device()).device_bytes > own
-        and capacity._replace(device=device).fits(total)
-    ]
-    for memory, other in sorted(found, key=lambda pair: (pair[0], pair[1].name))[:_MOST_HARDWARE]:
+    alike = (other for other in roomier(max(own, total - 1)) if kind_of(other.name) == kind_of(hardware.name))
+    fitting = (other for other in alike if capacity._replace(device=other.device()).fits(total))
+    for other in islice(fitting, _MOST_HARDWARE):
+        memory = other.device().device_bytes
         costs = f"{memory / 10**9:.4g} GB a device, not {own / 10**9:.4g}{_priced(other, gpus)}"
         yield Change(f"--gpu {other.name}", total, costs)
 

@@ -7,10 +7,10 @@ from itertools import product
 from typing import Any, Final
 
 from tscale.core.axis import Axis
-from tscale.core.costs.recompute import Again
 from tscale.core.ledger import Ledger, Matmul
 from tscale.core.loss_kernels import find_kernel
 from tscale.core.parallelism import Parallelism, divisors
+from tscale.core.recompute import Again
 from tscale.core.sharding import is_expert, tensor_degrees
 from tscale.errors import RequestError, field
 from tscale.models.lower import lower

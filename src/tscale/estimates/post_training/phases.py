@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from tscale.core.costs.post_training import Phase, Resident, Stage, held_in, scoring_bytes
+from tscale.core.costs.post_training import Phase, Resident, Stage, held_in
 from tscale.core.costs.states import frozen_states
 from tscale.core.costs.training_memory import logits_of
 from tscale.core.costs.workspace import activation_bytes
 from tscale.core.dtypes import DTYPES
+from tscale.core.loss_kernels import scoring_bytes
 from tscale.core.metric import Line
 from tscale.core.tracing import ceil_div
 from tscale.estimates.capacity import Capacity, Verdict, serving_capacity, training_capacity

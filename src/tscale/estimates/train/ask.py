@@ -6,11 +6,11 @@ from fractions import Fraction
 from typing import Final, NamedTuple
 
 from tscale.calibration.training_case import CURRENT
-from tscale.core.costs.recompute import Again
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.training import Count
 from tscale.core.costs.wall_time import Recompute
 from tscale.core.parallelism import Parallelism
+from tscale.core.recompute import Again
 from tscale.core.roles import Role
 from tscale.estimates.memory_train.ask import Ask as MemoryAsk
 
