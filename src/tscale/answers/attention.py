@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Final, NamedTuple
 
@@ -102,16 +102,31 @@ def attention_report(spec: ModelSpec, ask: Ask) -> Report:
     ]
     if ask.versus:
         tables.append(versus_table(int(spec.d_model), contexts, ask.kernel, ask.neighbourhood))
-    data: Data = {
+    data = _document(spec, ask, rows, crossed)
+    if ask.versus:
+        data["versus"] = versus_data(int(spec.d_model), contexts, ask.kernel, ask.neighbourhood)
+    return Report(f"{spec.label}: attention", tuple(tables), data, _notes(model, ask), tuple(_steps(rows, crossed)))
+
+
+def attention_figures(spec: ModelSpec, ask: Ask) -> Data:
+    """The figures of the same answer by their keys, without tables and derivations: what a row of a sweep holds."""
+    model = counted(spec)
+    contexts = list(ask.contexts) if len(ask.contexts) == 1 else sorted(set(ask.contexts)) or default_contexts(spec)
+    return _document(spec, ask, [_costs(model, context, ask) for context in contexts], crossovers(model, ask))
+
+
+def _document(
+    spec: ModelSpec, ask: Ask, rows: Sequence[_Costs], crossed: Mapping[str, Figure | Missing]
+) -> dict[str, Data]:
+    """The answer for JSON."""
+    return {
         "model": spec.name,
         "title": spec.label,
         "attention": ask.sight,
         "dtype": ask.dtype,
         "rows": [_row_data(cost, spec) for cost in rows],
         "crossovers": crossed,
-        **({"versus": versus_data(int(spec.d_model), contexts, ask.kernel, ask.neighbourhood)} if ask.versus else {}),
     }
-    return Report(f"{spec.label}: attention", tuple(tables), data, _notes(model, ask), tuple(_steps(rows, crossed)))
 
 
 def _shares(rows: list[_Costs]) -> str:

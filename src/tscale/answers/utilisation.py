@@ -180,8 +180,9 @@ def assumed_utilisation(case: Case, peak: int, runs: tuple[Measured, ...] | None
     >>> found.low < found.middle < found.high
     True
     """
-    if isinstance(case.gpus, Recordable):
-        return _of_each_size(case, case.gpus, peak, runs)
+    recorded = {name: size for name, size in case._asdict().items() if isinstance(size, Recordable)}
+    if len(recorded) == 1:
+        return _of_each_size(case, *recorded.popitem(), peak, runs)
     published = measured_runs() if runs is None else runs
     weighed = _weighed(case, published)
     of = Fraction(peak, case.peak) if case.narrow and case.peak else Fraction(2 if case.narrow else 1)
@@ -207,17 +208,19 @@ def _weighed(case: Case, published: tuple[Measured, ...]) -> list[tuple[float, M
     return [(weight, one) for weight, one in weighed if weight >= _LEAST_WEIGHT * weighed[0][0]]
 
 
-def _of_each_size(case: Case, gpus: Recordable, peak: int, runs: tuple[Measured, ...] | None) -> Utilisation:
-    """The same of devices whose number a sweep records: the runs that are nearest are found anew for each number of them."""
+def _of_each_size(
+    case: Case, name: str, recorded: Recordable, peak: int, runs: tuple[Measured, ...] | None
+) -> Utilisation:
+    """The same of a size, such as devices, that a sweep records: the runs that are nearest are found anew for each of them."""
 
     @cache
     def at(size: int) -> Utilisation:
-        return assumed_utilisation(case._replace(gpus=size), peak, runs)
+        return assumed_utilisation(case._replace(**{name: size}), peak, runs)
 
-    low = gpus.called("low", lambda size: at(size).low)
-    middle = gpus.called("middle", lambda size: at(size).middle)
-    high = gpus.called("high", lambda size: at(size).high)
-    whole = gpus.called("whole", lambda size: at(size).whole)
+    low = recorded.called("low", lambda size: at(size).low)
+    middle = recorded.called("middle", lambda size: at(size).middle)
+    high = recorded.called("high", lambda size: at(size).high)
+    whole = recorded.called("whole", lambda size: at(size).whole)
     return Utilisation(low, middle, high, (), (), Fraction(1), whole)
 
 
