@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from functools import cache
 from typing import Final, NamedTuple
 
 from tscale.answers.experts import JOINT, inside, mixture_of, run_of
@@ -92,7 +94,7 @@ def designed(wish: Wish, name: str) -> Design:
     base = padded(like, wish.grid)
     wanted = proportions(base)
     step = multiples(wanted, wish.grid)[1]
-    found = search(budget, wanted, wish.grid, lambda shape: count(shaped(base, shape, step)))
+    found = search(budget, wanted, wish.grid, _counter(base, counts, step))
     made = shaped(base, found[0].shape, step)
     total = counting("all")(made)
     training = None
@@ -108,6 +110,20 @@ def designed(wish: Wish, name: str) -> Design:
         notes=(f"A design by the proportions of {like.label}: its shape is not published, and it was not trained.",),
     )
     return Design(wish, budget, counts, like, like.vocabulary, tuple(found), spec, optimum)
+
+
+_COUNTERS: Final[deque[tuple[tuple[ModelSpec, str, int], Callable[[Shape], int]]]] = deque(maxlen=8)
+
+
+def _counter(base: ModelSpec, counts: str, step: int) -> Callable[[Shape], int]:
+    """What a pattern counts in a shape, each shape once: searches for other budgets look at most of them again."""
+    key = base, counts, step
+    found = next((counter for known, counter in _COUNTERS if known == key), None)
+    if found is None:
+        count = counting(counts)
+        found = cache(lambda shape: count(shaped(base, shape, step)))
+        _COUNTERS.append((key, found))
+    return found
 
 
 def _optimum(wish: Wish, flops: int) -> tuple[Bound, Point]:
@@ -129,7 +145,7 @@ def _optimum(wish: Wish, flops: int) -> tuple[Bound, Point]:
 
 def design_report(design: Design, written: str = "", *, explain: bool = False) -> Report:
     """The shape that was found beside its pattern, how far from the budget it is, and others nearly as good."""
-    best, like = design.found[0], design.like
+    like = design.like
     total = counting("all")(design.spec)
     wished = "" if total == design.budget else f", for {design.budget:,} {_what(design)}"
     met = "" if mixture_of(design.spec) is None else f", {int(counting('active')(design.spec)):,} of them active,"
@@ -137,7 +153,25 @@ def design_report(design: Design, written: str = "", *, explain: bool = False) -
     tables = [Table(title, _columns(like), tuple(_rows(design, total)), stack=True)]
     if len(design.found) > 1:
         tables.append(Table("", _ALTERNATIVES, tuple(map(_near, design.found)), aside=True))
-    data: Data = {
+    data = _document(design, total)
+    notes = tuple(_notes(design, written, explain=explain))
+    lines = params(counted(design.spec).ledger).lines
+    figures = [*line_figures(lines, PARAMETERS), ("total", Figure(summed(lines), PARAMETERS))]
+    steps = tuple(steps_of(figures, design.spec.name))
+    return Report(
+        title, tuple(tables), {**data, "spec": plain(design.spec)}, notes, steps, exit_code=0 if design.hits else 3
+    )
+
+
+def design_figures(design: Design) -> Data:
+    """The figures of the same answer by their keys, without tables and derivations: what a row of a sweep holds."""
+    return _document(design, counting("all")(design.spec))
+
+
+def _document(design: Design, total: int) -> dict[str, Data]:
+    """The answer for JSON, without the spec."""
+    best = design.found[0]
+    return {
         "budget": {
             "params": Figure(design.budget, PARAMETERS),
             "counts": design.counts,
@@ -147,20 +181,14 @@ def design_report(design: Design, written: str = "", *, explain: bool = False) -
             if design.optimum is None
             else predicted(design.optimum[1].tokens, PREDICTED_TOKENS, design.optimum[0].law),
         },
-        "like": like.name,
+        "like": design.like.name,
         "within_1_percent": design.hits,
         "params": Figure(total, PARAMETERS),
         "active_params": Figure(counting("active")(design.spec), PARAMETERS),
         "deviation": Figure(best.deviation, SHARE),
         "shape": _shape_data(best, design),
         "alternatives": [_shape_data(found, design) for found in design.found[1:]],
-        "spec": plain(design.spec),
     }
-    notes = tuple(_notes(design, written, explain=explain))
-    lines = params(counted(design.spec).ledger).lines
-    figures = [*line_figures(lines, PARAMETERS), ("total", Figure(summed(lines), PARAMETERS))]
-    steps = tuple(steps_of(figures, design.spec.name))
-    return Report(title, tuple(tables), data, notes, steps, exit_code=0 if design.hits else 3)
 
 
 def _past(design: Design, bound: Bound, point: Point) -> bool:

@@ -19,7 +19,7 @@ next.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache
@@ -181,8 +181,8 @@ def assumed_utilisation(case: Case, peak: int, runs: tuple[Measured, ...] | None
     True
     """
     recorded = {name: size for name, size in case._asdict().items() if isinstance(size, Recordable)}
-    if len(recorded) == 1:
-        return _of_each_size(case, *recorded.popitem(), peak, runs)
+    if recorded:
+        return _of_each_size(case, recorded, peak, runs)
     published = measured_runs() if runs is None else runs
     weighed = _weighed(case, published)
     of = Fraction(peak, case.peak) if case.narrow and case.peak else Fraction(2 if case.narrow else 1)
@@ -209,18 +209,20 @@ def _weighed(case: Case, published: tuple[Measured, ...]) -> list[tuple[float, M
 
 
 def _of_each_size(
-    case: Case, name: str, recorded: Recordable, peak: int, runs: tuple[Measured, ...] | None
+    case: Case, recorded: Mapping[str, Recordable], peak: int, runs: tuple[Measured, ...] | None
 ) -> Utilisation:
-    """The same of a size, such as devices, that a sweep records: the runs that are nearest are found anew for each of them."""
+    """The same of sizes, such as devices, that a sweep records: the runs that are nearest are found anew for each of them."""
 
     @cache
-    def at(size: int) -> Utilisation:
-        return assumed_utilisation(case._replace(**{name: size}), peak, runs)
+    def at(*sizes: int) -> Utilisation:
+        changed: dict[str, Any] = dict(zip(recorded, sizes, strict=True))
+        return assumed_utilisation(case._replace(**changed), peak, runs)
 
-    low = recorded.called("low", lambda size: at(size).low)
-    middle = recorded.called("middle", lambda size: at(size).middle)
-    high = recorded.called("high", lambda size: at(size).high)
-    whole = recorded.called("whole", lambda size: at(size).whole)
+    first, *others = recorded.values()
+    low, middle, high, whole = (
+        first.called(name, lambda *sizes, name=name: getattr(at(*sizes), name), *others)
+        for name in ("low", "middle", "high", "whole")
+    )
     return Utilisation(low, middle, high, (), (), Fraction(1), whole)
 
 

@@ -161,8 +161,8 @@ class Recordable:
         """Where a function is least, where this is what it comes to at one number (`tscale.core.laws.halving`)."""
         raise NotImplementedError
 
-    def called(self, name: str, function: Callable[[Any], Any]) -> Any:
-        """What a function that cannot be recorded gives, called for each number by itself; `name`: which of its results it is."""
+    def called(self, name: str, function: Callable[..., Any], *others: Any) -> Any:
+        """What a function of this number and others that cannot be recorded gives, called for each row; `name`: which of its results."""
         raise NotImplementedError
 
 

@@ -243,9 +243,10 @@ class Recorded(Recordable):
 
         return lowest(function, low, high)
 
-    def called(self, name: str, function: Callable[[Any], Any]) -> Number:
-        """What a function that cannot be recorded gives, called for each number by itself; `name`: which of its results it is."""
-        return Recorded(function(self.value), "call", (self,), label=name, how=function)
+    def called(self, name: str, function: Callable[..., Any], *others: Number) -> Number:
+        """What a function of this number and others that cannot be recorded gives, called for each row; `name`: which of its results."""
+        args = (self, *others)
+        return Recorded(function(*map(plain_of, args)), "call", args, label=name, how=function)
 
     def __int__(self) -> int:
         raise LostError("int() of a recorded number")

@@ -83,7 +83,7 @@ def _done(one: Recorded, values: Mapping[int, Value]) -> Value:
     if isinstance(one.how, Search):
         return _searched(one.how, values, args)
     if one.how is not None:
-        return _called(one.how, args[0])
+        return _called(one.how, args)
     if one.op in ("+", "-", "*"):
         args = [counted(arg) for arg in args]
     if not any(map(is_array, args)):
@@ -96,14 +96,14 @@ def _done(one: Recorded, values: Mapping[int, Value]) -> Value:
     return by_number(one, args) if found is None else found
 
 
-def _called(function: Callable[[Any], Any], value: Value) -> Value:
-    """What a function gives for each number, which is called once for each that differs."""
-    array = np.asarray(value.array if isinstance(value, Whole) else value)
-    own, places = np.unique(array, return_inverse=True)
-    found = np.empty(len(own), dtype=object)
-    for place, number in enumerate(own):
-        found[place] = safe(function)(number.item() if isinstance(number, np.generic) else number)
-    return exactly(found[places].reshape(array.shape))
+def _called(function: Callable[..., Any], values: list[Value]) -> Value:
+    """What a function gives for each row, which is called once for each that differs."""
+    arrays = np.broadcast_arrays(*(as_column(value) for value in values))
+    rows = list(zip(*(array.reshape(-1).tolist() for array in arrays), strict=True))
+    known = {row: safe(function)(*row) for row in dict.fromkeys(rows)}
+    found = np.empty(len(rows), dtype=object)
+    found[:] = [known[row] for row in rows]
+    return exactly(found.reshape(arrays[0].shape))
 
 
 def _searched(search: Search, values: Mapping[int, Value], frontier: list[Value]) -> Value:
