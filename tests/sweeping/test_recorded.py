@@ -55,6 +55,25 @@ SWEEPS: list[tuple[str, dict[str, object], list[str]]] = [
         ["concurrency=1..64+7", "input=512..4096+512", "output=64,300"],
     ),
     ("loss", {"model": "llama-3.1-8b"}, ["tokens=1e12..15e12+500000000000"]),
+    ("memory", {**LLAMA, "train": True}, ["lora_rank=1..64", "context=1024..4096+1024"]),
+    (
+        "train",
+        {**LLAMA, "gpus": "8", "zero": "3", "batch": "64", "tokens": "1e9"},
+        ["lora_rank=1..64+7", "context=1024,2048"],
+    ),
+    ("train", {**LLAMA, "tokens": "1e9"}, ["lora_rank=8,16", "gpus=8..64+8"]),
+    ("attention", {"model": "llama-3.1-8b"}, ["context=1024..163840+1024"]),  # past what it was trained on
+    ("attention", {"model": "gemma-3-27b", "causal": True}, ["context=512..16384+512"]),
+    ("optimal", {}, ["flops=1e21..1e22+100000000000000000000"]),  # past 64 bits
+    ("optimal", {}, ["tokens=1e9..300e9+1000000000"]),
+    ("optimal", {"inference_tokens": "1e12"}, ["params=1e9..2e10+100000000"]),
+    ("optimal", {"flops": "1e23"}, ["unique_tokens=10e9..1000e9+10000000000"]),
+    ("optimal", {"gpu": "h100", "gpus": "1024", "mfu": "40%"}, ["days=1..100"]),
+    (
+        "optimal",
+        {"experts": "8", "active_share": "1/8", "memory_gb": "80"},
+        ["flops=1e21..3e22+1000000000000000000000"],
+    ),
 ]
 
 

@@ -14,7 +14,7 @@ from tscale.errors import RequestError
 if TYPE_CHECKING:
     from tscale.answers.attention import Ask as Asked
     from tscale.core.costs.forward import AttentionMask
-    from tscale.core.metric import Report
+    from tscale.core.metric import Data, Report
     from tscale.core.plot import Plot
 
 
@@ -75,6 +75,13 @@ def analyze(ask: Ask) -> Report:
     from tscale.answers.attention import attention_report
 
     return ask.assumed(attention_report(ask.spec, ask.asked))
+
+
+def figures(ask: Ask) -> Data:
+    """The figures of the answer by their keys, without its lists: what a row of a sweep holds."""
+    from tscale.answers.attention import attention_figures
+
+    return attention_figures(ask.spec, ask.asked)
 
 
 def plots(ask: Ask) -> Sequence[Plot]:

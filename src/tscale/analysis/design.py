@@ -14,7 +14,7 @@ from tscale.core.counts import parse_count
 from tscale.errors import RequestError
 
 if TYPE_CHECKING:
-    from tscale.core.metric import Report
+    from tscale.core.metric import Data, Report
     from tscale.estimates.design import Design
 
 _LAW: Final = "hoffmann2022-3"
@@ -106,6 +106,13 @@ def analyze(ask: Ask) -> Report:
         ask.write(found.yaml)
         written = f"{ask.file} is written: `tscale params {ask.file}` counts it."
     return design_report(found, written, explain=ask.explain)
+
+
+def figures(ask: Ask) -> Data:
+    """The figures of the answer by their keys: what a row of a sweep holds."""
+    from tscale.answers.design import design_figures
+
+    return design_figures(ask.design)
 
 
 def text(ask: Ask) -> str | None:

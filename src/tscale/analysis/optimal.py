@@ -18,7 +18,7 @@ from tscale.errors import RequestError
 if TYPE_CHECKING:
     from tscale.answers.optimal.experts import Wanted
     from tscale.catalogue.hardware import Hardware
-    from tscale.core.metric import Report
+    from tscale.core.metric import Data, Report
     from tscale.core.plot import Plot
     from tscale.estimates.budget import Budget
 
@@ -167,6 +167,17 @@ def analyze(ask: Ask) -> Report:
 
         return optimal_experts_report(ask.budget, list(ask.law), ask.mixtures, explain=ask.explain)
     return optimal_report(ask.budget, list(ask.law), ask.unique_tokens, ask.inference_tokens, explain=ask.explain)
+
+
+def figures(ask: Ask) -> Data:
+    """The figures of the answer by their keys, without its lists: what a row of a sweep holds."""
+    if ask.experts is not None:
+        from tscale.answers.optimal.experts import optimal_experts_figures
+
+        return optimal_experts_figures(ask.budget, list(ask.law), ask.mixtures)
+    from tscale.answers.optimal.answer import optimal_figures
+
+    return optimal_figures(ask.budget, list(ask.law), ask.unique_tokens, ask.inference_tokens)
 
 
 def plots(ask: Ask) -> Sequence[Plot]:

@@ -194,7 +194,9 @@ class Ask(PostTraining, Spread, OnHardware):
         if "precision" not in given and self.dtype is not None:
             given["precision"] = precision_of(self.dtype)
         made = MemoryAsk.made({**given, "train": True})
-        made = replace(made, **{name: getattr(self, name) for name in ("gpus", "batch", "micro_batch", "context")})
+        made = replace(
+            made, **{name: getattr(self, name) for name in ("gpus", "batch", "micro_batch", "context", "lora_rank")}
+        )
         made.__dict__["found"], made.__dict__["hardware"] = self.found, self.hardware  # which need not be found again
         return made
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Final, NamedTuple
 
@@ -111,16 +111,30 @@ def attention_report(spec: ModelSpec, ask: Ask) -> Report:
     if ask.versus:
         table, versus["versus"] = versus_of(int(spec.d_model), contexts, ask.kernel, ask.neighbourhood)
         tables.append(table)
-    data: Data = {
+    data: Data = {**_document(spec, ask, records, crossed), **versus}
+    return Report(f"{spec.label}: attention", tuple(tables), data, _notes(model, ask), tuple(_steps(rows, crossed)))
+
+
+def attention_figures(spec: ModelSpec, ask: Ask) -> Data:
+    """The figures of the same answer by their keys, without tables and derivations: what a row of a sweep holds."""
+    model = counted(spec)
+    contexts = list(ask.contexts) if len(ask.contexts) == 1 else sorted(set(ask.contexts)) or default_contexts(spec)
+    records = [_record(_costs(model, context, ask), spec) for context in contexts]
+    return _document(spec, ask, records, crossovers(model, ask))
+
+
+def _document(
+    spec: ModelSpec, ask: Ask, records: Sequence[Record], crossed: Mapping[str, Figure | Missing]
+) -> dict[str, Data]:
+    """The answer for JSON."""
+    return {
         "model": spec.name,
         "title": spec.label,
         "attention": ask.sight,
         "dtype": ask.dtype,
-        "rows": records,
+        "rows": list(records),
         "crossovers": crossed,
-        **versus,
     }
-    return Report(f"{spec.label}: attention", tuple(tables), data, _notes(model, ask), tuple(_steps(rows, crossed)))
 
 
 def _shares(rows: list[_Costs]) -> str:

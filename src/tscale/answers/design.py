@@ -35,7 +35,7 @@ _ALTERNATIVES = (
 
 def design_report(design: Design, written: str = "", *, explain: bool = False) -> Report:
     """The shape that was found beside its pattern, how far from the budget it is, and others nearly as good."""
-    best, like = design.found[0], design.like
+    like = design.like
     total = counting("all")(design.spec)
     wished = "" if total == design.budget else f", for {design.budget:,} {_what(design)}"
     met = "" if mixture_of(design.spec) is None else f", {int(counting('active')(design.spec)):,} of them active,"
@@ -43,7 +43,25 @@ def design_report(design: Design, written: str = "", *, explain: bool = False) -
     tables = [Table(title, _columns(like), tuple(_rows(design, total)), stack=True)]
     if len(design.found) > 1:
         tables.append(view("", _ALTERNATIVES, (_near(found, design) for found in design.found), aside=True))
-    data: Data = {
+    data = _document(design, total)
+    notes = tuple(_notes(design, written, explain=explain))
+    lines = params(counted(design.spec).ledger).lines
+    figures = [*line_figures(lines, PARAMETERS), ("total", Figure(summed(lines), PARAMETERS))]
+    steps = tuple(steps_of(figures, design.spec.name))
+    return Report(
+        title, tuple(tables), {**data, "spec": plain(design.spec)}, notes, steps, exit_code=0 if design.hits else 3
+    )
+
+
+def design_figures(design: Design) -> Data:
+    """The figures of the same answer by their keys, without tables and derivations: what a row of a sweep holds."""
+    return _document(design, counting("all")(design.spec))
+
+
+def _document(design: Design, total: int) -> dict[str, Data]:
+    """The answer for JSON, without the spec."""
+    best = design.found[0]
+    return {
         "budget": {
             "params": Figure(design.budget, PARAMETERS),
             "counts": design.counts,
@@ -53,20 +71,14 @@ def design_report(design: Design, written: str = "", *, explain: bool = False) -
             if design.optimum is None
             else predicted(design.optimum[1].tokens, PREDICTED_TOKENS, design.optimum[0].law),
         },
-        "like": like.name,
+        "like": design.like.name,
         "within_1_percent": design.hits,
         "params": Figure(total, PARAMETERS),
         "active_params": Figure(counting("active")(design.spec), PARAMETERS),
         "deviation": Figure(best.deviation, SHARE),
         "shape": _shape_data(best, design),
         "alternatives": [_shape_data(found, design) for found in design.found[1:]],
-        "spec": plain(design.spec),
     }
-    notes = tuple(_notes(design, written, explain=explain))
-    lines = params(counted(design.spec).ledger).lines
-    figures = [*line_figures(lines, PARAMETERS), ("total", Figure(summed(lines), PARAMETERS))]
-    steps = tuple(steps_of(figures, design.spec.name))
-    return Report(title, tuple(tables), data, notes, steps, exit_code=0 if design.hits else 3)
 
 
 def _past(design: Design, bound: Bound, point: Point) -> bool:

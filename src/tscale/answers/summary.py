@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from tscale.answers.assumed import as_assumed
 from tscale.answers.params.answer import undisclosed
 from tscale.answers.tower_alone import summary_of_tower
-from tscale.answers.train.answer import train_report
+from tscale.answers.train.answer import train_figures
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.weights import Mixture, tower_bytes, weight_bytes
 from tscale.core.dtypes import DTYPES, Dtype
@@ -265,7 +265,7 @@ def _training(spec: ModelSpec, hardware: Hardware) -> Iterator[_Row]:
     """GPU-hours and dollars of its training, at the utilisation and the price that are assumed, each with its range."""
     rows = (("gpu_hours", "training, GPU-hours"), ("cost_usd", "training, US dollars"))
     try:
-        answer = train_report(spec, hardware, TrainAsk(days=Fraction(_DAYS))).data
+        answer = train_figures(spec, hardware, TrainAsk(days=Fraction(_DAYS)))
     except (NotPublishedError, RequestError):
         for key, name in rows:
             yield _Row(key, name, Missing("n/a"))

@@ -26,6 +26,7 @@ from tscale.core.laws import Law as Formula
 from tscale.core.laws.experts import ExpertsLaw, Joint, Leverage
 from tscale.core.laws.hyper import Hyper
 from tscale.core.laws.vocabulary import Vocabulary
+from tscale.core.tracing import Recordable
 from tscale.errors import SpecError, SpecErrors
 from tscale.models.spec import Evidence
 
@@ -136,6 +137,10 @@ class Quantiles:
 
     def at(self, of: Literal["flops", "params", "tokens"], amount: float) -> tuple[float, float]:
         """The low and the high end for an amount, past the first and last rows along the lines of the two nearest."""
+        if isinstance(amount, Recordable):
+            return amount.called("low", lambda one: self.at(of, one)[0]), amount.called(
+                "high", lambda one: self.at(of, one)[1]
+            )
         rows = getattr(self, of)
         place = min(max(sum(row[0] <= amount for row in rows), 1), len(rows) - 1)
         before, after = rows[place - 1], rows[place]
@@ -277,7 +282,13 @@ def listed_laws() -> list[str]:
 
 def shipped_laws() -> list[Law]:
     """The laws that are shipped, oldest first."""
-    return sorted(map(read_law, listed_laws()), key=lambda law: (law.year or 0, law.name))
+    return list(_shipped())
+
+
+@cache
+def _shipped() -> tuple[Law, ...]:
+    """The laws that are shipped, read once."""
+    return tuple(sorted(map(read_law, listed_laws()), key=lambda law: (law.year or 0, law.name)))
 
 
 def law_aliases() -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from fractions import Fraction
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 from tscale.blocks.fields import CONFIG, Number, Size, Whole
@@ -270,6 +270,7 @@ def prices_of(hardware: str) -> list[Price]:
     return [built(Price, row) for row in data["prices"] if row["hardware"] == hardware]
 
 
+@lru_cache(maxsize=4096)
 def _exact(value: float) -> Fraction:
     """A number of a file as it is written there, without the dust of a binary fraction."""
     return Fraction(str(value))

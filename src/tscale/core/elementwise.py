@@ -69,6 +69,20 @@ def expm1_of(number: float) -> float:
     return found
 
 
+def sinh_of(number: float) -> float:
+    """The hyperbolic sine."""
+    library = _library(number)
+    found: float = math.sinh(number) if library is None else library.sinh(number)
+    return found
+
+
+def asinh_of(number: float) -> float:
+    """The number whose hyperbolic sine is given."""
+    library = _library(number)
+    found: float = math.asinh(number) if library is None else library.asinh(number)
+    return found
+
+
 def _library(*numbers: float) -> Any:
     """The library of the first array among numbers; None where all are plain."""
     for number in numbers:

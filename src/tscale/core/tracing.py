@@ -153,8 +153,16 @@ class Recordable:
         """The largest number that fits, where this is whether 1 does (`tscale.core.costs.largest`)."""
         raise NotImplementedError
 
-    def called(self, name: str, function: Callable[[Any], Any]) -> Any:
-        """What a function that cannot be recorded gives, called for each number by itself; `name`: which of its results it is."""
+    def halved(self, above: Callable[[Any], Any], low: Any, high: Any) -> Any:
+        """Where a condition begins to hold, where this is whether it holds at one number (`tscale.core.laws.halving`)."""
+        raise NotImplementedError
+
+    def lowest(self, function: Callable[[Any], Any], low: Any, high: Any) -> Any:
+        """Where a function is least, where this is what it comes to at one number (`tscale.core.laws.halving`)."""
+        raise NotImplementedError
+
+    def called(self, name: str, function: Callable[..., Any], *others: Any) -> Any:
+        """What a function of this number and others that cannot be recorded gives, called for each row; `name`: which of its results."""
         raise NotImplementedError
 
 

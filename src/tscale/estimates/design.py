@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Final, NamedTuple
 
 from tscale.catalogue.laws import read_law
 from tscale.catalogue.models import normalised
-from tscale.core.costs.shapes import WITHIN, Found, Grid, search
+from tscale.core.costs.shapes import WITHIN, Found, Grid, Shape, search
 from tscale.core.costs.shapes import steps as multiples
 from tscale.core.laws import Point
 from tscale.core.laws.experts import Joint
@@ -80,7 +82,7 @@ def designed(wish: Wish, name: str) -> Design:
     base = padded(like, wish.grid)
     wanted = proportions(base)
     step = multiples(wanted, wish.grid)[1]
-    found = search(budget, wanted, wish.grid, lambda shape: count(shaped(base, shape, step)))
+    found = search(budget, wanted, wish.grid, _counter(base, counts, step))
     made = shaped(base, found[0].shape, step)
     total = counting("all")(made)
     training = None
@@ -96,6 +98,20 @@ def designed(wish: Wish, name: str) -> Design:
         notes=(f"A design by the proportions of {like.label}: its shape is not published, and it was not trained.",),
     )
     return Design(wish, budget, counts, like, like.vocabulary, tuple(found), spec, optimum)
+
+
+_COUNTERS: Final[deque[tuple[tuple[ModelSpec, str, int], Callable[[Shape], int]]]] = deque(maxlen=8)
+
+
+def _counter(base: ModelSpec, counts: str, step: int) -> Callable[[Shape], int]:
+    """What a pattern counts in a shape, each shape once: searches for other budgets look at most of them again."""
+    key = base, counts, step
+    found = next((counter for known, counter in _COUNTERS if known == key), None)
+    if found is None:
+        count = counting(counts)
+        found = cache(lambda shape: count(shaped(base, shape, step)))
+        _COUNTERS.append((key, found))
+    return found
 
 
 def _optimum(wish: Wish, flops: int) -> tuple[Bound, Point]:

@@ -19,7 +19,7 @@ next.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache
@@ -150,8 +150,9 @@ def assumed_utilisation(case: Case, peak: int, runs: tuple[Measured, ...] | None
     >>> found.low < found.middle < found.high
     True
     """
-    if isinstance(case.gpus, Recordable):
-        return _of_each_size(case, case.gpus, peak, runs)
+    recorded = {name: size for name, size in case._asdict().items() if isinstance(size, Recordable)}
+    if recorded:
+        return _of_each_size(case, recorded, peak, runs)
     published = measured_runs() if runs is None else runs
     weighed = _weighed(case, published)
     of = Fraction(peak, case.peak) if case.narrow and case.peak else Fraction(2 if case.narrow else 1)
@@ -177,17 +178,21 @@ def _weighed(case: Case, published: tuple[Measured, ...]) -> list[tuple[float, M
     return [(weight, one) for weight, one in weighed if weight >= _LEAST_WEIGHT * weighed[0][0]]
 
 
-def _of_each_size(case: Case, gpus: Recordable, peak: int, runs: tuple[Measured, ...] | None) -> Utilisation:
-    """The same of devices whose number a sweep records: the runs that are nearest are found anew for each number of them."""
+def _of_each_size(
+    case: Case, recorded: Mapping[str, Recordable], peak: int, runs: tuple[Measured, ...] | None
+) -> Utilisation:
+    """The same of sizes, such as devices, that a sweep records: the runs that are nearest are found anew for each of them."""
 
     @cache
-    def at(size: int) -> Utilisation:
-        return assumed_utilisation(case._replace(gpus=size), peak, runs)
+    def at(*sizes: int) -> Utilisation:
+        changed: dict[str, Any] = dict(zip(recorded, sizes, strict=True))
+        return assumed_utilisation(case._replace(**changed), peak, runs)
 
-    low = gpus.called("low", lambda size: at(size).low)
-    middle = gpus.called("middle", lambda size: at(size).middle)
-    high = gpus.called("high", lambda size: at(size).high)
-    whole = gpus.called("whole", lambda size: at(size).whole)
+    first, *others = recorded.values()
+    low, middle, high, whole = (
+        first.called(name, lambda *sizes, name=name: getattr(at(*sizes), name), *others)
+        for name in ("low", "middle", "high", "whole")
+    )
     return Utilisation(low, middle, high, (), (), Fraction(1), whole)
 
 

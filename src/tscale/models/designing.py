@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from fractions import Fraction
+from functools import cache
 from math import lcm, log
 from typing import Final
 
@@ -21,6 +22,7 @@ from tscale.models.resolve import resolve
 from tscale.models.spec import ModelSpec
 
 
+@cache
 def counting(counts: str) -> Callable[[ModelSpec], int]:
     """The count that a budget is of: `all` parameters, the `non_embedding` ones, or of either those that a token meets."""
     match counts:
@@ -87,12 +89,21 @@ def pattern(like: str, budget: int, count: Callable[[ModelSpec], int], changes: 
             raise RequestError(
                 f"no model or family {shown(like)} to take as a pattern: {nearest(normalised(like), families)}"
             )
-        spec = min(members, key=lambda one: (abs(log(count(one) / budget)), -(one.year or 0), one.name))
+        spec = min(members, key=lambda one: (abs(log(_size(one.name, count) / budget)), -(one.year or 0), one.name))
         spec = resolve(spec.name, changes)
     _refuse_others(spec)
     return spec
 
 
+@cache
+def _size(name: str, count: Callable[[ModelSpec], int]) -> int:
+    """What a built-in model counts."""
+    spec = built_in(name)
+    assert isinstance(spec, ModelSpec), "a pattern is of language"
+    return count(spec)
+
+
+@cache
 def _family(like: str) -> list[ModelSpec]:
     """The built-in models whose name, or an alias, begins so."""
     start = normalised(like)

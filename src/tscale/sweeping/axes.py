@@ -159,7 +159,12 @@ def _reader(option: Option, what: str) -> Any:
         return lambda text: _flag(text, what)
     if option.kind in ("model", "models", "named", "list"):
         return _as_it_is
-    return lambda text: option.of(text, what)
+    return lambda text: _alone(option.of(text, what))
+
+
+def _alone(value: Any) -> Any:
+    """A value of a field that takes a list of them: in a row there is one."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _as_it_is(text: str) -> str:
@@ -194,8 +199,7 @@ def _cell(value: object, text: str) -> Cell:
         return value
     if isinstance(value, Fraction):
         return int(value) if value.denominator == 1 else float(value)
-    one = value[0] if isinstance(value, list) and len(value) == 1 else None
-    return one if isinstance(one, int) else text
+    return text
 
 
 def _values(text: str, what: str, read: Any) -> tuple[Sequence[Cell], tuple[str, ...] | None]:

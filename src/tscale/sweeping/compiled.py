@@ -29,8 +29,6 @@ COMPILED: Final[Mapping[str, frozenset[str]]] = {"params": frozenset(), "flops":
 """The questions that compile, each with those of its fields that are numbers of its formulas."""
 BY_ROW: Final[Mapping[str, str]] = {
     "summary": "it takes a model and hardware, and no number",
-    "attention": "its contexts are a list of its own, which is its table",
-    "optimal": "a law is searched for its best size, in steps that depend on every number",
     "design": "shapes are tried one by one, and which are depends on every number",
 }
 """The questions whose rows are answered one by one, and why."""
@@ -42,7 +40,7 @@ WORTH_COMPILING: Final = 16
 
 def sizes_of(job: Job) -> tuple[bool, ...]:
     """Which axes are sizes, whose values may be arrays; the others are structure, compiled value by value."""
-    found = tuple(axis.is_whole and axis.bounds[1] < SMALL and _is_size(axis, job) for axis in job.axes)
+    found = tuple(axis.is_whole and _is_size(axis, job) for axis in job.axes)
     rows = prod(len(axis.values) for axis, size in zip(job.axes, found, strict=True) if size)
     return found if rows >= WORTH_COMPILING else (False,) * len(job.axes)
 
@@ -51,7 +49,8 @@ def _is_size(axis: Axis, job: Job) -> bool:
     """Whether an axis is of a number of the question's formulas."""
     if job.question in RECORDED:
         return axis.name in RECORDED[job.question]
-    return job.question in COMPILED and (axis.field == "set" or axis.name in COMPILED[job.question])
+    small = axis.bounds[1] < SMALL
+    return small and job.question in COMPILED and (axis.field == "set" or axis.name in COMPILED[job.question])
 
 
 def path_of(job: Job, places: Places, sizes: tuple[bool, ...]) -> Path | str:

@@ -12,7 +12,7 @@ import numpy as np
 from tscale.sweeping.answers import Answer, answer_of
 from tscale.sweeping.columns import OTHER, REFUSED, Column, Part, as_column, as_text, plain, put
 from tscale.sweeping.compiled import path_of, sizes_of
-from tscale.sweeping.exact import as_ints, holds
+from tscale.sweeping.exact import SMALL, as_ints, holds
 from tscale.sweeping.grid import Block, places_of, rows_of
 from tscale.sweeping.job import Job
 from tscale.sweeping.path import Path, Places, Ratio, Text
@@ -110,7 +110,8 @@ class Evaluator:
         for place, (axis, (start, stop), size) in enumerate(zip(self.job.axes, fixed, self.sizes, strict=True)):
             if size:
                 values: Any = axis.values
-                found[axis.name] = _along(np.array(values[start:stop], dtype=np.int64), place, len(fixed))
+                own = np.array(values[start:stop], dtype=_words(axis.bounds[1]))
+                found[axis.name] = _along(own, place, len(fixed))
         return found
 
     def _take(
@@ -174,7 +175,7 @@ class Evaluator:
     def _answer_at(self, path: Path, axes: Mapping[str, Any], shape: tuple[int, ...], place: int) -> Any:
         """What was compiled says of one row."""
         own = {name: np.broadcast_to(array, shape).flat[place] for name, array in axes.items()}
-        single = {name: np.array([value], dtype=np.int64) for name, value in own.items()}
+        single = {name: np.array([value], dtype=_words(value)) for name, value in own.items()}
         if path.refused is not None:
             return np.broadcast_to(_texts(path, single), (1,))[0]
         return {name: plain(_one(as_ints(value), 0)) for name, value in self._values(path, single).items()}
@@ -211,6 +212,11 @@ def _taking(path: Path, axes: Mapping[str, Any], pending: Any) -> Any:
     left = {name: np.broadcast_to(array, pending.shape)[pending] for name, array in axes.items()}
     found[pending] = holds(path.ops, path.holds.run(left))
     return found
+
+
+def _words(most: int) -> Any:
+    """What whole numbers up to some are kept in: words, or Python's own."""
+    return np.int64 if most < SMALL else object
 
 
 def _shape(block: Block) -> tuple[int, ...]:

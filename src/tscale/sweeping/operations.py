@@ -49,6 +49,8 @@ OPERATIONS: Final[dict[str, Callable[..., Any]]] = {
     "log": math.log,
     "log2": math.log2,
     "log10": math.log10,
+    "sinh": math.sinh,
+    "asinh": math.asinh,
     "power_of_two": power_of_two,
     "where": _where,
     "numerator": operator.attrgetter("numerator"),

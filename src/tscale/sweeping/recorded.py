@@ -81,7 +81,8 @@ def plain_of(number: Number) -> Any:
 class Recorded(Recordable):
     """A number, or a condition, that is recorded: `value` is that of the row, `op` and `args` how it was made.
 
-    An axis has its name as its `label`. `how`: of what is no operation, the search, or the function that is called for each number.
+    An axis has its name as its `label`. `how`: of what is no operation, the search (`tscale.sweeping.searches`), or
+    the function that is called for each number.
     """
 
     __slots__ = ("args", "how", "label", "op", "value")
@@ -92,7 +93,7 @@ class Recorded(Recordable):
         op: str = "axis",
         args: tuple[Number, ...] = (),
         label: str = "",
-        how: Search | Callable[[Any], Any] | None = None,
+        how: Any = None,
     ) -> None:
         self.value, self.op, self.args, self.label, self.how = value, op, args, label, how
 
@@ -103,7 +104,7 @@ class Recorded(Recordable):
         condition = self if isinstance(self.value, bool) else record_of("!=", self, 0)
         if is_settled(condition):
             return bool(self.value)
-        record = _open()
+        record = open_record()
         record.guards.setdefault(id(condition), Guard(condition, bool(self.value)))
         return bool(self.value)
 
@@ -226,11 +227,26 @@ class Recorded(Recordable):
 
     def largest(self, fits: Callable[[Number], Number], most: int) -> Number | None:
         """The largest number that fits, where this is whether 1 does (`tscale.core.costs.largest`)."""
-        return searched(fits, most)
+        from tscale.sweeping.searches import largest
 
-    def called(self, name: str, function: Callable[[Any], Any]) -> Number:
-        """What a function that cannot be recorded gives, called for each number by itself; `name`: which of its results it is."""
-        return Recorded(function(self.value), "call", (self,), label=name, how=function)
+        return largest(fits, most)
+
+    def halved(self, above: Callable[[Number], Number], low: Number, high: Number | None) -> Number:
+        """Where a condition that holds from some number on begins to hold, where this is whether it holds at one (`tscale.core.laws`)."""
+        from tscale.sweeping.searches import halved
+
+        return halved(above, low, high)
+
+    def lowest(self, function: Callable[[Number], Number], low: Number, high: Number) -> Number:
+        """Where a function with one valley is least, where this is what it comes to at one number (`tscale.core.laws`)."""
+        from tscale.sweeping.searches import lowest
+
+        return lowest(function, low, high)
+
+    def called(self, name: str, function: Callable[..., Any], *others: Number) -> Number:
+        """What a function of this number and others that cannot be recorded gives, called for each row; `name`: which of its results."""
+        args = (self, *others)
+        return Recorded(function(*map(plain_of, args)), "call", args, label=name, how=function)
 
     def __int__(self) -> int:
         raise LostError("int() of a recorded number")
@@ -293,6 +309,8 @@ _SIGNS: Final[dict[str, Callable[..., int | None]]] = {
     "float": lambda a: a,
     "fraction": lambda a: a,
     "expm1": lambda a: a,
+    "sinh": lambda a: a,
+    "asinh": lambda a: a,
     "exp": lambda _: 1,
     "ceil": lambda a: a if a > 0 else None,
 }
@@ -301,7 +319,8 @@ OPEN, CLOSE = "⟦", "⟧"
 _NUMBERS = (int, float, Fraction, Recorded)
 
 
-def _open() -> Record:
+def open_record() -> Record:
+    """The record of what is done now. Raises `LostError` where none is open."""
     record = _RECORD.get()
     if record is None:
         raise LostError("a recorded number outside of its record")
@@ -368,84 +387,12 @@ class Library:
         """The exponential, less 1."""
         return record_of("expm1", number)
 
+    @staticmethod
+    def sinh(number: Number) -> Number:
+        """The hyperbolic sine."""
+        return record_of("sinh", number)
 
-class Search(NamedTuple):
-    """The largest number up to `most` for which a condition on `tried` holds, found by doubling and halving."""
-
-    tried: Recorded
-    condition: Recorded
-    most: int
-
-
-NO_LIMIT: Final = -1
-"""What a search comes to where the most fits too."""
-
-
-def searched(fits: Callable[[Number], Number], most: int) -> Number | None:
-    """What `tscale.core.costs.largest.largest` finds, recorded. Raises `LostError` where what fits branches on what is tried."""
-    record = _open()
-    before = dict(record.guards)
-    found = _largest_plain(lambda number: bool(plain_of(fits(number))), most)
-    record.guards = dict(before)
-    tried = Recorded(2, "tried")
-    condition = fits(tried)
-    if not isinstance(condition, Recorded):
-        raise LostError("a search whose condition does not ask for what is tried")
-    branching = [guard.condition for key, guard in record.guards.items() if key not in before]
-    if any(tried in _Identities(reached(one)) for one in branching):
-        raise LostError("what fits branches on the number that is tried")
-    value = NO_LIMIT if found is None else found
-    result = Recorded(value, "search", _frontier(condition, tried), how=Search(tried, condition, most))
-    if record_of("==", result, NO_LIMIT):
-        return None
-    return result
-
-
-def _largest_plain(fits: Callable[[int], bool], most: int) -> int | None:
-    from tscale.core.costs.largest import largest
-
-    return largest(fits, most)
-
-
-class _Identities:
-    """Numbers told apart by what they are, not by what they equal."""
-
-    def __init__(self, numbers: list[Recorded]) -> None:
-        self._ids = {id(number) for number in numbers}
-
-    def __contains__(self, number: Recorded) -> bool:
-        return id(number) in self._ids
-
-
-def reached(number: Recorded) -> list[Recorded]:
-    """A number and all that it was made from, each once and behind its own arguments."""
-    found: dict[int, Recorded] = {}
-    waiting = [number]
-    while waiting:
-        one = waiting[-1]
-        inside = [arg for arg in one.args if isinstance(arg, Recorded) and id(arg) not in found]
-        if inside and id(one) not in found:
-            waiting += inside
-            continue
-        waiting.pop()
-        found.setdefault(id(one), one)
-    return list(found.values())
-
-
-def depending(number: Recorded, tried: Recorded) -> list[Recorded]:
-    """Of what a number was made from, that which what is tried has a part in, in an order in which it can be computed."""
-    ids = {id(tried)}
-    found = []
-    for one in reached(number):
-        if any(isinstance(arg, Recorded) and id(arg) in ids for arg in one.args):
-            ids.add(id(one))
-            found.append(one)
-    return found
-
-
-def _frontier(condition: Recorded, tried: Recorded) -> tuple[Recorded, ...]:
-    """What a condition needs that does not depend on what is tried."""
-    inside = depending(condition, tried)
-    ids = {id(one) for one in (*inside, tried)}
-    needed = {id(arg): arg for one in inside for arg in one.args if isinstance(arg, Recorded) and id(arg) not in ids}
-    return tuple(needed.values())
+    @staticmethod
+    def asinh(number: Number) -> Number:
+        """The number whose hyperbolic sine is given."""
+        return record_of("asinh", number)

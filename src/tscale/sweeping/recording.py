@@ -15,9 +15,11 @@ from tscale.sweeping.recorded import CLOSE, OPEN, LostError, Record, Recorded, r
 from tscale.sweeping.replay import Conditions, Replay
 
 RECORDED: Final[Mapping[str, frozenset[str]]] = {
-    "memory": frozenset({"batch", "context", "micro_batch", "page", "chunk", "prefix"}),
-    "train": frozenset({"tokens", "context", "batch", "micro_batch", "gpus"}),
+    "memory": frozenset({"batch", "context", "micro_batch", "page", "chunk", "prefix", "lora_rank"}),
+    "train": frozenset({"tokens", "context", "batch", "micro_batch", "gpus", "lora_rank"}),
     "serve": frozenset({"batch", "concurrency", "context", "input", "output", "prefix"}),
+    "attention": frozenset({"context"}),
+    "optimal": frozenset({"flops", "params", "tokens", "unique_tokens", "inference_tokens", "gpus", "days", "dollars"}),
     "loss": frozenset({"tokens", "unique_tokens", "inference_tokens"}),
 }
 """The questions whose rows are recorded, each with those of its fields that are numbers of its formulas."""
@@ -48,7 +50,8 @@ def _figures(job: Job, places: Places, numbers: Mapping[str, Recorded]) -> dict[
     """The figures of a row on recorded numbers, or why it is refused."""
     request = request_of(job, places)
     kept = {name: value for name, value in vars(request).items() if name in ("found", "spec", "hardware")}
-    request = with_numbers(request, numbers)  # type: ignore[arg-type]
+    several = {name: [number] for name, number in numbers.items() if isinstance(getattr(request, name), list)}
+    request = with_numbers(request, {**numbers, **several})  # type: ignore[dict-item]
     request.__dict__.update(kept)
     try:
         return figures_of(asked(job.question).figures(request), job)

@@ -11,13 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from tscale.sweeping import searching
 from tscale.sweeping.operations import OPERATIONS, Number
-from tscale.sweeping.recorded import NO_LIMIT, Recorded, Search, depending, plain_of, reached
+from tscale.sweeping.recorded import Recorded, plain_of
+from tscale.sweeping.searches import Search, depending, reached
 from tscale.sweeping.values import (
     Quotient,
     Value,
     Whole,
     as_column,
+    as_doubles,
     by_number,
     counted,
     exactly,
@@ -26,6 +29,7 @@ from tscale.sweeping.values import (
     of_reals,
     of_wholes,
     safe,
+    shape_of,
     where,
 )
 
@@ -77,10 +81,9 @@ def _done(one: Recorded, values: Mapping[int, Value]) -> Value:
     """The value of an operation, given those of its arguments."""
     args = [values[id(arg)] if isinstance(arg, Recorded) else arg for arg in one.args]
     if isinstance(one.how, Search):
-        frontier = {id(arg): value for arg, value in zip(one.args, args, strict=True)}
-        return _searched(one.how, frontier)
+        return _searched(one.how, values, args)
     if one.how is not None:
-        return _called(one.how, args[0])
+        return _called(one.how, args)
     if one.op in ("+", "-", "*"):
         args = [counted(arg) for arg in args]
     if not any(map(is_array, args)):
@@ -93,44 +96,35 @@ def _done(one: Recorded, values: Mapping[int, Value]) -> Value:
     return by_number(one, args) if found is None else found
 
 
-def _called(function: Callable[[Any], Any], value: Value) -> Value:
-    """What a function gives for each number, which is called once for each that differs."""
-    array = np.asarray(value.array if isinstance(value, Whole) else value)
-    own, places = np.unique(array, return_inverse=True)
-    found = np.empty(len(own), dtype=object)
-    for place, number in enumerate(own):
-        found[place] = safe(function)(number.item() if isinstance(number, np.generic) else number)
-    return exactly(found[places].reshape(array.shape))
+def _called(function: Callable[..., Any], values: list[Value]) -> Value:
+    """What a function gives for each row, which is called once for each that differs."""
+    arrays = np.broadcast_arrays(*(as_column(value) for value in values))
+    rows = list(zip(*(array.reshape(-1).tolist() for array in arrays), strict=True))
+    known = {row: safe(function)(*row) for row in dict.fromkeys(rows)}
+    found = np.empty(len(rows), dtype=object)
+    found[:] = [known[row] for row in rows]
+    return exactly(found.reshape(arrays[0].shape))
 
 
-def _searched(search: Search, frontier: Mapping[int, Value]) -> Whole:
-    """What `tscale.core.costs.largest.largest` finds for each row, all of them at once."""
-    inside = depending(search.condition, search.tried)
-    shape = np.broadcast_shapes(*(np.shape(value.array) for value in frontier.values() if isinstance(value, Whole)))
+def _searched(search: Search, values: Mapping[int, Value], frontier: list[Value]) -> Value:
+    """What a search finds for each row, all of them at once."""
+    inside = depending(search.asked, search.tried)
+    shape = np.broadcast_shapes(*(shape_of(value) for value in frontier))
+    whole = search.kind == "largest"
 
-    def fits(number: Any) -> Any:
-        values: dict[int, Value] = {**frontier, id(search.tried): _axis(number)}
+    def at(number: Any) -> Any:
+        own: dict[int, Value] = {**values, id(search.tried): _axis(number) if whole else number}
         for one in inside:
-            values[id(one)] = _done(one, values)
-        return np.broadcast_to(values[id(search.condition)], shape)
+            own[id(one)] = _done(one, own)
+        found = own[id(search.asked)]
+        return np.broadcast_to(found if search.kind != "lowest" else as_doubles(found), shape)
 
-    every = np.ones(shape, dtype=np.int64)
-    some = fits(every)
-    low, high = every.copy(), 2 * every
-    growing = some & (high < search.most)
-    while growing.any():
-        growing = growing & fits(high)
-        low, high = np.where(growing, high, low), np.where(growing, 2 * high, high)
-        growing = growing & (high < search.most)
-    past = some & (high >= search.most)
-    endless = past & fits(search.most * every) if past.any() else past
-    high = np.where(past, search.most, high)
-    while (narrow := some & ~endless & (high - low > 1)).any():
-        middle = (low + high) // 2
-        fitting = fits(middle)
-        low, high = np.where(narrow & fitting, middle, low), np.where(narrow & ~fitting, middle, high)
-    found = np.where(some, np.where(endless, NO_LIMIT, low), 0)
-    return _axis(found)
+    if whole:
+        return _axis(searching.largest(at, search.ends[0], shape))
+    ends = [np.broadcast_to(as_doubles(values.get(id(end), end)), shape) for end in search.ends]
+    if search.kind == "lowest":
+        return searching.lowest(at, ends[0], ends[1])
+    return searching.halved(at, ends[0], ends[1] if len(ends) > 1 else None)
 
 
 __all__ = ["Conditions", "Quotient", "Replay", "Whole"]

@@ -53,6 +53,13 @@ def is_whole(value: Value) -> bool:
     return isinstance(value, Whole) or (isinstance(value, int) and not isinstance(value, bool))
 
 
+def shape_of(value: Value) -> tuple[int, ...]:
+    """The shape of an array; of a plain number that of none."""
+    if isinstance(value, Quotient):
+        return np.broadcast_shapes(*map(shape_of, value))
+    return np.shape(_array(value))
+
+
 def counted(value: Value) -> Value:
     """Conditions as the numbers 0 and 1 that they are in sums and products; all else as it is."""
     if isinstance(value, np.ndarray) and value.dtype == bool:
@@ -118,7 +125,7 @@ def _is_of_objects(array: Any) -> bool:
 def _as_double(op: str, args: list[Value], *, words: bool) -> Value | None:
     """A whole number, or a quotient of two, as a double."""
     if op == "float":
-        return _real(args[0])
+        return as_doubles(args[0])
     if op != "true":
         return None
     return _array(args[0]) / _array(args[1]) if words else _quotient_double(Quotient(*args))
@@ -314,7 +321,7 @@ def of_reals(op: str, args: list[Value]) -> Value | None:
         return None
     if exact and op in ("min", "max", *COMPARISONS) and not (op in COMPARISONS and all(map(_is_small, exact))):
         return None  # Python compares exact numbers with doubles exactly, and gives the one or the other as it is
-    reals = [_real(arg) for arg in args]
+    reals = [as_doubles(arg) for arg in args]
     if op in COMPARISONS:
         return COMPARISONS[op](*reals)
     if op in _TO_WHOLE:
@@ -326,7 +333,7 @@ def _is_small(value: Value) -> bool:
     return is_whole(value) and _is_exact(_bounds(value))
 
 
-def _real(value: Value) -> Any:
+def as_doubles(value: Value) -> Any:
     """A number or an array as doubles, each exact number as the nearest."""
     if isinstance(value, Whole):
         array = value.array

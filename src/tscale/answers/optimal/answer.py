@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from tscale.answers.assumptions import budget_notes, budget_tables
 from tscale.core.laws import Lifetime, Point, Repeated, effective
@@ -75,7 +76,8 @@ def optimal_report(
     bounds = picked(names, unique, served)
     answers = [answered(bound, budget) for bound in bounds]
     laws = [bound.law for bound in bounds]
-    records = [_data(answer, budget) for answer in answers]
+    data = _document(budget, answers, unique, served)
+    records = data["rows"]
     rows = [_shown(answer, record) for answer, record in zip(answers, records, strict=True)]
     tables = (
         view(f"{_title(budget)}: {_found(answers, budget)}", _COLUMNS, rows),
@@ -84,13 +86,6 @@ def optimal_report(
         *_repeated_tables(answers),
         *budget_tables(budget),
     )
-    data: Data = {
-        "flops": budget.figure if budget.asked == "flops" else None,
-        "given": {"quantity": budget.asked, "value": budget.figure, "of": budget.made_of},
-        "unique_tokens": unique,
-        "inference_tokens": served,
-        "rows": records,
-    }
     pairs = [answer.pair for answer in answers]
     notes = [
         *budget_notes(budget),
@@ -102,6 +97,22 @@ def optimal_report(
     ]
     said = tuple(filter(None, notes))
     return Report("Compute-optimal training", tables, data, said, (*budget.steps, *steps(pairs)), lead=budget.lead)
+
+
+def optimal_figures(budget: Budget, names: Sequence[str], unique: int | None, served: int | None) -> Data:
+    """The figures of the same answer by their keys, without tables and notes: what a row of a sweep holds."""
+    return _document(budget, [answered(bound, budget) for bound in picked(names, unique, served)], unique, served)
+
+
+def _document(budget: Budget, answers: Sequence[Answer], unique: int | None, served: int | None) -> dict[str, Any]:
+    """The answer for JSON."""
+    return {
+        "flops": budget.figure if budget.asked == "flops" else None,
+        "given": {"quantity": budget.asked, "value": budget.figure, "of": budget.made_of},
+        "unique_tokens": unique,
+        "inference_tokens": served,
+        "rows": [_data(answer, budget) for answer in answers],
+    }
 
 
 def _title(budget: Budget) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from tscale.answers.assumptions import budget_notes, budget_tables
 from tscale.catalogue.laws import Law, read_law
@@ -70,30 +70,46 @@ class _Row(NamedTuple):
 
 def optimal_experts_report(budget: Budget, names: Sequence[str], wanted: Wanted, *, explain: bool = False) -> Report:
     """The mixtures that reach the least loss with a budget."""
-    rows = list(_rows_of(names, wanted)) if wanted.experts is not None else _by_experts(names, wanted)
-    finer = _by_granularity(wanted) if wanted.experts is None and not names else []
-    records, by_granularity = ([_data(row) for row in each] for each in (rows, finer))
+    rows, finer = _found(names, wanted)
+    data = _document(budget, rows, finer, wanted)
+    records, by_granularity = data["rows"], data["granularities"]
     tables = (
         view(f"{_title(budget, wanted)}: {_headline(rows, wanted)}", _COLUMNS, records),
         *([view("", _granular_columns(), by_granularity, aside=True)] if finer else []),
         *budget_tables(budget),
     )
+    laws = list({row.law.name: row.law for row in (*rows, *finer)}.values())
+    notes = filter(None, (*budget_notes(budget), *_notes(rows, finer, wanted), *law_notes(laws, explain=explain)))
+    return Report(
+        "Compute-optimal training", tables, data, tuple(notes), (*budget.steps, *_steps(rows)), lead=budget.lead
+    )
+
+
+def optimal_experts_figures(budget: Budget, names: Sequence[str], wanted: Wanted) -> Data:
+    """The figures of the same answer by their keys, without tables and notes: what a row of a sweep holds."""
+    return _document(budget, *_found(names, wanted), wanted)
+
+
+def _found(names: Sequence[str], wanted: Wanted) -> tuple[list[_Row], list[_Row]]:
+    """The best runs of the experts that are asked for, or of each number of them; and then of each granularity."""
+    if wanted.experts is not None:
+        return list(_rows_of(names, wanted)), []
+    return _by_experts(names, wanted), [] if names else _by_granularity(wanted)
+
+
+def _document(budget: Budget, rows: Sequence[_Row], finer: Sequence[_Row], wanted: Wanted) -> dict[str, Any]:
+    """The answer for JSON."""
     limits = wanted.limits
-    data: Data = {
+    return {
         "flops": budget.figure,
         "given": {"quantity": budget.asked, "value": budget.figure, "of": budget.made_of},
         "experts": wanted.experts,
         "active_share": None if wanted.share is None else Figure(wanted.share, SHARE),
         "inference_tokens": round(limits.served) or None,
         "memory_bytes": None if limits.memory is None else Figure(round(limits.memory), BYTES),
-        "rows": records,
-        "granularities": by_granularity,
+        "rows": [_data(row) for row in rows],
+        "granularities": [_data(row) for row in finer],
     }
-    laws = list({row.law.name: row.law for row in (*rows, *finer)}.values())
-    notes = filter(None, (*budget_notes(budget), *_notes(rows, finer, wanted), *law_notes(laws, explain=explain)))
-    return Report(
-        "Compute-optimal training", tables, data, tuple(notes), (*budget.steps, *_steps(rows)), lead=budget.lead
-    )
 
 
 def _rows_of(names: Sequence[str], wanted: Wanted) -> Iterator[_Row]:
@@ -260,8 +276,7 @@ def _steps(rows: Sequence[_Row]) -> Iterator[Step]:
 
 def optimal_experts_plot(budget: Budget, names: Sequence[str], wanted: Wanted) -> Plot:
     """Loss by memory: the best run of each mixture, with its experts beside it, in a line for each law."""
-    rows = list(_rows_of(names, wanted)) if wanted.experts is not None else _by_experts(names, wanted)
-    finer = _by_granularity(wanted) if wanted.experts is None and not names else []
+    rows, finer = _found(names, wanted)
     kinds = dict.fromkeys(row.law.name for row in (*rows, *finer))
     return Plot(
         _title(budget, wanted),

@@ -7,8 +7,10 @@ follow from one number.
 
 from __future__ import annotations
 
+from math import sqrt
 from typing import Final, NamedTuple
 
+from tscale.core.elementwise import asinh_of, sinh_of
 from tscale.core.laws.experts import ExpertsLaw, Granular, Joint, Mixture, Routed, Run
 from tscale.core.laws.halving import least, where
 
@@ -46,12 +48,13 @@ class Best(NamedTuple):
 
 
 def width(active: float) -> float:
-    """The d_model, whole or not, of so many active parameters, embeddings included. Equation 10."""
+    """The d_model, whole or not, of so many active parameters, embeddings included. Equation 10.
 
-    def above(d: float) -> bool:
-        return _sized(d, 1) >= active
-
-    return where(above, 1e-3)
+    The one root of c·d^3 + e·d = N, whose c and e are above 0: 2·r·sinh(asinh(3·N/(2·e·r))/3) with r = sqrt(e/(3·c)).
+    """
+    cubed, each = (_ATTENTION + _FEED_FORWARD) / _ASPECT, 2 * _VOCABULARY
+    root = sqrt(each / (3 * cubed))
+    return 2 * root * sinh_of(asinh_of(3 * active / (2 * each * root)) / 3)
 
 
 def _sized(d: float, expansion: float) -> float:

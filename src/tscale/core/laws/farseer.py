@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from math import exp, inf
+from math import inf
 from typing import Final, NamedTuple
 
+from tscale.core.elementwise import exp_of
 from tscale.core.laws.halving import least, where
 from tscale.core.laws.point import Point
 
@@ -25,9 +26,9 @@ class Farseer(NamedTuple):
     def loss(self, params: float, tokens: float) -> float:
         """The loss of a run, in the unit of those that it was fitted to; infinite where it is past any float."""
         try:
-            floor = exp(self.a3 * params**self.g + self.b3)
-            slope = exp(self.a1 * params**self.al + self.b1)
-            return float(floor + exp(self.a2 * params**self.bt + self.b2) * tokens**-slope)
+            floor = exp_of(self.a3 * params**self.g + self.b3)
+            slope = exp_of(self.a1 * params**self.al + self.b1)
+            return float(floor + exp_of(self.a2 * params**self.bt + self.b2) * tokens**-slope)
         except OverflowError:
             return inf
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from math import inf
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from tscale.core.laws.halving import where
 from tscale.core.laws.parametric import Parametric
 from tscale.core.laws.point import Point
+from tscale.core.tracing import where as chosen
 
 
 class Lifetime(NamedTuple):
@@ -43,8 +43,11 @@ class Lifetime(NamedTuple):
         least = (law.A / (loss - law.E)) ** (1 / law.alpha)
 
         def too_large(params: float) -> bool:
-            tokens = law.tokens_to(loss, params)
-            return tokens < inf and 6 * tokens * (1 - law.pull(params, tokens)) + 2 * self.served > 0
+            left = loss - law.E - law.A / params**law.alpha
+            reached = left > 0  # by some number of tokens
+            tokens = (law.B / chosen(reached, left, 1.0)) ** (1 / law.beta)
+            slope = 6 * tokens * (1 - law.pull(params, tokens)) + 2 * self.served
+            return cast("bool", chosen(reached, slope, -1.0) > 0)
 
         params = where(too_large, least, optimum.params)
         tokens = law.tokens_to(loss, params)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from math import exp, inf, log
+from math import inf
 from typing import Final, NamedTuple
 
+from tscale.core.elementwise import exp_of, log_of
 from tscale.core.laws.halving import where
 from tscale.core.laws.parametric import Parametric
 from tscale.core.laws.point import Point
@@ -73,18 +74,18 @@ class Repeated(NamedTuple):
         wanted = self.law.at_tokens(self.unique).params
         n, d = effective(params, wanted, self.R_N), effective(tokens, self.unique, self.R_D)
         # d log N_eff/d log N = N·exp(-R_N/R_N*)/N_eff, kept as a logarithm: the exponential may be too small for a float.
-        by_params = log(params / n) - (params / wanted - 1) / self.R_N
-        by_tokens = log(tokens / d) - (tokens / self.unique - 1) / self.R_D
-        return log(self.law.pull(n, d)) + by_params - by_tokens
+        by_params = log_of(params / n) - (params / wanted - 1) / self.R_N
+        by_tokens = log_of(tokens / d) - (tokens / self.unique - 1) / self.R_D
+        return log_of(self.law.pull(n, d)) + by_params - by_tokens
 
 
 def effective(amount: float, unique: float, worth: float) -> float:
-    """What an amount is worth in fresh units when all beyond `unique` repeats: U + U·R*·(1 - exp(-R/R*)), R = amount/U - 1.
+    """What an amount is worth in fresh units when all beyond `unique` repeats: U + U·R*·(1 - exp_of(-R/R*)), R = amount/U - 1.
 
     Equation 5 of Muennighoff 2023. No number of repeats is worth more than `worth` times the fresh part.
     """
     repeats = max(amount / unique - 1, 0)
-    return min(amount, unique) + unique * worth * (1 - exp(-repeats / worth))
+    return min(amount, unique) + unique * worth * (1 - exp_of(-repeats / worth))
 
 
 _WORTHLESS: Final = 40  # repeats, in units of R_D, after which an effective number changes in no digit of a float
