@@ -197,3 +197,13 @@ def test_layers_that_lead_are_counted_for_themselves(budget: int, aspect: int) -
         return
     assert best.distance == pytest.approx(min(distance(one, wanted, _led(one), budget) for one in hits), abs=1e-12)
     assert len(others) == min(5, len({one[:2] for one in hits})) - 1
+
+
+@pytest.mark.parametrize(
+    ("widening", "budget", "found"), [(Fraction(103, 100), 2 * 192, 2 * 128), (Fraction(3), 64, 128), (Fraction(4), 2 * 512, 2 * 512)]
+)  # fmt: skip
+def test_no_inner_width_is_past_half_or_twice_the_proportions(widening: Fraction, budget: int, found: int) -> None:
+    """Of width 64 with one or two layers: 192 is past twice 65.92 and 64 is below half of 192; 512 is twice 256."""
+    wanted = Proportions(Fraction(64), widening, Fraction(1), Fraction(1), head_dim=32)
+    best = search(budget * 64**3, wanted, Grid(64), lambda one: one.layers * one.d_ff * one.d_model**3)[0]
+    assert (best.shape.d_model, best.params) == (64, found * 64**3)
