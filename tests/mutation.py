@@ -5,8 +5,8 @@ exchanged. For each of a seeded sample, the tests that reach the function are ru
 mutant is killed) or none is left (it survives). What reaches what is recorded once, by a run of the tests with `--record`.
 
 Each mutant is tried in a process of its own, forked from one that has collected the tests: the code of the function is
-replaced where it stands, so that nothing is written and nothing is imported twice. Constants of modules are not mutated, nor
-is what `equivalent_mutants.txt` lists, with the reason why no answer changes.
+replaced where it stands, so that nothing is written and nothing is imported twice. Constants of modules are not mutated, nor the
+`strict` of a `zip`, nor is what `equivalent_mutants.txt` lists, with the reason why no answer changes.
 
 A mutant on which time is up before a test has failed counts as not killed: give more of it with `--seconds`, which are of computing.
 """
@@ -92,8 +92,11 @@ class _Fault(NamedTuple):
 
 
 def _faults(tree: ast.AST) -> Iterator[_Fault]:
-    """Each fault that a function can have, in the order of its text."""
+    """Each fault that a function can have, in the order of its text; whether a `zip` minds its lengths is a check of ours."""
+    checks = {id(one.value) for one in ast.walk(tree) if isinstance(one, ast.keyword) and one.arg == "strict"}
     for node in ast.walk(tree):
+        if id(node) in checks:
+            continue
         if isinstance(node, (ast.BinOp, ast.AugAssign, ast.BoolOp)) and type(node.op) in _OPERATORS:
             yield _operator(node, node.op)
         elif isinstance(node, ast.Compare) and len(node.ops) == 1:

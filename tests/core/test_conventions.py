@@ -140,3 +140,8 @@ def test_appendix_f_term_by_term() -> None:
     attention += 2 * t * t * (key * heads) + 2 * t * (key * heads) * d
     forward = 2 * t * v * d + layers * (attention + 2 * t * (d * d_ff + d * d_ff)) + 2 * t * d * v
     assert chinchilla(t, t, layers, d, d_ff, heads, key, v) == 3 * forward
+
+
+def test_palms_appendix_b_term_by_term() -> None:
+    """6·N + 12·L·H·Q·T a token: of 5 tokens, 1,000 parameters, 2 layers of 3 heads of 4 and a sequence of 7."""
+    assert palm(1000, 5, 7, 2, 3, 4) == 5 * (6000 + 12 * 2 * 3 * 4 * 7)

@@ -168,3 +168,42 @@ def test_a_shape_exactly_1_percent_off_is_within_it() -> None:
     wanted = Proportions(Fraction(64), Fraction(1), Fraction(1), Fraction(1), head_dim=32)
     found = search(6400, wanted, Grid(64), lambda shape: 101 * shape.layers * shape.d_ff)
     assert [(one.shape.d_model, one.params) for one in found] == [(64, 6464), (128, 6464)]
+
+
+def _led(shape: Shape) -> int:
+    """The same where the first two layers have a feed-forward of 512, whatever the others have: counted by hand."""
+    layers, d, heads, kv_heads, d_ff = shape
+    attention = 2 * d * heads * 32 + 2 * d * kv_heads * 32
+    return 2 * 200 * d + 2 * (attention + 3 * d * 512 + 2 * d) + (layers - 2) * (attention + 3 * d * d_ff + 2 * d) + d
+
+
+@pytest.mark.parametrize("budget", [1_500_000, 2_000_000, 3_100_000, 8_000_000])
+@pytest.mark.parametrize("aspect", [8, 24])
+def test_layers_that_lead_are_counted_for_themselves(budget: int, aspect: int) -> None:
+    """They are at the bottom of every stack, which is deeper than they are, and no inner width changes them."""
+    wanted = Proportions(Fraction(aspect), Fraction(3), Fraction(1), Fraction(2), head_dim=32, leading=2)
+    best, *others = search(budget, wanted, Grid(64), _led)
+    assert all(one.params == _led(one.shape) for one in (best, *others))
+    made = []
+    for d in range(64, 641, 64):
+        depths = range(max(-(-d // (REACH * aspect)), 3), max(REACH * d // aspect, 3) + 1)
+        inner = range(64, REACH * 3 * d + 1, 64)
+        for kv_heads in beside(Fraction(d // 32, 2), [n for n in range(1, d // 32 + 1) if d // 32 % n == 0]):
+            made += [Shape(n, d, d // 32, kv_heads, d_ff) for n in depths for d_ff in inner if d_ff * REACH >= 3 * d]
+    hits = [shape for shape in made if abs(_led(shape) - budget) * 100 <= budget]
+    if not hits:
+        assert abs(best.params - budget) == min(abs(_led(shape) - budget) for shape in made)
+        assert not others
+        return
+    assert best.distance == pytest.approx(min(distance(one, wanted, _led(one), budget) for one in hits), abs=1e-12)
+    assert len(others) == min(5, len({one[:2] for one in hits})) - 1
+
+
+@pytest.mark.parametrize(
+    ("widening", "budget", "found"), [(Fraction(103, 100), 2 * 192, 2 * 128), (Fraction(3), 64, 128), (Fraction(4), 2 * 512, 2 * 512)]
+)  # fmt: skip
+def test_no_inner_width_is_past_half_or_twice_the_proportions(widening: Fraction, budget: int, found: int) -> None:
+    """Of width 64 with one or two layers: 192 is past twice 65.92 and 64 is below half of 192; 512 is twice 256."""
+    wanted = Proportions(Fraction(64), widening, Fraction(1), Fraction(1), head_dim=32)
+    best = search(budget * 64**3, wanted, Grid(64), lambda one: one.layers * one.d_ff * one.d_model**3)[0]
+    assert (best.shape.d_model, best.params) == (64, found * 64**3)

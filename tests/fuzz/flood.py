@@ -28,7 +28,7 @@ from typing import Any, Final, NamedTuple
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-from tests.fuzz.flood_kinds import KINDS
+from tests.fuzz.kinds import KINDS
 from tests.fuzz.properties import ENDED, no_hang
 from tscale.errors import TscaleError
 

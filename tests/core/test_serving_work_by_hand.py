@@ -1,0 +1,203 @@
+"""What a device does in a pass, of a model so small that each figure can be multiplied in the head."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tscale.core.costs.roofline import Dtypes
+from tscale.core.costs.serving_share import Attended, Deployed, MatrixLine, StateLine, Structure, deployed
+from tscale.core.costs.serving_work import Exchanges, Part, decoding, prefilling
+from tscale.core.dtypes import DTYPES
+from tscale.core.ledger import Scan, Scores
+from tscale.models.lower import lower
+from tscale.models.resolve import resolve
+
+SCORES = Scores("scores", "target", "target", heads=2, d_qk=3, d_v=4, causal=True, used=2)
+SCAN = Scan("scan", "target", per_position=3, chunk=4, per_chunk=17, padded=False, used=2)
+
+
+def small(**changes: Any) -> Deployed:
+    """Three layers of width 5, two of them with 2 of 8 experts; FLOPs of a token and bytes of each part, at a peak of 1,000."""
+    plain: dict[str, Any] = {
+        "structure": Structure(layers=3, routed=2, latent=0, linear=0, indexed=0),
+        "attention": (MatrixLine(10, 1000, 7),),
+        "dense": (MatrixLine(20, 1000, 11), MatrixLine(6, 500, 2)),
+        "experts": (MatrixLine(40, 1000, 64),),
+        "head": (MatrixLine(30, 1000, 13),),
+        "spread": 5,
+        "attended": (Attended(SCORES, 10),),
+        "state": StateLine(50, (SCAN,)),
+        "rest_peak": 800,
+        "experts_of_layer": 8,
+        "chosen": 2,
+        "d_model": 5,
+        "tensor": 1,
+        "copies": 1,
+        "expert": 1,
+        "expert_tensor": 1,
+        "node": 8,
+        "tables": 9,
+        "groups": None,
+    }
+    return Deployed(**plain | changes)
+
+
+def scored(**changes: Any) -> Deployed:
+    return small(attended=(Attended(SCORES._replace(**changes), 10),))
+
+
+def test_a_step_of_three_sequences() -> None:
+    """Matrices at half the peak count twice. Of 8 experts, 3 tokens with 2 each meet 1 - (3/4)^3 in expectation."""
+    work = decoding(small(), batch=3, keys=100)
+    assert work.attention == Part(3 * 10, 1000, 7)
+    assert work.dense == Part(3 * (20 + 2 * 6), 1000, 11 + 2)
+    assert (work.experts.flops, work.experts.bytes) == (3 * 40, pytest.approx(64 * (1 - 0.75**3)))
+    assert work.scores == Part(2 * 3 * 100 * 2 * 2 * (3 + 4), 800, 3 * 100 * 2 * 10)
+    assert work.states == Part(2 * 3 * 2 * 3, 800, 3 * 2 * 50)
+    assert work.head == Part(3 * 30, 1000, 13)
+    assert (work.residual, work.loaded) == (3 * 5 * 2, 0)
+    assert work.sent == Exchanges(0, 0, 0, 0)
+
+
+def test_several_new_tokens_read_a_cache_once() -> None:
+    work = decoding(small(), batch=3, keys=100, new=2)
+    assert work.scores == Part(2 * 6 * 100 * 2 * 2 * 7, 800, 3 * 100 * 2 * 10)
+    assert work.dense.flops == 6 * 32
+    assert work.states == Part(2 * 6 * 2 * 3, 800, 3 * 2 * 50)
+
+
+@pytest.mark.parametrize(
+    ("changes", "keys", "seen", "width"),
+    [
+        ({}, 1, 1, 7), ({}, 2, 2, 7), ({"window": 40}, 39, 39, 7), ({"window": 40}, 100, 40, 7), ({"stride": 4}, 100, 25, 7),
+        ({"stride": 4}, 103, 25, 7), ({"stride": 4, "window": 6}, 100, 6, 7), ({"behind": 3}, 100, 100, 7),
+        ({"decoded": (6, 5)}, 100, 100, 11),
+    ],
+)  # fmt: skip
+def test_a_step_scores_the_keys_that_it_sees(changes: dict[str, Any], keys: int, seen: int, width: int) -> None:
+    work = decoding(scored(**changes), batch=3, keys=keys)
+    assert (work.scores.flops, work.scores.bytes) == (2 * 3 * seen * 2 * 2 * width, 3 * seen * 2 * 10)
+
+
+def test_a_prompt_of_ten_of_which_four_are_cached() -> None:
+    """Six new tokens. Keys of the four are made anew of latents; the recurrence has one whole chunk of four."""
+    work = prefilling(small(), 10, 4)
+    assert work.attention == Part(6 * 10 + 4 * 5, 1000, 7)
+    assert work.dense == Part(6 * 32, 1000, 13)
+    assert (work.experts.flops, work.experts.bytes) == (6 * 40, pytest.approx(64 * (1 - 0.75**6)))
+    assert work.scores == Part(2 * (5 + 6 + 7 + 8 + 9 + 10) * 2 * 2 * 7, 800, 10 * 2 * 10)
+    assert work.states == Part(2 * 2 * (6 * 3 + 17), 800, 2 * 50)
+    assert work.head == Part(30, 1000, 13)
+    assert (work.residual, work.sent) == (6 * 5 * 2, Exchanges(0, 0, 0, 0))
+
+
+def test_a_prompt_of_compressed_keys_reads_one_for_each_stride() -> None:
+    """Of 10 positions two keys stand for four each: seen by the queries from the fourth on, and from the eighth on."""
+    work = prefilling(scored(stride=4), 10)
+    assert (work.scores.flops, work.scores.bytes) == (2 * (7 + 3) * 2 * 2 * 7, 2 * 2 * 10)
+
+
+def test_pairs_in_a_chunk_are_counted_where_a_recurrence_has_them() -> None:
+    """Six positions: one chunk of four and two left over."""
+    work = prefilling(small(state=StateLine(50, (SCAN._replace(per_pair=5),))), 6)
+    assert work.states.flops == 2 * 2 * (6 * 3 + 17 + 5 * (4 * 4 + 2 * 2))
+
+
+def test_prompts_of_few_copies_send_fewer_tokens_to_experts() -> None:
+    for together, everyone in ((None, 4 * 6), (3, 3 * 6), (0.01, 0.06)):
+        work = prefilling(small(copies=4, expert=4), 10, 4, together)
+        assert work.experts.flops == pytest.approx(everyone * 40)
+        assert work.experts.bytes == pytest.approx(64 * (1 - 0.75 ** max(1, round(everyone))))
+    assert decoding(small(copies=4, expert=4), 3, 10).experts.flops == 12 * 40
+
+
+@pytest.mark.parametrize(
+    ("ranks", "link", "away"), [(1, 0, 0), (4, 2 * 3 / 4, 0), (8, 2 * 7 / 8, 0), (16, 2 * 7 / 8, 2 * 1 / 2 / 8), (24, 2 * 7 / 8, 2 * 2 / 3 / 8)]
+)  # fmt: skip
+def test_all_reduces_of_each_layer(ranks: int, link: float, away: float) -> None:
+    """Two a layer of 3 tokens by 5 numbers of 2 bytes: a ring in the node, and one device's part of it between the nodes."""
+    sent = decoding(small(tensor=ranks), 3, 10).sent
+    both = pytest.approx(6 * 30 * link), pytest.approx(6 * 30 * away)
+    assert (sent.link, sent.away, sent.least_link, sent.least_away) == (*both, *both)
+
+
+def test_experts_on_the_devices_of_a_node() -> None:
+    """Four copies on two devices each. 3 tokens of 5 numbers are a byte there and two back, half of them from each device,
+    to 2 experts, 7 of 8 of them elsewhere; a layer's other sums are over the two devices, all that is of dense layers too.
+    """
+    sent = decoding(small(tensor=2, copies=4, expert=8), 3, 10).sent
+    link = pytest.approx((2 * 3 - 2) * 30 + 2 * (15 * 3 / 2 * 2 * 7 / 8))
+    assert (sent.link, sent.away, sent.least_link, sent.least_away) == (link, 0, link, 0)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"chosen": 12, "experts_of_layer": 64}, {"expert": 4, "expert_tensor": 2}, {"expert": 1}]
+)
+def test_tokens_are_gathered_where_that_is_less_or_experts_are_cut(changes: dict[str, Any]) -> None:
+    """Of 12 experts each, 3/2·12·7/8 bytes of a number are more than the 2·7/8·4·2 of gathering and reducing over all 8."""
+    sent = decoding(small(**{"tensor": 2, "copies": 4, "expert": 8} | changes), 3, 10).sent
+    link = pytest.approx((2 * 3 - 2) * 30 + 2 * (2 * 7 / 8 * 15 * 4 * 2))
+    assert (sent.link, sent.away, sent.least_link, sent.least_away) == (link, 0, link, 0)
+
+
+def test_experts_on_two_nodes() -> None:
+    """16 devices: of 3·15·2 bytes, 7 of 16 stay in the node and 8 of 16 leave it. A prompt's tokens go once to the other node,
+    which has one of 2 experts of half of all with 1 - 1/4: 3/4 times; there, 7 of 8 go on over the link.
+    """
+    one = small(copies=16, expert=16)
+    step, prompt = decoding(one, 3, 10).sent, prefilling(one, 3).sent
+    assert step == pytest.approx((2 * 90 * 7 / 16, 2 * 90 * 8 / 16, 2 * 90 * 7 / 16, 2 * 45 * 0.75))
+    assert prompt == pytest.approx((2 * 90 * 7 / 8, 2 * 45 * 0.75, 2 * 90 * 7 / 16, 2 * 45 * 0.75))
+
+
+def test_a_part_of_a_node_counts_as_one() -> None:
+    """12 devices in nodes of 8 are two nodes; 4 of them are elsewhere."""
+    step = decoding(small(copies=12, expert=12), 3, 10).sent
+    assert step == pytest.approx((2 * 90 * 7 / 12, 2 * 90 * 4 / 12, 2 * 90 * 7 / 12, 2 * 45 * 0.75))
+
+
+BF16 = Dtypes(DTYPES["bf16"], DTYPES["bf16"], {"": 10**15})
+
+
+def of(model: str, *how: int) -> Deployed:
+    return deployed(lower(resolve(model)), BF16, *how)
+
+
+def test_a_device_holds_all_weights_of_a_model_that_is_not_divided() -> None:
+    """Llama 3.1 8B's 8,030,261,248 parameters, of which 128,256 rows of 4,096 and 65 norms are no matrices."""
+    one = of("llama-3.1-8b", 1)
+    assert one.weight_bytes == 2 * 8_030_261_248
+    assert one.tables == 2 * (128_256 * 4096 + 65 * 4096)
+    assert (one.structure, one.d_model, one.groups) == (Structure(32, 0, 0, 0, 0), 4096, None)
+    assert (one.experts_of_layer, one.chosen, one.devices) == (1, 1, 1)
+    assert one.sequence_bytes(1000) == 1000 * 32 * 2 * 8 * 128 * 2
+
+
+@pytest.mark.parametrize("tokens", [1000, 4096, 5000])
+def test_layers_with_a_window_keep_no_more_than_it(tokens: int) -> None:
+    """Gemma 2 9B: 21 layers of each kind, 8 heads of 256, 4,096 positions of a window."""
+    assert of("gemma-2-9b", 1).sequence_bytes(tokens) == (tokens + min(tokens, 4096)) * 21 * 2 * 8 * 256 * 2
+
+
+def test_layers_of_a_mixture_with_latents_are_counted_by_kind() -> None:
+    """DeepSeek-V3: 61 layers, of which 3 are dense; 512 and 64 numbers a position in each, whichever device; 4 of 8 groups."""
+    one = of("deepseek-v3", 1, 8, 8)
+    assert one.structure == Structure(layers=61, routed=58, latent=61, linear=0, indexed=0)
+    assert (one.experts_of_layer, one.chosen, one.groups) == (256, 8, (8, 4))
+    assert one.sequence_bytes(10) == 10 * 61 * (512 + 64) * 2
+    assert one.spread == 61 * 2 * 512 * 128 * (128 + 128)
+    (experts,) = one.experts
+    assert experts.bytes == 2 * 58 * 32 * 3 * 7168 * 2048
+    assert experts.flops == 2 * 58 * 8 * 3 * 7168 * 2048 / 8
+
+
+def test_experts_that_do_not_divide_leave_places_for_copies() -> None:
+    """Mixtral's 8 over 3: three on each, and a third of the work; cut in two, half of each."""
+    (whole,) = of("mixtral-8x7b", 1, 6, 3).experts
+    (cut,) = of("mixtral-8x7b", 1, 6, 3, 2).experts
+    matrices = 32 * 3 * 4096 * 14336
+    assert (whole.bytes, whole.flops) == (pytest.approx(2 * matrices * 3), pytest.approx(2 * matrices * 2 / 3))
+    assert (cut.bytes, cut.flops) == (pytest.approx(matrices * 3), pytest.approx(matrices * 2 / 3))
+    assert of("mixtral-8x7b", 2).structure.routed == 32
