@@ -12,6 +12,7 @@ from tscale.answers.train.ask import Ask
 from tscale.answers.train.cases import Case
 from tscale.answers.train.columns import in_range, rent_data, table_of
 from tscale.answers.train.derived import Rates, of_prediction, of_run
+from tscale.answers.train.media import run_media_data, run_media_table
 from tscale.answers.train.notes import all_notes, fit_of, headline
 from tscale.answers.trained import Trained
 from tscale.answers.utilisation import Utilisation
@@ -63,6 +64,7 @@ def _tables(one: Answered, title: str) -> tuple[Table, ...]:
         tables.append(one.planned.table)
     if isinstance(one.assumed, Utilisation):
         tables.append(one.assumed.table(name))
+    tables += run_media_table(one.model.spec, one.ask.media)
     return tuple(tables)
 
 
@@ -87,6 +89,7 @@ def _data(one: Answered) -> dict[str, Data]:
         "utilisation_runs": one.assumed.data() if isinstance(one.assumed, Utilisation) else [],
         "range": [in_range(*pair, one.rent) for pair in zip(one.cases, one.columns, strict=True)] if several else [],
         **({} if one.planned is None else {"plan": one.planned.data}),
+        **run_media_data(one.model.spec, one.ask.media),
     }
 
 

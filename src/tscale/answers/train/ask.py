@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Final, NamedTuple
 
+from tscale.answers.media import Media
 from tscale.answers.memory_train.ask import Ask as MemoryAsk
 from tscale.calibration.training_case import CURRENT
 from tscale.core.costs.recompute import Again
@@ -53,6 +54,8 @@ class Ask(NamedTuple):
     """The training stack whose calibration predicts a plan's step (`tscale.calibration.training_case`)."""
     kernel: str | None = None
     """The attention kernel of the prediction; None for the usual one of stack and chip."""
+    media: Media = Media()
+    """Images and sounds in each sequence, which run through the towers."""
     bound_only: bool = False
     """Whether a plan is given its bounds alone."""
 

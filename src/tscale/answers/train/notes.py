@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from tscale.answers.explaining import TracedModel, notes_of
 from tscale.answers.train.answered import Answered
 from tscale.answers.train.ask import DAY, Ask
+from tscale.answers.train.media import run_media_notes
 from tscale.answers.train.memory import States
 from tscale.answers.train.planned import Planned
 from tscale.answers.trained import Trained
@@ -24,6 +25,7 @@ from tscale.core.number_text import duration, durations, number_text
 def all_notes(one: Answered) -> Iterator[str]:
     """Notes of the run, of its utilisation, its price and its plan."""
     yield from _notes(one.model, one.hardware, one.ask, one.dtype, one.peak, one.whole)
+    yield from run_media_notes(one.model.spec, one.ask.media, planned=one.planned is not None)
     if isinstance(one.assumed, Utilisation):
         yield one.assumed.note()
     if one.goodput is not None:
