@@ -517,6 +517,10 @@ def train(
     expert_tensor: Number | None = None,
     lora_rank: Number | None = None,
     lora_targets: Number | Sequence[Number] | None = None,
+    images: Number | None = None,
+    image_size: Number | None = None,
+    video_frames: Number | None = None,
+    audio_seconds: Number | None = None,
     method: str | None = None,
     reference: Model | None = None,
     reward: Model | None = None,
@@ -600,6 +604,10 @@ def train(
             in training, and in serving all that hold it.
         lora_rank: Train adapters of this rank on a frozen model.
         lora_targets: Choose the matrices that have adapters: q,v or attention,mlp or all.
+        images: Set the images in a sequence.
+        image_size: Set the size of images and of frames in pixels, such as 768x1024.
+        video_frames: Set the frames of a video in a sequence.
+        audio_seconds: Set the seconds of audio in a sequence.
         method: Train after pre-training: supervised (sft), on pairs (dpo), or on rollouts with a group per
             prompt (grpo) or a value model (ppo).
         reference: Name the reference model, same, none, or precomputed (DPO); by default the policy before
@@ -787,6 +795,10 @@ def plan(
     assume: str | None = None,
     strict: bool | None = None,
     families: File | Mapping[str, Any] | None = None,
+    images: Number | None = None,
+    image_size: Number | None = None,
+    video_frames: Number | None = None,
+    audio_seconds: Number | None = None,
     method: str | None = None,
     reference: Model | None = None,
     reward: Model | None = None,
@@ -872,6 +884,10 @@ def plan(
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
         families: Read further families of config.json from a YAML file, as `tscale schema families` describes
             it.
+        images: Set the images in a sequence.
+        image_size: Set the size of images and of frames in pixels, such as 768x1024.
+        video_frames: Set the frames of a video in a sequence.
+        audio_seconds: Set the seconds of audio in a sequence.
         method: Train after pre-training: supervised (sft), on pairs (dpo), or on rollouts with a group per
             prompt (grpo) or a value model (ppo).
         reference: Name the reference model, same, none, or precomputed (DPO); by default the policy before

@@ -15,9 +15,8 @@ from tscale.core.costs.post_training import (
     joined,
     key_of,
     passes,
-    scoring_bytes,
 )
-from tscale.core.loss_kernels import Logits
+from tscale.core.loss_kernels import Logits, scoring_bytes
 from tscale.core.metric import Line
 
 LOGITS = Logits(numbers=1000, tokens=10, words=100, width=8, number_bytes=2, trained=True)

@@ -82,7 +82,7 @@ def test_what_does_not_fit_is_refused_in_one_line(line: str, says: str) -> None:
 
 
 def test_a_tower_whose_rule_is_not_known_is_refused_and_says_what_to_write() -> None:
-    spec = spec_of(CONFIGS["idefics2"])
+    spec = spec_of(CONFIGS["got_ocr2"])
     with pytest.raises(TscaleError, match="how x reads images is not known"):
         tscale.memory(spec, images=1)
 

@@ -10,7 +10,9 @@ import pytest
 
 from tests.helpers import run
 from tests.importer.recorded import Line, recorded
+from tscale.core.costs.params import params
 from tscale.errors import TscaleError
+from tscale.models.lower import lower
 from tscale.models.resolve import resolve
 from tscale.models.validation import validated
 from tscale.models.writing import to_yaml
@@ -44,6 +46,46 @@ def test_adapters_train_as_many_parameters_as_peft_says(number: int, tmp_path: P
     said = answer("params", str(folder))["params"]
     assert said["adapters"] == line["trained"]
     assert said["total"] == answer("params", str(tmp_path / "base"))["params"]["total"]
+
+
+FAMILIES = [
+    (line, target)
+    for line in recorded("adapter_modules.jsonl")
+    for target in line["trained"]
+    if not target.startswith(".")
+]
+
+
+def test_adapters_of_each_family_are_those_of_peft_or_refused(tmp_path: Path) -> None:
+    """Small models of 122 families, with all linear modules and with single ones: what is counted is what peft trains."""
+    right, wrong = 0, {}
+    for line, target in FAMILIES:
+        adapter = LINES[0]["adapter"] | {"r": 4, "target_modules": target if target == "all-linear" else [target]}
+        folder = folder_of({"config": line["config"], "adapter": adapter}, tmp_path)
+        try:
+            spec = resolve(str(folder))
+        except TscaleError:
+            continue
+        assert spec.adapter is not None
+        counted = params(spec.adapter.on(lower(spec))).total
+        right += counted == line["trained"][target]
+        if counted != line["trained"][target]:
+            wrong[line["config"]["model_type"], target] = (counted, line["trained"][target])
+    assert wrong == {}
+    assert right >= 265
+
+
+def test_what_training_takes_of_joined_matrices_and_of_several_ranks_is_refused(tmp_path: Path) -> None:
+    """Of one matrix for queries, keys and values there is one adapter: 8 numbers between its two matrices, not 24."""
+    joined = folder_of(next(line for line in LINES if line["adapter"]["target_modules"] == ["c_attn"]), tmp_path)
+    assert "train" in run("params", str(joined)).out
+    done = run("memory", str(joined), "--train")
+    assert (done.code, done.out) == (2, "")
+    assert "adapters with one matrix for several, as qkv is" in done.err
+    ranks = folder_of(LINES[0], tmp_path, rank_pattern={"q_proj": 16})
+    assert "in adapters of rank 8 on q, v, 16 on q" in run("params", str(ranks)).out
+    assert "adapters with several ranks" in run("memory", str(ranks), "--train").err
+    assert resolve(str(ranks)).adapter == validated(parse_document(to_yaml(resolve(str(ranks))), "x.yaml")).adapter
 
 
 def test_memory_of_training_is_that_of_the_file_s_adapters(tmp_path: Path) -> None:
@@ -96,11 +138,15 @@ def test_magnitudes_and_whole_modules_are_said_and_their_training_is_refused(tmp
         ({"r": 0}, "r must be a whole number from 1 to 10^12, not 0"),
         ({"r": 10**4000}, "r must be a whole number from 1 to 10^12, not a number of over 40 digits"),
         ({"layers_to_transform": 0}, "layers_to_transform: 0 is not known yet: only null is"),
-        ({"rank_pattern": {"x": 1}}, "rank_pattern: a mapping is not known yet: only an empty one is"),
+        ({"rank_pattern": {"x[": 1}}, 'rank_pattern: "x[" is not known yet: only ends of a module\'s path are, such as q_proj'),
+        ({"rank_pattern": {"layers.0.self_attn.q_proj": 1}}, "is not known yet: only ends of a module's path are"),
+        ({"rank_pattern": {"q_proj": 0}}, "rank_pattern: a rank is a whole number from 1, not 0"),
+        ({"rank_pattern": {"q_proj": 999}}, "rank: a rank of 999 is no low one: the model is 256 wide"),
         ({"r": 1000}, "rank: a rank of 1,000 is no low one: the model is 256 wide"),
-        ({"target_modules": "all-linear"},
-         'target_modules must be a list of names, such as q_proj, not "all-linear": as peft saves them'),
-        ({"target_modules": ["query_key_value"]}, 'target_modules: "query_key_value" is not known yet: only modules of one'),
+        ({"target_modules": ".*q_proj"}, 'target_modules ".*q_proj" is a pattern, which is not known yet: a list of names'),
+        ({"target_modules": {"q_proj": 1}}, "target_modules must be a list of names, such as q_proj, not a mapping"),
+        ({"target_modules": ["layers.0.self_attn.q_proj"]}, "is of one layer, which is not known yet"),
+        ({"target_modules": ["query_key_value"]}, "target_modules names no modules of this model: it has q_proj, k_proj"),
         ({"base_model_name_or_path": None}, "no base_model_name_or_path: it names the model that the adapters are for"),
         ({"base_model_name_or_path": "."}, 'base_model_name_or_path "." is a folder of adapters, not of a model'),
         ({"base_model_name_or_path": "no-such"}, 'base_model_name_or_path "no-such": '),
@@ -127,8 +173,9 @@ LLAVA = {
     ("base", "target", "said"),
     [
         (NEXT, "out_proj", '"out_proj" is also a module of the layers of base that are no attention'),
-        (LINES[0]["config"], "fc1", '"fc1" is not known of gated feed-forwards, as base has'),
-        ({"model_type": "phi3"}, "gate_proj", "base holds up and gate in one matrix"),
+        (LINES[0]["config"], "fc1", "target_modules names no modules of this model: it has q_proj, k_proj"),
+        ({"model_type": "phi3"}, "gate_proj", "it has o_proj, qkv_proj, gate_up_proj, down_proj"),
+        (NEXT, "up_proj", "adapters on such models are known of attention alone"),
         (LLAVA, "q_proj", "modules in the towers of base may be called so too, which peft adapts as well"),
     ],
 )

@@ -59,11 +59,25 @@ MORE = [
     ("qwen3_next", NEXT, 8, ["q_proj", "v_proj"]),
 ]  # fmt: skip
 """With magnitudes (DoRA), with modules that are trained whole, and where latents or other mixers have the place of q and k."""
+JOINED = [
+    ("phi3", {"pad_token_id": 0}, 8, ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"]),
+    ("phi3", {"pad_token_id": 0}, 8, ["qkv_proj", "gate_up_proj"], {"use_dora": True}),
+    ("phi3", {"pad_token_id": 0}, 8, ["qkv_proj", "gate_up_proj"], {"rank_pattern": {"qkv_proj": 24}}),
+    ("glm4", {"pad_token_id": 0}, 8, ["q_proj", "gate_up_proj"]),
+    ("gpt2", {"n_embd": 256, "n_layer": 3, "n_head": 8, "n_inner": 448}, 8, ["c_attn"]),
+    ("gpt2", {"n_embd": 256, "n_layer": 3, "n_head": 8, "n_inner": 448}, 8, ["attn.c_proj"]),
+    ("gpt2", {"n_embd": 256, "n_layer": 3, "n_head": 8, "n_inner": 448}, 8, ["c_proj", "c_fc"]),
+    ("phi", {}, 8, ["q_proj", "o_proj", "dense"]),
+    ("llama", {}, 8, ["out_proj", "q_proj"]),
+    ("llama", {}, 8, ATTENTION, {"rank_pattern": {"q_proj": 16, "self_attn.v_proj": 4}, "alpha_pattern": {"q_proj": 32}}),
+    ("llama", {}, 8, EVERY, {"rank_pattern": {"proj": 32, "o_proj": 16}, "use_dora": True}),
+]  # fmt: skip
+"""Where one matrix is several in other models, where the names are those of other families, and with ranks by name."""
 
 
 def main() -> None:
     """Prints a line a case."""
-    for family, change, rank, targets, *more in [*CASES, *MORE]:
+    for family, change, rank, targets, *more in [*CASES, *MORE, *JOINED]:
         own = transformers.CONFIG_MAPPING[family]()
         values = {key: value for key, value in SMALL.items() if hasattr(own, key)} | change
         config = transformers.CONFIG_MAPPING[family](**values)

@@ -18,6 +18,7 @@ import torch
 import transformers
 from transformers.image_utils import SizeDict
 from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
+from transformers.models.idefics2.processing_idefics2 import Idefics2Processor
 from transformers.models.lfm2_vl.processing_lfm2_vl import Lfm2VlProcessor
 from transformers.models.llama4 import image_processing_llama4 as llama4
 from transformers.models.llama4.processing_llama4 import Llama4Processor
@@ -82,6 +83,20 @@ def write(family: str, size: tuple[int, int], tokens: int, **sizes: int) -> None
     print(json.dumps({"family": family, "sizes": sizes, "image": size, "tokens": tokens}))
 
 
+def idefics2_tokens(made: Any) -> int:
+    """Tokens of the text that its processor writes for one image, whatever its size."""
+    for name, value in {"fake_image_token": "<fake>", "image_token": "<image>", "image_seq_len": 64}.items():
+        setattr(made, name, value)
+    made._merge_kwargs = lambda **_: {"text_kwargs": {}}
+    made._check_special_mm_tokens = lambda *_, **__: None
+    found = []
+    made.tokenizer = type(
+        "Tokenizer", (), {"init_kwargs": {}, "__call__": lambda _, texts, **__: found.extend(texts) or {}}
+    )()
+    made(text="<image>")
+    return found[0].count("<")
+
+
 def record_run() -> None:
     """Of processors that count no tokens by themselves: what they write for images that they are given."""
     phi4 = transformers.Phi4MultimodalImageProcessor()
@@ -94,6 +109,8 @@ def record_run() -> None:
     stride = step.vision_patch_size * step.downsampler_stride
     stepping.image_feature_placeholder = "<im_patch>" * (step.size["height"] // stride) ** 2
     stepping.patch_feature_placeholder = "<im_patch>" * (step.patch_size // stride) ** 2
+    idefics2 = object.__new__(Idefics2Processor)
+    idefics2.image_processor = transformers.Idefics2ImageProcessor()
     listing = object.__new__(Lfm2VlProcessor)
     listing.image_processor = lfm2
     for name in ("token", "start_token", "end_token", "thumbnail_token"):
@@ -102,6 +119,7 @@ def record_run() -> None:
         image = torch.zeros(3, *size, dtype=torch.uint8)
         write("phi4_multimodal", size, int(phi4([image])["num_img_tokens"][0]))
         made = step([image])
+        write("idefics2", size, idefics2_tokens(idefics2))
         write("step3p7", size, len(re.findall("<[a-z_]+>", stepping.replace_image_token(made, 0))))
         write("glmga", size, glmga.get_number_of_image_patches(*size) // 4)
         made = lfm2([[image]])

@@ -22,6 +22,8 @@ from transformers import CONFIG_MAPPING
 SMALL = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
          "num_key_value_heads": 2, "vocab_size": 512, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}  # fmt: skip
 FIXED = {"llava": 336, "gemma3": 224, "paligemma": 224, "internvl": 448, "llama4": 448, "aya_vision": 364, "aria": 224}
+BOUNDED = {"idefics2": (378, 504)}
+"""Families that are given images of several shapes, none of them all zeros, which stands for padding."""
 NATIVE = {
     "qwen2_vl": 28,
     "qwen2_5_vl": 28,
@@ -33,6 +35,7 @@ NATIVE = {
     "qwen2_5_omni_thinker": 28,
 }
 """Families that are told the patches of an image, each with the pixels of a group's side."""
+TOWERS = {"idefics2": {"image_size": 980, "patch_size": 14, "num_hidden_layers": 2}}
 MORE = {
     "llama4": {"text_config": {"num_local_experts": 2, "intermediate_size_mlp": 128, "head_dim": 16}},
     "qwen3_5": {
@@ -44,7 +47,11 @@ MORE = {
 def features(family: str, model: Any, config: Any) -> tuple[int, tuple[int, int]]:
     """FLOPs of one image, and its size."""
     v = config.vision_config
-    if family in FIXED:
+    if family in BOUNDED:
+        size = BOUNDED[family]
+        model.requires_grad_(False)  # the counter follows gradients that no_grad leaves latents without
+        inputs, model = {"pixel_values": torch.ones(1, 1, 3, *size)}, model.model
+    elif family in FIXED:
         side = FIXED[family]
         inputs, size = {"pixel_values": torch.zeros(1, 3, side, side)}, (side, side)
     else:
@@ -64,10 +71,11 @@ def features(family: str, model: Any, config: Any) -> tuple[int, tuple[int, int]
 
 
 def main() -> None:
-    for family in sys.argv[1:] or (*FIXED, *NATIVE):
+    for family in sys.argv[1:] or (*FIXED, *NATIVE, *BOUNDED):
         file = base(family)
         more = MORE.get(family, {}).get("text_config", {})
         file["text_config"] = file["text_config"] | SMALL | more
+        file["vision_config"] = file["vision_config"] | TOWERS.get(family, {})
         if "out_hidden_size" in file["vision_config"]:
             file["vision_config"]["out_hidden_size"] = 64
         if family == "qwen2_vl":

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from tscale.analysis import options, readers
-from tscale.analysis.media import WithMedia
+from tscale.analysis.media import MEDIA, WithMedia
 from tscale.analysis.of_model import OfModel
 from tscale.analysis.post_training import PostTraining
 from tscale.analysis.request import Option, asked, spelled
@@ -46,7 +46,7 @@ class Ask(PostTraining, WithMedia, OfModel):
         self.check_method(others=_NOT_OF_STEPS)
 
 
-_NOT_OF_STEPS: Final = ("tokens", "source", "target", "images", "image_size", "video_frames", "audio_seconds")
+_NOT_OF_STEPS: Final = ("tokens", "source", "target", *MEDIA)
 _OF_DEVICES: Final = ("rollout", "rollout_gpus", "rollout_tensor", "rollout_batch", "rollout_dtype", "sleep")
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 MOST_SIDE: Final = 100_000
 MOST_MEDIA: Final = 10**6
+MEDIA: Final = ("images", "image_size", "video_frames", "audio_seconds")
+"""The options of what a sequence has beside text."""
 _HEADING: Final = "Images, video and audio"
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tscale.analysis import options, readers
 from tscale.analysis.axes import varied
 from tscale.analysis.found import hardware_of
+from tscale.analysis.media import MEDIA
 from tscale.analysis.of_model import OfModel
 from tscale.analysis.plan_serving import ServingAxes, check_serving, serving_plan
 from tscale.analysis.plan_training import TrainingAxes
@@ -147,7 +148,7 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
             check_serving(self)
         else:
             self._check_trained()
-        self.check_method(others=("tokens", "days", "dollars"))
+        self.check_method(others=("tokens", "days", "dollars", *MEDIA))
 
     def _check_trained(self) -> None:
         """Raises `RequestError` for adapters, of which no layouts are searched."""
@@ -238,6 +239,7 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
             self.stack,
             self.attention_kernel,
             self.attention,  # type: ignore[arg-type]
+            media=self.media,
             words=words(self),
             changes=join([word for change in self.gpu_set for word in ("--gpu-set", change)]),
         )

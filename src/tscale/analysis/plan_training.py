@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tscale.analysis import options, readers
 from tscale.analysis.axes import varied
+from tscale.analysis.media import WithMedia
 from tscale.analysis.post_training import PostTraining
 from tscale.analysis.request import Option, asked
 from tscale.blocks.spec_dataclass import spec_dataclass
@@ -30,7 +31,7 @@ def _again(text: str, what: str) -> Again:
 
 
 @spec_dataclass
-class TrainingAxes(PostTraining):
+class TrainingAxes(PostTraining, WithMedia):
     """The run, and the axes of its layouts; one that is None varies as it does by default."""
 
     tokens: int | None = asked(options.TOKENS._replace(heading=options.TRAINING))

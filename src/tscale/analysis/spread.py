@@ -79,6 +79,12 @@ class Spread(Request):
 
     def rank_of(self, own: Adapter | None) -> int | None:
         """The rank of adapters: as asked, or of those that the model is. Raises `RequestError` for adapters that are not counted."""
+        if own is not None and not own.is_plain:
+            what = "several ranks" if own.ranks else "one matrix for several, as qkv is"
+            raise RequestError(
+                f"tscale does not know what training takes of adapters with {what}: `tscale params` counts them, and --lora-rank and "
+                "--lora-targets on the model that they are for are plain ones"
+            )
         if own is not None and (own.magnitudes or own.whole):
             what = "magnitudes (DoRA)" if own.magnitudes else "modules that are trained whole (modules_to_save)"
             raise RequestError(

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 from tscale.analysis import options, readers
+from tscale.analysis.media import MEDIA, WithMedia
 from tscale.analysis.memory import Ask as MemoryAsk
 from tscale.analysis.of_model import OnHardware
 from tscale.analysis.post_training import HEADING, PostTraining
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from tscale.estimates.train.ask import Ask as Training
 
 _OF_RUNS: Final = (
-    "tokens", "days", "mfu", "count", "tokens_per_second", "goodput", "watts", "pue", "grid", "dtype",
+    "tokens", "days", "mfu", "count", "tokens_per_second", "goodput", "watts", "pue", "grid", "dtype", *MEDIA,
 )  # fmt: skip
 """What is of a run of tokens, and not of a step after pre-training."""
 _OF_PLAN: Final = tuple(name for name in (*POLICIES, *DEGREES) if name != "recompute")
@@ -54,7 +55,7 @@ def pue(text: str, what: str) -> Fraction:
 
 
 @spec_dataclass
-class Ask(PostTraining, Spread, OnHardware):
+class Ask(PostTraining, WithMedia, Spread, OnHardware):
     """Estimate the time, cost and energy of training.
 
     With --days, it estimates how many GPUs finish in time.
@@ -141,6 +142,10 @@ class Ask(PostTraining, Spread, OnHardware):
         if self.method is not None:
             self._check_step()
             return
+        if self.count == "6nd" and self.media.any:
+            raise RequestError(
+                "--count 6nd counts parameters that a token meets, and no tower's: use full or causal, or drop images and sounds"
+            )
         for name in ("steps", "steps_off"):
             if name in self.given:
                 raise RequestError(f"{spelled(name)} is of training after pre-training: add --method, or drop it")
@@ -244,6 +249,7 @@ class Ask(PostTraining, Spread, OnHardware):
             memory=None if memory is None else memory.training,
             stack=self.stack,
             kernel=self.attention_kernel,
+            media=self.media,
             bound_only=self.bound,
             command="" if memory is None else f"tscale memory {self.words} --train{_options_of(memory)}",
         )
@@ -254,7 +260,7 @@ def _options_of(memory: MemoryAsk) -> str:
     named = (
         (name, value)
         for name, value in memory.given.items()
-        if name in ("gpus", "context", "batch", "lora_rank", "lora_targets", *POLICIES, *DEGREES)
+        if name in ("gpus", "context", "batch", "lora_rank", "lora_targets", *MEDIA, *POLICIES, *DEGREES)
     )
     return "".join(f" {spelled(name)}" + ("" if value is True else f" {value}") for name, value in named if value)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple, assert_never
 
 from tscale.core.ledger import Block, Stream
@@ -51,6 +52,10 @@ class SequenceLengths(NamedTuple):
     target: int
     source: int = 0
     media: tuple[TowerPass, ...] = ()
+
+    def through(self, block: Block) -> Iterator[TowerPass]:
+        """The images and sounds that run through a block of a tower."""
+        return (one for one in self.media if one.block == block)
 
     @property
     def tokens(self) -> int:

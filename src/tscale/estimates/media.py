@@ -35,6 +35,12 @@ class Media(NamedTuple):
         """Whether there is anything."""
         return bool(self.images or self.frames or self.seconds)
 
+    def options(self) -> list[str]:
+        """What asks for them on a command line."""
+        counts = {"--images": self.images, "--video-frames": self.frames, "--audio-seconds": self.seconds}
+        words = [word for name, many in counts.items() if many for word in (name, str(many))]
+        return words + (["--image-size", f"{self.height}x{self.width}"] if self.sized else [])
+
 
 class MediaCost(NamedTuple):
     """One kind of them: how many there are, tokens of the sequence, and FLOPs of the towers."""

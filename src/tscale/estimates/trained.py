@@ -16,7 +16,7 @@ from tscale.core.metric import Data, Figure, Known, weakest
 from tscale.core.sources import cited
 from tscale.core.tracing import TracedInt, label, trace
 from tscale.core.units import FLOPS, TOKENS
-from tscale.core.workload import SequenceLengths
+from tscale.core.workload import SequenceLengths, TowerPass
 from tscale.errors import NotPublishedError, field
 from tscale.estimates.explaining import ASSUMED_CONTEXT, TracedModel, context_of, line_figures, summed
 from tscale.models.lower import run_of
@@ -93,6 +93,11 @@ class Trained(NamedTuple):
         if len(self.stages) == 1:
             return self.first.flops(model, sight)
         return sum(label(f"{stage.tag or 'stage_1.'}{sight}", stage.flops(model, sight)) for stage in self.stages)
+
+    def with_media(self, passes: tuple[TowerPass, ...]) -> Trained:
+        """The same with images and sounds in each sequence, which run through towers first."""
+        stages = (stage._replace(run=stage.run._replace(media=passes)) for stage in self.stages)
+        return self._replace(stages=tuple(stages)) if passes else self
 
     def lengths_text(self) -> str:
         """The lengths as people read them: `8,192 tokens, then 131,072`; of an assumption that it is one."""

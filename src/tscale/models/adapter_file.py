@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Final, Literal
 
 from tscale.blocks.fields import MOST_SIZE
-from tscale.core.costs.states import adapters
 from tscale.core.ledger import Matmul
 from tscale.errors import SpecError, TscaleError, called, shown
+from tscale.importer.config_file import MOST_BYTES
 from tscale.importer.config_keys import is_size
 from tscale.importer.json_file import parse_object
-from tscale.models.adapter_spec import Adapter
+from tscale.models.adapter_modules import Module, chosen, modules_of, ranks_of
+from tscale.models.adapter_spec import Adapter, TargetRank
 from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
+from tscale.models.yaml_file import read_text
 
 _TARGETS: Final = {
     "q_proj": "q", "k_proj": "k", "v_proj": "v", "o_proj": "o", "out_proj": "o", "up_proj": "up", "gate_proj": "gate",
@@ -47,9 +49,11 @@ def adapted(text: str, path: Path, where: str) -> ModelSpec:
     if _ADAPTED.get():
         raise SpecError("holds adapters, not a model", where=where)
     config = parse_object(text, where, what="an adapter_config.json", infinite=True)
-    adapter = _adapter(config, where)
     base = _base(config, path, where)
-    _refuse_other_names(base, adapter, _names(config), where)
+    modules = _modules(base, config, path)
+    adapter = _adapter(config, modules, where)
+    if not modules:
+        _refuse_other_names(base, adapter, _names(config), where)
     spec = replace(
         base,
         name=path.parent.resolve().name.lower().replace("_", "-").replace(" ", "-") or base.name,
@@ -60,19 +64,39 @@ def adapted(text: str, path: Path, where: str) -> ModelSpec:
     )
     if "head" in adapter.whole and base.head.kind != "language-model":
         raise SpecError(f"modules_to_save: {base.label} has no lm_head", where=where)
-    _refuse_shared_names(base, adapter, _names(config), where)
+    if not modules:
+        _refuse_shared_names(base, adapter, _names(config), where)
     for problem_path, message in adapter.problems(spec.d_model):
         raise SpecError(f"{'.'.join(map(str, problem_path))}: {message}", where=where)
-    if not adapters(lower(base), adapter.rank, adapter.roles).entries:
+    if not adapter.on(lower(base)).entries:
         raise SpecError(f"target_modules: {base.label} has no {' and no '.join(adapter.targets)} to adapt", where=where)
     return spec
 
 
-def _adapter(config: Mapping[str, object], where: str) -> Adapter:
+def _modules(base: ModelSpec, config: Mapping[str, object], path: Path) -> tuple[Module, ...]:
+    """The linear modules of a model of plain layers whose config.json is next to its adapters; nothing of others, which names tell."""
+    plain = all(mixer.kind in _PLAIN_MIXERS for mixer in base.mixers) and all(
+        mlp.kind == "dense" for mlp in base.feed_forwards
+    )
+    file = path.parent / str(config.get("base_model_name_or_path")) / "config.json"
+    if not plain or base.towers or base.kind != "decoder" or not _is_there(file):
+        return ()
+    family = parse_object(read_text(str(file), MOST_BYTES), str(file), what="a config.json", infinite=True).get(
+        "model_type"
+    )
+    return modules_of(family) if isinstance(family, str) else ()
+
+
+_PLAIN_MIXERS: Final = frozenset({"multi-head"})
+
+
+def _adapter(config: Mapping[str, object], modules: tuple[Module, ...], where: str) -> Adapter:
     method = config.get("peft_type")
     if method != "LORA":
         raise SpecError(f"peft_type {shown(method)} is not known yet: only LORA is", where=where)
     for key, plain in _PLAIN.items():
+        if modules and key == "rank_pattern":
+            continue
         value = config.get(key)
         if not _is_empty(value) and value != plain:
             only = "an empty one" if plain == {} else shown(plain)
@@ -83,9 +107,17 @@ def _adapter(config: Mapping[str, object], where: str) -> Adapter:
     dora = config.get("use_dora") or False
     if not isinstance(dora, bool):
         raise SpecError(f"use_dora must be true or false, not {shown(dora)}", where=where)
+    if modules:
+        on = chosen(modules, config.get("target_modules"), where)
+        targets = tuple(dict.fromkeys(one.target for one in on))
+        own = ranks_of(on, config.get("rank_pattern"), where)
+        ranks = tuple(TargetRank(target=target, rank=of) for target, of in own.items() if of != rank)
+    else:
+        targets, ranks = _targets(config.get("target_modules"), where), ()
     return Adapter(
         rank=rank,
-        targets=_targets(config.get("target_modules"), where),
+        targets=targets,
+        ranks=ranks,
         magnitudes=dora,
         whole=_whole(config.get("modules_to_save"), where),
         base=base if isinstance(base, str) else None,
@@ -94,6 +126,13 @@ def _adapter(config: Mapping[str, object], where: str) -> Adapter:
 
 def _refuse_other_names(base: ModelSpec, adapter: Adapter, names: frozenset[str], where: str) -> None:
     """Raises `SpecError` for targets that a model has no module of: where one matrix holds several, and of feed-forwards of another form."""
+    mixture = any(mlp.kind != "dense" for mlp in base.feed_forwards) or any(m.kind == "latent" for m in base.mixers)
+    if mixture and {"up", "gate", "down"} & set(adapter.targets):
+        raise SpecError(
+            f"target_modules: which matrices of experts are modules of these names depends on the release of {base.label}'s code: "
+            "adapters on such models are known of attention alone",
+            where=where,
+        )
     fused = any(getattr(mixer, "fused", False) for mixer in base.mixers)
     gated = any(getattr(mlp, "gated", False) for mlp in base.feed_forwards)
     if fused and {"q", "k", "v"} & set(adapter.targets):

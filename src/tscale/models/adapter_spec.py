@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import ClassVar, Final, Literal
 
 from tscale.blocks.fields import CONFIG, Problem, Size, of_one_line
 from tscale.blocks.spec_dataclass import spec_dataclass
-from tscale.core.costs.states import TARGETS
+from tscale.core.costs.states import TARGETS, adapters
+from tscale.core.ledger import Ledger
 from tscale.core.roles import Role
 from tscale.errors import nearest, shown
 
 _SEVERAL: Final = ("attention", "mlp")
 _LATENT: Final[frozenset[Role]] = frozenset({"q_down", "q_up", "kv_down", "kv_up"})
+
+
+JOINED: Final[Mapping[str, tuple[str, ...]]] = {"qkv": ("q", "k", "v"), "gate_up": ("gate", "up")}
+"""Matrices that a model's own code holds in one, which then has one adapter."""
+
+
+@spec_dataclass
+class TargetRank:
+    """The rank of the adapters on one kind of matrix."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    target: str
+    """The matrix, as targets names it."""
+    rank: Size
+    """What lies between the two matrices of its adapters."""
 
 
 @spec_dataclass
@@ -24,7 +42,9 @@ class Adapter:
     rank: Size
     """What lies between the two matrices of an adapter."""
     targets: tuple[str, ...]
-    """The matrices that have one: q, k, v, o, up, gate, down, or attention or mlp for all of them."""
+    """The matrices that have one: q, k, v, o, up, gate, down, or attention or mlp for all of them; qkv or gate_up where these are one."""
+    ranks: tuple[TargetRank, ...] = ()
+    """Ranks of targets that have another one than the rest."""
     magnitudes: bool = False
     """Whether each output of those matrices has a learned length as well (DoRA)."""
     whole: tuple[Literal["head", "embedding"], ...] = ()
@@ -36,13 +56,36 @@ class Adapter:
     def roles(self) -> frozenset[Role]:
         """The roles of the matrices that have one: one name is of one matrix, and not of those that latents are made by."""
         return frozenset(
-            role for target in self.targets for role in TARGETS[target] if target in _SEVERAL or role not in _LATENT
+            role
+            for target in self.targets
+            for name in JOINED.get(target, (target,))
+            for role in TARGETS[name]
+            if target in _SEVERAL or role not in _LATENT
         )
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether all of its adapters have one rank, and each is on one matrix."""
+        return not self.ranks and not JOINED.keys() & set(self.targets)
+
+    def on(self, ledger: Ledger) -> Ledger:
+        """The adapters on a model's matrices."""
+        if self.is_plain:
+            return adapters(ledger, self.rank, self.roles, magnitudes=self.magnitudes)
+        own = {one.target: one.rank for one in self.ranks}
+        each = [
+            adapters(
+                ledger, own.get(target, self.rank), replace(self, targets=(target,)).roles, magnitudes=self.magnitudes,
+                joined=target in JOINED,
+            )
+            for target in self.targets
+        ]  # fmt: skip
+        return replace(each[0], groups=tuple(group for one in each for group in one.groups))
 
     def problems(self, d_model: int) -> Iterator[Problem]:
         """Targets that are not known or listed twice, and a rank that is no low one."""
         for place, target in enumerate(self.targets):
-            if target not in TARGETS:
+            if target not in TARGETS and target not in JOINED:
                 yield (
                     ("targets", place),
                     f"{shown(target)} is no matrix that has an adapter: {nearest(target, TARGETS)}",
@@ -51,8 +94,12 @@ class Adapter:
             yield ("targets",), "an empty list has no adapters: name matrices, such as q and v"
         if len(set(self.targets)) < len(self.targets):
             yield ("targets",), "targets are each listed once"
+        for place, one in enumerate(self.ranks):
+            if one.target not in self.targets:
+                yield ("ranks", place, "target"), f"{shown(one.target)} is no target of these adapters"
         if len(set(self.whole)) < len(self.whole):
             yield ("whole",), "modules are each listed once"
-        if self.rank > d_model:
-            yield ("rank",), f"a rank of {self.rank:,} is no low one: the model is {d_model:,} wide"
+        highest = max((self.rank, *(one.rank for one in self.ranks)))
+        if highest > d_model:
+            yield ("rank",), f"a rank of {highest:,} is no low one: the model is {d_model:,} wide"
         yield from of_one_line(base=self.base)

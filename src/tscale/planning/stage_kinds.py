@@ -57,6 +57,13 @@ class Model(NamedTuple):
     of_layer: tuple[int, ...]
     groups_of: tuple[frozenset[int], ...] = ()
     """The places of the groups that each layer is in; of two stacks, nothing."""
+    timed: Ledger | None = None
+    """What of it a step runs through, the first of its groups; None where that is all of it."""
+
+    @property
+    def of_a_step(self) -> Ledger:
+        """The ledger that a step's time is counted of."""
+        return self.whole if self.timed is None else self.timed
 
     def stages(self, plan: Parallelism, *, ordered: bool = False) -> tuple[Stages, ...]:
         """The stages of a plan that has such; each distinct one once, in their order.
@@ -112,8 +119,8 @@ class Model(NamedTuple):
         return Stages(Kind(True, True, tuple(own), tuple(range(len(self.layers)))), tuple(own.values()), 0, 1)
 
 
-def model_of(spec: ModelSpec, whole: Ledger) -> Model:
-    """A model with its kinds of layer. Raises `RequestError` for one of more layers than are searched."""
+def model_of(spec: ModelSpec, whole: Ledger, timed: Ledger | None = None) -> Model:
+    """A model with its kinds of layer; `timed`: without towers that nothing runs through. Raises `RequestError` for one of more layers than are searched."""
     if int(spec.layers) > MOST_LAYERS:
         raise RequestError(f"{spec.name} has {int(spec.layers):,} layers: plan takes models of up to {MOST_LAYERS:,}")
     kinds: dict[tuple[int, ...], int] = {}
@@ -125,7 +132,7 @@ def model_of(spec: ModelSpec, whole: Ledger) -> Model:
             kinds[key] = len(layers)
             layers.append(alone)
         of_layer.append(kinds[key])
-    return Model(spec, whole, tuple(layers), tuple(of_layer), _groups_of(spec, whole))
+    return Model(spec, whole, tuple(layers), tuple(of_layer), _groups_of(spec, whole), timed)
 
 
 def _groups_of(spec: ModelSpec, whole: Ledger) -> tuple[frozenset[int], ...]:

@@ -37,7 +37,7 @@ def seconds(model: Model, layouts: Layouts, orders: Orders, case: TrainingCase, 
 
     Raises `RequestError` where a link that some layout needs is not known.
     """
-    columns = _as_cut(layouts.columns)
+    columns, model = _as_cut(layouts.columns), model._replace(whole=model.of_a_step)
     found = np.zeros(layouts.size)
     code = structures(columns, (columns["first"] > 0,), ("schedule",))
     by_kinds: dict[object, list[tuple[Any, tuple[Stages, ...]]]] = {}

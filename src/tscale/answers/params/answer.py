@@ -132,10 +132,7 @@ def _summary(model: TracedModel, own: Sequence[Line], in_part: Sequence[Line]) -
         summary["buffers"] = Figure(kept, PARAMETERS)
     adapter = model.spec.adapter
     if adapter is not None:
-        from tscale.core.costs.states import adapters
-
-        own_adapters = adapters(ledger, adapter.rank, adapter.roles, magnitudes=adapter.magnitudes)
-        trained = summed((*params(own_adapters).lines, *_trained_whole(model.spec)))
+        trained = summed((*params(adapter.on(ledger)).lines, *_trained_whole(model.spec)))
         summary["adapters"] = Figure(trained, PARAMETERS)
     return summary
 
@@ -156,7 +153,8 @@ def _trained(spec: ModelSpec, summary: dict[str, Figure]) -> str:
     lengths = " with magnitudes (DoRA)" if spec.adapter.magnitudes else ""
     whole = "".join(f" and a copy of the {module}" for module in spec.adapter.whole)
     trained = f"{int(summary['adapters'].value):,}"
-    return f", and trains {trained} in adapters of rank {rank} on {targets}{lengths}{whole}"
+    ranks = "".join(f", {int(one.rank)} on {one.target}" for one in spec.adapter.ranks)
+    return f", and trains {trained} in adapters of rank {rank} on {targets}{ranks}{lengths}{whole}"
 
 
 def _wanted(summary: dict[str, Figure]) -> list[tuple[PublishedName, int]]:

@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import Final
 
 from tscale.answers.plan.tables import plan_tables
+from tscale.answers.train.media import run_media_notes
 from tscale.core.axis import Axis
 from tscale.core.metric import Detail, Report
 from tscale.core.number_text import duration, number_text, scaled_estimate
@@ -47,7 +48,7 @@ def planned_layouts(spec: ModelSpec, ask: Ask) -> Planned:
     """Searches all layouts that are asked for. Raises `TscaleError` for what `train` or `memory` would refuse in all of them."""
     start = perf_counter()
     ask = ask._replace(any_tokens=total_tokens(spec, ask.tokens) is None)
-    planned = _planned(subject_of(spec, ask.context), ask)
+    planned = _planned(subject_of(spec, ask.context, ask.media), ask)
     return planned._replace(seconds=perf_counter() - start)
 
 
@@ -134,6 +135,7 @@ def _notes(planned: Planned) -> Iterator[str]:
         yield "The training tokens are not known: commands name 10^12, which do not change a step."
     yield Detail("Of layouts that come to the same time and memory, the simplest is listed.")
     yield from _nearest(planned)
+    yield from run_media_notes(planned.subject.spec, planned.ask.media, planned=True)
     for why in dict.fromkeys(name for best in planned.best for name in best.prediction.choice.outside):
         yield f"The calibration does not cover {why}: intervals are wider."
     yield Detail(

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from tscale.answers.assumptions import utilisation_table
 from tscale.answers.train.columns import table_of
+from tscale.answers.train.media import run_media_data
 from tscale.answers.train.notes import all_notes, fit_of, headline
 from tscale.answers.train.step_table import planned_table
 from tscale.catalogue.hardware import Hardware
@@ -66,6 +67,7 @@ def _tables(one: Answered, title: str) -> tuple[Table, ...]:
         tables.append(planned_table(one.planned))
     if isinstance(one.assumed, Utilisation):
         tables.append(utilisation_table(one.assumed, name))
+    tables += run_media_table(one.model.spec, one.ask.media)
     return tuple(tables)
 
 
@@ -90,6 +92,7 @@ def _data(one: Answered) -> dict[str, Data]:
         "utilisation_runs": one.assumed.data() if isinstance(one.assumed, Utilisation) else [],
         "range": [in_range(*pair, one.rent) for pair in zip(one.cases, one.columns, strict=True)] if several else [],
         **({} if one.planned is None else {"plan": one.planned.data}),
+        **run_media_data(one.model.spec, one.ask.media),
     }
 
 

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Final, NamedTuple
 
 from tscale.answers.assumptions import goodput_note, rent_notes, utilisation_note
+from tscale.answers.train.media import run_media_notes
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.forward import leaves_out
 from tscale.core.costs.training import Count
@@ -25,6 +26,7 @@ from tscale.estimates.utilisation import Utilisation
 def all_notes(one: Answered) -> Iterator[str]:
     """Notes of the run, of its utilisation, its price and its plan."""
     yield from _notes(one.model, one.hardware, one.ask, one.dtype, one.peak, one.whole)
+    yield from run_media_notes(one.model.spec, one.ask.media, planned=one.planned is not None)
     if isinstance(one.assumed, Utilisation):
         yield utilisation_note(one.assumed)
     if one.goodput is not None:

@@ -9,7 +9,7 @@ what its block says of its chunks, of which there are S/chunk, rounded up where 
 
 from __future__ import annotations
 
-from typing import Literal, assert_never
+from typing import Literal, TypeGuard, assert_never
 
 from tscale.core.ledger import Buffer, Cache, Conv, Ledger, Lookup, Matmul, Scan, Scores, Vector
 from tscale.core.metric import Line, Quantity
@@ -73,13 +73,25 @@ def _strided(queries: int, keys: int, stride: int, seen: Scores | None) -> int:
     return most * (queries + 1) - stride * most * (most + 1) // 2
 
 
+def through_tower(run: SequenceLengths | TowerRun, entry: Matmul | Scores | Conv) -> TypeGuard[SequenceLengths]:
+    """Whether images or sounds of a sequence run through an entry, and not its tokens."""
+    return bool(entry.block.stack == "tower" and isinstance(run, SequenceLengths) and run.media)
+
+
 def score_flops(scores: Scores, run: SequenceLengths | TowerRun, sight: AttentionMask) -> int:
-    """FLOPs of one sequence's attention scores in all layers of an entry: the logits q·k and the weighted sum of v."""
+    """FLOPs of one sequence's attention scores in all layers of an entry: the logits q·k and the weighted sum of v.
+
+    In a tower a query is scored with the keys that it sees, as frameworks run its windows one by one.
+    """
+    if through_tower(run, scores):
+        return sum(one.times * score_flops(scores, one.run, "causal") for one in run.through(scores.block))
     return 2 * pairs(scores, run, sight) * scores.used * scores.heads * (scores.d_qk + scores.d_v)
 
 
 def matmul_flops(matmul: Matmul, run: SequenceLengths | TowerRun) -> int:
     """FLOPs of one sequence's products with all copies of a matrix."""
+    if through_tower(run, matmul):
+        return sum(one.times * matmul_flops(matmul, one.run) for one in run.through(matmul.block))
     return 2 * _at_most(run.length(matmul.stream), matmul.most) * matmul.used * matmul.d_in * matmul.d_out
 
 
@@ -107,6 +119,8 @@ def leaves_out(ledger: Ledger) -> str:
 
 def conv_flops(conv: Conv, run: SequenceLengths | TowerRun) -> int:
     """FLOPs of one sequence's depthwise convolutions in all layers of an entry, over the padded positions too."""
+    if through_tower(run, conv):
+        return sum(one.times * conv_flops(conv, one.run) for one in run.through(conv.block))
     positions = run.length(conv.stream) + conv.kernel - 1
     return 2 * positions * conv.used * conv.channels * conv.kernel
 

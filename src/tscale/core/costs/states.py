@@ -7,7 +7,7 @@ second, weights in its third (Rajbhandari 2019, section 5; FSDP is the third): o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final, Literal, NamedTuple
 
@@ -233,22 +233,40 @@ def _is_target(entry: Entry, targets: frozenset[Role] | None) -> bool:
     return isinstance(entry, Matmul) and is_linear(entry) and (targets is None or entry.role in targets)
 
 
-def adapters(ledger: Ledger, rank: int, targets: frozenset[Role] | None = None, *, magnitudes: bool = False) -> Ledger:
+def adapters(
+    ledger: Ledger,
+    rank: int,
+    targets: frozenset[Role] | None = None,
+    *,
+    magnitudes: bool = False,
+    joined: bool = False,
+) -> Ledger:
     """The ledger of low-rank adapters on matrices of the layers, routers excepted (Hu 2021; all of them as in QLoRA).
 
     `targets`: the roles of those that have one, None for all. `magnitudes`: whether each output of theirs has a learned length
     as well (DoRA: Liu 2024, section 4.1). Each adds a matrix [d_in, rank] and one [rank, d_out]; on one device's ledger they have that device's widths.
+    `joined`: whether the targets of a block are one matrix in the model's own code, which has one adapter.
     """
     entries: list[Entry] = []
-    for entry in ledger.entries:
-        if isinstance(entry, Matmul) and _is_target(entry, targets):
-            plain = entry._replace(bias=False, cut=None)
-            entries.append(plain._replace(name=f"{entry.name}.lora_a", d_out=rank))
-            entries.append(plain._replace(name=f"{entry.name}.lora_b", d_in=rank))
-            if magnitudes:
-                name = f"{entry.name}.magnitude"
-                entries.append(Vector(name, "scale", entry.part, entry.d_out, stored=entry.stored))
+    on = [entry for entry in ledger.entries if isinstance(entry, Matmul) and _is_target(entry, targets)]
+    for entry in _joined(on) if joined else on:
+        plain = entry._replace(bias=False, cut=None)
+        entries.append(plain._replace(name=f"{entry.name}.lora_a", d_out=rank))
+        entries.append(plain._replace(name=f"{entry.name}.lora_b", d_in=rank))
+        if magnitudes:
+            name = f"{entry.name}.magnitude"
+            entries.append(Vector(name, "scale", entry.part, entry.d_out, stored=entry.stored))
     return Ledger.of(f"{ledger.model}'s adapters", entries)
+
+
+def _joined(entries: Iterable[Matmul]) -> Iterator[Matmul]:
+    """Matrices of a block side by side, as one."""
+    found: dict[object, Matmul] = {}
+    for entry in entries:
+        key = entry.block, entry.stream, entry.d_in, entry.stored
+        before = found.get(key)
+        found[key] = entry if before is None else before._replace(d_out=before.d_out + entry.d_out)
+    return iter(found.values())
 
 
 def adapted(ledger: Ledger, rank: int, targets: frozenset[Role] | None = None) -> Ledger:

@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final, Literal, NamedTuple, cast
 
-from tscale.core.costs.forward import pairs
+from tscale.core.costs.forward import pairs, through_tower
 from tscale.core.device import Cluster
 from tscale.core.ledger import Ledger, Matmul, Scores
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import is_expert
 from tscale.core.tracing import as_float, is_array, is_nothing, maximum, rounded_up, where
-from tscale.core.workload import SequenceLengths
+from tscale.core.workload import SequenceLengths, TowerRun
 
 Again = Literal["none", "selective", "op", "full"]
 """What the backward pass computes again: nothing, the scores, every second product (torchtitan's "op"), or whole layers."""
@@ -89,11 +89,16 @@ class Case(NamedTuple):
 
 
 def tokens_of(entry: Matmul, plan: Parallelism, case: Case) -> float:
-    """Tokens of a micro-batch that a device multiplies by a matrix."""
-    length = int(case.run.length(entry.stream))
-    if entry.most is not None:
-        length = min(length, int(entry.most))
-    return case.micro * length / plan.context
+    """Tokens of a micro-batch that a device multiplies by a matrix; by one of a tower, positions of all its images and sounds."""
+    if through_tower(case.run, entry):
+        seen = sum(one.times * _length(entry, one.run) for one in case.run.through(entry.block))
+        return cast("float", as_float(case.micro * seen))
+    return case.micro * _length(entry, case.run) / plan.context
+
+
+def _length(entry: Matmul, run: SequenceLengths | TowerRun) -> int:
+    length = int(run.length(entry.stream))
+    return length if entry.most is None else min(length, int(entry.most))
 
 
 class Products:
@@ -200,8 +205,8 @@ def attention_work(share: Ledger, plan: Parallelism, case: Case, make: Products)
     """What all scores of a stage take, by a fused kernel or by products and softmax."""
     found = Attention()
     for entry in share.entries:
-        if isinstance(entry, Scores):
-            one = _fused(entry, plan, case) if case.fused else _unfused(entry, plan, case, make)
+        for scored in _scored(entry, plan, case) if isinstance(entry, Scores) else ():
+            one = _fused(scored, case) if case.fused else _unfused(scored, case, make)
             found = Attention(
                 found.products + one.products,
                 found.products_again + one.products_again,
@@ -214,18 +219,38 @@ def attention_work(share: Ledger, plan: Parallelism, case: Case, make: Products)
     return found
 
 
-def _fused(entry: Scores, plan: Parallelism, case: Case) -> Attention:
+class _Scored(NamedTuple):
+    """Scores of a micro-batch: so `many` runs at once, each shared by the devices of context parallelism."""
+
+    entry: Scores
+    run: SequenceLengths | TowerRun
+    many: int
+    shared: int
+
+
+def _scored(entry: Scores, plan: Parallelism, case: Case) -> Iterator[_Scored]:
+    """Those of its sequences; of a tower, those of its images and sounds, each of which a device runs whole."""
+    if through_tower(case.run, entry):
+        for one in case.run.through(entry.block):
+            yield _Scored(entry, one.run, case.micro * one.times, 1)
+    else:
+        yield _Scored(entry, case.run, case.micro, plan.context)
+
+
+def _fused(scored: _Scored, case: Case) -> Attention:
     """A fused kernel: of causal attention, the pairs that a query sees."""
-    seen = pairs(entry, case.run, "causal") * as_float(entry.used) * entry.heads * (entry.d_qk + entry.d_v)
-    forward = 2.0 * case.micro * seen / plan.context / case.peak_16
+    entry = scored.entry
+    seen = pairs(entry, scored.run, "causal") * as_float(entry.used) * entry.heads * (entry.d_qk + entry.d_v)
+    forward = 2.0 * scored.many * seen / scored.shared / case.peak_16
     return Attention(seconds=(1 + FLASH_BACKWARD) * forward, seconds_again=case.repeated.layers * forward)
 
 
-def _unfused(entry: Scores, plan: Parallelism, case: Case, make: Products) -> Attention:
+def _unfused(scored: _Scored, case: Case, make: Products) -> Attention:
     """Two batches of products for all pairs, and what is elementwise on every score."""
-    queries = int(case.run.length(entry.stream)) / plan.context
-    keys = float(case.run.length(entry.keys) // (entry.stride or 1))
-    heads, layers = case.micro * as_float(entry.heads), as_float(entry.used)
+    entry, run = scored.entry, scored.run
+    queries = int(run.length(entry.stream)) / scored.shared
+    keys = float(run.length(entry.keys) // (entry.stride or 1))
+    heads, layers = scored.many * as_float(entry.heads), as_float(entry.used)
     logits, *of_logits = make.with_gradients((queries, keys, float(entry.d_qk)), layers, case.peak_16, heads)
     values, *of_values = make.with_gradients((queries, float(entry.d_v), keys), layers, case.peak_16, heads)
     in_steps = where(heads % FUSED_SOFTMAX != 0, 1.0, 0.0)

@@ -42,6 +42,8 @@ SOURCE: Final = "narayanan2021 section 2, korthikanti2022 section 4"
 
 _WIDE: Final = 8
 _BY_COLUMNS, _OF_A_SUM, _OF_A_COPY = 4, 11, 8
+_SUMMED: Final = frozenset({"o", "out", "down"})
+"""Roles of a tower's matrices whose outputs are added to the residual stream."""
 
 
 class StageWork(NamedTuple):
@@ -255,6 +257,8 @@ def _written(entry: Matmul, plan: Parallelism) -> float:
     """Bytes a token that elementwise work reads and writes of what a matrix gives out; of an adapter's nothing, which its products add."""
     if entry.role in ADAPTERS:
         return 0.0
+    if entry.block.stack == "tower" and entry.role in _SUMMED:  # whole on each device
+        return cast("float", as_float(_OF_A_SUM * entry.d_out))
     if entry.cut is not None and entry.cut.axis == "in":
         each = _OF_A_COPY if is_expert(entry) else _OF_A_SUM
         return cast("float", as_float(each * entry.d_out) / where(plan.sequence, plan.tensor, 1))

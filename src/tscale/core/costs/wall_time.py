@@ -66,7 +66,7 @@ def recomputed_flops(ledger: Ledger, run: SequenceLengths, recompute: Recompute,
 
     selective: the attention scores (Korthikanti 2022, section 5, whose equation 8 charges them the backward pass again too:
     three times as much). op: every second product of a layer (`tscale.core.costs.recompute`). full: every layer, but not the
-    head (Narayanan 2021, equation 3).
+    head (Narayanan 2021, equation 3), nor a projector behind a tower.
     """
     match recompute:
         case "none":
@@ -76,8 +76,8 @@ def recomputed_flops(ledger: Ledger, run: SequenceLengths, recompute: Recompute,
         case "op":
             return sum(matmul_flops(entry, run) for entry in computed_again(ledger))
         case "full":
-            head = (entry for entry in ledger.entries if isinstance(entry, Matmul) and entry.part == "head")
-            return forward_flops(ledger, run, sight).total - sum(matmul_flops(entry, run) for entry in head)
+            once = (e for e in ledger.entries if isinstance(e, Matmul) and e.part in ("head", "projector"))
+            return forward_flops(ledger, run, sight).total - sum(matmul_flops(entry, run) for entry in once)
         case _:
             assert_never(recompute)
 
@@ -135,8 +135,10 @@ def least_recomputed_flops(ledger: Ledger, run: SequenceLengths, recompute: Reco
     """FLOPs of one sequence that go forward a second time at the least: no product whose result the backward pass does not read.
 
     torch.utils.checkpoint (use_reentrant=False, early_stop=True) stops when all saved tensors are there again: a layer's last
-    product is not one of them, nor is what the scores' values come to.
+    product is not one of them, nor is what the scores' values come to. Of towers nothing is taken to be computed again.
     """
+    if run.media:
+        ledger = replace(ledger, groups=tuple(group for group in ledger.groups if group.stack != "tower"))
     if recompute == "selective":
         scores = (entry._replace(d_v=0) for entry in ledger.entries if isinstance(entry, Scores))
         return sum(score_flops(entry, run, "causal") for entry in scores)

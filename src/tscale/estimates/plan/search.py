@@ -23,6 +23,7 @@ from tscale.core.sharding import shares_of
 from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError, field
 from tscale.estimates.capacity import Capacity, Verdict
+from tscale.estimates.media import Media, check_fits, media_costs
 from tscale.estimates.memory.peak import peak_of, products_of
 from tscale.estimates.memory_train.ask import Ask as MemoryAsk
 from tscale.estimates.memory_train.ask import refuse
@@ -69,6 +70,8 @@ class Ask(NamedTuple):
     attention: Attention = "flash"
     any_tokens: bool = False
     """Whether no tokens of the run are known, so that a command must name some, which do not change a step."""
+    media: Media = Media()
+    """Images and sounds in each sequence."""
     words: str = ""
     """The model as the command line names it."""
     changes: str = ""
@@ -92,12 +95,20 @@ class Subject(NamedTuple):
         )
 
 
-def subject_of(spec: ModelSpec, context: int | None) -> Subject:
-    """The model of a search. Raises `TscaleError` where its sequences have no length."""
-    whole = lower(spec, saves=True)
+def subject_of(spec: ModelSpec, context: int | None, media: Media = Media()) -> Subject:
+    """The model of a search, with images and sounds in each sequence.
+
+    Raises `TscaleError` where its sequences have no length, or do not hold these.
+    """
+    costs = media_costs(spec, media)
+    passes = tuple(one for cost in costs for one in cost.passes)
+    ledger = lower(spec, saves=True, media=passes)
     length = training_length(spec, context)
-    run = run_of(spec, int(length.value))
-    return Subject(spec, model_of(spec, whole), length, run, int(counted_flops(whole, run, run.tokens, "full")))
+    check_fits(costs, int(length.value))
+    run = run_of(spec, int(length.value))._replace(media=passes)
+    timed = ledger.whole if passes else ledger
+    model = model_of(spec, ledger.whole, None if timed is ledger.whole else timed)
+    return Subject(spec, model, length, run, int(counted_flops(timed, run, run.tokens, "full")))
 
 
 class Best(NamedTuple):
@@ -202,7 +213,7 @@ class Sized:
             dtype, _ = peak_of(self._cluster.device, self.hardware, products_of(precision))
         except RequestError:
             return None
-        whole, spec = self.subject.model.whole, self.subject.spec
+        whole, spec = self.subject.model.of_a_step, self.subject.spec
         return TrainingCase(
             (whole,), (whole,), Parallelism(data=self.gpus), self.subject.run, Batch(self.ask.batch, 1), int(spec.d_model), self._cluster,
             dtype, stack=self.ask.stack, kernel=self.ask.kernel, parallel_block=spec.parallel_block,
@@ -252,8 +263,8 @@ class Sized:
         """A step of a layout, as `train` times it."""
         case = self._case(layout.precision)
         assert case is not None, "layouts in formats that the device has no peak in are rejected"
-        of_stages = stages(self.subject.spec, plan, self.subject.model.whole)
-        redone = recomputed(self.subject.spec, self.subject.model.whole, layout.recompute, layout.again, plan)
+        of_stages = stages(self.subject.spec, plan, self.subject.model.of_a_step)
+        redone = recomputed(self.subject.spec, self.subject.model.of_a_step, layout.recompute, layout.again, plan)
         return case._replace(
             stages=of_stages,
             shares=shares_of(of_stages, plan),

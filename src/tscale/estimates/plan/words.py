@@ -96,6 +96,7 @@ def command_of(ask: Ask, best: Best) -> str:
     tokens = _ANY_TOKENS if ask.any_tokens else ask.tokens
     for name, number in (("tokens", tokens), ("context", ask.context)):
         words += [f"--{name}", str(number)] if number is not None else []
+    words += ask.media.options()
     words += [*layout_options(best.layout)]
     words += ["--stack", ask.stack] if ask.stack != CURRENT else []
     words += ["--attention-kernel", ask.kernel] if ask.kernel else []

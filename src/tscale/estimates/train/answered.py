@@ -18,6 +18,7 @@ from tscale.estimates.rent import Rent, rent_of
 from tscale.estimates.train.ask import Ask
 from tscale.estimates.train.cases import Case, cases_of, check_peak, counted_share_of, hardware_ratio
 from tscale.estimates.train.figures import figures_of
+from tscale.estimates.train.media import trained_on_media, with_towers
 from tscale.estimates.train.memory import States, all_states
 from tscale.estimates.train.planned import Planned, planned_of
 from tscale.estimates.train.prediction import PlanUtilisation, plan_utilisation
@@ -69,9 +70,9 @@ def _known_of(assumed: Utilisation | PlanUtilisation | None, whole: Trained) -> 
 def answered(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Answered:
     """Raises `RequestError` for a run that cannot be."""
     refuse(spec, MemoryAsk().with_(rank=ask.rank, lora_targets=ask.lora_targets))
-    model = adapting(counted(spec), ask.rank, ask.lora_targets)
+    model = adapting(with_towers(counted(spec), ask.media), ask.rank, ask.lora_targets)
     dtype, peak = peak_of(hardware.device(), hardware, ask.dtype)
-    whole = trained(model.spec, ask.tokens, ask.context)
+    whole = trained_on_media(trained(model.spec, ask.tokens, ask.context), spec, ask.media)
     flops = label("training_flops", whole.flops(model))
     redone = recomputed(model.spec, model.ledger, ask.recompute, ask.again, ask.plan)
     ratio = hardware_ratio(model, whole, redone)

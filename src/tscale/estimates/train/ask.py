@@ -12,6 +12,7 @@ from tscale.core.costs.wall_time import Recompute
 from tscale.core.parallelism import Parallelism
 from tscale.core.recompute import Again
 from tscale.core.roles import Role
+from tscale.estimates.media import Media
 from tscale.estimates.memory_train.ask import Ask as MemoryAsk
 
 DAY: Final = 86_400
@@ -53,6 +54,8 @@ class Ask(NamedTuple):
     """The training stack whose calibration predicts a plan's step (`tscale.calibration.training_case`)."""
     kernel: str | None = None
     """The attention kernel of the prediction; None for the usual one of stack and chip."""
+    media: Media = Media()
+    """Images and sounds in each sequence, which run through the towers."""
     bound_only: bool = False
     """Whether a plan is given its bounds alone."""
 

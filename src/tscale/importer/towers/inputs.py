@@ -18,6 +18,7 @@ from tscale.blocks.image_tiles import (
     WindowedImage,
 )
 from tscale.blocks.tower_inputs import (
+    BoundedImage,
     BudgetImage,
     FixedImage,
     NativeImage,
@@ -198,6 +199,15 @@ def _idefics3(ends: Ends) -> Reading:
     return SplitImage(kind="split", tile=side, longest=4 * side, patches=grid, outputs=outputs)
 
 
+def _idefics2(ends: Ends) -> Reading | None:
+    """As many tokens as its resampler has latents, between two markers, of whatever size an image is brought to."""
+    resampler = ends.file.inside("perceiver_config")
+    if resampler is None:
+        return None
+    patch, latents = ends.tower.size("patch_size"), resampler.size("resampler_n_latents")
+    return BoundedImage(kind="bounded", patch=patch, shortest=378, longest=980, outputs=latents, markers=2)
+
+
 def _grids(ends: Ends) -> tuple[tuple[int, int], ...]:
     """The grids that the file lists; none where it lists none as pairs of sizes."""
     listed = ends.file.own.value("image_grid_pinpoints")
@@ -274,6 +284,7 @@ IMAGES: Final[dict[str, Callable[[Ends], Reading | None]]] = {
     "qianfan_ocr": _intern,
     "cohere2_vision": _cohere,
     "llama4": _llama4,
+    "idefics2": _idefics2,
     "idefics3": _idefics3,
     "smolvlm": _idefics3,
     "llava_next": _llava_next,

@@ -38,6 +38,11 @@ def linear(
     )
 
 
+def unlearned(name: str, d_in: int, d_out: int, *, at: RunsOver) -> Linear:
+    """A product with the weights of another matrix, over other positions."""
+    return Linear(name=name, d_in=d_in, d_out=d_out, at=at, learned=False)
+
+
 def vector(
     name: str, width: int, copies: int = 1, *, does: Literal["scales", "joins"] | None = None, at: RunsOver = "inputs"
 ) -> Gains:

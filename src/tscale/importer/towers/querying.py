@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tscale.blocks.tower_pieces import Simple
 from tscale.importer.towers.ends import Ends, Pieces
-from tscale.importer.towers.parts import bare_layers, linear, norm, scores, table
+from tscale.importer.towers.parts import bare_layers, linear, norm, scores, table, unlearned
 from tscale.importer.towers.sizes import Sizes
 
 
@@ -24,7 +24,9 @@ def idefics2(ends: Ends) -> Pieces:
         linear("q", d, heads * head_dim, bias=False, at="outputs"),
         linear("k", d, kv_heads * head_dim, bias=False),
         linear("v", d, kv_heads * head_dim, bias=False),
+        *(unlearned(f"{name}.latents", d, kv_heads * head_dim, at="outputs") for name in ("k", "v")),  # by the same weights
         scores("scores", heads, head_dim),
+        scores("scores.latents", heads, head_dim, keys="outputs"),
         linear("o", heads * head_dim, d, bias=False, at="outputs"),
         norm("norm.feed_forward", d, "rmsnorm"),
         *(linear(name, d, 4 * d, bias=False, at="outputs") for name in ("resampler.gate", "resampler.up")),

@@ -1,0 +1,59 @@
+"""Of `tscale train`: images and sounds in each sequence, their tokens and their towers' FLOPs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tscale.answers.media import media_notes
+from tscale.core.metric import Column, Data, Figure, Table
+from tscale.core.units import COUNT, FLOPS, TOKENS
+from tscale.estimates.media import Media, media_costs
+from tscale.models.spec import ModelSpec
+
+
+def run_media_table(spec: ModelSpec, media: Media) -> Iterator[Table]:
+    """Tokens of each kind in a sequence, and FLOPs of its towers; nothing where there are none."""
+    costs = media_costs(spec, media)
+    if not costs:
+        return
+    columns = (
+        Column("in each sequence", "media", numeric=False),
+        Column("tokens", "tokens"),
+        Column("tower FLOPs, forward", "tower_flops"),
+    )
+    rows = ((cost.name, Figure(cost.tokens, TOKENS), Figure(cost.flops.total, FLOPS)) for cost in costs)
+    yield Table("", columns, tuple(rows), aside=True)
+
+
+def run_media_data(spec: ModelSpec, media: Media) -> dict[str, Data]:
+    """The same for JSON."""
+    costs = media_costs(spec, media)
+    if not costs:
+        return {}
+    return {
+        "media": [
+            {
+                "media": cost.key,
+                "count": Figure(cost.many, COUNT),
+                "tokens": Figure(cost.tokens, TOKENS),
+                "tower_flops": Figure(cost.flops.total, FLOPS),
+            }
+            for cost in costs
+        ]
+    }
+
+
+def run_media_notes(spec: ModelSpec, media: Media, *, planned: bool) -> Iterator[str]:
+    """How towers are trained and timed."""
+    if not media.any:
+        return
+    yield (
+        "Each sequence has these images and sounds among its tokens; towers and projectors train with the rest, and FLOPs and MFU "
+        "count theirs three times too, with the pairs that they score."
+    )
+    if planned:
+        yield (
+            "Towers run on the first stage, whole on each device of tensor or context parallelism; a bound lets these share them. "
+            "A prediction takes them to reach what the language model reaches, which was not measured."
+        )
+    yield from media_notes(media, media_costs(spec, media))
