@@ -89,6 +89,9 @@ class Prediction(NamedTuple):
     kind: str
     prompts_per_second: float
     """What all devices that prefill take in: more requests than that wait."""
+    prefill: Interval
+    """Seconds that an attention rank takes for each prompt where all have prompts one after the other."""
+    prefill_bound: float
 
 
 @cache
@@ -182,7 +185,8 @@ class Physics(NamedTuple):
     tpot_bound: float
     ttft_bound: float
     prefill: float
-    """Of a prompt on the devices that prefill, with nothing before it."""
+    """Of a prompt on the devices that prefill, with nothing before it, where all copies of attention have one."""
+    prefill_bound: float
 
 
 def load_of(case: ServingCase) -> Load:
@@ -225,6 +229,7 @@ def physics(case: ServingCase, passes: Passes, structure: Structure, constants: 
         least_seconds(least.decode, chip) / yielded,
         least_seconds(least.prefill, chip) / case.prefill.layout.pipeline,
         prefill_seconds(passes.full, chip, constants) / case.prefill.layout.pipeline + launches,
+        least_seconds(passes.full, chip) / case.prefill.layout.pipeline,
     )
 
 
@@ -238,6 +243,7 @@ def _guessed(found: Physics, case: ServingCase, draft: ServingCase, constants: S
         ttft=found.ttft + first,
         tpot_bound=found.tpot_bound + rounds * own.tpot_bound,
         prefill=found.prefill + first,
+        prefill_bound=found.prefill_bound + own.prefill_bound,
     )
 
 
@@ -327,6 +333,8 @@ def predict_held(case: ServingCase, calibration: Calibration, measured: Measured
         known,
         kind,
         case.prefill.workers * case.prefill.layout.attention_data / found.prefill,
+        within("ttft", found.prefill, found.prefill_bound),
+        found.prefill_bound,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from tscale.answers.deployment import Deployment, Engine
 from tscale.answers.release import cache_format_of, format_of
+from tscale.answers.serve.prompts import notes_of_prompts, rows_taken_in, taken_in
 from tscale.answers.serve.times import Ask, Draft, sixteen_bit_peak
 from tscale.calibration.interval import Interval
 from tscale.calibration.serving_calibration import Calibration, Measured, Prediction, predict, shipped, spread_of
@@ -213,7 +214,7 @@ def data_of(found: Predicted | str) -> dict[str, Data]:
         "latency_seconds_at_least": Figure(times.latency_bound, SECONDS, "bound"),
     }
     speeds = {key: Figure(value, unit, "predicted") for key, (_, value, unit) in _speeds(found).items()}
-    return {**head, **figures, **speeds, "calibration": calibration_data(found)}
+    return {**head, **figures, **speeds, **taken_in(case, times), "calibration": calibration_data(found)}
 
 
 def pool_data(pool: Pool) -> dict[str, Data]:
@@ -289,6 +290,7 @@ def _table(found: Predicted, times: Prediction, subject: str) -> Table:
         rows.append((words, *cells, Figure(scale * bound, unit, "bound")))
     for words, value, unit in _speeds(found).values():
         rows.append((words, Figure(value, unit, "predicted"), "", "", ""))
+    rows += rows_taken_in(found.case, times)
     return Table("", columns, tuple(rows), subject=subject)
 
 
@@ -319,6 +321,7 @@ def notes_of_prediction(found: Predicted | str) -> Iterator[str]:
     )
     if case.chunk or case.crowd > _FELT:
         yield from _chunk_notes(case)
+    yield from notes_of_prompts(case)
     if case.decode.layout.pipeline > 1:
         yield "No run with a pipeline was measured: its stages are taken to pass on as collectives do."
     if case.host:

@@ -1,0 +1,48 @@
+"""Of `tscale serve`: what a pool that prefills takes in, where all of its ranks have prompts one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tscale.calibration.interval import Interval
+from tscale.calibration.serving_calibration import Prediction
+from tscale.calibration.serving_case import ServingCase
+from tscale.calibration.serving_cases import is_grouped
+from tscale.core.metric import Cell, Data, Figure
+from tscale.core.units import TOKENS_PER_SECOND
+from tscale.core.view import interval
+
+
+def _speeds(case: ServingCase, times: Prediction) -> tuple[Interval, float] | None:
+    """Tokens of prompts that a device takes in each second, with an interval, and the most; None where prompts have no pool."""
+    if not case.disaggregated:
+        return None
+    layout, of = case.prefill.layout, times.prefill
+    tokens = case.prompt / layout.tensor / layout.pipeline
+    return Interval(tokens / of.high, tokens / of.middle, tokens / of.low), tokens / times.prefill_bound
+
+
+def taken_in(case: ServingCase, times: Prediction) -> dict[str, Data]:
+    """The speeds by their keys; null where prompts have no pool of their own."""
+    speeds = _speeds(case, times)
+    within = None if speeds is None else interval(speeds[0], TOKENS_PER_SECOND, "predicted")
+    most = None if speeds is None else Figure(speeds[1], TOKENS_PER_SECOND, "bound")
+    return {"prompt_tokens_per_second_per_gpu": within, "prompt_tokens_per_second_per_gpu_at_most": most}
+
+
+def rows_taken_in(case: ServingCase, times: Prediction) -> Iterator[tuple[Cell, ...]]:
+    """The row of a prediction's table: the middle and the ends."""
+    speeds = _speeds(case, times)
+    if speeds is not None:
+        of = speeds[0]
+        ends = (Figure(value, TOKENS_PER_SECOND, "predicted") for value in (of.middle, of.low, of.high))
+        yield ("prompt tokens/s per device of prefill", *ends, "")
+
+
+def notes_of_prompts(case: ServingCase) -> Iterator[str]:
+    """Where rates of kernels were published and no run was fitted to."""
+    if is_grouped(case):
+        yield (
+            "Prompts' experts are spread over nodes: tokens are sent and multiplied at rates that were published of DeepEP and DeepGEMM, "
+            "and that were fitted to no run. Prompts that do not meet experts alike take longer: 1.18 times as long in SGLang's published runs."
+        )
