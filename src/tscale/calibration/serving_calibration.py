@@ -26,6 +26,7 @@ from tscale.core.costs.serving_prediction import (
     ServingConstants,
     launch_seconds,
     least_seconds,
+    pool_seconds,
     prefill_seconds,
     prompt_seconds,
     step_seconds,
@@ -222,13 +223,15 @@ def physics(case: ServingCase, passes: Passes, structure: Structure, constants: 
     yielded, launches = case.yielded, load.launches * launch_seconds(structure, load, constants)
     prompt = prompt_seconds(passes.prompt, chip, constants) / case.decode.layout.pipeline + launches
     tpot = tpot_seconds(step / yielded, prompt, load, constants)
+    each = prefill_seconds(passes.full, chip, constants) / case.prefill.layout.pipeline + launches
     first = ttft_seconds(passes.prefill, step, structure, chip, load, constants)
+    first = larger(first, pool_seconds(each, tpot, load))
     return Physics(
         tpot,
         first + case.crowd * case.output * tpot,
         least_seconds(least.decode, chip) / yielded,
         least_seconds(least.prefill, chip) / case.prefill.layout.pipeline,
-        prefill_seconds(passes.full, chip, constants) / case.prefill.layout.pipeline + launches,
+        each,
         least_seconds(passes.full, chip) / case.prefill.layout.pipeline,
     )
 

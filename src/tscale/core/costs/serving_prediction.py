@@ -6,7 +6,8 @@ What is summed up is the same work that a bound takes the longest part of (`serv
              and for each collective, what is sent over the link, and passes over the residual stream
     prompt   FLOPs over the peak, at shares of their own
     tpot     step + interference·(batch - 1)/output·prompt: in a closed loop each request meets one prefill of each other in its life
-    ttft     starting + prompt + queue·(batch - 1)·prompt + steps in progress, and waited + waiting·sqrt(batch - 1)
+    ttft     starting + prompt + queue·(batch - 1)·prompt + steps in progress, and waited + waiting·sqrt(batch - 1); of a pool for
+             prompts alone at least batch·prompt - output·tpot, for all that do not decode wait for it
     latency  ttft + output·tpot
 
 All numbers may be floats or arrays: the constants are fitted by the formula that predicts.
@@ -228,6 +229,15 @@ def ttft_seconds(
         + load.launches * launch_seconds(structure, load, c)
         + (load.together * c.waiting + (1 - load.together) * c.apart) * sqrt_of(others)
     )
+
+
+def pool_seconds(each: float, tpot: float, load: Load) -> float:
+    """The least time to a first token of a rank for prompts alone, which takes one in every `each` seconds; 0 where steps are shared.
+
+    A request comes as another leaves, so that queue = (ttft + output·tpot)/(seconds between prompts) (Little's law), and no prompts
+    come faster than every `each` seconds.
+    """
+    return (1 - load.together) * (load.queue * each - load.output * tpot)
 
 
 def sqrt_of(number: float) -> float:
