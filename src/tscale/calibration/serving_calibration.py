@@ -326,10 +326,11 @@ def predict_held(case: ServingCase, calibration: Calibration, measured: Measured
         spread = spread_of(calibration, figure, known, kind)
         return interval(middle, spread.low, spread.high, bound)
 
+    first, whole = within("ttft", ttft, found.ttft_bound), within("latency", ttft + case.output * tpot, least)
     return Prediction(
         within("tpot", tpot, found.tpot_bound),
-        within("ttft", ttft, found.ttft_bound),
-        within("latency", ttft + case.output * tpot, least),
+        first._replace(high=smaller(first.high, whole.high)),  # no first token comes after the last
+        whole,
         found.tpot_bound,
         found.ttft_bound,
         least,

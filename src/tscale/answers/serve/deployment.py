@@ -25,6 +25,7 @@ from tscale.calibration.serving_cases import deployed_on
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.collectives import SOURCE as COLLECTIVES
 from tscale.core.metric import Cell, Column, Data, Figure, Report, Table
+from tscale.core.number_text import estimate
 from tscale.core.serving_layout import ServingLayout
 from tscale.core.units import BYTES, MILLISECONDS, SECONDS
 from tscale.models.spec import ModelSpec
@@ -139,6 +140,8 @@ def _with_rows(table: Table, deployed: _Deployed) -> Table:
 
 
 _PREDICTED_COLUMNS: Final = 5
+_FULL: Final = 0.95
+"""The share of the prompts that a pool takes in from which on it is called full."""
 
 
 def _held(found: Predicted, pool: Pool) -> dict[str, Figure]:
@@ -173,10 +176,10 @@ def _notes(found: Predicted) -> Iterator[str]:
     if layout.expert > 1:
         yield "Experts are taken to be met alike: the expected distinct ones are read, and devices have equal shares of the tokens."
     if case.disaggregated:
-        if found.times is not None and found.requests_per_second > found.times.prompts_per_second:
+        if found.times is not None and found.requests_per_second > _FULL * found.times.prompts_per_second:
             yield (
-                f"The prefill pool takes in {found.times.prompts_per_second:,.3g} prompts/s and the other could answer "
-                f"{found.requests_per_second:,.3g} requests/s: requests wait longer for their first token than is predicted."
+                f"The prefill pool takes in {estimate(found.times.prompts_per_second)} prompts/s, and is full: that is what requests "
+                "wait for. A larger one brings first tokens sooner and more requests through."
             )
         yield (
             "A prompt's cache is sent from one pool to the other; the runs that constants were fitted to did so too, so that the "
