@@ -121,9 +121,15 @@ def _error(found: dict[str, Any]) -> str:
 
 def agreement() -> str:
     """The README's table of errors: cross-validated ones from the calibrations, and of memory, to which nothing was fitted, as counted."""
-    node, cluster, current, serving = (
+    node, cluster, current, latest, serving = (
         yaml.safe_load((CALIBRATIONS / f"{name}.yaml").read_text(encoding="utf-8"))
-        for name in ("training-megatron-node", "training-megatron-cluster", "training-current", "serving")
+        for name in (
+            "training-megatron-node",
+            "training-megatron-cluster",
+            "training-current",
+            "training-bridge-26.06",
+            "serving",
+        )
     )
     held = answer("accuracy", str(MEASURED / "training_memory.csv"))
     of = serving["cross_validation"]
@@ -132,6 +138,7 @@ def agreement() -> str:
         (f"training step, one node | {node['fitted_to']['runs']}", node["fitted_to"]),
         (f"training step, several nodes | {cluster['fitted_to']['runs']}", cluster["fitted_to"]),
         (f"training step, other stacks, A100 to GB300 | {current['fitted_to']['runs']}", current["fitted_to"]),
+        (f"training step, Megatron-Bridge 26.06 to 26.08 | {latest['fitted_to']['runs']}", latest["fitted_to"]),
         (f"serving, time per output token, other deployments | {runs:,}", of["deployment"]["tpot"]),
         (f"serving, time per output token, models never measured | {runs:,}", of["model"]["tpot"]),
         (f"serving, time to first token, other deployments | {runs:,}", of["deployment"]["ttft"]),

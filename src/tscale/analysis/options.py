@@ -229,7 +229,7 @@ ATTENTION: Final = Option(
 )
 STACK: Final = Option(
     "Choose the training stack that a plan's step is predicted on.",
-    choices=("current", "megatron-deepspeed"),
+    choices=("current", "megatron-bridge-26.06", "megatron-deepspeed"),
     heading=TRAINING,
 )
 ATTENTION_KERNEL: Final = Option(

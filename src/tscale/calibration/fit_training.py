@@ -19,7 +19,7 @@ from tscale.calibration.interval import factors
 from tscale.calibration.measured_tables import read_table
 from tscale.calibration.training_case import constants_from, kernel_of, work_of
 from tscale.calibration.training_meanings import MEANINGS, RANGES
-from tscale.calibration.training_recipes import CLUSTER, COVERED, CURRENT, FROM_NODE, NODE, Recipe
+from tscale.calibration.training_recipes import CLUSTER, COVERED, CURRENT, FROM_NODE, LATEST, NODE, Recipe
 from tscale.calibration.training_rows import case_of
 from tscale.catalogue.calibrations import Family, family_of
 from tscale.catalogue.compiling import write as compile_shipped
@@ -210,9 +210,15 @@ def main(folder: Path | None = None) -> None:
         min(elsewhere["low"], of_adapters["low"]),
         max(elsewhere["high"], of_adapters["high"]),
     )
-    for one in (node, cluster):  # all of one chip: what another one comes to is known of the published layouts alone
+    held = {name: one["value"] for name, one in current["constants"].items() if name not in LATEST.free}
+    latest = calibrated(LATEST, runs_of(LATEST, root), held)
+    for one in (
+        node,
+        cluster,
+        latest,
+    ):  # all of one chip: what another one comes to is known of the published layouts alone
         _widened(one["residuals"]["elsewhere"], current["residuals"]["elsewhere"])
-    for one in (node, cluster, current):
+    for one in (node, cluster, current, latest):
         text = yaml.safe_dump(one, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
         path = (root / "calibrations" if folder is None else folder) / f"{one['name']}.yaml"
         path.write_text(_HEAD + text, encoding="utf-8")

@@ -26,6 +26,7 @@ from tscale.core.costs.serving_prediction import (
     ServingConstants,
     launch_seconds,
     least_seconds,
+    pool_seconds,
     prefill_seconds,
     prompt_seconds,
     step_seconds,
@@ -89,6 +90,9 @@ class Prediction(NamedTuple):
     kind: str
     prompts_per_second: float
     """What all devices that prefill take in: more requests than that wait."""
+    prefill: Interval
+    """Seconds that an attention rank takes for each prompt where all have prompts one after the other."""
+    prefill_bound: float
 
 
 @cache
@@ -182,7 +186,8 @@ class Physics(NamedTuple):
     tpot_bound: float
     ttft_bound: float
     prefill: float
-    """Of a prompt on the devices that prefill, with nothing before it."""
+    """Of a prompt on the devices that prefill, with nothing before it, where all copies of attention have one."""
+    prefill_bound: float
 
 
 def load_of(case: ServingCase) -> Load:
@@ -218,13 +223,16 @@ def physics(case: ServingCase, passes: Passes, structure: Structure, constants: 
     yielded, launches = case.yielded, load.launches * launch_seconds(structure, load, constants)
     prompt = prompt_seconds(passes.prompt, chip, constants) / case.decode.layout.pipeline + launches
     tpot = tpot_seconds(step / yielded, prompt, load, constants)
+    each = prefill_seconds(passes.full, chip, constants) / case.prefill.layout.pipeline + launches
     first = ttft_seconds(passes.prefill, step, structure, chip, load, constants)
+    first = larger(first, pool_seconds(each, tpot, load))
     return Physics(
         tpot,
         first + case.crowd * case.output * tpot,
         least_seconds(least.decode, chip) / yielded,
         least_seconds(least.prefill, chip) / case.prefill.layout.pipeline,
-        prefill_seconds(passes.full, chip, constants) / case.prefill.layout.pipeline + launches,
+        each,
+        least_seconds(passes.full, chip) / case.prefill.layout.pipeline,
     )
 
 
@@ -238,6 +246,7 @@ def _guessed(found: Physics, case: ServingCase, draft: ServingCase, constants: S
         ttft=found.ttft + first,
         tpot_bound=found.tpot_bound + rounds * own.tpot_bound,
         prefill=found.prefill + first,
+        prefill_bound=found.prefill_bound + own.prefill_bound,
     )
 
 
@@ -317,16 +326,19 @@ def predict_held(case: ServingCase, calibration: Calibration, measured: Measured
         spread = spread_of(calibration, figure, known, kind)
         return interval(middle, spread.low, spread.high, bound)
 
+    first, whole = within("ttft", ttft, found.ttft_bound), within("latency", ttft + case.output * tpot, least)
     return Prediction(
         within("tpot", tpot, found.tpot_bound),
-        within("ttft", ttft, found.ttft_bound),
-        within("latency", ttft + case.output * tpot, least),
+        first._replace(high=smaller(first.high, whole.high)),  # no first token comes after the last
+        whole,
         found.tpot_bound,
         found.ttft_bound,
         least,
         known,
         kind,
         case.prefill.workers * case.prefill.layout.attention_data / found.prefill,
+        within("ttft", found.prefill, found.prefill_bound),
+        found.prefill_bound,
     )
 
 

@@ -16,6 +16,7 @@ from tscale.calibration.serving_case import Passes, Pool, ServingCase, cluster_o
 from tscale.calibration.serving_settings import Run, scheduling_of
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.roofline import Dtypes
+from tscale.core.costs.serving_grouped import is_spread_over_nodes, rows_of
 from tscale.core.costs.serving_share import Deployed, deployed
 from tscale.core.costs.serving_work import PassWork, decoding, prefilling
 from tscale.core.costs.weights import Mixture, Rule, is_converted, mixture
@@ -167,12 +168,35 @@ def _passes(case: ServingCase, keys: int, prompt: int, *, alone: bool = False) -
 def _prefill(case: ServingCase, prefiller: Deployed, prompt: int, together: float | None = None) -> PassWork:
     """A pass of prompts, with what comes of the host's memory and what towers do."""
     work = prefilling(prefiller, prompt, case.prefix, together)
+    work = work._replace(rows=_rows(case, prefiller, prompt - case.prefix, together))
     if case.host and case.prefix:
         work = work._replace(loaded=prefiller.sequence_bytes(case.prefix))
     if case.tower_seconds:
         more = case.tower_seconds * work.dense.peak / case.prefill.layout.ranks
         work = work._replace(dense=work.dense._replace(flops=work.dense.flops + more))
     return work
+
+
+_GROUPING: Final = ("sglang", "vllm")
+"""Engines that send tokens by DeepEP and multiply them by DeepGEMM where experts are spread over nodes."""
+
+
+def is_grouped(case: ServingCase) -> bool:
+    """Whether experts of prompts are spread over nodes and go through kernels of published rates: those in 8 bits on Hopper."""
+    known = kind_of(case.experts) == "fp8" and generation_of(case.hardware) == "fp8" and case.engine in _GROUPING
+    return known and is_spread_over_nodes(deployed_on(case, case.prefill.layout))
+
+
+def _rows(case: ServingCase, prefiller: Deployed, new: int, together: float | None) -> float:
+    """Tokens that an expert multiplies at once by such kernels; 0 of others. Where all copies have prompts, their steps are full."""
+    if not is_grouped(case):
+        return 0.0
+    chunk = case.chunk_tokens
+    return (
+        rows_of(prefiller, chunk, prefiller.copies)
+        if together is None
+        else rows_of(prefiller, min(new, chunk), together)
+    )
 
 
 _HELD: Final[dict[tuple[object, ...], tuple[ServingCase, Deployed]]] = {}

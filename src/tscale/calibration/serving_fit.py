@@ -26,6 +26,9 @@ from tscale.core.costs.serving_prediction import (
     Chip,
     Load,
     ServingConstants,
+    launch_seconds,
+    pool_seconds,
+    prefill_seconds,
     prompt_seconds,
     step_seconds,
     tpot_seconds,
@@ -65,6 +68,7 @@ class Runs:
     decode: PassWork
     prompt: PassWork
     prefill: PassWork
+    full: PassWork
     structure: Structure
     chip: Chip
     load: Load
@@ -86,6 +90,7 @@ def runs_of(cases: Sequence[ServingCase], tpot: Sequence[float], ttft: Sequence[
         _stacked([one.decode for one in passes]),
         _stacked([one.prompt for one in passes]),
         _stacked([one.prefill for one in passes]),
+        _stacked([one.full for one in passes]),
         _columns(structures),
         _columns([chip_of(case) for case in cases]),
         _columns([load_of(case) for case in cases]),
@@ -183,10 +188,13 @@ def predicted(runs: Runs, figure: Figure, constants: dict[str, Any]) -> Floats:
     rest = {name: meaning.start for name, meaning in MEANINGS.items()}
     c = ServingConstants(**{**rest, **constants})
     step = step_seconds(runs.decode, runs.structure, runs.chip, runs.load, c)
+    tpot = tpot_seconds(step, prompt_seconds(runs.prompt, runs.chip, c), runs.load, c)
     if figure == "tpot":
-        prompt = prompt_seconds(runs.prompt, runs.chip, c)
-        return np.asarray(tpot_seconds(step, prompt, runs.load, c))
-    return np.asarray(ttft_seconds(runs.prefill, step, runs.structure, runs.chip, runs.load, c))
+        return np.asarray(tpot)
+    first = ttft_seconds(runs.prefill, step, runs.structure, runs.chip, runs.load, c)
+    launches = runs.load.launches * launch_seconds(runs.structure, runs.load, c)
+    each = prefill_seconds(runs.full, runs.chip, c) + launches
+    return np.maximum(first, pool_seconds(each, tpot, runs.load))
 
 
 class Fitted(NamedTuple):

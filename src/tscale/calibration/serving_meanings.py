@@ -92,6 +92,27 @@ MEANINGS: Final[dict[str, Meaning]] = {
         "what of exchanges between nodes is not hidden by batches that take turns",
         source="assumed: of two published deployments of DeepSeek-V3 over nodes, nothing hidden is too slow and all of it too fast",
     ),
+    "grouped": Meaning(
+        0.656,
+        True,
+        _PEAK,
+        "routed experts of a prompt in 8 bits, spread over nodes of Hopper, with 4,096 rows each and more",
+        source="deepseek-ai/DeepGEMM README at 327ec92: 1,346 and 1,214 TFLOP/s of H800, as much time as both products of DeepSeek-V3's experts take",
+    ),
+    "grouped_growth": Meaning(
+        0.137,
+        False,
+        "power of rows",
+        "how it grows up to there",
+        source="the same: 889 TFLOP/s at 256 rows; those at 512 and 1,024 are within 4% of it",
+    ),
+    "forwarded": Meaning(
+        0.77,
+        True,
+        "share of the link, one direction",
+        "what the same prompts send to experts in a node, and on to them from other nodes",
+        source="deepseek-ai/DeepEP, docs/legacy.md: normal kernels move 153 to 158 of 200 GB/s in a node of H800",
+    ),
 }
 
 FITTED: Final = tuple(name for name, meaning in MEANINGS.items() if not meaning.source)

@@ -23,9 +23,10 @@ from tscale.core.sharding import is_mixture, shares_of
 from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError, nearest, shown
 
-MEGATRON, CURRENT = "megatron-deepspeed", "current"
-STACKS: Final = (CURRENT, MEGATRON)
-"""Training stacks: frameworks of 2023 to 2025 on fused kernels, or Megatron-DeepSpeed as of 2022, eager and unfused."""
+MEGATRON, CURRENT, LATEST = "megatron-deepspeed", "current", "megatron-bridge-26.06"
+STACKS: Final = (CURRENT, LATEST, MEGATRON)
+"""Training stacks: frameworks of 2023 to the spring of 2026 on fused kernels, Megatron-Bridge from release 26.06 on, whose experts take
+less elementwise work and hide more of what they send, or Megatron-DeepSpeed as of 2022, eager and unfused."""
 _EIGHT_BITS: Final = ("fp8", "int8", "fp4")
 _SIXTEEN_BITS: Final = ("bf16", "fp16")
 _NARROW: Final = {"fp8": 8, "int8": 8, "fp4": 4}
@@ -132,8 +133,8 @@ def chosen(case: TrainingCase) -> Choice:
 
 
 def _kind(case: TrainingCase, found: Calibration) -> str:
-    if found.name == "training-current":
-        if case.has_adapters:
+    if "dense" in found.residuals:
+        if case.has_adapters and "adapters" in found.residuals:
             return "adapters"
         return "experts" if case.has_experts else "dense"
     if found.name == "training-megatron-node":

@@ -111,6 +111,30 @@ CURRENT: Final = Recipe(
     ),
 )
 
+LATEST: Final = Recipe(
+    "training-bridge-26.06",
+    "published layouts of Megatron-Bridge 26.06 to 26.08 on H100, B300, GB200 and GB300",
+    ("megatron-bridge-26.06",),
+    "configs/measured/published_26_06.csv",
+    "all",
+    lambda _: True,
+    lambda case: "experts" if case.has_experts else "dense",
+    lambda row: row["gpu"],
+    lambda row: row["model"],
+    ("traffic", "dispatches"),
+    {},
+    "cauchy",
+    0.1,
+    (
+        "gpt-oss-120b takes 1.2 to 1.5 times as long as predicted, and in release 26.06.01, in the same layouts, twice as long.",
+        "Qwen3-30B-A3B on 16 H100, one sequence at a time, takes 1.8 times as long as predicted.",
+        "DeepSeek-V3 on GB300 takes 0.85 times as long as predicted, and on GB200 as long.",
+    ),
+    (
+        "NVIDIA-NeMo/Megatron-Bridge docs/performance-summary.md and docs/performance-summary-archive.md: each row's release",
+    ),
+)
+
 
 FROM_NODE: Final = ("host_layer", "host_tensor", "host_wide", "host_softmax", "host_head", "step", "optimizer_bytes")
 """Constants of the host and the optimizer that larger models on more nodes say nothing of."""
@@ -123,6 +147,12 @@ COVERED: Final[Mapping[str, Mapping[str, Any]]] = {
         "chips": ["a100-sxm-80gb", "a100-sxm-40gb", "h100-sxm", "b200", "gb200", "gb300"],
         "precisions": ["bf16", "fp16", "fp8"],
         "d_model": [2048, 18432],
+        "context": 2,
+    },
+    LATEST.name: {
+        "chips": ["h100-sxm", "b300", "gb200", "gb300"],
+        "precisions": ["fp8"],
+        "d_model": [2048, 16384],
         "context": 2,
     },
 }

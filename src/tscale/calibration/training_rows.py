@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, cast
 
 from tscale.calibration.names import hardware_of, model_of
 from tscale.calibration.rows import Judged, positive
-from tscale.calibration.training_case import CURRENT, MEGATRON, TrainingCase, bound_of, prediction
+from tscale.calibration.training_case import CURRENT, STACKS, TrainingCase, bound_of, prediction
 from tscale.catalogue.hardware import Hardware, find_hardware
 from tscale.core.costs.states import adapted, find_targets
 from tscale.core.costs.step_products import Again
@@ -198,8 +198,9 @@ def _again(row: Mapping[str, str]) -> Again:
 
 
 def _stack(row: Mapping[str, str]) -> str:
-    """The stack of a row: Megatron-DeepSpeed of 2022 where it is named, else one of those that are current."""
-    return MEGATRON if row.get("stack", "") == MEGATRON else CURRENT
+    """The stack of a row: the one that is named, of those that are known, else one of those that are current."""
+    said = row.get("stack", "")
+    return said if said in STACKS else CURRENT
 
 
 _KERNELS: Final = {"llm-foundry": "flash-1", "torchtitan": "flash-2"}

@@ -139,7 +139,7 @@ class Families:
 UNFUSED: Final = "unfused"
 """Attention without a fused kernel, whose time follows from products and traffic."""
 
-TRAINING: Final = ("training-megatron-node", "training-megatron-cluster", "training-current")
+TRAINING: Final = ("training-megatron-node", "training-megatron-cluster", "training-current", "training-bridge-26.06")
 """The calibrations of training steps."""
 
 

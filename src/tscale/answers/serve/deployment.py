@@ -9,6 +9,7 @@ from tscale.answers.assumptions import rent_notes
 from tscale.answers.serve.prediction import answered, dollar_rows, load_text, notes_of_prediction, tables_of
 from tscale.catalogue.hardware import Hardware
 from tscale.core.metric import Cell, Column, Figure, Report, Table
+from tscale.core.number_text import estimate
 from tscale.core.units import MILLISECONDS
 from tscale.estimates.explaining import notes_of
 from tscale.estimates.serve.deployed import Deployed, deployed_data, deployed_of
@@ -55,6 +56,8 @@ def _with_rows(table: Table, deployed: Deployed) -> Table:
 
 
 _PREDICTED_COLUMNS: Final = 5
+_FULL: Final = 0.95
+"""The share of the prompts that a pool takes in from which on it is called full."""
 
 
 def _memory(name: str, figures: dict[str, Figure], subject: str) -> Table:
@@ -76,10 +79,10 @@ def _notes(found: Predicted) -> Iterator[str]:
     if layout.expert > 1:
         yield "Experts are taken to be met alike: the expected distinct ones are read, and devices have equal shares of the tokens."
     if case.disaggregated:
-        if found.times is not None and found.requests_per_second > found.times.prompts_per_second:
+        if found.times is not None and found.requests_per_second > _FULL * found.times.prompts_per_second:
             yield (
-                f"The prefill pool takes in {found.times.prompts_per_second:,.3g} prompts/s and the other could answer "
-                f"{found.requests_per_second:,.3g} requests/s: requests wait longer for their first token than is predicted."
+                f"The prefill pool takes in {estimate(found.times.prompts_per_second)} prompts/s, and is full: that is what requests "
+                "wait for. A larger one brings first tokens sooner and more requests through."
             )
         yield (
             "A prompt's cache is sent from one pool to the other; the runs that constants were fitted to did so too, so that the "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from tscale.answers.serve.prompts import notes_of_prompts, rows_taken_in
 from tscale.calibration.interval import Interval
 from tscale.calibration.serving_calibration import Prediction, spread_of
 from tscale.calibration.serving_case import ServingCase
@@ -59,6 +60,7 @@ def _table(found: Predicted, times: Prediction, subject: str) -> Table:
         rows.append((words, *cells, Figure(scale * bound, unit, "bound")))
     for words, value, unit in speeds_of(found).values():
         rows.append((words, Figure(value, unit, "predicted"), "", "", ""))
+    rows += rows_taken_in(found.case, times)
     return Table("", columns, tuple(rows), subject=subject)
 
 
@@ -89,6 +91,7 @@ def notes_of_prediction(found: Predicted | str) -> Iterator[str]:
     )
     if case.chunk or case.crowd > _FELT:
         yield from _chunk_notes(case)
+    yield from notes_of_prompts(case)
     if case.decode.layout.pipeline > 1:
         yield "No run with a pipeline was measured: its stages are taken to pass on as collectives do."
     if case.host:

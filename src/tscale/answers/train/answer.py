@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from tscale.answers.assumptions import utilisation_table
 from tscale.answers.train.columns import table_of
-from tscale.answers.train.media import run_media_data
+from tscale.answers.train.media import run_media_data, run_media_table
 from tscale.answers.train.notes import all_notes, fit_of, headline
 from tscale.answers.train.step_table import planned_table
 from tscale.catalogue.hardware import Hardware

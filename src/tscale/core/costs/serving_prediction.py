@@ -6,7 +6,8 @@ What is summed up is the same work that a bound takes the longest part of (`serv
              and for each collective, what is sent over the link, and passes over the residual stream
     prompt   FLOPs over the peak, at shares of their own
     tpot     step + interference·(batch - 1)/output·prompt: in a closed loop each request meets one prefill of each other in its life
-    ttft     starting + prompt + queue·(batch - 1)·prompt + steps in progress, and waited + waiting·sqrt(batch - 1)
+    ttft     starting + prompt + queue·(batch - 1)·prompt + steps in progress, and waited + waiting·sqrt(batch - 1); of a pool for
+             prompts alone at least batch·prompt - output·tpot, for all that do not decode wait for it
     latency  ttft + output·tpot
 
 All numbers may be floats or arrays: the constants are fitted by the formula that predicts.
@@ -19,9 +20,11 @@ from math import inf
 from typing import NamedTuple
 
 from tscale.core.adding import in_order
+from tscale.core.costs.serving_grouped import grouped_share
 from tscale.core.costs.serving_share import Structure
 from tscale.core.costs.serving_work import Part, PassWork
 from tscale.core.elementwise import larger
+from tscale.core.tracing import where
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,12 @@ class ServingConstants:
     """Share of the network between nodes that exchanges reach."""
     exposed: float
     """Share of the time of exchanges between nodes that is not hidden behind computing."""
+    grouped: float
+    """Share of the peak of experts' products by kernels of published rates, with many rows an expert."""
+    grouped_growth: float
+    """The power of an expert's rows by which they reach it."""
+    forwarded: float
+    """Share of the link where such kernels send on what comes of other nodes."""
 
 
 class Chip(NamedTuple):
@@ -160,8 +169,19 @@ def _sending(work: PassWork, chip: Chip, link: float, c: ServingConstants) -> fl
     return work.sent.link / (chip.link * link) + c.exposed * work.sent.away / (chip.network * c.network)
 
 
-def _computing(work: PassWork, dense: float, experts: float, scores: float, states: float) -> float:
+def _sending_of_prompts(work: PassWork, chip: Chip, link: float, c: ServingConstants) -> float:
+    """The same of a prompt: kernels of published rates send on over the link while the network brings more."""
+    link_seconds = work.sent.link / (chip.link * c.forwarded)
+    known = c.exposed * larger(link_seconds, work.sent.away / (chip.network * c.network))
+    found: float = where(work.rows > 0, known, _sending(work, chip, link, c))
+    return found
+
+
+def _computing(
+    work: PassWork, dense: float, experts: float, scores: float, states: float, c: ServingConstants
+) -> float:
     """Seconds of a prompt's products, each kind at its share of the peak."""
+    experts = where(work.rows > 0, grouped_share(work.rows, c.grouped, c.grouped_growth), experts)
     matrices = work.attention.flops / work.attention.peak + work.dense.flops / work.dense.peak
     return (
         matrices / dense
@@ -173,14 +193,14 @@ def _computing(work: PassWork, dense: float, experts: float, scores: float, stat
 
 def prompt_seconds(work: PassWork, chip: Chip, c: ServingConstants) -> float:
     """Seconds that a prompt takes of devices that decode others meanwhile."""
-    computing = _computing(work, c.prompt_dense, c.prompt_experts, c.prompt_scores, c.prompt_states)
-    return computing + _sending(work, chip, c.link, c)
+    computing = _computing(work, c.prompt_dense, c.prompt_experts, c.prompt_scores, c.prompt_states, c)
+    return computing + _sending_of_prompts(work, chip, c.link, c)
 
 
 def prefill_seconds(work: PassWork, chip: Chip, c: ServingConstants) -> float:
     """Seconds from the start of a prefill to its end; what comes of the host's memory comes before."""
-    computing = _computing(work, c.first_dense, c.first_experts, c.first_scores, c.first_states)
-    return computing + _sending(work, chip, c.first_link, c) + work.loaded / chip.host
+    computing = _computing(work, c.first_dense, c.first_experts, c.first_scores, c.first_states, c)
+    return computing + _sending_of_prompts(work, chip, c.first_link, c) + work.loaded / chip.host
 
 
 def tpot_seconds(step: float, prompt: float, load: Load, c: ServingConstants) -> float:
@@ -209,6 +229,15 @@ def ttft_seconds(
         + load.launches * launch_seconds(structure, load, c)
         + (load.together * c.waiting + (1 - load.together) * c.apart) * sqrt_of(others)
     )
+
+
+def pool_seconds(each: float, tpot: float, load: Load) -> float:
+    """The least time to a first token of a rank for prompts alone, which takes one in every `each` seconds; 0 where steps are shared.
+
+    A request comes as another leaves, so that queue = (ttft + output·tpot)/(seconds between prompts) (Little's law), and no prompts
+    come faster than every `each` seconds.
+    """
+    return (1 - load.together) * (load.queue * each - load.output * tpot)
 
 
 def sqrt_of(number: float) -> float:

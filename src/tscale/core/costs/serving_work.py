@@ -50,7 +50,8 @@ class PassWork(NamedTuple):
 
     `attention`: projections, and matrices of mixers; `dense`: feed-forwards and shared experts, routers; `scores`: attention over
     the cache and over an indexer's, `states`: recurrences. `sent`: what a device sends. `residual`: bytes of the residual stream,
-    read or written once. `loaded`: bytes of a cache that come from the host's memory.
+    read or written once. `loaded`: bytes of a cache that come from the host's memory. `rows`: tokens that each expert multiplies at
+    once, where kernels whose rates were published send them there and multiply them (`serving_grouped`); 0 where others do.
     """
 
     attention: Part
@@ -62,6 +63,7 @@ class PassWork(NamedTuple):
     sent: Exchanges
     residual: float
     loaded: float = 0.0
+    rows: float = 0.0
 
 
 def decoding(one: Deployed, batch: float, keys: int, new: int = 1) -> PassWork:

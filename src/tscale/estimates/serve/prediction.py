@@ -22,6 +22,7 @@ from tscale.core.view import interval
 from tscale.errors import RequestError
 from tscale.estimates.deployment import Deployment, Engine
 from tscale.estimates.release import cache_format_of, format_of
+from tscale.estimates.serve.prompts import taken_in
 from tscale.estimates.serve.times import Ask, Draft, sixteen_bit_peak
 from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
@@ -197,7 +198,7 @@ def data_of(found: Predicted | str) -> dict[str, Data]:
         "latency_seconds_at_least": Figure(times.latency_bound, SECONDS, "bound"),
     }
     speeds = {key: Figure(value, unit, "predicted") for key, (_, value, unit) in speeds_of(found).items()}
-    return {**head, **figures, **speeds, "calibration": calibration_data(found)}
+    return {**head, **figures, **speeds, **taken_in(case, times), "calibration": calibration_data(found)}
 
 
 def pool_data(pool: Pool) -> dict[str, Data]:

@@ -1,0 +1,130 @@
+"""What pools for prompts take in: against published deployments, published rates of kernels, measured runs and a closed loop."""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+
+import pytest
+
+from tests.helpers import answer
+from tscale.calibration.fit_serving import table
+from tscale.calibration.serving_calibration import predict_held, shipped
+from tscale.calibration.serving_case import Pool, ServingCase
+from tscale.calibration.serving_cases import case_of, is_grouped
+from tscale.calibration.serving_meanings import MEANINGS
+from tscale.catalogue.hardware import find_hardware
+from tscale.core.costs.serving_grouped import grouped_share
+from tscale.core.costs.serving_prediction import Load, pool_seconds
+from tscale.core.serving_layout import ServingLayout
+from tscale.models.resolve import resolve
+
+
+def spread(model: str, chip: str, devices: int, prompt: int, engine: str = "sglang") -> ServingCase:
+    """A pool for prompts with experts in fp8 over all of its devices, whose steps take 16,384 tokens of each."""
+    pool = Pool(ServingLayout(attention_data=devices, expert=devices), 1)
+    requests = devices * 16384 // prompt
+    case = ServingCase(
+        resolve(model), find_hardware(chip), engine, "", "fp8", "fp8", prompt, 100, requests, pool, pool, True
+    )
+    return case._replace(chunk=16384)
+
+
+@pytest.mark.parametrize(
+    ("model", "chip", "prompt", "measured"),
+    [
+        # lmsys.org, 5 May 2025: four nodes of 8 H100, DeepSeek-V3, 16,384 tokens a device, tokens/s a node; the last with experts
+        # that are met alike
+        ("deepseek-v3", "h100", 1024, 57_674 / 8),
+        ("deepseek-v3", "h100", 2048, 54_543 / 8),
+        ("deepseek-v3", "h100", 4096, 50_302 / 8),
+        ("deepseek-v3", "h100", 4096, 59_337 / 8),
+        # the same page, of deepseek-ai/profile-data: four nodes of 8 H800
+        ("deepseek-v3", "h800-sxm", 4096, 62_713 / 8),
+        # lmsys.org, 20 July 2025: four nodes of 8 H200, Kimi K2, 224k tokens/s
+        ("kimi-k2", "h200", 2000, 224_000 / 32),
+    ],
+)
+def test_published_prompts_over_nodes(model: str, chip: str, prompt: int, measured: float) -> None:
+    """Tokens of prompts that a device takes in each second: within the interval, and below what is possible."""
+    times, seconds = predict_held(spread(model, chip, 32, prompt), shipped()), prompt / measured
+    assert times.prefill.low < seconds < times.prefill.high
+    assert times.prefill_bound < seconds
+
+
+def test_products_of_experts_go_at_published_rates() -> None:
+    """deepseek-ai/DeepGEMM README at 327ec92: TFLOP/s of H800 (1,978.9 at the most) by rows an expert, up and down, in fp8."""
+    rates = {8192: (1346, 1214), 4096: (1346, 1214), 1024: (1233, 925), 512: (1040, 916), 256: (932, 815)}
+    most, growth = (MEANINGS[name].start for name in ("grouped", "grouped_growth"))
+    for rows, (up, down) in rates.items():
+        both = 3 / (2 / up + 1 / down)  # twice the work up
+        assert grouped_share(rows, most, growth) == pytest.approx(both / 1978.9, rel=0.04)
+
+
+def test_which_experts_go_by_kernels_of_published_rates() -> None:
+    """Those in fp8, spread over several nodes of Hopper, of engines that have them."""
+    assert is_grouped(spread("deepseek-v3", "h100", 32, 4096))
+    assert is_grouped(spread("deepseek-v3", "h800-sxm", 16, 4096, "vllm"))
+    others = [
+        spread("deepseek-v3", "h200", 8, 4096),
+        spread("deepseek-v3", "h100", 32, 4096, "trtllm"),
+        spread("deepseek-v3", "gb200", 96, 4096),
+        spread("deepseek-v3", "h100", 32, 4096)._replace(experts="bf16"),
+    ]
+    assert not any(map(is_grouped, others))
+    assert not any(is_grouped(case_of(row)) for row in table())
+
+
+def test_no_measured_pool_took_in_more_than_is_possible() -> None:
+    """Little's law: requests over their latency are the prompts that came in. Three runs of 87 passed the middle, by 12% at the most."""
+    passed = []
+    for row in table():
+        case = case_of(row)
+        if case.disaggregated:
+            times = predict_held(case, shipped())
+            latency = float(row["ttft_ms"]) / 1000 + case.output * float(row["tpot_ms"]) / 1000
+            ranks = case.prefill.workers * case.prefill.layout.attention_data
+            rate = case.concurrency / latency
+            assert rate < ranks / times.prefill_bound
+            passed.append(rate / times.prompts_per_second)
+    assert len(passed) == 87
+    assert sum(share > 1 for share in passed) <= 4
+    assert max(passed) < 1.13
+
+
+@pytest.mark.parametrize(
+    ("requests", "each", "decoding"), [(1, 0.3, 2.0), (5, 0.3, 2.0), (9, 0.3, 2.0), (40, 0.25, 1.5)]
+)
+def test_a_closed_loop_waits_for_its_pool(requests: int, each: float, decoding: float) -> None:
+    """One prompt after the other, and as long decoding, event by event: what the last of many wait, and no less than the formula."""
+    ready = [0.0] * requests
+    free = waited = 0.0
+    for _ in range(2000 * requests):
+        came = heappop(ready)
+        free = max(came, free) + each
+        waited = free - came
+        heappush(ready, free + decoding)
+    load = Load(1, requests, 100, 0.0, 0.0)
+    assert waited == pytest.approx(max(each, pool_seconds(each, decoding / 100, load)))
+
+
+def test_steps_that_are_shared_have_no_pool() -> None:
+    assert pool_seconds(0.3, 0.02, Load(1, 40, 100, 0.0, 1.0)) == 0
+
+
+POOLS = "serve deepseek-v3 --gpu h100 --engine sglang --prefill attention_data=32,expert=32 --decode attention_data=72,expert=72"
+LOAD = "--input 2000 --output 100 --chunk 16384 --concurrency"
+
+
+def test_serve_says_what_the_pool_takes_in() -> None:
+    found = answer(*POOLS.split(), *LOAD.split(), "17000")
+    speeds, most = (found[f"prompt_tokens_per_second_per_gpu{end}"] for end in ("", "_at_most"))
+    assert speeds["low"] < 54_543 / 8 < speeds["high"] < most
+    assert found["requests_per_second"] == pytest.approx(32 * speeds["middle"] / 2000, rel=0.05)
+    assert found["ttft_seconds"]["high"] <= found["latency_seconds"]["high"]
+    assert any("and is full" in note for note in found["notes"])
+    assert any("DeepGEMM" in note for note in found["notes"])
+
+
+def test_one_pool_has_none_for_prompts() -> None:
+    found = answer("serve", "llama-3.1-70b", "--gpu", "h100", "--tensor", "4", "--concurrency", "16")
+    assert found["prompt_tokens_per_second_per_gpu"] is None
