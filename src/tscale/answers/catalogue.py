@@ -8,7 +8,7 @@ from tscale.answers.capacity import device_figure
 from tscale.answers.list_filters import ALL, Wanted, titled
 from tscale.catalogue.claims import listed_claims
 from tscale.catalogue.hardware import Hardware, listed_hardware
-from tscale.catalogue.laws import shipped_laws
+from tscale.catalogue.laws import Law, shipped_laws
 from tscale.catalogue.models import listed
 from tscale.core.dtypes import DTYPES
 from tscale.core.metric import Cell, Column, Data, Figure, Known, Label, Missing, Report, Table
@@ -91,6 +91,7 @@ _ANSWERS: Final = {
     "power": "optimum",
     "kaplan-joint": "loss, optimum",
     "farseer": "loss, optimum",
+    "precision": "loss, optimum, bits",
     "bare": "loss, optimum",
     "joint-experts": "loss, optimum, experts",
     "granular-experts": "loss, optimum, granularity",
@@ -100,6 +101,11 @@ _ANSWERS: Final = {
     "hyper": "learning rate, batch size",
     "vocabulary": "vocabulary",
 }
+
+
+def _answers(law: Law) -> str:
+    """What a law predicts, in words."""
+    return _ANSWERS[law.kind] if law.optima else "loss"
 
 
 def laws_report(wanted: Wanted = ALL) -> Report:
@@ -113,7 +119,7 @@ def laws_report(wanted: Wanted = ALL) -> Report:
     )
     every = shipped_laws()
     laws = [law for law in every if wanted.of_year(law.year)]
-    rows = tuple((law.name, law.label, _ANSWERS[law.kind], law.data or "", cited(law.source)) for law in laws)
+    rows = tuple((law.name, law.label, _answers(law), law.data or "", cited(law.source)) for law in laws)
     data: Data = {
         "laws": [
             {
@@ -121,7 +127,7 @@ def laws_report(wanted: Wanted = ALL) -> Report:
                 "title": law.label,
                 "year": law.year,
                 "kind": law.kind,
-                "predicts": _ANSWERS[law.kind].split(", "),
+                "predicts": _answers(law).split(", "),
                 "data": law.data,
                 "source": law.source,
             }

@@ -7,14 +7,14 @@ from math import exp, log
 from statistics import median
 from typing import Final, NamedTuple
 
-from tscale.answers.laws import picked
+from tscale.answers.laws import law_unit, picked
 from tscale.answers.optimal.answer import Answer, Budget, answered
 from tscale.catalogue.models import built_in, names
 from tscale.core.costs.params import params
 from tscale.core.laws import Parametric, Repeated
 from tscale.core.metric import Figure
 from tscale.core.plot import Axis, Plot, Point, Series
-from tscale.core.units import FLOPS, NATS, PREDICTED_PARAMETERS, PREDICTED_TOKENS
+from tscale.core.units import FLOPS, PREDICTED_PARAMETERS, PREDICTED_TOKENS
 from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
 
@@ -125,6 +125,6 @@ def _iso_flop(answer: Answer) -> Plot:
     return Plot(
         f"Loss at equal training FLOPs by {bound.law.name}",
         Axis("parameters", PREDICTED_PARAMETERS),
-        Axis("predicted loss", NATS, log=False),
+        Axis("predicted loss", law_unit(bound.law), log=False),
         (*curves, Series("optimum", tuple(optima), "points")),
     )
