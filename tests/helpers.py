@@ -33,10 +33,10 @@ def disclosed() -> list[str]:
 
 UNRECORDED = {
     "glm-5", "glm-5.2", "deepseek-v3.2", "deepseek-v4-flash", "deepseek-v4-pro", "glm-5.3-flash", "mistral-large-4", "minimax-m3",
-    "gemma-3n-e2b", "gemma-3n-e4b",
+    "gemma-3n-e2b", "gemma-3n-e4b", "glm-5.1", "ling-3.0-flash", "longcat-flash",
 }  # fmt: skip
-"""Built-in models of which nobody has recorded what they keep for a backward pass: those with an indexer of keys, or with several
-residual streams."""
+"""Built-in models of which nobody has recorded what they keep for a backward pass: those with an indexer of keys, with several
+residual streams, with gates on latent attention, or with experts that compute nothing."""
 
 
 def trainable() -> list[str]:

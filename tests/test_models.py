@@ -192,6 +192,31 @@ TOTALS: dict[str, tuple[int, int]] = {
     ),
 }
 
+STEP_HEADS = 12 * 64 + 33 * 96
+"""Of a layer that sees all tokens 64, of one that sees 512 tokens 96; 8 key-value heads of 128 in each, and a gate a head."""
+TOTALS |= {
+    # As the language part of Step3p7ForConditionalGeneration of transformers 5.24.0 counts it
+    **{
+        name: (
+            196_956_118_272,
+            4096 * (2 * STEP_HEADS * 128 + STEP_HEADS + 45 * 2 * 8 * 128)
+            + 45 * 2 * 128
+            + 3 * 3 * 4096 * 11264
+            + 42 * routed(4096, 288, 1280, 1280)
+            + ends(45, 4096, 128896),
+        )
+        for name in ("step-3.5-flash", "step-3.7-flash")
+    },
+    # Without the matrices that the class builds for experts that compute nothing
+    "longcat-flash": (
+        560_664_958_976,
+        56 * latent(6144, 64, 1536, 512, 128, 64, 128)
+        + 56 * 3 * 6144 * 12288
+        + 28 * (routed(6144, 512, 2048) + 256 * 6144)
+        + ends(56, 6144, 131072),
+    ),
+}
+
 UNDISCLOSED = {"gpt-3.5-turbo", "gpt-4", "gpt-4v"}
 
 FAR_FROM_THE_COUNT: dict[tuple[str, str], str] = {
@@ -204,6 +229,11 @@ FAR_FROM_THE_COUNT: dict[tuple[str, str], str] = {
     ("gpt3-2.7b", "brown2020 Table 2.1"): "2.65 billion rounded to 2.7 billion",
     ("kimi-k2", "Kimi K2 README"): "1.03 trillion rounded to 1 trillion",
     ("kimi-k2.5", "Kimi K2.5 model card"): "1.03 trillion rounded to 1 trillion",
+    ("kimi-linear-48b-a3b", "vllm-project/recipes, Kimi-Linear-48B-A3B-Instruct"): "49.1 billion called 48 billion",
+    (
+        "nemotron-3-nano-30b-a3b",
+        "vllm-project/recipes, NVIDIA-Nemotron-3-Nano-30B-A3B-BF16",
+    ): "31.6 billion called 30 billion",
     (
         "deepseek-v4-pro",
         "DeepSeek-AI, DeepSeek-V4 (arXiv 2606.19348), abstract",
@@ -277,6 +307,11 @@ def test_total_parameters(name: str) -> None:
         ("qwen3.6-35b-a3b", 35_107_181_936),
         ("qwen3-vl-2b", 2_127_532_032),
         ("qwen3-vl-4b", 4_437_815_808),
+        ("qwen3-vl-8b", 8_767_123_696),
+        ("qwen3-vl-32b", 33_357_390_064),
+        ("mistral-large-3", 675_991_176_960),
+        ("step-3.7-flash", 198_937_133_056),
+        ("kimi-k2.7-code", 1_026_879_353_328),
         ("qwen3-vl-30b-a3b", 31_070_754_032),
         ("qwen3-vl-235b-a22b", 235_670_022_896),
         ("minimax-m3", 427_040_132_864),

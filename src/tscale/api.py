@@ -1053,6 +1053,7 @@ def loss(
     tokens: Number | None = None,
     unique_tokens: Number | None = None,
     inference_tokens: Number | None = None,
+    bits: Number | None = None,
     law: Sequence[str] = (),
     system: File | None = None,
 ) -> Result:
@@ -1071,6 +1072,7 @@ def loss(
         tokens: Set the training tokens, such as 300e9 or 1.5T; k is 1,000.
         unique_tokens: Set the number of unique tokens, such as 100e9: further training tokens repeat them.
         inference_tokens: Set the tokens to be served, such as 1e12, to include the FLOPs of serving.
+        bits: Train in so many bits: 8, or 4,8,16 of weights, activations and KV cache, by a law of precision.
         law: Choose a scaling law by name or file. Repeat it for several; by default all are used.
         system: Read what is not given from a file that save wrote.
 

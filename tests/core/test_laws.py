@@ -233,7 +233,9 @@ def test_a_lifetime_takes_the_fewest_flops(flops: float, served: float) -> None:
     assert formula.flops(point) <= formula.flops(optimum)
 
 
-@pytest.mark.parametrize("name", [name for name in listed_laws() if read_law(name).dense and name not in FLAT])
+@pytest.mark.parametrize(
+    "name", [name for name in listed_laws() if read_law(name).dense and read_law(name).optima and name not in FLAT]
+)
 @given(flops=BUDGETS)
 @settings(max_examples=15, deadline=None)
 def test_a_budget_its_parameters_and_its_tokens_name_one_run(name: str, flops: float) -> None:

@@ -11,6 +11,7 @@ from tscale.analysis.request import asked
 from tscale.blocks.spec_dataclass import spec_dataclass
 
 if TYPE_CHECKING:
+    from tscale.core.laws import Bits
     from tscale.core.metric import Report
     from tscale.core.plot import Plot
 
@@ -27,6 +28,7 @@ class Ask(OfModel):
     tokens: int | None = asked(options.TOKENS)
     unique_tokens: int | None = asked(options.UNIQUE)
     inference_tokens: int | None = asked(options.SERVED)
+    bits: Bits | None = asked(options.BITS)
     law: tuple[str, ...] = asked(options.LAWS, ())
 
 
@@ -35,7 +37,9 @@ def analyze(ask: Ask) -> Report:
     from tscale.answers.loss.answer import loss_report
 
     laws = list(ask.law)
-    report = loss_report(ask.spec, ask.tokens, laws, ask.unique_tokens, ask.inference_tokens, explain=ask.explain)
+    report = loss_report(
+        ask.spec, ask.tokens, laws, ask.unique_tokens, ask.inference_tokens, ask.bits, explain=ask.explain
+    )
     return ask.assumed(report)
 
 
@@ -43,4 +47,4 @@ def plots(ask: Ask) -> Sequence[Plot]:
     """The loss of each law by tokens."""
     from tscale.answers.plots.loss import loss_plot
 
-    return [loss_plot(ask.spec, ask.tokens, list(ask.law), ask.unique_tokens, ask.inference_tokens)]
+    return [loss_plot(ask.spec, ask.tokens, list(ask.law), ask.unique_tokens, ask.inference_tokens, ask.bits)]

@@ -8,6 +8,7 @@ from tscale.analysis.completion import hardware_fields, hardware_names, law_name
 from tscale.analysis.readers import (
     again,
     batch,
+    bits,
     context,
     degree,
     devices,
@@ -70,6 +71,9 @@ UNIQUE: Final = Option(
     "Set the number of unique tokens, such as 100e9: further training tokens repeat them.", "N", tokens
 )
 SERVED: Final = Option("Set the tokens to be served, such as 1e12, to include the FLOPs of serving.", "N", tokens)
+BITS: Final = Option(
+    "Train in so many bits: 8, or 4,8,16 of weights, activations and KV cache, by a law of precision.", "BITS", bits
+)
 LAWS: Final = Option(
     "Choose a scaling law by name or file. Repeat it for several; by default all are used.",
     "NAME|FILE",

@@ -11,6 +11,7 @@ from tscale.errors import RequestError, shown
 
 if TYPE_CHECKING:
     from tscale.core.costs.states import Offload
+    from tscale.core.laws import Bits
     from tscale.core.recompute import Again
     from tscale.core.roles import Role
 
@@ -115,6 +116,19 @@ def lora_targets(text: str, what: str) -> frozenset[Role] | None:
 
     del what
     return find_targets(text)
+
+
+def bits(text: str, what: str) -> Bits:
+    """Bits of weights, activations and KV cache: 8 of all three, or 4,8,16."""
+    from tscale.core.laws import Bits
+
+    parts = text.split(",")
+    if len(parts) not in (1, len(Bits._fields)):
+        raise RequestError(
+            f"{what} takes one number of bits, or three, of weights, activations and KV cache: 8 or 4,8,16"
+        )
+    numbers = [float(parse_fraction(part, what=what, most=64, such_as="8")) for part in parts]
+    return Bits(*(numbers * len(Bits._fields) if len(numbers) == 1 else numbers))
 
 
 def stages(text: str, what: str) -> tuple[int, ...]:

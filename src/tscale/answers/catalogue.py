@@ -7,7 +7,7 @@ from typing import Final
 from tscale.answers.list_filters import ALL, Wanted, titled
 from tscale.catalogue.claims import listed_claims
 from tscale.catalogue.hardware import Hardware, listed_hardware
-from tscale.catalogue.laws import shipped_laws
+from tscale.catalogue.laws import Law, shipped_laws
 from tscale.catalogue.models import listed
 from tscale.core.dtypes import DTYPES, Dtype
 from tscale.core.metric import Column, Figure, Known, Label, Missing, Report, Table
@@ -81,6 +81,7 @@ _ANSWERS: Final = {
     "power": "optimum",
     "kaplan-joint": "loss, optimum",
     "farseer": "loss, optimum",
+    "precision": "loss, optimum, bits",
     "bare": "loss, optimum",
     "joint-experts": "loss, optimum, experts",
     "granular-experts": "loss, optimum, granularity",
@@ -90,6 +91,11 @@ _ANSWERS: Final = {
     "hyper": "learning rate, batch size",
     "vocabulary": "vocabulary",
 }
+
+
+def _answers(law: Law) -> str:
+    """What a law predicts, in words."""
+    return _ANSWERS[law.kind] if law.optima else "loss"
 
 
 def laws_report(wanted: Wanted = ALL) -> Report:
@@ -109,7 +115,7 @@ def laws_report(wanted: Wanted = ALL) -> Report:
             "title": law.label,
             "year": law.year,
             "kind": law.kind,
-            "predicts": _ANSWERS[law.kind].split(", "),
+            "predicts": _answers(law).split(", "),
             "data": law.data,
             "source": law.source,
         }

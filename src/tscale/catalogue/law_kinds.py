@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final, Literal
 
 from tscale.blocks.fields import Problem
-from tscale.core.laws import Farseer, Kaplan, KaplanJoint
+from tscale.core.laws import Farseer, Kaplan, KaplanJoint, Precision
 from tscale.core.laws.experts import ExpertsLaw, Granular, Joint, Leverage, Routed, Sparse
 from tscale.core.laws.hyper import TERMS
 from tscale.core.laws.vocabulary import Vocabulary
@@ -21,6 +21,7 @@ Kind = Literal[
     "lifetime",
     "kaplan-joint",
     "farseer",
+    "precision",
     "bare",
     "joint-experts",
     "granular-experts",
@@ -39,6 +40,7 @@ CONSTANTS: Final[dict[str, tuple[str, ...]]] = {
     "kaplan": Kaplan._fields,
     "kaplan-joint": KaplanJoint._fields,
     "farseer": Farseer._fields,
+    "precision": Precision._fields,
     "bare": (*PARAMETRIC, "omega"),
     "joint-experts": Joint._fields,
     "granular-experts": Granular._fields,

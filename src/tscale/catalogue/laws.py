@@ -14,10 +14,13 @@ from tscale.catalogue.index import compiled, everything
 from tscale.catalogue.law_kinds import CONSTANTS, EXPERTS, OWN, PARAMETRIC, Kind, problems_of_constants
 from tscale.catalogue.shipped import built, shipped_names, shipped_or_file
 from tscale.core.laws import (
+    HALF,
     Bare,
+    Bits,
     Lifetime,
     Parametric,
     Power,
+    Precision,
     Repeated,
     power_of_flops_per_token,
     power_of_tokens,
@@ -161,8 +164,8 @@ class Law:
     """Other names of it, which lead to this one where they are asked for."""
     year: Annotated[int, Whole(1900, 2100)] | None = None
     kind: Kind
-    """parametric: E + A/N^alpha + B/D^beta. power: the optimum alone. repeated, lifetime: parametric, with what it adds. Those of
-    experts: the loss of mixtures, or their leverage over dense models. hyper: learning rate and batch size. vocabulary: its rows."""
+    """parametric: E + A/N^alpha + B/D^beta. power: the optimum alone. repeated, lifetime, precision: parametric, with what it adds.
+    Those of experts: the loss of mixtures, or their leverage over dense models. hyper: learning rate and batch size. vocabulary: its rows."""
     by_name: bool = False
     """Whether it answers only where it is asked for by name."""
     of: Literal["params", "tokens", "flops_per_token"] = "params"
@@ -174,6 +177,10 @@ class Law:
     """How it counts training FLOPs; M is FLOPs per token with attention."""
     data: str | None = None
     """What its losses were measured on."""
+    losses: Literal["nats per token", "bits per character"] = "nats per token"
+    """What its losses are in."""
+    optima: bool = True
+    """Whether its constants are known well enough to say which run is the best of a budget."""
     fitted: Fitted
     constants: dict[str, Constant]
     exponent: Exponent | None = None
@@ -221,10 +228,11 @@ class Law:
                     f"quantiles.{name} has two rows or more, by what is given, from the least to the most",
                 )
 
-    def formula(self, unique: float | None = None, served: float | None = None) -> Formula:
-        """The law as it is computed; `unique` tokens and tokens `served` bind the kinds that know of them.
+    def formula(self, unique: float | None = None, served: float | None = None, bits: Bits | None = None) -> Formula:
+        """The law as it is computed; `unique` tokens, tokens `served` and `bits` of training bind the kinds that know of them.
 
-        Without them, those are what they are made from: the plain parametric law. Of a joint law of experts, that of dense models.
+        Without them, those are what they are made from: the plain parametric law, of 16 bits. Of a joint law of experts, that of
+        dense models. Raises `OverflowError` where no parameter counts in so few bits.
         """
         assert self.dense or self.kind == "joint-experts", "a law that says something of dense models"
         value = self._values()
@@ -235,6 +243,8 @@ class Law:
             return made(value["coefficient"], value["exponent"])
         if self.kind in OWN:
             return OWN[self.kind](**value)
+        if self.kind == "precision":
+            return Precision(**value).of(bits or HALF)
         law = Parametric(*(value[name] for name in PARAMETRIC))
         if self.kind == "bare":
             return Bare(law, value["omega"])
@@ -245,7 +255,12 @@ class Law:
     @property
     def dense(self) -> bool:
         """Whether it predicts of dense models."""
-        return self.kind in ("parametric", "power", "kaplan", "repeated", "lifetime", "kaplan-joint", "farseer", "bare")
+        return self.kind in (*OWN, "parametric", "power", "repeated", "lifetime", "precision", "bare")
+
+    @property
+    def precision(self) -> Precision | None:
+        """The law of bits of training; None where it knows of none."""
+        return Precision(**self._values()) if self.kind == "precision" else None
 
     @property
     def experts(self) -> ExpertsLaw | Leverage | None:

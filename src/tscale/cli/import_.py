@@ -13,7 +13,7 @@ _Config = Annotated[
     ),
 ]
 _Output = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the spec to this new file.")
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the spec to this new file; - prints it.")
 ]
 
 
@@ -29,7 +29,7 @@ def import_(config: _Config, output: _Output = None, assume: Assume = None, fami
 
     with more_families(families):
         text = to_yaml(read_config(config, assume))
-    if output is None:
+    if output is None or str(output) == "-":
         print_text(text)
     else:
         write_new(output, text)

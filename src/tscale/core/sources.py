@@ -168,6 +168,7 @@ SOURCES: dict[str, Source] = {
         "Korthikanti 2022", "Reducing Activation Recomputation in Large Transformer Models", "2205.05198"
     ),
     "krajewski2024": _arxiv("Krajewski 2024", "Scaling Laws for Fine-Grained Mixture of Experts", "2402.07871"),
+    "kumar2024": _arxiv("Kumar 2024", "Scaling Laws for Precision", "2411.04330"),
     "kwon2023": _arxiv(
         "Kwon 2023", "Efficient Memory Management for Large Language Model Serving with PagedAttention", "2309.06180"
     ),

@@ -8,14 +8,15 @@ from typing import Final, NamedTuple
 
 from tscale.catalogue.laws import Law, read_law
 from tscale.core.costs.params import non_embedding_params, params
-from tscale.core.laws import Bare, Farseer, Kaplan, KaplanJoint, Lifetime, Point, Power, Repeated
+from tscale.core.laws import Bare, Bits, Farseer, Kaplan, KaplanJoint, Lifetime, Point, Power, Repeated
 from tscale.core.laws import Law as Formula
 from tscale.core.laws.experts import ExpertsLaw, Joint, Leverage, Mixture, Run
 from tscale.core.ledger import Matmul
+from tscale.core.units import Unit
 from tscale.errors import NotPublishedError, RequestError, field
 from tscale.estimates.experts import counted_by, default_losses, inside, mixture_of, run_of
 from tscale.estimates.explaining import TracedModel, counted
-from tscale.estimates.laws import Bound, extrapolated, picked
+from tscale.estimates.laws import Bound, extrapolated, one_unit, picked
 from tscale.estimates.trained import trained
 from tscale.models.spec import ModelSpec
 
@@ -37,19 +38,25 @@ class Judged(NamedTuple):
 
 
 def by_tokens(
-    spec: ModelSpec, asked: int | None, names: Sequence[str], unique: int | None, served: int | None
-) -> tuple[int, dict[str, Callable[[float], float]]]:
-    """The tokens of a run, and by law the loss of its model as a function of tokens. Raises `TscaleError` as `loss_report` does."""
+    spec: ModelSpec,
+    asked: int | None,
+    names: Sequence[str],
+    unique: int | None,
+    served: int | None,
+    bits: Bits | None = None,
+) -> tuple[int, Unit, dict[str, Callable[[float], float]]]:
+    """The tokens of a run, and by law the loss of its model as a function of tokens, with its unit. Raises `TscaleError` as `loss_report` does."""
     model = counted(spec)
     refuse_other_models(model)
     tokens = int(trained(spec, asked, None).tokens.value)
     mixture = mixture_of(spec)
     if mixture is not None:
         run = run_of(model, mixture, tokens)
-        return tokens, {one.law.name: _of_run(one.law, run) for one in experts_by_laws(model, run, names, unique)}
+        by_law = experts_by_laws(model, run, names, unique, bits)
+        return tokens, one_unit([one.law for one in by_law]), {one.law.name: _of_run(one.law, run) for one in by_law}
     sizes = {"all": int(params(model.ledger).total), "non_embedding": int(non_embedding_params(model.ledger))}
-    judged, _ = dense_by_laws(sizes, tokens, picked(names, unique, served))
-    return tokens, {one.law.name: _of_size(one) for one in judged}
+    judged, _ = dense_by_laws(sizes, tokens, picked(names, unique, served, bits))
+    return tokens, one_unit([one.law for one in judged]), {one.law.name: _of_size(one) for one in judged}
 
 
 def _of_run(law: Law, run: Run) -> Callable[[float], float]:
@@ -91,11 +98,15 @@ def dense_by_laws(sizes: dict[str, int], tokens: int, bounds: Sequence[Bound]) -
     return judged, without
 
 
-def experts_by_laws(model: TracedModel, run: Run, names: Sequence[str], unique: int | None) -> list[Judged]:
+def experts_by_laws(
+    model: TracedModel, run: Run, names: Sequence[str], unique: int | None, bits: Bits | None = None
+) -> list[Judged]:
     """A mixture of experts by each law of such."""
-    if unique is not None:
+    for option, given in (("unique_tokens", unique), ("bits", bits)):
+        if given is None:
+            continue
         raise RequestError(
-            f"{field('unique_tokens')} is read by laws of dense models, and {model.spec.label} is a mixture of experts: leave it out"
+            f"{field(option)} is read by laws of dense models, and {model.spec.label} is a mixture of experts: leave it out"
         )
     judged = []
     for law in map(read_law, dict.fromkeys(names) or default_losses(run)):
@@ -143,7 +154,7 @@ def _judged(bound: Bound, size: int, tokens: int) -> Judged:
         if point.loss > _CHANCE:
             raise past
         judged = Judged(bound.law, bound.formula, point, extrapolated(bound, point))
-        if isinstance(formula, Kaplan):
+        if isinstance(formula, Kaplan) or not bound.law.optima:
             return judged
         if isinstance(formula, (KaplanJoint, Farseer, Bare)):
             return judged._replace(best=formula.at_flops(flops))

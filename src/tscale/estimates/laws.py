@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from tscale.catalogue.laws import Law, read_law, shipped_laws
-from tscale.core.laws import Bare, Farseer, Kaplan, KaplanJoint, Lifetime, Parametric, Point, Power, Repeated
+from tscale.core.laws import Bare, Bits, Farseer, Kaplan, KaplanJoint, Lifetime, Parametric, Point, Power, Repeated
 from tscale.core.laws import Law as Formula
 from tscale.core.metric import Data, Figure, Known, Label, Missing, Step
 from tscale.core.units import (
+    BITS_PER_CHARACTER,
     EXPONENT,
     FLOPS,
     NATS,
@@ -24,6 +25,7 @@ from tscale.errors import RequestError, field
 INCOMPARABLE: Final = (
     "Losses are in nats per token, each on the data and tokenizer of its law: losses of two laws cannot be compared."
 )
+_UNITS: Final = {NATS.name: NATS, BITS_PER_CHARACTER.name: BITS_PER_CHARACTER}
 NO_LOSS: Final = Missing("no loss", settled=True)
 
 
@@ -34,20 +36,32 @@ class Bound(NamedTuple):
     formula: Formula
 
 
-def picked(names: Sequence[str], unique: int | None, served: int | None) -> list[Bound]:
-    """The laws asked for; where none are, all that are shipped, and those of repeated data and service if asked about."""
-    kinds = {"repeated": unique, "lifetime": served}
+def picked(names: Sequence[str], unique: int | None, served: int | None, bits: Bits | None = None) -> list[Bound]:
+    """The laws asked for; where none are, all that are shipped, and those of repeated data, service and bits if asked about."""
+    kinds = {"repeated": unique, "lifetime": served, "precision": bits}
     laws = [read_law(name) for name in dict.fromkeys(names)] or [
         law for law in shipped_laws() if law.dense and not law.by_name and kinds.get(law.kind, 1) is not None
     ]
     for law in laws:
         refuse_others(law)
-    for kind, option, given in (("repeated", "unique_tokens", unique), ("lifetime", "inference_tokens", served)):
+    options = {"repeated": "unique_tokens", "lifetime": "inference_tokens", "precision": "bits"}
+    for (kind, given), option in zip(kinds.items(), options.values(), strict=True):
         if given is not None and all(law.kind != kind for law in laws):
             raise RequestError(
                 f"{field(option)} is read only by a law of kind {kind}: leave out {field('law')}, or add one of that kind"
             )
-    return [Bound(law, law.formula(unique, served)) for law in laws]
+    return [_bound(law, unique, served, bits) for law in laws]
+
+
+def _bound(law: Law, unique: int | None, served: int | None, bits: Bits | None) -> Bound:
+    try:
+        return Bound(law, law.formula(unique, served, bits))
+    except OverflowError:
+        assert bits is not None
+        raise RequestError(
+            f"{law.name} knows of no training in {', '.join(format(one, 'g') for one in bits)} bits of weights, activations and "
+            f"KV cache: give more {field('bits')}"
+        ) from None
 
 
 def refuse_others(law: Law) -> None:
@@ -67,9 +81,23 @@ def predicted(value: float, unit: Unit, law: Law) -> Figure:
     return Figure(round(value) if whole else value, unit, "convention", law.source)
 
 
+def law_unit(law: Law) -> Unit:
+    """What the losses of a law are in."""
+    return _UNITS[law.losses]
+
+
+def one_unit(laws: Sequence[Law]) -> Unit:
+    """What the losses of laws on one axis are in. Raises `RequestError` where they differ."""
+    units = {law.losses: law for law in laws}
+    if len(units) > 1:
+        said = ", ".join(f"of {law.name} in {unit}" for unit, law in units.items())
+        raise RequestError(f"losses {said} have no axis in common: choose one {field('law')}")
+    return law_unit(laws[0]) if laws else NATS
+
+
 def loss_figure(loss: float | None, law: Law) -> Figure | Missing:
-    """A loss in nats a token, where the law has one."""
-    return NO_LOSS if loss is None else predicted(round(loss, 6), NATS, law)
+    """A loss in the unit of its law, where the law has one."""
+    return NO_LOSS if loss is None else predicted(round(loss, 6), law_unit(law), law)
 
 
 def per_param(point: Point, law: Law) -> Figure:
@@ -184,6 +212,7 @@ _FORMULAS: Final = {
     "power": "{of} = coefficient·C^exponent",
     "kaplan": "N = coefficient·C^exponent, C in PF-days, L = (C_c/C)^alpha_C",
     "kaplan-joint": "the least L = ((N_c/N)^(alpha_N/alpha_D) + D_c/D)^alpha_D with 6·N·D = C",
+    "precision": "N = G·(C/6)^(beta/(alpha + beta)), G = (alpha·A_P/(beta·B))^(1/(alpha + beta)), A_P = A·(N/N_eff)^alpha",
     "farseer": "the least L = exp(a3·N^g + b3) + exp(a2·N^bt + b2)·D^(-exp(a1·N^al + b1)) with 6·N·D = C",
     "bare": "the least L = E + A/N_T^alpha + B/D^beta with 6·N·D = C, N_T = N + omega·N^(1/3)",
     "joint-experts": "N = G·(C/6)^a of its law for E = 1, L = c + m/N^mu + n/D^nu",

@@ -37,6 +37,11 @@ def at(formula: Formula, budget: Budget) -> Point:
 
 def answered(bound: Bound, budget: Budget) -> Answer:
     """What a law answers. Raises `RequestError` where that is no number that makes sense."""
+    if not bound.law.optima:
+        raise RequestError(
+            f"the constants of {bound.law.name} were printed in too few digits for an optimum, and only predict losses: "
+            f"choose another {field('law')}"
+        )
     try:
         point = at(bound.formula, budget)
         ends = _ends(bound.law, budget)

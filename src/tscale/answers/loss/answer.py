@@ -7,13 +7,14 @@ from math import exp, inf
 from typing import Final
 
 from tscale.answers.experts import equivalents_data, equivalents_table, mixture_data, mixture_note
+from tscale.answers.loss.precision import best_data, precision_data, precision_notes, precision_tables
 from tscale.blocks import attentions
 from tscale.catalogue.laws import Law
 from tscale.core.costs.params import non_embedding_params, params
-from tscale.core.laws import Kaplan, Lifetime, Parametric, Point, Repeated
+from tscale.core.laws import Bits, Kaplan, Lifetime, Parametric, Point, Repeated
 from tscale.core.laws.experts import Granular, Joint, Mixture, Routed, saturated
 from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Step, Table
-from tscale.core.units import FLOPS, NATS, PARAMETERS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, RATIO, SHARE, TOKENS
+from tscale.core.units import FLOPS, PARAMETERS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, RATIO, SHARE, TOKENS
 from tscale.core.view import Record, view
 from tscale.estimates.experts import equivalents, mixture_of, run_of
 from tscale.estimates.explaining import TracedModel, counted
@@ -24,6 +25,7 @@ from tscale.estimates.laws import (
     counts_note,
     law_data,
     law_notes,
+    law_unit,
     loss_figure,
     per_param,
     picked,
@@ -70,6 +72,7 @@ def loss_report(
     names: Sequence[str],
     unique: int | None,
     served: int | None,
+    bits: Bits | None = None,
     *,
     explain: bool = False,
 ) -> Report:
@@ -81,16 +84,18 @@ def loss_report(
     mixture = mixture_of(spec)
     run = None if mixture is None else run_of(model, mixture, int(tokens.value))
     judged, without = (
-        dense_by_laws(sizes, int(tokens.value), picked(names, unique, served))
+        dense_by_laws(sizes, int(tokens.value), picked(names, unique, served, bits))
         if run is None
-        else (experts_by_laws(model, run, names, unique), list[str]())
+        else (experts_by_laws(model, run, names, unique, bits), list[str]())
     )
     alike = [] if run is None else list(equivalents(run))
     title = f"{spec.label}: predicted loss after {int(tokens.value):,} training tokens is {_losses(judged)}"
     records = [_data(one, served) for one in judged]
+    by_bits = precision_data(judged, bits)
     tables = (
         view(title, _COLUMNS, map(_shown, judged, records), subject=spec.name),
         *_downstream_tables(judged),
+        *precision_tables(by_bits),
         *equivalents_table(alike),
         *_equal_tables(records),
         *(
@@ -107,6 +112,7 @@ def loss_report(
         "inference_tokens": served,
         "rows": records,
         "without_loss": without,
+        **({"by_bits": by_bits, "best_bits": best_data(judged)} if by_bits else {}),
         **({} if run is None else {"mixture": mixture_data(mixture), "dense_equivalents": equivalents_data(alike)}),
     }
     laws = [one.law for one in judged]
@@ -116,6 +122,7 @@ def loss_report(
         range_note([(one.law, one.extrapolated) for one in judged]),
         INCOMPARABLE if len(judged) > 1 else "",
         *_notes(model, judged, without, served, unique),
+        *precision_notes(judged),
         *law_notes(laws, explain=explain),
     ]
     return Report(title, tables, data, tuple(filter(None, notes)), tuple(map(_step, judged)))
@@ -123,12 +130,17 @@ def loss_report(
 
 def _losses(judged: Sequence[Judged]) -> str:
     """The losses that are predicted, the least and the most of several laws."""
-    losses = sorted(run.point.loss for run in judged if run.point.loss is not None)
-    if not losses:
-        return "not predicted by any law"
-    if len(losses) == 1:
-        return f"{losses[0]:.3f} nats per token"
-    return f"{losses[0]:.3f} to {losses[-1]:.3f} nats per token, by {len(losses)} laws"
+    by_unit: dict[str, list[float]] = {}
+    for run in judged:
+        if run.point.loss is not None:
+            by_unit.setdefault(run.law.losses, []).append(run.point.loss)
+    said = [
+        f"{losses[0]:.3f} {unit}"
+        if len(losses) == 1
+        else f"{min(losses):.3f} to {max(losses):.3f} {unit}, by {len(losses)} laws"
+        for unit, losses in by_unit.items()
+    ]
+    return " and ".join(said) or "not predicted by any law"
 
 
 def _shown(run: Judged, record: Record) -> Record:
@@ -240,7 +252,7 @@ def _data(run: Judged, served: int | None) -> Record:
         "tokens": Figure(round(point.tokens), TOKENS),
         "tokens_per_param": _ratio(point),
         "flops": Figure(round(point.flops), FLOPS, "convention", "kaplan2020 section 2.1"),
-        "loss": NO_LOSS if point.loss is None else predicted(point.loss, NATS, law),
+        "loss": NO_LOSS if point.loss is None else predicted(point.loss, law_unit(law), law),
         "best_with_flops": None if best is None else told(best),
         "optimal_of_equal_loss": None if equal is None else told(equal),
         "compute_ratio": None if equal is None else predicted(point.flops / equal.flops, RATIO, law),
@@ -288,6 +300,7 @@ _FORMULAS: Final = {
     "repeated": "L = E + A/N_eff^alpha + B/D_eff^beta, X_eff = U + U·R·(1 - exp(-(X/U - 1)/R))",
     "kaplan": "L = ((N_c/N)^(alpha_N/alpha_D) + D_c/D)^alpha_D",
     "kaplan-joint": "L = ((N_c/N)^(alpha_N/alpha_D) + D_c/D)^alpha_D",
+    "precision": "L = E + A/N_eff^alpha + B/D^beta, N_eff = N·(1 - exp(n_w - P_w/gamma_w))·(the same of a)·(the same of kv)",
     "farseer": "L = exp(a3·N^g + b3) + exp(a2·N^bt + b2)·D^(-exp(a1·N^al + b1))",
     "bare": "L = E + A/N_T^alpha + B/D^beta, N_T = N + omega·N^(1/3)",
     "joint-experts": "L = a·Ê^delta·N^(alpha + gamma·ln Ê) + b·Ê^omega·D^(beta + zeta·ln Ê) + c",
@@ -316,4 +329,4 @@ def _step(run: Judged) -> Step:
     law, point = run.law, run.point
     constants = ", ".join(f"{name} {one.value:g}" for name, one in law.constants.items())
     numbers = f"N {point.params:,}, D {point.tokens:,}, {_divided(law, run.mixture)}{constants}"
-    return Step("loss", _FORMULAS[law.kind], numbers, predicted(point.loss or 0, NATS, law), law.name)
+    return Step("loss", _FORMULAS[law.kind], numbers, predicted(point.loss or 0, law_unit(law), law), law.name)

@@ -12,9 +12,9 @@ from tscale.core.costs.params import params
 from tscale.core.laws import Parametric, Repeated
 from tscale.core.metric import Figure
 from tscale.core.plot import Axis, Plot, Point, Series
-from tscale.core.units import FLOPS, NATS, PREDICTED_PARAMETERS, PREDICTED_TOKENS
+from tscale.core.units import FLOPS, PREDICTED_PARAMETERS, PREDICTED_TOKENS
 from tscale.estimates.budget import Budget
-from tscale.estimates.laws import picked
+from tscale.estimates.laws import law_unit, picked
 from tscale.estimates.optimum import Answer, answered
 from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
@@ -126,6 +126,6 @@ def _iso_flop(answer: Answer) -> Plot:
     return Plot(
         f"Loss at equal training FLOPs by {bound.law.name}",
         Axis("parameters", PREDICTED_PARAMETERS),
-        Axis("predicted loss", NATS, log=False),
+        Axis("predicted loss", law_unit(bound.law), log=False),
         (*curves, Series("optimum", tuple(optima), "points")),
     )

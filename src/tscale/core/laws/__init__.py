@@ -13,12 +13,15 @@ from tscale.core.laws.lifetime import Lifetime
 from tscale.core.laws.parametric import Parametric
 from tscale.core.laws.point import Point
 from tscale.core.laws.power import Power, power_of_flops_per_token, power_of_tokens
+from tscale.core.laws.precision import HALF, Bits, Precision
 from tscale.core.laws.repeated import Repeated, effective
 
 Law = Power | Kaplan | KaplanJoint | Parametric | Lifetime | Repeated | Farseer | Bare
 
 __all__ = [
+    "HALF",
     "Bare",
+    "Bits",
     "Farseer",
     "Kaplan",
     "KaplanJoint",
@@ -27,6 +30,7 @@ __all__ = [
     "Parametric",
     "Point",
     "Power",
+    "Precision",
     "Repeated",
     "effective",
     "power_of_flops_per_token",
