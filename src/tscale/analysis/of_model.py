@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from shlex import join
 from typing import TYPE_CHECKING, Any
 
 from tscale.analysis import options
@@ -69,6 +68,8 @@ class OnHardware(OfModel):
         words += ["--families", self.families] if isinstance(self.families, str) else []
         words += ["--gpu", _named(self.gpu, self.hardware.name)]
         words += [word for change in self.gpu_set for word in ("--gpu-set", change)]
+        from shlex import join
+
         return join(words)
 
 

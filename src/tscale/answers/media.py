@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from tscale.core.costs.forward import forward_flops
 from tscale.core.metric import Cell, Column, Data, Figure, Table
 from tscale.core.tracing import ceil_div
 from tscale.core.units import COUNT, FLOPS, TOKENS
@@ -32,6 +31,8 @@ def media_table(spec: ModelSpec, costs: tuple[MediaCost, ...], context: int) -> 
 
 def language_flops(spec: ModelSpec, tokens: int, context: int) -> int:
     """FLOPs of the language model for some of a sequence's tokens, at the average of its tokens."""
+    from tscale.core.costs.forward import forward_flops
+
     run = run_of(spec, context)
     return ceil_div(tokens * int(forward_flops(lower(spec), run).total), int(run.tokens))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from tscale.core.costs.media import TowerCost, tower_flops
 from tscale.core.tracing import ceil_div
 from tscale.core.workload import TowerPass
 from tscale.errors import RequestError, field
@@ -14,6 +13,7 @@ from tscale.models.spec import ModelSpec
 if TYPE_CHECKING:  # towers are imported where something is seen or heard
     from tscale.blocks.seen import Seen
     from tscale.blocks.tower import Tower
+    from tscale.core.costs.media import TowerCost
     from tscale.models.tower_spec import TowerSpec
 
 ASSUMED_SIDE = 1024
@@ -117,6 +117,7 @@ def _tower_of(spec: ModelSpec | TowerSpec, reads: str, option: str) -> Tower:
 
 def _cost(spec: ModelSpec | TowerSpec, name: str, key: str, times: int, seen: Seen) -> MediaCost:
     from tscale.blocks.tower import IMAGES, SOUNDS
+    from tscale.core.costs.media import TowerCost, tower_flops
 
     reads = "sounds" if key == "audio_seconds" else "images"
     towers = [(tower.part, tuple(tower.groups())) for tower in spec.towers or () if tower.reads == reads]

@@ -20,7 +20,6 @@ from tscale.errors import RequestError, field
 from tscale.models.lenders import has_borrowers, kept_together
 from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
-from tscale.models.two_stacks import parts_of, stages_of_two
 
 if TYPE_CHECKING:
     from tscale.blocks import Mixer
@@ -55,6 +54,8 @@ def _made_stages(spec: ModelSpec, plan: Parallelism, whole: Ledger) -> tuple[Led
         return (whole,)
     check_stages(spec, plan)
     if spec.kind == "encoder-decoder":
+        from tscale.models.two_stacks import stages_of_two
+
         return tuple(stages_of_two(spec, plan, whole))
     last, both = plan.pipeline - 1, plan.order == "dualpipe"
     return tuple(
@@ -131,6 +132,8 @@ def _chosen(pieces: tuple[Stretch, ...], again: Again) -> tuple[list[Stretch], l
 def kinds_of_layers(spec: ModelSpec, whole: Ledger, plan: Parallelism) -> tuple[tuple[Ledger, ...], ...]:
     """For each pipeline stage one layer of each kind that it holds; of two stacks, of both."""
     if spec.kind == "encoder-decoder" and plan.pipeline > 1:
+        from tscale.models.two_stacks import parts_of
+
         return tuple(tuple(_kinds(spec, whole, part.stack, (part.own,))) for part in parts_of(spec, plan))
     if spec.kind == "encoder-decoder":
         encoder = _kinds(spec, whole, "encoder", (Stretch(0, spec.encoder_layers()),))
@@ -229,6 +232,8 @@ def _check_apart(spec: ModelSpec) -> None:
 def check_stages(spec: ModelSpec, plan: Parallelism) -> None:
     """Raises `RequestError` for a model that has no such stages: fewer layers than pieces, or layers that read what others have."""
     if spec.kind == "encoder-decoder" and spec.streams is None:
+        from tscale.models.two_stacks import parts_of
+
         parts_of(spec, plan)
         return
     _check_apart(spec)
