@@ -7,39 +7,23 @@ or lengths at once. Where a ledger is asked for, a spec is taken too. Everything
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from fractions import Fraction
-from math import isfinite
-from typing import Any, Final, cast, get_args
 
 import tscale.core.workload
 import tscale.models.lower
 import tscale.models.spec
-from tscale.blocks.fields import power
 from tscale.core.costs import cache, forward, training
 from tscale.core.costs import params as parameters
 from tscale.core.costs.forward import AttentionMask
-from tscale.core.counts import MOST_CONTEXT, MOST_TOKENS
-from tscale.core.dtypes import find_format
+from tscale.core.counts import MOST_TOKENS
 from tscale.core.ledger import Entry, Group, Ledger, Stream
 from tscale.core.metric import Quantity
-from tscale.errors import RequestError, SpecErrors, TscaleError, as_keyword, nearest, shown
-from tscale.models.made import (
-    a_kind_of,
-    an_array,
-    arrays_in,
-    as_floats,
-    as_int,
-    checked,
-    fit_together,
-    is_array,
-    trusted,
-)
+from tscale.counting.given import bits_of, count_of, is_any, length_of, refuse_unlike, sight_of
+from tscale.errors import RequestError, SpecErrors, TscaleError, as_keyword, shown
+from tscale.models.made import a_kind_of, arrays_in, checked, trusted
 from tscale.models.resolve import resolve
 from tscale.models.spec import ModelSpec
-
-_MOST_BITS: Final = 64
-_EXACT: Final = 2**53  # below it, a float that is whole is the number that was written
 
 
 class SequenceLengths(tscale.core.workload.SequenceLengths):
@@ -58,10 +42,10 @@ class SequenceLengths(tscale.core.workload.SequenceLengths):
     __slots__ = ()
 
     def __new__(cls, target: int, source: int = 0) -> SequenceLengths:
-        lengths = _length(target, "target"), _length(source, "source")
-        _refuse_unlike(None, target=lengths[0], source=lengths[1])
+        lengths = length_of(target, "target"), length_of(source, "source")
+        refuse_unlike(None, target=lengths[0], source=lengths[1])
         run = super().__new__(cls, *lengths)
-        if _any(run.tokens == 0):
+        if is_any(run.tokens == 0):
             raise RequestError("a Run has tokens: give target, or source for an encoder, or both")
         return run
 
@@ -183,9 +167,9 @@ def run_of(spec: ModelSpec, context: int, source: int | None = None, target: int
     if source is not None and valid.audio_frames is not None:
         raise RequestError(f"{valid.name} always reads {shown(valid.audio_frames)} audio frames: leave out source")
     lengths = (
-        None if given is None else _count(given, name) for name, given in (("source", source), ("target", target))
+        None if given is None else count_of(given, name) for name, given in (("source", source), ("target", target))
     )
-    run = tscale.models.lower.run_of(valid, _count(context, "context"), *lengths)
+    run = tscale.models.lower.run_of(valid, count_of(context, "context"), *lengths)
     return SequenceLengths(run.target, run.source)
 
 
@@ -249,9 +233,9 @@ def cache_bytes(
         9663676416
     """
     asked = _ledger(ledger)
-    lengths, pages = _run(run, asked), None if page is None else _count(page, "page")
-    _refuse_unlike(asked, run=lengths.tokens, page=pages)
-    return _known(cache.cache_bytes(asked, lengths, _bits(bits, asked), pages), asked)
+    lengths, pages = _run(run, asked), None if page is None else count_of(page, "page")
+    refuse_unlike(asked, run=lengths.tokens, page=pages)
+    return _known(cache.cache_bytes(asked, lengths, bits_of(bits, asked), pages), asked)
 
 
 def forward_flops(ledger: Ledger | ModelSpec, run: SequenceLengths, sight: AttentionMask = "full") -> Quantity:
@@ -270,7 +254,7 @@ def forward_flops(ledger: Ledger | ModelSpec, run: SequenceLengths, sight: Atten
         291648307200
     """
     asked = _ledger(ledger)
-    return _known(forward.forward_flops(asked, _run(run, asked), _sight(sight)), asked)
+    return _known(forward.forward_flops(asked, _run(run, asked), sight_of(sight)), asked)
 
 
 def training_flops(ledger: Ledger | ModelSpec, run: SequenceLengths, tokens: int, sight: AttentionMask = "full") -> int:
@@ -291,9 +275,9 @@ def training_flops(ledger: Ledger | ModelSpec, run: SequenceLengths, tokens: int
         141559488000000000000
     """
     asked = _ledger(ledger)
-    lengths, count = _run(run, asked), _count(tokens, "tokens", MOST_TOKENS)
-    _refuse_unlike(asked, run=lengths.tokens, tokens=count)
-    return training.training_flops(asked, lengths, count, _sight(sight))
+    lengths, count = _run(run, asked), count_of(tokens, "tokens", MOST_TOKENS)
+    refuse_unlike(asked, run=lengths.tokens, tokens=count)
+    return training.training_flops(asked, lengths, count, sight_of(sight))
 
 
 def _known(quantity: Quantity, ledger: Ledger) -> Quantity:
@@ -324,40 +308,20 @@ def _run(run: object, ledger: Ledger) -> SequenceLengths:
     if not isinstance(run, tscale.core.workload.SequenceLengths):
         raise RequestError(f"a Run must be given, such as tscale.run_of(spec, 2048), not {a_kind_of(run)}")
     lengths = SequenceLengths(run.target, run.source)
-    _refuse_unlike(ledger, run=lengths.tokens)
+    refuse_unlike(ledger, run=lengths.tokens)
     read = _streams(ledger)
     if not read:
         return lengths
     for stream in ("target", "source"):
         length = lengths.length(stream)
-        if _any(length == 0) if stream in read else _any(length != 0):
+        if is_any(length == 0) if stream in read else is_any(length != 0):
             raise RequestError(f"{ledger.model} reads {_reading(read)}")
-    if ledger.audio_frames is not None and _any(lengths.source != ledger.audio_frames):
+    if ledger.audio_frames is not None and is_any(lengths.source != ledger.audio_frames):
         raise RequestError(
             f"{ledger.model} always reads {shown(ledger.audio_frames)} source positions, not {shown(lengths.source)}: "
             "give tscale.run_of(spec, 448)"
         )
     return lengths
-
-
-def _arrays_of(ledger: Ledger) -> Iterator[Any]:
-    """The arrays among the numbers of a ledger."""
-    for group in ledger.groups:
-        yield from (value for value in (group.layers, group.copies) if is_array(value))
-        for entry in group.entries:
-            yield from (value for value in entry if is_array(value))
-
-
-def _refuse_unlike(ledger: Ledger | None, **numbers: Any) -> None:
-    """Raises `RequestError` for arrays whose shapes do not fit together, under their names, or those of a model's sizes."""
-    arrays = {name: number for name, number in numbers.items() if is_array(number)}
-    sizes = [] if ledger is None or not arrays else list(_arrays_of(ledger))
-    if fit_together([*arrays.values(), *sizes]):
-        return
-    if sizes:
-        arrays["sizes"] = max(sizes, key=lambda array: array.size)
-    shapes = " and ".join(f"{name} of shape {tuple(array.shape)}" for name, array in arrays.items())
-    raise RequestError(f"arrays of one shape are wanted, not {shapes}")
 
 
 def _reading(read: set[Stream]) -> str:
@@ -373,68 +337,3 @@ def _streams(ledger: Ledger) -> set[Stream]:
     for entry in ledger.entries:
         found |= {getattr(entry, name) for name in ("stream", "keys") if hasattr(entry, name)}
     return found - {"once"}
-
-
-def _any(condition: Any) -> bool:
-    """Whether it is so, of one number or of any in an array."""
-    return bool(condition.__array_namespace__().any(condition)) if is_array(condition) else bool(condition)
-
-
-def _are_whole(floats: Any) -> bool:
-    """Whether all of an array's numbers are whole."""
-    space = floats.__array_namespace__()
-    return bool(space.all(floats == space.floor(floats)))
-
-
-def _length(value: object, what: str) -> int:
-    return _count(value, what, least=0)
-
-
-def _count(value: Any, what: str, most: int = MOST_CONTEXT, least: int = 1) -> int:
-    """A whole number of one of the three kinds. Raises `RequestError` for anything else, naming `what` was asked for."""
-    number = _number(value)
-    if number is None or _any(number < least) or _any(number > most):
-        raise RequestError(f"{what} must be a whole number from {least} to {power(most)}, not {_said(value)}")
-    return cast("int", number)
-
-
-def _number(value: Any) -> Any:
-    """A whole number as one of the three kinds; None where it is none."""
-    if isinstance(value, bool):
-        return None
-    if is_array(value):
-        floats = as_floats(value)
-        return floats if floats is not None and _are_whole(floats) else None
-    if isinstance(value, float):
-        return int(value) if value.is_integer() and abs(value) < _EXACT else None
-    return as_int(value)
-
-
-def _said(value: Any) -> str:
-    if not is_array(value):
-        return a_kind_of(value)
-    return an_array(value) if as_floats(value) is None else "an array that holds others"
-
-
-def _bits(bits: object, ledger: Ledger) -> int | Fraction:
-    """Bits of a number: given, or those of the format that a name means, if its blocks divide what a cache keeps."""
-    if isinstance(bits, str):
-        format = find_format(bits, what="bits", cache=True)
-        cache.check_rows(ledger, format)
-        return format.bits
-    number = Fraction(repr(float(bits))) if isinstance(bits, float) and isfinite(bits) else bits
-    number = number if isinstance(number, Fraction) or is_array(number) else _number(number)
-    if isinstance(number, int | Fraction) and 0 < number <= _MOST_BITS:
-        return number
-    raise RequestError(
-        f"bits must be a number above 0 of at most {_MOST_BITS}, or a format such as bf16, not {a_kind_of(bits)}"
-    )
-
-
-def _sight(sight: Any) -> AttentionMask:
-    legal = get_args(AttentionMask)
-    if isinstance(sight, str) and sight in legal:
-        return sight  # type: ignore[return-value]
-    hint = nearest(sight, legal) if isinstance(sight, str) else ""
-    meant = f": {hint}" if hint.startswith("did you mean") else ""
-    raise RequestError(f"sight must be {' or '.join(legal)}, not {a_kind_of(sight)}{meant}")
