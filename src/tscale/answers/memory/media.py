@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from tscale.answers.media import media_notes
+from tscale.answers.media import media_notes, media_record
 from tscale.core.costs.weights import tower_format
-from tscale.core.metric import Column, Data, Figure, Label, Table
+from tscale.core.metric import Column, Data, Figure, Table
 from tscale.core.number_text import number_text
-from tscale.core.units import BYTES, COUNT, TOKENS
+from tscale.core.units import BYTES
 from tscale.core.view import Record, view
 from tscale.estimates.media import Media, MediaCost, check_fits, media_costs
 from tscale.estimates.memory.held import Server
@@ -23,12 +23,7 @@ class Cached(NamedTuple):
 
     def data(self) -> Record:
         """For JSON."""
-        return {
-            "media": Label(self.cost.name, self.cost.key),
-            "count": Figure(self.cost.many, COUNT),
-            "tokens": Figure(self.cost.tokens, TOKENS),
-            "kv_cache_bytes": Figure(self.size, BYTES),
-        }
+        return {**media_record(self.cost), "kv_cache_bytes": Figure(self.size, BYTES)}
 
 
 class MediaHeld(NamedTuple):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tscale.answers.media import media_notes
+from tscale.answers.media import media_notes, media_record
 from tscale.core.metric import Column, Data, Figure, Table
 from tscale.core.number_text import number_text
-from tscale.core.units import BYTES, COUNT, TOKENS
+from tscale.core.units import BYTES
+from tscale.core.view import view
 from tscale.estimates.media import media_costs
 from tscale.estimates.memory_train.held import Weighed
 
@@ -24,7 +25,7 @@ def trained_media_table(one: Weighed) -> Iterator[Table]:
     costs = media_costs(one.model.spec, one.ask.media)
     if costs:
         columns = (Column("in each sequence", "media", numeric=False), Column("tokens", "tokens"))
-        yield Table("", columns, tuple((cost.name, Figure(cost.tokens, TOKENS)) for cost in costs), aside=True)
+        yield view("", columns, map(media_record, costs), aside=True)
 
 
 def trained_media_data(one: Weighed) -> dict[str, Data]:
@@ -33,10 +34,7 @@ def trained_media_data(one: Weighed) -> dict[str, Data]:
     if not costs:
         return {}
     return {
-        "media": [
-            {"media": cost.key, "count": Figure(cost.many, COUNT), "tokens": Figure(cost.tokens, TOKENS)}
-            for cost in costs
-        ],
+        "media": [media_record(cost) for cost in costs],
         "tower_activations": Figure(tower_activations(one), BYTES, one.known),
     }
 
