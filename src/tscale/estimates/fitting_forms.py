@@ -14,9 +14,7 @@ from tscale.core.laws import Farseer, KaplanJoint, Parametric
 from tscale.core.laws.experts import Joint
 from tscale.errors import SpecError
 from tscale.estimates.fitting import Fitting, fitted, kept
-from tscale.estimates.laws import (
-    percentiles,
-)
+from tscale.estimates.laws import percentiles
 
 
 class FormFitting(NamedTuple):

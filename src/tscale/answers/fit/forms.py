@@ -28,34 +28,13 @@ from tscale.core.units import COUNT, FLOPS, PREDICTED_PARAMETERS, PREDICTED_TOKE
 from tscale.core.view import Record, view
 from tscale.errors import shown
 from tscale.estimates.fitting import Fitting, kept
-from tscale.estimates.fitting_forms import (
-    Comparison,
-    FormFitting,
-    Found,
-    Trial,
-    formulas,
-)
-from tscale.estimates.laws import (
-    LEVEL,
-    Bound,
-    extrapolated,
-    law_data,
-    loss_figure,
-    per_param,
-    predicted,
-    range_mark,
-)
+from tscale.estimates.fitting_forms import Comparison, FormFitting, Found, Trial, formulas
+from tscale.estimates.laws import LEVEL, Bound, extrapolated, law_data, loss_figure, per_param, predicted, range_mark
 
 _SURE: Final = 3
 """Runs for each constant, with fewer of which a form is little more than drawn through them."""
-
-
 _OF_EXPERTS = (OPTIMA[0], Column("experts", "experts"), *OPTIMA[1:])
-
-
 _NONE: Final = Missing("n/a", settled=True)
-
-
 _COMPARED = (
     Column("form", "form", numeric=False),
     Column("constants", "constants", absent=_NONE),

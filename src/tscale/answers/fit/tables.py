@@ -50,8 +50,6 @@ MEANINGS: Final = {
     "a": "optimal parameters, N ~ C^a",
     "b": "optimal tokens, D ~ C^b",
 }
-
-
 Constants = dict[str, dict[str, Figure]]
 """The value of each constant, and the ends of its interval."""
 
@@ -81,7 +79,7 @@ def exponents_of(law: Law) -> Constants:
 
 def constants_table(title: str, constants: Constants, meanings: Mapping[str, str]) -> Table:
     """Constants with their intervals and what they mean."""
-    rows = ({"constant": name, **ends, "meaning": meanings[name]} for name, ends in constants.items())
+    rows: list[Record] = [{"constant": name, **ends, "meaning": meanings[name]} for name, ends in constants.items()]
     return view(title, _CONSTANTS, rows)
 
 
@@ -172,7 +170,7 @@ _DISTANCES: Final = {
 def distances_table(found: Distances) -> Table:
     """How well the law fits the runs that it was fitted to, and those that were held out."""
     columns = (Column("predicted and measured loss", "residual", numeric=False), Column("difference", "value"))
-    rows = ({"residual": _DISTANCES[name], "value": figure} for name, figure in found.items())
+    rows: list[Record] = [{"residual": _DISTANCES[name], "value": figure} for name, figure in found.items()]
     return view("", columns, rows, aside=True)
 
 

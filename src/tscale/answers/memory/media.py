@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from tscale.answers.media import media_notes, media_record
+from tscale.answers.media import media_notes
 from tscale.core.costs.weights import tower_format
 from tscale.core.metric import Column, Data, Figure, Table
 from tscale.core.number_text import number_text
 from tscale.core.units import BYTES
 from tscale.core.view import Record, view
-from tscale.estimates.media import Media, MediaCost, check_fits, media_costs
+from tscale.estimates.media import Media, MediaCost, check_fits, media_costs, media_record
 from tscale.estimates.memory.held import Server
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from tscale.answers.media import media_data, media_notes, media_record
+from tscale.answers.media import media_notes
 from tscale.catalogue.hardware import Hardware
 from tscale.core.metric import Column, Figure, Report, Table
 from tscale.core.units import FLOPS, SECONDS
 from tscale.core.view import view
-from tscale.estimates.media import Media, MediaCost, check_fits, media_costs
+from tscale.estimates.media import Media, MediaCost, check_fits, media_costs, media_data, media_record
 from tscale.estimates.serve.times import sixteen_bit_peak
 from tscale.models.spec import ModelSpec
 
