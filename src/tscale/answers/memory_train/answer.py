@@ -7,14 +7,7 @@ from collections.abc import Iterator
 from tscale.answers.capacity import reserve_table
 from tscale.answers.memory.changes import changes_table
 from tscale.answers.memory.tables import OfOne, parts_table, room_table
-from tscale.answers.memory_train.lines import (
-    kept_data,
-    kept_table,
-    owned_data,
-    owned_table,
-    shortcut_table,
-    stages_table,
-)
+from tscale.answers.memory_train.lines import kept_table, owned_table, shortcut_table, stages_table
 from tscale.answers.memory_train.media import trained_media_table
 from tscale.answers.memory_train.notes import notes_held
 from tscale.answers.train.step_table import timed_table
@@ -26,6 +19,7 @@ from tscale.estimates.explaining import line_figures, notes_of, steps_of, summed
 from tscale.estimates.memory_train.ask import Ask, training_of
 from tscale.estimates.memory_train.figures import figures_of
 from tscale.estimates.memory_train.held import PARTS, Held, all_held, part_of, weighed
+from tscale.estimates.memory_train.lines import kept_data, owned_data
 from tscale.estimates.memory_train.step import step_of, timing_notes
 from tscale.estimates.release import training_note
 from tscale.models.naming import traced
