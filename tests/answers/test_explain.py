@@ -12,7 +12,7 @@ import pytest
 
 from tests.core.test_numbers import evaluated
 from tests.helpers import run
-from tscale.answers.attention import Ask, attention_report
+from tscale.answers.attention import attention_report
 from tscale.answers.compare import compare_report
 from tscale.answers.flops import flops_report
 from tscale.answers.memory.answer import memory_report
@@ -26,6 +26,7 @@ from tscale.core.parallelism import Parallelism
 from tscale.core.serving_layout import serving_layout
 from tscale.core.tracing import TracedInt
 from tscale.errors import RequestError
+from tscale.estimates.attention import Ask
 from tscale.estimates.memory.serving import Ask as MemoryAsk
 from tscale.estimates.memory_train.ask import Ask as TrainAsk
 from tscale.models.spec import ModelSpec

@@ -11,7 +11,6 @@ from tests.calibration.synthetic import BESIROGLU, runs_of
 from tests.helpers import answer
 from tscale.analysis.optimal import plots as optimal_of_experts
 from tscale.analysis.questions import question
-from tscale.answers.attention import Ask
 from tscale.answers.plots.attention import attention_plot
 from tscale.answers.plots.compare import compare_plot
 from tscale.answers.plots.fit import fit_plot
@@ -26,6 +25,7 @@ from tscale.core.dtypes import find_format
 from tscale.core.metric import Figure
 from tscale.core.plot import Plot, Point, Series
 from tscale.errors import NotPublishedError
+from tscale.estimates.attention import Ask
 from tscale.estimates.budget import amount_given
 from tscale.estimates.fitting import fitted
 from tscale.estimates.memory.serving import Ask as Kept

@@ -10,7 +10,6 @@ import pytest
 from tests.helpers import answer, run
 from tscale.analysis.memory import Ask as Requested
 from tscale.analysis.train import Ask as TrainRequested
-from tscale.answers.attention import Ask as Attended
 from tscale.answers.plots.attention import versus_plot
 from tscale.answers.plots.compare import compare_plot
 from tscale.answers.plots.flops import flops_plot
@@ -22,6 +21,7 @@ from tscale.catalogue.hardware import find_hardware
 from tscale.catalogue.models import built_in
 from tscale.core.plot import Plot, Point, Series
 from tscale.errors import NotPublishedError
+from tscale.estimates.attention import Ask as Attended
 from tscale.estimates.conventions import CONVENTIONS
 from tscale.estimates.train.ask import Ask as Trained
 from tscale.models.spec import ModelSpec

@@ -10,7 +10,7 @@ import pytest
 
 from tests.answers.test_explain import holds
 from tests.answers.test_three_kinds import QUESTIONS, RUN, as_arrays
-from tscale.answers.attention import Ask, attention_report
+from tscale.answers.attention import attention_report
 from tscale.answers.compare import compare_report
 from tscale.answers.flops import flops_report
 from tscale.answers.params.answer import params_report
@@ -19,6 +19,7 @@ from tscale.core.costs.params import params
 from tscale.core.ledger import Conv, Scan
 from tscale.core.metric import Missing
 from tscale.core.workload import SequenceLengths
+from tscale.estimates.attention import Ask
 from tscale.importer.reader import imported
 from tscale.models.lower import lower
 from tscale.models.naming import traced

@@ -16,7 +16,7 @@ from tscale.errors import RequestError, SpecErrors, field
 
 ROOT = Path(tscale.__file__).parent
 ROOMS = ("core", "blocks", "models", "planning")
-OF_OTHERS = {ROOT / "planning" / "flags.py"}
+OF_OTHERS = {ROOT / "planning" / "flags.py", ROOT / "planning" / "launch_flags.py"}
 """Files of the options of other programs."""
 OPTION = re.compile(r"(?<![\w-])--[a-z]")
 
@@ -46,7 +46,8 @@ def test_no_text_spells_an_option(room: str) -> None:
     assert not found
 
 
-def test_no_error_of_an_answer_spells_an_option() -> None:
+@pytest.mark.parametrize("room", ["answers", "estimates"])
+def test_no_error_of_an_answer_spells_an_option(room: str) -> None:
     """Its notes do, which JSON has as the terminal."""
     found = [
         f"{path.name}: {text}"

@@ -26,7 +26,12 @@ ROW: dict[str, Data] = {
     "step": interval(Ends(1.0, 2.0, 3.0), SECONDS, "predicted"),
     "held": {"total": Figure(5, BYTES)},
     "price": None,
+    "aliases": ["b", "c"],
 }
+
+
+def _twice(value: int) -> str:
+    return f"{2 * value}"
 
 
 @pytest.mark.parametrize(
@@ -42,6 +47,9 @@ ROW: dict[str, Data] = {
         (Column("", "price"), ""),
         (Column("", "price", absent=Missing("needs --price")), Missing("needs --price")),
         (Column("", "of no record"), ""),
+        (Column("", "aliases"), "b, c"),
+        (Column("", "devices", read=_twice), "16"),
+        (Column("", "price", read=_twice, absent="none"), "none"),
     ],
 )
 def test_a_column_shows_its_field(column: Column, cell: object) -> None:
@@ -59,9 +67,12 @@ def test_json_has_a_label_as_programs_read_it() -> None:
         "step": {"low": 1, "middle": 2, "high": 3},
         "held": {"total": 5},
         "price": None,
+        "aliases": ["b", "c"],
     }
 
 
-def test_a_list_is_no_cell() -> None:
+def test_a_list_of_things_and_a_record_are_no_cells() -> None:
     with pytest.raises(AssertionError, match="a list of things is no cell: rows"):
         view("", [Column("", "rows")], [{"rows": [1, 2]}])
+    with pytest.raises(AssertionError, match="a record is no cell: rows"):
+        view("", [Column("", "rows")], [{"rows": {"low": 1}}])

@@ -11,9 +11,9 @@ from tscale.analysis.written import Written, output
 from tscale.blocks.spec_dataclass import spec_dataclass
 
 if TYPE_CHECKING:
-    from tscale.answers.accuracy import Accuracy
     from tscale.core.metric import Report
     from tscale.core.plot import Plot
+    from tscale.estimates.accuracy import Accuracy
 
 
 @spec_dataclass
@@ -42,14 +42,15 @@ class Ask(Written):
     @cached_property
     def judged(self) -> Accuracy:
         """The table, judged row by row."""
-        from tscale.answers.accuracy import accuracy_of
+        from tscale.estimates.accuracy import accuracy_of
 
         return accuracy_of(self.runs)
 
 
 def analyze(ask: Ask) -> Report:
     """The errors by group; the rows are written where a file is named for them."""
-    from tscale.answers.accuracy import accuracy_report, with_predictions
+    from tscale.answers.accuracy import accuracy_report
+    from tscale.estimates.accuracy import with_predictions
 
     if ask.file is not None:
         ask.write(with_predictions(ask.judged))

@@ -12,10 +12,10 @@ from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.errors import RequestError
 
 if TYPE_CHECKING:
-    from tscale.answers.attention import Ask as Asked
     from tscale.core.costs.forward import AttentionMask
     from tscale.core.metric import Data, Report
     from tscale.core.plot import Plot
+    from tscale.estimates.attention import Ask as Asked
 
 
 @spec_dataclass
@@ -64,7 +64,7 @@ class Ask(OfModel):
     @property
     def asked(self) -> Asked:
         """What is asked of the model."""
-        from tscale.answers.attention import Ask as Asked
+        from tscale.estimates.attention import Ask as Asked
 
         sight: AttentionMask = "causal" if self.causal else "full"
         return Asked(self.context or [], sight, self.dtype, self.versus, self.kernel or 3, self.neighbourhood or 256)

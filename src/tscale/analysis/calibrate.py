@@ -10,8 +10,8 @@ from tscale.analysis.written import Written, output
 from tscale.blocks.spec_dataclass import spec_dataclass
 
 if TYPE_CHECKING:
-    from tscale.answers.calibrate import Calibrated
     from tscale.core.metric import Report
+    from tscale.estimates.calibrated import Calibrated
 
 
 @spec_dataclass
@@ -43,7 +43,7 @@ class Ask(Written):
     @cached_property
     def calibrated(self) -> Calibrated:
         """The calibration of the runs."""
-        from tscale.answers.calibrate import calibrated
+        from tscale.estimates.calibrated import calibrated
 
         return calibrated(self.runs)
 

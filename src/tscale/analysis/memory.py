@@ -310,7 +310,7 @@ def figures(ask: Ask) -> Data:
         return memory_figures(ask.spec, ask.serving)
     if ask.method is not None:
         return analyze(ask).data
-    from tscale.answers.memory_train.answer import memory_train_figures
+    from tscale.estimates.memory_train.figures import memory_train_figures
 
     return memory_train_figures(ask.spec, ask.training, ask.batch)
 

@@ -280,7 +280,7 @@ def figures(ask: Ask) -> Data:
     """The figures of the answer by their keys: what a row of a sweep holds."""
     if ask.method is not None:
         return analyze(ask).data
-    from tscale.answers.train.answer import train_figures
+    from tscale.estimates.train.data import train_figures
 
     return train_figures(ask.spec, ask.hardware, ask.asked)
 

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from statistics import fmean, median
-from typing import Final, NamedTuple
+from typing import Final
 
-from tscale.calibration.measured_kinds import Kind, kind_of
-from tscale.calibration.measured_tables import read_table
 from tscale.calibration.rows import Judged, What
 from tscale.core.metric import Column, Data, Figure, Report
 from tscale.core.number_text import number_text
-from tscale.core.units import BYTES, COUNT, SECONDS, SHARE, TOKENS, Unit
+from tscale.core.units import COUNT, SHARE, TOKENS, Unit
 from tscale.core.view import Record, view
-from tscale.errors import SpecError, TscaleError, called
-from tscale.models.yaml_file import read_text
+from tscale.estimates.accuracy import Accuracy, Errors, Row, unit_of
 
-MOST_BYTES: Final = 32 * 2**20
 _WORST: Final = 10
 _LISTED: Final = 3
 _WHAT: Final[Mapping[What, str]] = {
@@ -26,94 +21,6 @@ _WHAT: Final[Mapping[What, str]] = {
     "latency": "request latency",
     "memory": "memory",
 }
-
-
-class Row(NamedTuple):
-    """A row of the table: its number among the rows, from 1, what was judged of it, or why it was not."""
-
-    number: int
-    cells: Mapping[str, str]
-    judged: tuple[Judged, ...]
-    refused: str = ""
-
-
-class Accuracy(NamedTuple):
-    """A table of measured runs, judged row by row."""
-
-    name: str
-    kind: Kind
-    columns: tuple[str, ...]
-    unread: tuple[str, ...]
-    rows: tuple[Row, ...]
-
-    @property
-    def judged(self) -> list[tuple[Row, Judged]]:
-        """Every figure that was judged, with its row."""
-        return [(row, one) for row in self.rows for one in row.judged]
-
-    @property
-    def refused(self) -> list[Row]:
-        """The rows that no prediction was made of."""
-        return [row for row in self.rows if not row.judged]
-
-
-class Errors(NamedTuple):
-    """What predictions were off by: median, 90th percentile and mean of |predicted/measured - 1|, and the share in the interval."""
-
-    figures: int
-    median: float
-    p90: float
-    mean: float
-    coverage: float
-    bound_broken: int
-
-    @classmethod
-    def of(cls, judged: Sequence[Judged]) -> Errors:
-        """The errors of some figures, at least one."""
-        errors = sorted(one.error for one in judged)
-        at = 0.9 * (len(errors) - 1)
-        below, above = errors[int(at)], errors[min(int(at) + 1, len(errors) - 1)]
-        return cls(
-            len(errors),
-            median(errors),
-            below + (at - int(at)) * (above - below),
-            fmean(errors),
-            fmean(one.covered for one in judged),
-            sum(one.bound_broken for one in judged),
-        )
-
-    def data(self) -> dict[str, Data]:
-        """For programs, errors as fractions."""
-        return {
-            "figures": Figure(self.figures, COUNT),
-            "median": Figure(self.median, SHARE),
-            "p90": Figure(self.p90, SHARE),
-            "mean": Figure(self.mean, SHARE),
-            "coverage": Figure(self.coverage, SHARE),
-            "bound_broken": Figure(self.bound_broken, COUNT),
-        }
-
-
-def accuracy_of(path: str) -> Accuracy:
-    """A CSV of measured runs, or that on standard input for `-`, judged. Raises `SpecError` where it is no such table."""
-    name = "standard input" if path == "-" else called(path)
-    return judge_table(read_text(path, MOST_BYTES, "a table of runs is smaller"), name)
-
-
-def judge_table(text: str, name: str) -> Accuracy:
-    """The rows of a table, each judged or refused with a reason. Raises `SpecError`."""
-    columns, rows = read_table(text, name)
-    kind, unread = kind_of(columns, name)
-    if not rows:
-        raise SpecError("holds a heading and no runs", where=name)
-    judge = kind.judge()
-    found = []
-    for number, row in enumerate(rows, 1):
-        try:
-            found.append(Row(number, row, tuple(judge(row))))
-        except TscaleError as error:
-            found.append(Row(number, row, (), str(error)))
-    return Accuracy(name, kind, columns, unread, tuple(found))
 
 
 def accuracy_report(found: Accuracy) -> Report:
@@ -189,11 +96,6 @@ _GROUPS: Final = (
 )
 
 
-def unit_of(what: What) -> Unit:
-    """The unit of a figure."""
-    return BYTES if what == "memory" else SECONDS
-
-
 def _unit(one: Judged) -> Unit:
     """That of one figure: of memory, the longest context is in tokens."""
     return TOKENS if one.groups.get("what") == "longest_context" else unit_of(one.what)
@@ -246,24 +148,3 @@ def _notes(found: Accuracy) -> Iterator[str]:
     for why, numbers in sorted(reasons.items(), key=lambda item: -len(item[1]))[:_LISTED]:
         many = f"{len(numbers):,} rows" if len(numbers) > 1 else f"Row {numbers[0]:,}"
         yield f"{many} without a prediction: {why}."
-
-
-def with_predictions(found: Accuracy) -> str:
-    """The table as CSV, with the prediction of each row behind its own columns: low, middle, high and bound of each figure."""
-    import csv
-    import io
-
-    whats = tuple(dict.fromkeys(one.what for _, one in found.judged))
-    heads = [f"{what}_{name}" for what in whats for name in ("measured", "low", "predicted", "high", "bound")]
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*found.columns, *heads, "refused"])
-    for row in found.rows:
-        of = {one.what: one for one in row.judged}
-        cells: list[str] = []
-        for what in whats:
-            one = of.get(what)
-            values = (None,) * 5 if one is None else (one.measured, one.low, one.middle, one.high, one.bound)
-            cells += ["" if value is None else f"{value:.6g}" for value in values]
-        writer.writerow([*(row.cells[name] for name in found.columns), *cells, row.refused])
-    return out.getvalue()

@@ -51,8 +51,6 @@ def models_report(wanted: Wanted = ALL) -> Report:
 
 
 _NOTHING: Final = "Nothing matches: `tscale list` names all."
-
-
 _UNDISCLOSED: Final = Missing("not disclosed")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from tscale.answers.media import media_data, media_notes, media_table
+from tscale.answers.media import media_notes, media_table
 from tscale.core.costs.forward import AttentionMask, forward_flops, leaves_out
 from tscale.core.costs.params import active_params, params
 from tscale.core.costs.training import PF_DAY
@@ -30,7 +30,7 @@ from tscale.estimates.explaining import (
     steps_of,
     summed,
 )
-from tscale.estimates.media import Media, check_fits, media_costs
+from tscale.estimates.media import Media, check_fits, media_costs, media_data
 from tscale.estimates.trained import Trained, trained, training_length
 from tscale.models.lower import run_of
 from tscale.models.spec import ModelSpec

@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Final
 
-from tscale.catalogue.laws import Law, read_law, shipped_laws
-from tscale.core.costs.params import active_params, params, size
-from tscale.core.laws import Kaplan
-from tscale.core.laws.experts import Mixture, Run
-from tscale.core.laws.hyper import Of
-from tscale.core.ledger import Matmul
+from tscale.catalogue.laws import read_law
+from tscale.core.costs.params import active_params, params
+from tscale.core.laws.experts import Mixture
 from tscale.core.metric import Column, Data, Figure, Missing, Report, Step, Table
 from tscale.core.number_text import number_text
-from tscale.core.units import COUNT, FLOPS, PARAMETERS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, SHARE, Unit
+from tscale.core.units import COUNT, FLOPS, PARAMETERS, PREDICTED_TOKENS, SHARE, Unit
 from tscale.core.view import Record, view
-from tscale.errors import NotPublishedError, RequestError
-from tscale.estimates.experts import inside, mixture_of, run_of
-from tscale.estimates.explaining import TracedModel, counted
+from tscale.errors import NotPublishedError
+from tscale.estimates.experts import mixture_of, run_of
+from tscale.estimates.explaining import counted
+from tscale.estimates.hyper import (
+    LEARNING_RATE,
+    VOCABULARY_LAW,
+    LawSays,
+    flops_without_head,
+    laws_of,
+    said_by,
+    vocabularies_of,
+)
 from tscale.estimates.laws import law_data, law_notes, predicted, range_mark, range_note
-from tscale.estimates.trained import Trained, trained
+from tscale.estimates.trained import trained
 from tscale.models.spec import ModelSpec
 
-LEARNING_RATE: Final = Unit("learning rate", "", "power")
-VOCABULARY_LAW: Final = "tao2024"
-_ROWS: Final = Unit("rows of the vocabulary", "", "estimate")
 _TIMESCALE_LAW: Final = "bergsma2025"
-_LOSS_LAW: Final = "kaplan2020"
-_NEAR: Final = 2.0
-"""How many times the expansions that a law was fitted on it may be asked about unasked."""
 _NONE: Final = Missing("n/a", settled=True)
-
 _COLUMNS = (
     Column("law", "law", numeric=False),
     Column("for", "optimizer", drop=1, numeric=False),
@@ -49,27 +48,6 @@ _COUNTS: Final = {
 }
 
 
-class _Row(NamedTuple):
-    """What a law says of a run; None of what it does not say."""
-
-    law: Law
-    of: Of
-    learning_rate: float | None
-    batch: float | None
-    critical: float | None
-    timescale: float | None
-    extrapolated: bool
-    tau: float | None
-    """The timescale by the law that has one, for the weight decay of this one."""
-
-    @property
-    def weight_decay(self) -> float | None:
-        """B/(lr·tau·D), where learning rate and batch are this law's, and AdamW's timescale that of the law that has one."""
-        if self.learning_rate is None or self.batch is None or self.tau is None or self.law.optimizer != "AdamW":
-            return None
-        return self.batch / (self.learning_rate * self.tau * self.of.tokens)
-
-
 def hyper_report(
     spec: ModelSpec, asked: int | None, context: int | None, names: Sequence[str], *, explain: bool = False
 ) -> Report:
@@ -80,8 +58,8 @@ def hyper_report(
     training = trained(spec, asked, context)
     mixture = mixture_of(spec)
     run = run_of(model, mixture or Mixture(), int(training.tokens.value))
-    rows = [_row(law, run, _bare_flops(model, training)) for law in _picked(names, mixture)]
-    vocabularies = [] if names else [one.data for one in _vocabularies(run, int(spec.d_model))]
+    rows = [said_by(law, run, flops_without_head(model, training)) for law in laws_of(names, mixture)]
+    vocabularies = [] if names else [one.data for one in vocabularies_of(run, int(spec.d_model))]
     tau = next((row.timescale for row in rows if row.timescale is not None), None)
     rows = [row._replace(tau=tau) for row in rows]
     title = f"{spec.label}: {_headline(rows)} for {int(run.tokens):,} training tokens"
@@ -106,55 +84,6 @@ def hyper_report(
     return Report(title, tables, data, tuple(filter(None, notes)), tuple(_steps(rows)), lead=training.lead)
 
 
-def learning_rates(
-    spec: ModelSpec, asked: int | None, context: int | None, names: Sequence[str]
-) -> tuple[int, dict[str, float]]:
-    """The training tokens, and the peak learning rate by each law that has one. Raises as `hyper_report` does."""
-    if spec.kind != "decoder":
-        raise NotPublishedError(f"{spec.label}: the laws here are for decoders, and this is an {spec.kind}")
-    model, training, mixture = counted(spec), trained(spec, asked, context), mixture_of(spec)
-    tokens = int(training.tokens.value)
-    run = run_of(model, mixture or Mixture(), tokens)
-    rows = (_row(law, run, _bare_flops(model, training)) for law in _picked(names, mixture))
-    return tokens, {row.law.name: row.learning_rate for row in rows if row.learning_rate is not None}
-
-
-class _Vocabulary(NamedTuple):
-    """The best vocabulary by one approach of a law, and its parameters."""
-
-    by: str
-    params: float
-    size: float
-    extrapolated: bool
-
-    @property
-    def data(self) -> Record:
-        """For programs, and for the table."""
-        law = read_law(VOCABULARY_LAW)
-        return {
-            "by": self.by,
-            "params": predicted(self.params, PREDICTED_PARAMETERS, law),
-            "size": predicted(round(self.size), _ROWS, law),
-            "extrapolated": range_mark(beyond=self.extrapolated),
-        }
-
-
-def _vocabularies(run: Run, d_model: int) -> Iterator[_Vocabulary]:
-    """The best vocabulary of a dense model by each approach of the law of vocabularies."""
-    law = read_law(VOCABULARY_LAW)
-    formula = law.vocabulary
-    if formula is None or run.mixture.expansion > 1:
-        return
-    past = not law.fitted.within(params=run.total_bare)
-    flops = 6 * run.total_bare * run.tokens
-    for by, found in (
-        ("equal FLOPs, compute-optimal", formula.by_flops(run.total_bare)),
-        ("derivative, compute-optimal", formula.by_derivative(run.total_bare)),
-        ("loss, of these tokens", formula.by_loss(run.total_bare, flops)),
-    ):
-        yield _Vocabulary(by, found, found / d_model, past)
-
-
 def _vocabulary_tables(vocabularies: Sequence[Record], spec: ModelSpec) -> Iterator[Table]:
     if vocabularies:
         columns = (
@@ -166,82 +95,12 @@ def _vocabulary_tables(vocabularies: Sequence[Record], spec: ModelSpec) -> Itera
         yield view("", columns, vocabularies, aside=True)
 
 
-def _picked(names: Sequence[str], mixture: Mixture | None) -> list[Law]:
-    """The laws asked for, else all: those fitted on mixtures of experts only of mixtures that are like them."""
-    asked = [read_law(name) for name in dict.fromkeys(names)]
-    for law in asked:
-        if law.hyper is None:
-            known = ", ".join(one.name for one in shipped_laws() if one.hyper is not None)
-            raise RequestError(f"{law.name} is no law of learning rates or batch sizes: choose among {known}")
-    return asked or [law for law in shipped_laws() if law.hyper is not None and _like(law, mixture)]
-
-
-def _like(law: Law, mixture: Mixture | None) -> bool:
-    ends = law.fitted.expansion
-    if ends is None:
-        return True
-    return mixture is not None and ends[0] / _NEAR <= mixture.expansion <= ends[1] * _NEAR
-
-
-def _bare_flops(model: TracedModel, training: Trained) -> float:
-    """Training FLOPs with attention and without the head: M·D."""
-    heads = [entry for entry in model.ledger.entries if isinstance(entry, Matmul) and entry.role == "head"]
-    return int(training.flops(model)) - 6 * int(sum(map(size, heads))) * int(training.tokens.value)
-
-
-def _row(law: Law, run: Run, bare_flops: float) -> _Row:
-    """What a law says. Raises `RequestError` where that is no number that makes sense."""
-    formula = law.hyper
-    assert formula is not None
-    counts: dict[str, float] = {
-        "all": run.total,
-        "non_embedding": run.total_bare,
-        "active": run.active,
-        "active_non_embedding": run.active_bare,
-    }
-    params_ = counts[law.counts]
-    # C of mixtures is of the parameters that a token meets, whichever ones the law's N is.
-    flops = (
-        bare_flops if law.flops == "M*D" else 6 * (run.active_bare if "non" in law.counts else run.active) * run.tokens
-    )
-    of = Of(params_, run.tokens, flops, _loss(run) if formula.needs_loss() else None)
-    try:
-        rate, batch, critical = formula.learning_rate(of), _some(formula.batch, of), _some(formula.critical, of)
-        tau = formula.timescale(of)
-    except (OverflowError, ZeroDivisionError):
-        raise RequestError(f"{law.name} makes no sense of this run: its powers are past any number") from None
-    past = not inside(law, run._replace(active=run.active)) or not law.fitted.within(flops=flops)
-    return _Row(
-        law,
-        of,
-        None if rate is None or rate <= 0 else rate,
-        batch,
-        critical,
-        tau,
-        past,
-        None,
-    )
-
-
-def _some(made: Callable[[Of], float | None], of: Of) -> float | None:
-    """A batch of at least a token."""
-    value = made(of)
-    return None if value is None else max(value, 1)
-
-
-def _loss(run: Run) -> float:
-    """The loss that Kaplan 2020 predicts of a run."""
-    formula = read_law(_LOSS_LAW).formula()
-    assert isinstance(formula, Kaplan)
-    return formula.loss(run.active_bare, run.tokens)
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # What is shown
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def _headline(rows: Sequence[_Row]) -> str:
+def _headline(rows: Sequence[LawSays]) -> str:
     """The least and the most of learning rates and of batches."""
     rates = sorted(row.learning_rate for row in rows if row.learning_rate is not None)
     batches = sorted(row.batch for row in rows if row.batch is not None)
@@ -260,7 +119,7 @@ def _span(ends: list[str]) -> str:
     return ends[0] if ends[0] == ends[-1] else f"{ends[0]} to {ends[-1]}"
 
 
-def _figures(row: _Row) -> dict[str, Figure | None]:
+def _figures(row: LawSays) -> dict[str, Figure | None]:
     def rate(value: float | None) -> Figure | None:
         return None if value is None else predicted(value, LEARNING_RATE, row.law)
 
@@ -280,7 +139,7 @@ def _figures(row: _Row) -> dict[str, Figure | None]:
 _DECAY: Final = Unit("weight decay", "", "estimate")
 
 
-def _data(row: _Row) -> Record:
+def _data(row: LawSays) -> Record:
     return {
         "law": row.law.name,
         "optimizer": row.law.optimizer,
@@ -293,7 +152,7 @@ def _data(row: _Row) -> Record:
     }
 
 
-def _notes(rows: Sequence[_Row], spec: ModelSpec) -> Iterator[str]:
+def _notes(rows: Sequence[LawSays], spec: ModelSpec) -> Iterator[str]:
     yield _counts_note(rows)
     exact = [row.law.name for row in rows if row.law.flops == "M*D"]
     if exact:
@@ -314,7 +173,7 @@ def _notes(rows: Sequence[_Row], spec: ModelSpec) -> Iterator[str]:
         yield _mixture_note(rows, spec)
 
 
-def _counts_note(rows: Sequence[_Row]) -> str:
+def _counts_note(rows: Sequence[LawSays]) -> str:
     """What N is, law by law."""
     by = {counts: [row.law.name for row in rows if row.law.counts == counts] for counts in _COUNTS}
     return (
@@ -322,7 +181,7 @@ def _counts_note(rows: Sequence[_Row]) -> str:
     )
 
 
-def _mixture_note(rows: Sequence[_Row], spec: ModelSpec) -> str:
+def _mixture_note(rows: Sequence[LawSays], spec: ModelSpec) -> str:
     """Which of the laws are of mixtures of experts."""
     fitted = [row.law.name for row in rows if row.law.fitted.expansion is not None]
     tried = ", and li2025 was tried on some" if any(row.law.name == "li2025" for row in rows) else ""
@@ -332,7 +191,7 @@ def _mixture_note(rows: Sequence[_Row], spec: ModelSpec) -> str:
 _FORMULAS: Final = {"lr": "learning_rate", "batch": "batch_tokens", "critical": "critical_batch_tokens"}
 
 
-def _steps(rows: Sequence[_Row]) -> Iterator[Step]:
+def _steps(rows: Sequence[LawSays]) -> Iterator[Step]:
     for row in rows:
         constants = {name: float(one.value) for name, one in row.law.constants.items()}
         for term, name in _FORMULAS.items():

@@ -2,57 +2,29 @@
 
 from __future__ import annotations
 
-from tscale.core.metric import Cell, Column, Data, Figure, Table
-from tscale.core.tracing import ceil_div
-from tscale.core.units import COUNT, FLOPS, TOKENS
-from tscale.estimates.media import ASSUMED_SIDE, Media, MediaCost
-from tscale.models.lower import lower, run_of
+from tscale.core.metric import Column, Figure, Table
+from tscale.core.units import FLOPS
+from tscale.core.view import Record, view
+from tscale.estimates.media import ASSUMED_SIDE, Media, MediaCost, language_flops, media_data
 from tscale.models.spec import ModelSpec
 
 
 def media_table(spec: ModelSpec, costs: tuple[MediaCost, ...], context: int) -> Table:
-    """Tokens and FLOPs of each kind, the language model's for its tokens included."""
+    """The same for people, towers and all of it summed."""
     columns = (
         Column("in a sequence", "media", numeric=False),
         Column("tokens", "tokens"),
         Column("towers", "tower_flops"),
-        Column("projector", "projector_flops"),
-        Column("language model", "language_model_flops"),
-        Column("FLOPs", "flops"),
+        Column("projector", "projector_flops", of="flops.projector"),
+        Column("language model", "language_model_flops", of="flops.language_model"),
+        Column("FLOPs", "flops", of="total"),
     )
-    rows: list[tuple[Cell, ...]] = []
-    for cost in costs:
-        own = language_flops(spec, cost.tokens, context)
+    rows: list[Record] = []
+    for cost, record in zip(costs, media_data(spec, costs, context), strict=True):
         towers = cost.flops.vision_tower + cost.flops.audio_tower
-        figures = (towers, cost.flops.projector, own, cost.flops.total + own)
-        rows.append((cost.name, Figure(cost.tokens, TOKENS), *(Figure(value, FLOPS) for value in figures)))
-    return Table("", columns, tuple(rows), aside=True)
-
-
-def language_flops(spec: ModelSpec, tokens: int, context: int) -> int:
-    """FLOPs of the language model for some of a sequence's tokens, at the average of its tokens."""
-    from tscale.core.costs.forward import forward_flops
-
-    run = run_of(spec, context)
-    return ceil_div(tokens * int(forward_flops(lower(spec), run).total), int(run.tokens))
-
-
-def media_data(spec: ModelSpec, costs: tuple[MediaCost, ...], context: int) -> Data:
-    """For JSON."""
-    return [
-        {
-            "media": cost.key,
-            "count": Figure(cost.many, COUNT),
-            "tokens": Figure(cost.tokens, TOKENS),
-            "flops": {
-                "vision_tower": Figure(cost.flops.vision_tower, FLOPS),
-                "audio_tower": Figure(cost.flops.audio_tower, FLOPS),
-                "projector": Figure(cost.flops.projector, FLOPS),
-                "language_model": Figure(language_flops(spec, cost.tokens, context), FLOPS),
-            },
-        }
-        for cost in costs
-    ]
+        total = cost.flops.total + language_flops(spec, cost.tokens, context)
+        rows.append({**record, "tower_flops": Figure(towers, FLOPS), "total": Figure(total, FLOPS)})
+    return view("", columns, rows, aside=True)
 
 
 def media_notes(media: Media, costs: tuple[MediaCost, ...]) -> tuple[str, ...]:

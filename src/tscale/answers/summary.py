@@ -9,7 +9,6 @@ from typing import Final, NamedTuple
 from tscale.answers.assumed import as_assumed
 from tscale.answers.params.answer import undisclosed
 from tscale.answers.tower_alone import summary_of_tower
-from tscale.answers.train.answer import train_figures
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.weights import Mixture, tower_bytes, weight_bytes
 from tscale.core.dtypes import DTYPES, Dtype
@@ -29,6 +28,7 @@ from tscale.estimates.serve.prediction import prediction_of
 from tscale.estimates.serve.times import Ask as ServeAsk
 from tscale.estimates.serve.times import served
 from tscale.estimates.train.ask import Ask as TrainAsk
+from tscale.estimates.train.data import train_figures
 from tscale.models.resolve import disclosed
 from tscale.models.spec import MOST_ASSUMED, ModelSpec, PublishedName, Spec
 

@@ -9,7 +9,6 @@ from typing import Final, NamedTuple
 from tscale.answers.capacity import capacity_notes, left_out, reserve_table
 from tscale.answers.media import media_notes
 from tscale.answers.memory.tables import parts_table
-from tscale.answers.memory_train.lines import MOMENTS
 from tscale.answers.tower_alone import media_of_tower
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.activations import LEAVES_OUT as ACTIVATIONS_LEAVE_OUT
@@ -36,6 +35,7 @@ from tscale.estimates.capacity import (
 from tscale.estimates.explaining import line_figures, steps_of, summed
 from tscale.estimates.media import Media, MediaCost, tower_passes
 from tscale.estimates.memory_train.held import PARTS
+from tscale.estimates.memory_train.lines import MOMENTS
 from tscale.models.tower_spec import TowerSpec
 
 _FORMATS: Final = ("fp32", "bf16", "fp16")

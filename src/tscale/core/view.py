@@ -57,7 +57,13 @@ def cell_of(value: Data, column: Column) -> Cell:
             return value
         case Mapping() if "middle" in value:
             return cell_of(value["middle"], column)
-        case Mapping():
-            raise AssertionError(f"a record is no cell: {column.key}")
         case _:
-            return ", ".join(str(word) for word in value)
+            return ", ".join(_words(value, column))
+
+
+def _words(value: Data, column: Column) -> Iterator[str]:
+    """The words of a list of them."""
+    assert isinstance(value, Sequence), f"a record is no cell: {column.key}"
+    for word in value:
+        assert isinstance(word, str), f"a list of things is no cell: {column.key}"
+        yield word

@@ -138,7 +138,7 @@ def _mixture_point(law: Law, formula: ExpertsLaw, run: Run) -> Point:
 
 def _past(law: Law, size: float, tokens: float) -> RequestError:
     return RequestError(
-        f"{law.name} predicts no meaningful loss of {size:,} parameters on {tokens:,} tokens: give more realistic --tokens"
+        f"{law.name} predicts no meaningful loss of {size:,} parameters on {tokens:,} tokens: give more realistic {field('tokens')}"
     )
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from tscale.core.metric import Data, Figure, Label
 from tscale.core.tracing import ceil_div
+from tscale.core.units import COUNT, FLOPS, TOKENS
+from tscale.core.view import Record
 from tscale.core.workload import TowerPass
 from tscale.errors import RequestError, field
+from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
 
 if TYPE_CHECKING:  # towers are imported where something is seen or heard
@@ -134,3 +138,36 @@ def check_fits(costs: tuple[MediaCost, ...], context: int) -> None:
         raise RequestError(
             f"images and sounds take {tokens:,} tokens, and sequences of {context:,} hold no more: raise {field('context')}, or ask for fewer"
         )
+
+
+def media_record(cost: MediaCost) -> dict[str, Data]:
+    """One kind of them: how many there are, and their tokens in a sequence."""
+    return {
+        "media": Label(cost.name, cost.key),
+        "count": Figure(cost.many, COUNT),
+        "tokens": Figure(cost.tokens, TOKENS),
+    }
+
+
+def media_data(spec: ModelSpec, costs: tuple[MediaCost, ...], context: int) -> list[Record]:
+    """Tokens and FLOPs of each kind, the language model's for its tokens included."""
+    return [
+        {
+            **media_record(cost),
+            "flops": {
+                "vision_tower": Figure(cost.flops.vision_tower, FLOPS),
+                "audio_tower": Figure(cost.flops.audio_tower, FLOPS),
+                "projector": Figure(cost.flops.projector, FLOPS),
+                "language_model": Figure(language_flops(spec, cost.tokens, context), FLOPS),
+            },
+        }
+        for cost in costs
+    ]
+
+
+def language_flops(spec: ModelSpec, tokens: int, context: int) -> int:
+    """FLOPs of the language model for some of a sequence's tokens, at the average of its tokens."""
+    from tscale.core.costs.forward import forward_flops
+
+    run = run_of(spec, context)
+    return ceil_div(tokens * int(forward_flops(lower(spec), run).total), int(run.tokens))

@@ -3,59 +3,66 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from tscale.answers.fit.notes import fit_notes, fit_steps
 from tscale.answers.fit.tables import (
-    CONSTANTS,
     INTERVALS,
     MEANINGS,
     OPTIMA,
     PLAIN,
-    cells_of,
-    constant_rows,
+    POWER,
+    constants_of,
+    constants_table,
+    distances_table,
+    exponents_of,
     figure_of,
-    held_rows,
+    held_data,
     objective,
     optimum_of,
-    quality,
-    residuals,
+    residuals_of,
 )
 from tscale.calibration.parametric import BEYOND, DELTA
-from tscale.core.laws import Parametric
-from tscale.core.metric import Data, Report, Table
+from tscale.core.metric import Data, Report
+from tscale.core.units import NATS
+from tscale.core.view import view
 from tscale.estimates.fitting import Fitting
 from tscale.estimates.laws import LEVEL, law_data
+
+_UNITS: Final = {"E": NATS, "alpha": POWER, "beta": POWER}
 
 
 def fit_report(answer: Fitting, written: Path | None = None) -> Report:
     """The constants with their intervals, the exponents, the optimum at and past the runs' budgets, and how well it fits."""
-    rows = list(constant_rows(answer))
+    law = answer.law
+    constants, exponents = constants_of(law, _UNITS), exponents_of(law)
     optima = [optimum_of(answer, times) for times in BEYOND]
+    records = [one.record for one in optima]
+    off, held = residuals_of(answer.fit.residuals, answer.runs), held_data(answer.held)
     title = f"L(N, D) = E + A/N^alpha + B/D^beta, fitted to the {len(answer.runs):,} runs of {answer.read.name}"
     tables = (
-        Table(title, CONSTANTS, tuple((name, *figures, MEANINGS[name]) for name, *figures in rows)),
-        Table("", OPTIMA, tuple(cells_of(one, OPTIMA) for one in optima), aside=True),
-        Table("", INTERVALS, tuple(cells_of(one, INTERVALS) for one in optima), aside=True),
-        quality(answer),
+        constants_table(title, constants | exponents, MEANINGS),
+        view("", OPTIMA, records, aside=True),
+        view("", INTERVALS, records, aside=True),
+        distances_table(off | held),
     )
-    triples: dict[str, Data] = {name: {"value": value, "low": low, "high": high} for name, value, low, high in rows}
     data: dict[str, Data] = {
         "form": "chinchilla",
         "file": answer.read.name,
         "runs": len(answer.runs),
         "columns": list(answer.read.columns),
         "columns_left_out": list(answer.read.unread),
-        "constants": {name: triples[name] for name in Parametric._fields},
-        "exponents": {name: triples[name] for name in ("a", "b")},
+        "constants": constants,
+        "exponents": exponents,
         "level": LEVEL,
         "bootstraps": answer.bootstraps,
         "bootstraps_lost": answer.fit.lost,
         "seed": answer.seed,
         "huber_delta": figure_of(DELTA, PLAIN),
         "objective": objective(answer),
-        "residuals": {name: cell for name, _, cell in residuals(answer)},
-        "held_out": {name: cell for name, _, cell in held_rows(answer.held)} or None,
-        "optima": [dict[str, Data](one.figures) | {"extrapolated": one.beyond} for one in optima],
+        "residuals": off,
+        "held_out": held or None,
+        "optima": records,
         "law": {"name": answer.law.name, **law_data(answer.law)},
         "law_file": None if written is None else str(written),
     }

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from math import expm1, sqrt
 from statistics import fmean
 from typing import Final, NamedTuple
 
 from tscale.calibration.forms import Held
+from tscale.calibration.runs import Run
 from tscale.catalogue.laws import Law
 from tscale.core.laws import Point
-from tscale.core.metric import Cell, Column, Figure, Missing, Table
-from tscale.core.units import COUNT, EXPONENT, FLOPS, NATS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, SHARE, Unit
+from tscale.core.metric import Column, Figure, Table
+from tscale.core.units import COUNT, EXPONENT, FLOPS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, SHARE, Unit
+from tscale.core.view import Record, view
 from tscale.estimates.fitting import SOURCE, Fitting, kept
 from tscale.estimates.laws import Bound, extrapolated, loss_figure, per_param, percentiles, predicted, range_mark
 
 PLAIN: Final = Unit("", "", "full")
-CONSTANTS = (
+POWER: Final = EXPONENT._replace(reading="full")
+_CONSTANTS = (
     Column("constant", "constant", numeric=False),
     Column("value", "value"),
     Column("low", "low"),
@@ -47,30 +50,42 @@ MEANINGS: Final = {
     "a": "optimal parameters, N ~ C^a",
     "b": "optimal tokens, D ~ C^b",
 }
+Constants = dict[str, dict[str, Figure]]
+"""The value of each constant, and the ends of its interval."""
 
 
-def constant_rows(answer: Fitting) -> Iterator[tuple[str, Figure, Figure, Figure]]:
-    """Each constant and each exponent of the optimum with its interval."""
-    law = answer.law
+def constants_of(law: Law, units: Mapping[str, Unit], source: str = SOURCE) -> Constants:
+    """The constants of a law that was fitted, each with its interval."""
+    found: Constants = {}
     for name, one in law.constants.items():
         assert one.low is not None
         assert one.high is not None
-        unit = {"E": NATS, "alpha": EXPONENT._replace(reading="full"), "beta": EXPONENT._replace(reading="full")}
-        value, low, high = (figure_of(end, unit.get(name, PLAIN)) for end in (one.value, one.low, one.high))
-        yield name, value, low, high
-    exponent = law.exponent
-    assert exponent is not None
-    unit_of_power = EXPONENT._replace(reading="full")
-    ends = (exponent.value, exponent.low, exponent.high)
-    value, low, high = (figure_of(end, unit_of_power) for end in ends)
-    yield "a", value, low, high
-    value, high, low = (figure_of(kept(1 - end), unit_of_power) for end in ends)
-    yield "b", value, low, high
+        ends = {"value": one.value, "low": one.low, "high": one.high}
+        found[name] = {end: figure_of(value, units.get(name, PLAIN), source) for end, value in ends.items()}
+    return found
 
 
-def figure_of(value: float, unit: Unit) -> Figure:
+def exponents_of(law: Law) -> Constants:
+    """The exponents of the optimum: of parameters as fitted, of tokens what that leaves of 1."""
+    one = law.exponent
+    assert one is not None
+    params = {"value": one.value, "low": one.low, "high": one.high}
+    tokens = {"value": kept(1 - one.value), "low": kept(1 - one.high), "high": kept(1 - one.low)}
+    return {
+        name: {end: figure_of(value, POWER) for end, value in ends.items()}
+        for name, ends in (("a", params), ("b", tokens))
+    }
+
+
+def constants_table(title: str, constants: Constants, meanings: Mapping[str, str]) -> Table:
+    """Constants with their intervals and what they mean."""
+    rows: list[Record] = [{"constant": name, **ends, "meaning": meanings[name]} for name, ends in constants.items()]
+    return view(title, _CONSTANTS, rows)
+
+
+def figure_of(value: float, unit: Unit, source: str = SOURCE) -> Figure:
     """A figure of the fit, as the published form has it."""
-    return Figure(value, unit, "convention", SOURCE)
+    return Figure(value, unit, "convention", source)
 
 
 class Optimum(NamedTuple):
@@ -81,8 +96,8 @@ class Optimum(NamedTuple):
     beyond: bool
 
     @property
-    def figures(self) -> dict[str, Figure | Missing]:
-        """The run, and the intervals of its parameters and its tokens."""
+    def record(self) -> Record:
+        """The run, the intervals of its parameters and its tokens, and whether it lies beyond the runs."""
         return {
             "flops": predicted(self.point.flops, FLOPS, self.law),
             "params": predicted(self.point.params, PREDICTED_PARAMETERS, self.law),
@@ -93,6 +108,7 @@ class Optimum(NamedTuple):
             "tokens_high": predicted(self.tokens[1], PREDICTED_TOKENS, self.law),
             "tokens_per_param": per_param(self.point, self.law),
             "loss": loss_figure(self.point.loss, self.law),
+            "extrapolated": range_mark(beyond=self.beyond),
         }
 
 
@@ -111,34 +127,51 @@ def optimum_of(answer: Fitting, times: int) -> Optimum:
     )
 
 
-def cells_of(one: Optimum, columns: Sequence[Column]) -> tuple[Cell, ...]:
-    """The cells of a row of optima, by the keys of its columns."""
-    cells: dict[str, Cell] = {**one.figures, "extrapolated": range_mark(beyond=one.beyond)}
-    return tuple(cells[column.key] for column in columns)
+Distances = dict[str, Figure]
+"""How far a law is from runs."""
 
 
-def held_rows(held: Held | None) -> Iterator[tuple[str, str, Figure]]:
-    """How far a form is from runs of sizes that it was not fitted to."""
-    if held is not None:
-        yield "held_out_rms", "held-out sizes (root mean square)", figure_of(held.rms, SHARE)
-        yield "held_out_largest", "held-out sizes, largest", figure_of(expm1(held.worst), SHARE)
-        yield "held_out_sizes", "sizes held out, one at a time", Figure(held.sizes, COUNT)
+def held_data(held: Held | None) -> Distances:
+    """How far a form is from runs of sizes that it was not fitted to; nothing where none were held out."""
+    if held is None:
+        return {}
+    return {
+        "held_out_rms": figure_of(held.rms, SHARE),
+        "held_out_largest": figure_of(expm1(held.worst), SHARE),
+        "held_out_sizes": Figure(held.sizes, COUNT),
+    }
 
 
-def residuals(answer: Fitting) -> Iterator[tuple[str, str, Figure]]:
-    """How far the law is from the runs: as a root mean square, and for the run that it misses most."""
-    residuals = answer.fit.residuals
+def root_mean_square(residuals: Sequence[float]) -> Figure:
+    """The typical size of residuals."""
+    return figure_of(sqrt(fmean(one * one for one in residuals)), SHARE)
+
+
+def residuals_of(residuals: Sequence[float], runs: Sequence[Run]) -> Distances:
+    """How far a law is from the runs: as a root mean square, and for the run that it misses most."""
     worst = max(range(len(residuals)), key=lambda index: abs(residuals[index]))
-    yield "rms", "typical (root mean square)", figure_of(sqrt(fmean(one * one for one in residuals)), SHARE)
-    yield "largest", "largest", figure_of(expm1(residuals[worst]), SHARE)
-    yield "largest_line", "line of the largest", Figure(answer.runs[worst].line, COUNT)
+    return {
+        "rms": root_mean_square(residuals),
+        "largest": figure_of(expm1(residuals[worst]), SHARE),
+        "largest_line": Figure(runs[worst].line, COUNT),
+    }
 
 
-def quality(answer: Fitting) -> Table:
+_DISTANCES: Final = {
+    "rms": "typical (root mean square)",
+    "largest": "largest",
+    "largest_line": "line of the largest",
+    "held_out_rms": "held-out sizes (root mean square)",
+    "held_out_largest": "held-out sizes, largest",
+    "held_out_sizes": "sizes held out, one at a time",
+}
+
+
+def distances_table(found: Distances) -> Table:
     """How well the law fits the runs that it was fitted to, and those that were held out."""
     columns = (Column("predicted and measured loss", "residual", numeric=False), Column("difference", "value"))
-    rows = (*residuals(answer), *held_rows(answer.held))
-    return Table("", columns, tuple((label, cell) for _, label, cell in rows), aside=True)
+    rows: list[Record] = [{"residual": _DISTANCES[name], "value": figure} for name, figure in found.items()]
+    return view("", columns, rows, aside=True)
 
 
 def objective(answer: Fitting) -> Figure:

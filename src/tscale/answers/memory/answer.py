@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tscale.answers.capacity import reserve_table
 from tscale.answers.memory.changes import changes_table
-from tscale.answers.memory.lines import held_lines, lines_data, lines_table
+from tscale.answers.memory.lines import lines_data, lines_table
 from tscale.answers.memory.media import media_held
 from tscale.answers.memory.notes import serving_notes
 from tscale.answers.memory.tables import OfOne, contexts_table, parts_table, room_table
@@ -18,6 +18,7 @@ from tscale.estimates.memory.answered import answered, at_contexts, figures_of, 
 from tscale.estimates.memory.changes import Change, single_changes
 from tscale.estimates.memory.held import Server, held
 from tscale.estimates.memory.layout import in_words
+from tscale.estimates.memory.lines import held_lines
 from tscale.estimates.memory.room import Room
 from tscale.estimates.memory.serving import Ask
 from tscale.estimates.memory.steps import serving_steps

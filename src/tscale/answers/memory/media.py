@@ -7,28 +7,12 @@ from typing import NamedTuple
 
 from tscale.answers.media import media_notes
 from tscale.core.costs.weights import tower_format
-from tscale.core.metric import Column, Data, Figure, Label, Table
+from tscale.core.metric import Column, Data, Table
 from tscale.core.number_text import number_text
-from tscale.core.units import BYTES, COUNT, TOKENS
-from tscale.core.view import Record, view
-from tscale.estimates.media import Media, MediaCost, check_fits, media_costs
+from tscale.core.view import view
+from tscale.estimates.media import Media, check_fits, media_costs
 from tscale.estimates.memory.held import Server
-
-
-class Cached(NamedTuple):
-    """The tokens of one kind of media in a sequence, and what a device keeps of them for all of its sequences."""
-
-    cost: MediaCost
-    size: int
-
-    def data(self) -> Record:
-        """For JSON."""
-        return {
-            "media": Label(self.cost.name, self.cost.key),
-            "count": Figure(self.cost.many, COUNT),
-            "tokens": Figure(self.cost.tokens, TOKENS),
-            "kv_cache_bytes": Figure(self.size, BYTES),
-        }
+from tscale.estimates.memory.media import Cached, media_cached
 
 
 class MediaHeld(NamedTuple):
@@ -48,14 +32,6 @@ def media_held(server: Server, place: int, media: Media) -> MediaHeld:
     if not seen:
         return MediaHeld((), {}, notes)
     return MediaHeld((media_cache_table(seen),), {"media": [one.data() for one in seen]}, notes)
-
-
-def media_cached(server: Server, place: int, costs: Sequence[MediaCost]) -> Iterator[Cached]:
-    """What each kind adds to the cache of a device of a stage: that of the sequence, less that of one without its tokens."""
-    whole = sum(line.value for line in server.caches(place))
-    for cost in costs:
-        shorter = server._replace(context=max(server.context - cost.tokens, 1))
-        yield Cached(cost, whole - sum(line.value for line in shorter.caches(place)))
 
 
 def media_cache_table(cached: Sequence[Cached]) -> Table:

@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from tscale.answers.capacity import reserve_table
 from tscale.answers.memory.changes import changes_table
 from tscale.answers.memory.tables import OfOne, parts_table, room_table
-from tscale.answers.memory_train.lines import (
-    kept_data,
-    kept_table,
-    owned_data,
-    owned_table,
-    shortcut_table,
-    stages_table,
-)
-from tscale.answers.memory_train.media import trained_media_data, trained_media_table
+from tscale.answers.memory_train.lines import kept_table, owned_table, shortcut_table, stages_table
+from tscale.answers.memory_train.media import trained_media_table
 from tscale.answers.memory_train.notes import notes_held
-from tscale.answers.memory_train.step import step_of, timing_notes
+from tscale.answers.train.step_table import timed_table
 from tscale.core.metric import Data, Figure, Quantity, Report, Step, Table
-from tscale.core.parallelism import Parallelism
 from tscale.core.tracing import TracedInt
 from tscale.core.units import BYTES
 from tscale.estimates.capacity import Capacity, Verdict, exit_code
 from tscale.estimates.explaining import line_figures, notes_of, steps_of, summed
-from tscale.estimates.memory.room import Growth, Room, growth
-from tscale.estimates.memory_train.ask import Ask, capacity_of, training_of
-from tscale.estimates.memory_train.held import PARTS, Held, all_held, part_of, room_of, weighed
-from tscale.estimates.memory_train.shortcut import shortcut_of
+from tscale.estimates.memory_train.ask import Ask, training_of
+from tscale.estimates.memory_train.figures import figures_of
+from tscale.estimates.memory_train.held import PARTS, Held, all_held, part_of, weighed
+from tscale.estimates.memory_train.lines import kept_data, owned_data
+from tscale.estimates.memory_train.step import step_of, timing_notes
 from tscale.estimates.release import training_note
-from tscale.estimates.trained import training_length
 from tscale.models.naming import traced
 from tscale.models.spec import ModelSpec
 from tscale.models.trainer import Trainer, trainer
@@ -42,7 +34,7 @@ def memory_train_report(spec: ModelSpec, ask: Ask, batch: int | None = None) -> 
     """
     held = all_held(weighed(spec, ask))
     step = None if batch is None else step_of(spec, ask, held.one.context, batch)
-    tables = (*_tables(held), *(() if step is None else (step.table,)))
+    tables = (*_tables(held), *(() if step is None else (timed_table(step),)))
     said = (*notes_held(held), *timing_notes(step, ask, batch))
     notes = notes_of(spec, held.one.context.note, training_note(spec, ask.how.precision.name), *said)
     data = {**_data(held), **({} if batch is None else {"step": None if step is None else step.data})}
@@ -87,49 +79,11 @@ def _data(held: Held) -> dict[str, Data]:
     return {
         "model": spec.name,
         "title": spec.label,
-        **_figures(held),
+        **figures_of(held),
         "changes": [change.data() for change in held.options],
         "stages": [Figure(model.needs(place).total, BYTES, held.one.known) for place in range(ask.how.plan.pipeline)],
         "shortcut": None if held.shortcut is None else held.shortcut.data(),
         "lines": [*owned_data(model, held.one.stage), *kept_data(model, held.one.stage)],
-    }
-
-
-def memory_train_figures(spec: ModelSpec, ask: Ask, batch: int | None = None) -> Data:
-    """The figures of `memory_train_report` by their keys, without its lists: what a row of a sweep holds."""
-    one = weighed(spec, ask)
-    step = None if batch is None else step_of(spec, ask, one.context, batch)
-    room = Room(None, None) if one.capacity is None else room_of(one.model, one.capacity.usable)
-    held = Held(one, room, (), shortcut_of(one.model, one.stage))
-    shortcut = None if held.shortcut is None else held.shortcut.data()
-    timed: dict[str, Data] = {} if batch is None else {"step": None if step is None else step.data}
-    return {**_figures(held), "shortcut": shortcut, **timed}
-
-
-def _figures(held: Held) -> dict[str, Data]:
-    """All that is no list."""
-    ask, model = held.one.ask, held.one.model
-    return {
-        "mode": "train",
-        "gpu": None if ask.hardware is None else ask.hardware.name,
-        "devices": ask.how.plan.devices,
-        "precision": ask.how.precision.name,
-        "optimizer": ask.how.optimizer.name,
-        "plan": _plan_data(ask.how.plan),
-        "micro_batch": ask.how.micro_batch,
-        "context": held.one.context,
-        "attention": ask.how.attention,
-        "recompute": ask.how.again.text if ask.how.again is not None else ask.how.recompute,
-        "kernels": ask.how.kernels,
-        "optimizer_in_backward": ask.how.optimizer_in_backward,
-        "offload": sorted(ask.how.offload),
-        "lora_targets": None if ask.how.lora_targets is None else sorted(ask.how.lora_targets),
-        **_loss_data(model, ask),
-        "lora_rank": ask.how.rank,
-        "stage": held.one.stage + 1,
-        **held.one.data,
-        **held.room.data(),
-        **trained_media_data(held.one),
     }
 
 
@@ -138,35 +92,6 @@ def _of_one(model: Trainer, capacity: Capacity) -> OfOne:
         return capacity.verdict(one.worst()[1].total, one.least_total())
 
     return OfOne(lambda: verdict(model.with_(micro_batch=1)), lambda: verdict(model.of_length(1)))
-
-
-def _plan_data(plan: Parallelism) -> Data:
-    return {
-        "data": plan.data,
-        "tensor": plan.tensor,
-        "sequence": plan.sequence,
-        "pipeline": plan.pipeline,
-        "interleave": plan.interleave,
-        "context": plan.context,
-        "expert": plan.expert,
-        "expert_tensor": plan.trained.expert_tensor,
-        "zero": plan.zero,
-        "shards": plan.shards,
-        "stages": None if plan.stages is None else list(plan.stages),
-        "schedule": plan.order if plan.pipeline > 1 else None,
-    }
-
-
-def _loss_data(model: Trainer, ask: Ask) -> dict[str, Data]:
-    """The loss by name, whether it was asked for, and what it takes on a device of the last stage."""
-    taken = model.loss(ask.how.plan.pipeline - 1)
-    if taken is None:
-        return {"loss": None, "loss_default": None, "loss_bytes": None}
-    return {
-        "loss": model.training.loss_kernel,
-        "loss_default": ask.how.loss is None,
-        "loss_bytes": {name: Figure(value, BYTES, "convention") for name, value in taken._asdict().items()},
-    }
 
 
 def _steps(spec: ModelSpec, ask: Ask, context: Figure, stage: int) -> tuple[Step, ...]:
@@ -193,17 +118,3 @@ def _steps(spec: ModelSpec, ask: Ask, context: Figure, stage: int) -> tuple[Step
         figures += line_figures(quantity.lines, BYTES, quantity.source, f"{part}.")
         figures.append((part, Figure(summed(quantity.lines, f"{part}."), BYTES, source=quantity.source)))
     return tuple(steps_of(figures, f"{spec.name}, a device"))
-
-
-def training_growth(spec: ModelSpec, ask: Ask) -> Growth:
-    """The parts of `memory_train_report` at many contexts, each of the stage that is the fullest there."""
-    model = trainer(spec, training_of(spec, ask), int(training_length(spec, ask.context).value))
-    capacity = capacity_of(ask)
-    usable = None if capacity is None else capacity.usable
-
-    def parts(length: int) -> Mapping[str, Figure]:
-        most = model.of_length(length).worst()[1]
-        return {name: part_of(most, part, "convention") for part, name in PARTS.items()}
-
-    longest = None if usable is None else room_of(model, usable).context
-    return growth(model.context, usable, longest, parts)

@@ -5,18 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tscale.answers.media import media_notes
-from tscale.core.metric import Column, Data, Figure, Table
+from tscale.core.metric import Column, Table
 from tscale.core.number_text import number_text
-from tscale.core.units import BYTES, COUNT, TOKENS
-from tscale.estimates.media import media_costs
+from tscale.core.view import view
+from tscale.estimates.media import media_costs, media_record
 from tscale.estimates.memory_train.held import Weighed
-
-
-def tower_activations(one: Weighed) -> int:
-    """Bytes of the activations of towers and projectors on a device of the fullest stage."""
-    own = {saved.name for saved in one.model.kept[one.stage] if saved.block.stack == "tower"}
-    own |= {f"{entry.name}.lora" for entry in one.model.shares[one.stage].entries if entry.block.stack == "tower"}
-    return sum(line.value for line in one.most.activations.lines if line.name in own)
+from tscale.estimates.memory_train.media import tower_activations
 
 
 def trained_media_table(one: Weighed) -> Iterator[Table]:
@@ -24,21 +18,7 @@ def trained_media_table(one: Weighed) -> Iterator[Table]:
     costs = media_costs(one.model.spec, one.ask.media)
     if costs:
         columns = (Column("in each sequence", "media", numeric=False), Column("tokens", "tokens"))
-        yield Table("", columns, tuple((cost.name, Figure(cost.tokens, TOKENS)) for cost in costs), aside=True)
-
-
-def trained_media_data(one: Weighed) -> dict[str, Data]:
-    """The same for JSON, with what towers keep; nothing where there are none."""
-    costs = media_costs(one.model.spec, one.ask.media)
-    if not costs:
-        return {}
-    return {
-        "media": [
-            {"media": cost.key, "count": Figure(cost.many, COUNT), "tokens": Figure(cost.tokens, TOKENS)}
-            for cost in costs
-        ],
-        "tower_activations": Figure(tower_activations(one), BYTES, one.known),
-    }
+        yield view("", columns, map(media_record, costs), aside=True)
 
 
 def trained_media_notes(one: Weighed) -> Iterator[str]:

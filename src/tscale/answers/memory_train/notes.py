@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from tscale.answers.capacity import capacity_notes, left_out
 from tscale.answers.memory.changes import no_change_note
-from tscale.answers.memory_train.lines import MOMENTS
 from tscale.answers.memory_train.media import trained_media_notes
 from tscale.blocks import attentions
 from tscale.catalogue.hardware import Hardware
@@ -18,6 +17,7 @@ from tscale.core.metric import Detail
 from tscale.estimates.explaining import streams_note
 from tscale.estimates.memory_train.ask import Ask
 from tscale.estimates.memory_train.held import Held
+from tscale.estimates.memory_train.lines import MOMENTS
 from tscale.models.trainer import Trainer
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tscale.answers.assumptions import budget_notes, budget_tables
@@ -63,8 +63,8 @@ _LIFE_COLUMNS = (
 _REPEATED_COLUMNS = (
     Column("repeated data", "law", numeric=False),
     Column("unique tokens", "unique_tokens"),
-    Column("epochs", "epochs"),
-    Column("worth in fresh tokens", "effective_tokens", drop=1),
+    Column("epochs", "epochs", of="repeated.epochs"),
+    Column("worth in fresh tokens", "effective_tokens", drop=1, of="repeated.effective_tokens"),
     Column("of fresh", "worth"),
 )
 
@@ -82,8 +82,8 @@ def optimal_report(
     tables = (
         view(f"{_title(budget)}: {_found(answers, budget)}", _COLUMNS, rows),
         *_interval_tables(answers),
-        *_life_tables(answers, budget),
-        *_repeated_tables(answers),
+        *_life_tables(answers, records, budget),
+        *_repeated_tables(answers, records),
         *budget_tables(budget),
     )
     pairs = [answer.pair for answer in answers]
@@ -164,7 +164,8 @@ def _data(answer: Answer, budget: Budget) -> Record:
             "saving": _saving(bound.formula, point, plain, bound),
         }
     if isinstance(bound.formula, Repeated):
-        epochs, worth = _repeats(bound.formula, point)
+        epochs = max(point.tokens / bound.formula.unique, 1)
+        worth = effective(point.tokens, bound.formula.unique, bound.formula.R_D)
         data["repeated"] = {
             "epochs": predicted(epochs, EPOCHS, law),
             "effective_tokens": predicted(worth, PREDICTED_TOKENS, law),
@@ -180,11 +181,6 @@ def _saving(formula: Lifetime, point: Point, plain: Point, bound: Bound) -> Figu
     return predicted(max(1 - formula.flops(point) / formula.flops(plain), 0.0), SHARE, bound.law)
 
 
-def _repeats(formula: Repeated, point: Point) -> tuple[float, float]:
-    """Epochs over the unique tokens, and what all tokens are worth in fresh ones."""
-    return max(point.tokens / formula.unique, 1), effective(point.tokens, formula.unique, formula.R_D)
-
-
 def _interval_tables(answers: Sequence[Answer]) -> Iterator[Table]:
     rows: list[tuple[Cell, ...]] = []
     for bound, _, ends in answers:
@@ -195,38 +191,31 @@ def _interval_tables(answers: Sequence[Answer]) -> Iterator[Table]:
         yield Table("", _INTERVAL_COLUMNS, tuple(rows), aside=True)
 
 
-def _life_tables(answers: Sequence[Answer], budget: Budget) -> Iterator[Table]:
-    for bound, point, _ in answers:
-        formula, law = bound.formula, bound.law
-        if isinstance(formula, Lifetime):
-            plain = at(formula.law, budget)
-            rows: list[tuple[Cell, ...]] = [
-                (
-                    text,
-                    predicted(run.params, PREDICTED_PARAMETERS, law),
-                    predicted(run.tokens, PREDICTED_TOKENS, law),
-                    predicted(run.flops, FLOPS, law),
-                    predicted(formula.flops(run), FLOPS, law),
-                    _saving(formula, run, plain, bound) if run is point else Missing(""),
-                )
-                for text, run in (("compute-optimal", plain), (law.name, point))
-            ]
-            yield Table("", _LIFE_COLUMNS, tuple(rows), aside=True)
+def _life_tables(answers: Sequence[Answer], records: Sequence[Record], budget: Budget) -> Iterator[Table]:
+    """The run that takes the fewest FLOPs over its life beside the compute-optimal one."""
+    for (bound, _, _), record in zip(answers, records, strict=True):
+        life = record.get("lifetime")
+        if isinstance(bound.formula, Lifetime) and isinstance(life, Mapping):
+            plain: Record = {
+                "run": "compute-optimal",
+                "params": life["compute_optimal_params"],
+                "tokens": life["compute_optimal_tokens"],
+                "flops": predicted(at(bound.formula.law, budget).flops, FLOPS, bound.law),
+                "lifetime_flops": life["compute_optimal_flops"],
+                "saving": Missing(""),
+            }
+            own = {**record, "run": bound.law.name, "lifetime_flops": life["flops"], "saving": life["saving"]}
+            yield view("", _LIFE_COLUMNS, (plain, own), aside=True)
 
 
-def _repeated_tables(answers: Sequence[Answer]) -> Iterator[Table]:
-    for bound, point, _ in answers:
+def _repeated_tables(answers: Sequence[Answer], records: Sequence[Record]) -> Iterator[Table]:
+    for (bound, point, _), record in zip(answers, records, strict=True):
         formula, law = bound.formula, bound.law
         if isinstance(formula, Repeated):
-            epochs, worth = _repeats(formula, point)
-            row = (
-                law.name,
-                Figure(round(formula.unique), PREDICTED_TOKENS),
-                predicted(epochs, EPOCHS, law),
-                predicted(worth, PREDICTED_TOKENS, law),
-                predicted(worth / point.tokens, SHARE, law),
-            )
-            yield Table("", _REPEATED_COLUMNS, (row,), aside=True)
+            worth = effective(point.tokens, formula.unique, formula.R_D)
+            unique = Figure(round(formula.unique), PREDICTED_TOKENS)
+            row = {**record, "unique_tokens": unique, "worth": predicted(worth / point.tokens, SHARE, law)}
+            yield view("", _REPEATED_COLUMNS, [row], aside=True)
 
 
 def _binding_notes(answers: Sequence[Answer], unique: int | None, served: int | None) -> Iterator[str]:

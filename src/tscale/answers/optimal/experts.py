@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any
 
 from tscale.answers.assumptions import budget_notes, budget_tables
-from tscale.catalogue.laws import Law, read_law
-from tscale.core.laws.experts import Granular, Joint, Mixture, Sparse
-from tscale.core.laws.experts_best import Best, Limits, best, dense_flops
+from tscale.catalogue.laws import Law
+from tscale.core.laws.experts import Joint
+from tscale.core.laws.experts_best import dense_flops
 from tscale.core.metric import Column, Data, Figure, Missing, Report, Step
 from tscale.core.number_text import number_text
 from tscale.core.plot import Axis, Plot, Point, Series
@@ -24,17 +24,16 @@ from tscale.core.units import (
     TOKENS_PER_PARAMETER,
 )
 from tscale.core.view import Record, view
-from tscale.errors import RequestError, field
 from tscale.estimates.budget import Budget
-from tscale.estimates.experts import GRANULAR, JOINT, LOSSES, inside
 from tscale.estimates.laws import INCOMPARABLE, law_data, law_notes, loss_figure, predicted, range_mark, range_note
-
-EXPANSIONS: Final = (1, 2, 4, 8, 16, 32)
-"""Those that the joint law was fitted on: one expert a token, of so many."""
-GRANULARITIES: Final = (1, 2, 4, 8, 16, 32, 64)
-_OF_GRANULARITY: Final = 64
-"""The expansion that the law of granularity was fitted on."""
-_MOST: Final = 1e60
+from tscale.estimates.optimum_experts import (
+    OF_GRANULARITY,
+    BestMixture,
+    Wanted,
+    best_by_experts,
+    best_by_granularity,
+    best_by_laws,
+)
 
 _COLUMNS = (
     Column("law", "law", numeric=False),
@@ -49,23 +48,6 @@ _COLUMNS = (
     Column("dense FLOPs", "dense_flops_ratio", drop=3),
     Column("fitted range", "extrapolated", drop=4, numeric=False),
 )
-
-
-class Wanted(NamedTuple):
-    """What is asked: routed experts, or None for the best; the share that a token meets, or None for the best."""
-
-    experts: int | None
-    share: float | None
-    limits: Limits
-
-
-class _Row(NamedTuple):
-    law: Law
-    best: Best
-
-    @property
-    def extrapolated(self) -> bool:
-        return not inside(self.law, self.best.run)
 
 
 def optimal_experts_report(budget: Budget, names: Sequence[str], wanted: Wanted, *, explain: bool = False) -> Report:
@@ -90,14 +72,16 @@ def optimal_experts_figures(budget: Budget, names: Sequence[str], wanted: Wanted
     return _document(budget, *_found(names, wanted), wanted)
 
 
-def _found(names: Sequence[str], wanted: Wanted) -> tuple[list[_Row], list[_Row]]:
+def _found(names: Sequence[str], wanted: Wanted) -> tuple[list[BestMixture], list[BestMixture]]:
     """The best runs of the experts that are asked for, or of each number of them; and then of each granularity."""
     if wanted.experts is not None:
-        return list(_rows_of(names, wanted)), []
-    return _by_experts(names, wanted), [] if names else _by_granularity(wanted)
+        return list(best_by_laws(names, wanted)), []
+    return best_by_experts(names, wanted), [] if names else best_by_granularity(wanted)
 
 
-def _document(budget: Budget, rows: Sequence[_Row], finer: Sequence[_Row], wanted: Wanted) -> dict[str, Any]:
+def _document(
+    budget: Budget, rows: Sequence[BestMixture], finer: Sequence[BestMixture], wanted: Wanted
+) -> dict[str, Any]:
     """The answer for JSON."""
     limits = wanted.limits
     return {
@@ -112,59 +96,6 @@ def _document(budget: Budget, rows: Sequence[_Row], finer: Sequence[_Row], wante
     }
 
 
-def _rows_of(names: Sequence[str], wanted: Wanted) -> Iterator[_Row]:
-    """Of a number of experts, the best run by each law; where the share is free, of all numbers that divide the experts."""
-    experts = wanted.experts
-    assert experts is not None
-    for law in map(read_law, dict.fromkeys(names) or LOSSES):
-        met = [wanted.share * experts] if wanted.share is not None else _divisors(experts)
-        near = [one for one in met if names or law.name != GRANULAR or _NEAR[0] <= experts / one <= _NEAR[1]]
-        if near:
-            yield min((_best(law, Mixture(experts, one), wanted.limits) for one in near), key=lambda row: row.best.loss)
-
-
-_NEAR: Final = (32, 128)
-"""Expansions with which the law of an expansion of 64 is asked unasked."""
-
-
-def _divisors(experts: int) -> list[float]:
-    return [one for one in range(1, experts + 1) if experts % one == 0]
-
-
-def _by_experts(names: Sequence[str], wanted: Wanted) -> list[_Row]:
-    """Of each number of experts that the joint law, or the one named, was fitted on, the best run."""
-    if len(names) > 1:
-        raise RequestError(f"{field('experts')} any compares numbers of experts by one law: give one {field('law')}")
-    law = read_law(names[0] if names else JOINT)
-    return [_best(law, Mixture(expansion, 1), wanted.limits) for expansion in EXPANSIONS]
-
-
-def _by_granularity(wanted: Wanted) -> list[_Row]:
-    """Of each granularity at an expansion of 64, the best run, routing paid for."""
-    law = read_law(GRANULAR)
-    return [_best(law, Mixture(_OF_GRANULARITY * one, one), wanted.limits) for one in GRANULARITIES]
-
-
-def _best(law: Law, mixture: Mixture, limits: Limits) -> _Row:
-    """The best run by a law. Raises `RequestError` of a law that cannot say, and where there is none that makes sense."""
-    formula = law.experts
-    if not isinstance(formula, (Joint, Granular, Sparse)):
-        said = ", ".join(LOSSES)
-        raise RequestError(
-            f"{law.name} names no optimum of mixtures of experts: choose another {field('law')}, such as {said}"
-        )
-    try:
-        found = best(formula, mixture, limits)
-        fits = all(1 <= value < _MOST for value in (found.run.active, found.run.tokens))
-    except (OverflowError, ZeroDivisionError, ValueError):
-        fits = False
-    if not fits:
-        raise RequestError(
-            f"no mixture of experts makes sense of that budget by {law.name}: ask nearer to what is trained"
-        )
-    return _Row(law, found)
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # What is shown
 # ---------------------------------------------------------------------------------------------------------------------
@@ -177,7 +108,7 @@ def _title(budget: Budget, wanted: Wanted) -> str:
     return f"Compute-optimal mixture of experts with {amount} training FLOPs{within}"
 
 
-def _headline(rows: Sequence[_Row], wanted: Wanted) -> str:
+def _headline(rows: Sequence[BestMixture], wanted: Wanted) -> str:
     """The best of the rows, or what the first law says of the experts asked for."""
     row = min(rows, key=lambda one: one.best.loss) if wanted.experts is None else rows[0]
     run = row.best.run
@@ -200,7 +131,7 @@ def _dense_ratio(formula: Joint, loss: float, flops: float, law: Law) -> Figure 
         return None
 
 
-def _figures(row: _Row) -> dict[str, Figure | Missing | None]:
+def _figures(row: BestMixture) -> dict[str, Figure | Missing | None]:
     law, (run, loss, held, _) = row.law, row.best
     formula = law.experts
     ratio = _dense_ratio(formula, loss, run.flops, law) if isinstance(formula, Joint) else None
@@ -217,7 +148,7 @@ def _figures(row: _Row) -> dict[str, Figure | Missing | None]:
     }
 
 
-def _data(row: _Row) -> Record:
+def _data(row: BestMixture) -> Record:
     return {
         "law": row.law.name,
         **_figures(row),
@@ -229,7 +160,7 @@ def _data(row: _Row) -> Record:
     }
 
 
-def _notes(rows: Sequence[_Row], finer: Sequence[_Row], wanted: Wanted) -> Iterator[str]:
+def _notes(rows: Sequence[BestMixture], finer: Sequence[BestMixture], wanted: Wanted) -> Iterator[str]:
     limits = wanted.limits
     yield (
         "Active parameters are those that a token meets, embeddings included; FLOPs are 6 for each and token. Total parameters and "
@@ -249,7 +180,7 @@ def _notes(rows: Sequence[_Row], finer: Sequence[_Row], wanted: Wanted) -> Itera
     if finer:
         least = min(finer, key=lambda row: row.best.loss)
         yield (
-            f"Of granularities at an expansion of {_OF_GRANULARITY}, {least.best.run.mixture.active:g} is best by {least.law.name}, "
+            f"Of granularities at an expansion of {OF_GRANULARITY}, {least.best.run.mixture.active:g} is best by {least.law.name}, "
             "with the FLOPs of routing paid for."
         )
     marks = {row.law.name: (row.law, False) for row in rows}
@@ -260,7 +191,7 @@ def _notes(rows: Sequence[_Row], finer: Sequence[_Row], wanted: Wanted) -> Itera
         yield INCOMPARABLE
 
 
-def _steps(rows: Sequence[_Row]) -> Iterator[Step]:
+def _steps(rows: Sequence[BestMixture]) -> Iterator[Step]:
     for row in rows:
         run, loss = row.best.run, row.best.loss
         constants = ", ".join(f"{name} {one.value:g}" for name, one in row.law.constants.items())

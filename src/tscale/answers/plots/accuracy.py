@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tscale.answers.accuracy import Accuracy, unit_of
 from tscale.core.plot import Axis, Plot, Point, Series
+from tscale.estimates.accuracy import Accuracy, unit_of
 
 
 def accuracy_plots(found: Accuracy) -> Iterator[Plot]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from tscale.answers.attention import Ask, crossovers, default_contexts, score_total
 from tscale.core.costs.forward import forward_flops
 from tscale.core.costs.layer_types import layer_types
 from tscale.core.ledger import Matmul
@@ -13,6 +12,7 @@ from tscale.core.metric import Figure
 from tscale.core.plot import Axis, Plot, Point, Rule, Series
 from tscale.core.tracing import ceil_div
 from tscale.core.units import FLOPS_PER_TOKEN, OPERATIONS, TOKENS
+from tscale.estimates.attention import Ask, crossovers, default_contexts, score_total
 from tscale.estimates.explaining import TracedModel, counted
 from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from tscale.answers.hyper import LEARNING_RATE, learning_rates
 from tscale.core.number_text import number_text
 from tscale.core.plot import Axis, Plot, Point, Rule, Series
 from tscale.core.units import TOKENS
+from tscale.estimates.hyper import LEARNING_RATE, learning_rates
 from tscale.models.spec import ModelSpec
 
 _DECADES: Final = 1.5

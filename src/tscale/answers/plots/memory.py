@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from tscale.answers.memory_train.answer import training_growth
 from tscale.catalogue.hardware import Hardware
 from tscale.core.plot import Axis, Plot, Point, Rule, Series
 from tscale.core.units import BYTES, TOKENS
@@ -10,6 +9,7 @@ from tscale.estimates.memory.answered import serving_growth
 from tscale.estimates.memory.room import Growth
 from tscale.estimates.memory.serving import Ask
 from tscale.estimates.memory_train.ask import Ask as TrainAsk
+from tscale.estimates.memory_train.figures import training_growth
 from tscale.estimates.release import format_of
 from tscale.models.spec import ModelSpec
 

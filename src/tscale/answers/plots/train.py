@@ -5,13 +5,13 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Final
 
-from tscale.answers.train.answer import timed
 from tscale.catalogue.hardware import Hardware
 from tscale.core.metric import Figure
 from tscale.core.plot import Axis, Plot, Point, Rule, Series
 from tscale.core.units import DAYS, Unit
 from tscale.estimates.train.ask import DAY, Ask
 from tscale.estimates.train.cases import Case
+from tscale.estimates.train.data import timed
 from tscale.models.spec import ModelSpec
 
 _DEVICES: Final = Unit("devices", "", "full")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from tscale.answers.media import media_data, media_notes
+from tscale.answers.media import media_notes
 from tscale.catalogue.hardware import Hardware
 from tscale.core.metric import Column, Figure, Report, Table
-from tscale.core.units import FLOPS, SECONDS, TOKENS
-from tscale.estimates.media import Media, MediaCost, check_fits, media_costs
+from tscale.core.units import FLOPS, SECONDS
+from tscale.core.view import view
+from tscale.estimates.media import Media, MediaCost, check_fits, media_costs, media_data, media_record
 from tscale.estimates.serve.times import sixteen_bit_peak
 from tscale.models.spec import ModelSpec
 
@@ -48,8 +49,12 @@ def _table(costs: tuple[MediaCost, ...], peak: int) -> Table:
         Column("tower FLOPs", "tower_flops"),
         Column("towers at best, s", "tower_seconds"),
     )
-    rows = tuple(
-        (cost.name, Figure(cost.tokens, TOKENS), Figure(cost.flops.total, FLOPS), _seconds((cost,), peak))
+    rows = (
+        {
+            **media_record(cost),
+            "tower_flops": Figure(cost.flops.total, FLOPS),
+            "tower_seconds": _seconds((cost,), peak),
+        }
         for cost in costs
     )
-    return Table("", columns, rows, aside=True)
+    return view("", columns, rows, aside=True)

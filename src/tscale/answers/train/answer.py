@@ -7,31 +7,23 @@ from fractions import Fraction
 
 from tscale.answers.assumptions import utilisation_table
 from tscale.answers.train.columns import table_of
-from tscale.answers.train.media import run_media_data, run_media_table
+from tscale.answers.train.media import run_media_table
 from tscale.answers.train.notes import all_notes, fit_of, headline
 from tscale.answers.train.step_table import planned_table
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.wall_time import SOURCE
-from tscale.core.metric import Data, Figure, Known, Report, Step, Table
-from tscale.core.units import COUNT, FLOPS, FLOPS_PER_SECOND, SECONDS
+from tscale.core.metric import Figure, Known, Report, Step, Table
+from tscale.core.units import COUNT, FLOPS, SECONDS
 from tscale.estimates.explaining import TracedModel, steps_of
 from tscale.estimates.goodput import with_elapsed
 from tscale.estimates.train.answered import Answered, answered
 from tscale.estimates.train.ask import Ask
 from tscale.estimates.train.cases import Case
+from tscale.estimates.train.data import train_data
 from tscale.estimates.train.derived import Rates, of_prediction, of_run
-from tscale.estimates.train.figures import in_range, rent_data
 from tscale.estimates.trained import Trained
 from tscale.estimates.utilisation import Utilisation
 from tscale.models.spec import ModelSpec
-
-
-def timed(spec: ModelSpec, hardware: Hardware, ask: Ask) -> tuple[Case, ...]:
-    """The answers of `train_report` in plain numbers: one, or a range of them. Raises `RequestError` for a run that cannot be."""
-    return tuple(
-        Case(case.label, Fraction(case.mfu), int(case.gpus), int(case.seconds))
-        for case in answered(spec, hardware, ask).cases
-    )
 
 
 def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
@@ -49,12 +41,7 @@ def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     )
     steps = tuple(_all_steps(one))
     lead = tuple(filter(None, said))
-    return Report(title, _tables(one, title), _data(one), tuple(all_notes(one)), steps, fit.exit_code, lead=lead)
-
-
-def train_figures(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Data:
-    """The figures of `train_report` by their keys: what a row of a sweep holds."""
-    return _data(answered(spec, hardware, ask))
+    return Report(title, _tables(one, title), train_data(one), tuple(all_notes(one)), steps, fit.exit_code, lead=lead)
 
 
 def _tables(one: Answered, title: str) -> tuple[Table, ...]:
@@ -69,31 +56,6 @@ def _tables(one: Answered, title: str) -> tuple[Table, ...]:
         tables.append(utilisation_table(one.assumed, name))
     tables += run_media_table(one.model.spec, one.ask.media)
     return tuple(tables)
-
-
-def _data(one: Answered) -> dict[str, Data]:
-    """All of it for programs."""
-    several = len(one.cases) > 1
-    return {
-        "model": one.model.spec.name,
-        "tokens": one.whole.tokens,
-        "context": one.whole.first.context,
-        "stages": one.whole.data(),
-        "gpu": one.hardware.name,
-        **one.columns[len(one.columns) // 2],
-        "dtype": one.dtype,
-        "peak_flops_per_second": Figure(one.peak, FLOPS_PER_SECOND, "cited", one.hardware.source),
-        "training_flops": Figure(one.flops, FLOPS, one.whole.known),
-        "count": one.ask.flops_count,
-        "goodput": None if one.goodput is None else one.goodput.data(),
-        **rent_data(one.columns, one.rent),
-        "memory": None if one.states is None else one.states.data(),
-        "assumed": isinstance(one.assumed, Utilisation),
-        "utilisation_runs": one.assumed.data() if isinstance(one.assumed, Utilisation) else [],
-        "range": [in_range(*pair, one.rent) for pair in zip(one.cases, one.columns, strict=True)] if several else [],
-        **({} if one.planned is None else {"plan": one.planned.data}),
-        **run_media_data(one.model.spec, one.ask.media),
-    }
 
 
 def _all_steps(one: Answered) -> Iterator[Step]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tscale.answers.media import media_notes
-from tscale.core.metric import Column, Data, Figure, Table
-from tscale.core.units import COUNT, FLOPS, TOKENS
+from tscale.core.metric import Column, Figure, Table
+from tscale.core.units import FLOPS, TOKENS
 from tscale.estimates.media import Media, media_costs
 from tscale.models.spec import ModelSpec
 
@@ -23,24 +23,6 @@ def run_media_table(spec: ModelSpec, media: Media) -> Iterator[Table]:
     )
     rows = ((cost.name, Figure(cost.tokens, TOKENS), Figure(cost.flops.total, FLOPS)) for cost in costs)
     yield Table("", columns, tuple(rows), aside=True)
-
-
-def run_media_data(spec: ModelSpec, media: Media) -> dict[str, Data]:
-    """The same for JSON."""
-    costs = media_costs(spec, media)
-    if not costs:
-        return {}
-    return {
-        "media": [
-            {
-                "media": cost.key,
-                "count": Figure(cost.many, COUNT),
-                "tokens": Figure(cost.tokens, TOKENS),
-                "tower_flops": Figure(cost.flops.total, FLOPS),
-            }
-            for cost in costs
-        ]
-    }
 
 
 def run_media_notes(spec: ModelSpec, media: Media, *, planned: bool) -> Iterator[str]:

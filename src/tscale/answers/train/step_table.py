@@ -8,6 +8,7 @@ from tscale.core.costs.step_time import Part
 from tscale.core.metric import Cell, Column, Figure, Label, Table, table_known_at_best
 from tscale.core.units import SECONDS, SHARE
 from tscale.core.view import Record, view
+from tscale.estimates.memory_train.step import TimedStep
 from tscale.estimates.train.plan import OF_BOUNDS, PlannedStep, part_data
 from tscale.estimates.train.planned import Planned
 from tscale.estimates.train.prediction import PredictedStep
@@ -74,3 +75,8 @@ def planned_table(planned: Planned) -> Table:
     """The bounds of a step, and the prediction below them."""
     table = step_table(planned.step)
     return table if planned.predicted is None else with_prediction(planned.predicted, table)
+
+
+def timed_table(step: TimedStep) -> Table:
+    """The bounds of a step, and the prediction below them."""
+    return with_prediction(step.predicted, step_table(step.least))

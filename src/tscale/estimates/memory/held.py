@@ -6,14 +6,7 @@ from collections.abc import Iterator
 from functools import reduce
 from typing import Literal, NamedTuple
 
-from tscale.core.costs.cache import (
-    StateBits,
-    alike,
-    cache_bytes,
-    is_state,
-    spread_latents,
-    whole_windows,
-)
+from tscale.core.costs.cache import StateBits, alike, cache_bytes, is_state, spread_latents, whole_windows
 from tscale.core.costs.kernel_padding import Kernel, padded_for
 from tscale.core.costs.weights import Mixture, of_stage, tower_bytes, weight_bytes
 from tscale.core.costs.workspace import workspace_bytes

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tscale.core.metric import Data, Figure
+from tscale.core.units import COUNT, FLOPS, TOKENS
 from tscale.estimates.explaining import TracedModel
 from tscale.estimates.media import Media, check_fits, media_costs, tower_passes
 from tscale.estimates.trained import Trained
@@ -21,3 +23,21 @@ def trained_on_media(run: Trained, spec: ModelSpec, media: Media) -> Trained:
     for stage in run.stages:
         check_fits(costs, int(stage.run.tokens))
     return run.with_media(tower_passes(spec, media))
+
+
+def run_media_data(spec: ModelSpec, media: Media) -> dict[str, Data]:
+    """Tokens of each kind in a sequence, and FLOPs of its towers, by the keys of JSON; nothing where there are none."""
+    costs = media_costs(spec, media)
+    if not costs:
+        return {}
+    return {
+        "media": [
+            {
+                "media": cost.key,
+                "count": Figure(cost.many, COUNT),
+                "tokens": Figure(cost.tokens, TOKENS),
+                "tower_flops": Figure(cost.flops.total, FLOPS),
+            }
+            for cost in costs
+        ]
+    }

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from tscale.answers.train.step_table import step_table, with_prediction
 from tscale.core.costs.step_time import Batch
-from tscale.core.metric import Data, Figure, Table, weakest
+from tscale.core.metric import Data, Figure, weakest
 from tscale.errors import RequestError, field
 from tscale.estimates.explaining import adapting, counted
 from tscale.estimates.memory.peak import peak_of, products_of
@@ -19,15 +18,11 @@ from tscale.models.lower import run_of
 from tscale.models.spec import ModelSpec
 
 
-class _Timed(NamedTuple):
+class TimedStep(NamedTuple):
     """A step: its bound, and what it is predicted to take."""
 
     least: PlannedStep
     predicted: PredictedStep
-
-    @property
-    def table(self) -> Table:
-        return with_prediction(self.predicted, step_table(self.least))
 
     @property
     def data(self) -> Data:
@@ -41,7 +36,7 @@ class _Timed(NamedTuple):
         yield from self.predicted.notes()
 
 
-def timing_notes(step: _Timed | None, ask: Ask, batch: int | None) -> Iterator[str]:
+def timing_notes(step: TimedStep | None, ask: Ask, batch: int | None) -> Iterator[str]:
     """What bounds a step and what is predicted of it, or why that of a model in few bits has no time."""
     if step is not None:
         yield from step.notes()
@@ -49,7 +44,7 @@ def timing_notes(step: _Timed | None, ask: Ask, batch: int | None) -> Iterator[s
         yield "No step is timed: how long a device takes to unpack matrices of few bits is not known."
 
 
-def step_of(spec: ModelSpec, ask: Ask, context: Figure, batch: int) -> _Timed | None:
+def step_of(spec: ModelSpec, ask: Ask, context: Figure, batch: int) -> TimedStep | None:
     """The time of a step of so many sequences; None of a model in few bits. Raises `RequestError` without hardware to time it on."""
     if ask.hardware is None:
         raise RequestError(
@@ -64,4 +59,4 @@ def step_of(spec: ModelSpec, ask: Ask, context: Figure, batch: int) -> _Timed | 
     given = (model, run, ask.how.plan, sequences, ask.hardware.cluster())
     least = planned_step(*given, peak, dtype, redone)
     predicted = predicted_step(*given, dtype, redone, least.step.seconds, known=weakest("predicted", context.known))
-    return _Timed(as_bounds(least, weakest("bound", context.known)), predicted)
+    return TimedStep(as_bounds(least, weakest("bound", context.known)), predicted)

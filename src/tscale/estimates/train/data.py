@@ -1,0 +1,54 @@
+"""A training run as figures by their keys."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from tscale.catalogue.hardware import Hardware
+from tscale.core.metric import Data, Figure
+from tscale.core.units import FLOPS, FLOPS_PER_SECOND
+from tscale.estimates.train.answered import Answered, answered
+from tscale.estimates.train.ask import Ask
+from tscale.estimates.train.cases import Case
+from tscale.estimates.train.figures import in_range, rent_data
+from tscale.estimates.train.media import run_media_data
+from tscale.estimates.utilisation import Utilisation
+from tscale.models.spec import ModelSpec
+
+
+def timed(spec: ModelSpec, hardware: Hardware, ask: Ask) -> tuple[Case, ...]:
+    """The answers of `train_report` in plain numbers: one, or a range of them. Raises `RequestError` for a run that cannot be."""
+    return tuple(
+        Case(case.label, Fraction(case.mfu), int(case.gpus), int(case.seconds))
+        for case in answered(spec, hardware, ask).cases
+    )
+
+
+def train_figures(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Data:
+    """The figures of `train_report` by their keys: what a row of a sweep holds."""
+    return train_data(answered(spec, hardware, ask))
+
+
+def train_data(one: Answered) -> dict[str, Data]:
+    """All of it for programs."""
+    several = len(one.cases) > 1
+    return {
+        "model": one.model.spec.name,
+        "tokens": one.whole.tokens,
+        "context": one.whole.first.context,
+        "stages": one.whole.data(),
+        "gpu": one.hardware.name,
+        **one.columns[len(one.columns) // 2],
+        "dtype": one.dtype,
+        "peak_flops_per_second": Figure(one.peak, FLOPS_PER_SECOND, "cited", one.hardware.source),
+        "training_flops": Figure(one.flops, FLOPS, one.whole.known),
+        "count": one.ask.flops_count,
+        "goodput": None if one.goodput is None else one.goodput.data(),
+        **rent_data(one.columns, one.rent),
+        "memory": None if one.states is None else one.states.data(),
+        "assumed": isinstance(one.assumed, Utilisation),
+        "utilisation_runs": one.assumed.data() if isinstance(one.assumed, Utilisation) else [],
+        "range": [in_range(*pair, one.rent) for pair in zip(one.cases, one.columns, strict=True)] if several else [],
+        **({} if one.planned is None else {"plan": one.planned.data}),
+        **run_media_data(one.model.spec, one.ask.media),
+    }
