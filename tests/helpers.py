@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Any, NamedTuple
 
 from typer.testing import CliRunner
@@ -26,9 +27,10 @@ class Answer(NamedTuple):
     err: str
 
 
-def disclosed() -> list[str]:
+@cache
+def disclosed() -> tuple[str, ...]:
     """The built-in models whose shape is known."""
-    return [name for name in names() if isinstance(built_in(name), ModelSpec)]
+    return tuple(name for name in names() if isinstance(built_in(name), ModelSpec))
 
 
 UNRECORDED = {
@@ -39,9 +41,9 @@ UNRECORDED = {
 residual streams, with gates on latent attention, or with experts that compute nothing."""
 
 
-def trainable() -> list[str]:
+def trainable() -> tuple[str, ...]:
     """The built-in models whose saved activations are known."""
-    return [name for name in disclosed() if name not in UNRECORDED]
+    return tuple(name for name in disclosed() if name not in UNRECORDED)
 
 
 def run(*args: str, stdin: str | bytes | None = None, columns: int | None = None) -> Answer:

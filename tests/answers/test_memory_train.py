@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.core.test_training_memory import trainable
-from tests.helpers import answer, run
+from tests.helpers import answer, run, trainable
 from tscale.answers.memory_train.answer import memory_train_report
 from tscale.catalogue.models import built_in
 from tscale.core.costs.states import find_targets

@@ -12,7 +12,7 @@ import pytest
 
 import tscale
 from tests.core.test_activations import TABLE_3, paper_model
-from tests.helpers import disclosed, has_stages, saves, saves_of_stages, table_of_all
+from tests.helpers import has_stages, saves, saves_of_stages, table_of_all, trainable
 from tscale.core.costs.activations import Passes, activation_bytes, keeping
 from tscale.core.costs.schedules import in_flight
 from tscale.core.costs.training_memory import Training, layer_bytes
@@ -25,7 +25,6 @@ from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
 from tscale.core.sharding import tensor_degrees
 from tscale.core.workload import SequenceLengths
-from tscale.errors import RequestError
 from tscale.models.lower import lower, run_of
 from tscale.models.stages import kinds_of_layers
 from tscale.models.trainer import Trainer, trainer
@@ -111,18 +110,6 @@ def test_an_interleaved_schedule_keeps_no_more_than_a_step_has(stages: int, piec
             most = max(most, kept)
             kept -= forward >= warm_up
         assert in_flight(stage, Parallelism(pipeline=stages, interleave=pieces), micro_batches) == (most, pieces)
-
-
-def trainable() -> list[str]:
-    """The models of which it is known what they keep."""
-    known = []
-    for name in disclosed():
-        try:
-            saves(tscale.load(name))
-        except RequestError:
-            continue
-        known.append(name)
-    return known
 
 
 @pytest.mark.parametrize("name", trainable())
