@@ -91,8 +91,8 @@ def test_the_widest_array_is_of_one_layer() -> None:
 
 
 def test_how_a_layer_is_kept() -> None:
-    assert [keeping("flash", again) for again in ("none", "selective", "full")] == ["flash", "flash", "full"]  # type: ignore[arg-type]
-    assert [keeping("naive", again) for again in ("none", "selective", "full")] == ["naive", "selective", "full"]  # type: ignore[arg-type]
+    assert [keeping("flash", again) for again in ("none", "selective", "full")] == ["flash", "flash", "full"]
+    assert [keeping("naive", again) for again in ("none", "selective", "full")] == ["naive", "selective", "full"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,8 @@ def test_a_part_takes_the_longer_of_computing_and_reading(name: str) -> None:
     rest = 19 + 23 + 70
     assert step_seconds(WORK, STRUCTURE, CHIP, LOAD, NOTHING) == pytest.approx(3 + 5 + 7 + 11 + 13 + 17 + rest)
     part: Part = getattr(WORK, name)
-    slow = WORK._replace(**{name: part._replace(bytes=1000)})
+    changed: dict[str, Any] = {name: part._replace(bytes=1000)}
+    slow = WORK._replace(**changed)
     assert step_seconds(slow, STRUCTURE, CHIP, LOAD, NOTHING) == pytest.approx(56 - part.flops / part.peak + 100 + rest)
 
 
@@ -54,9 +56,8 @@ def test_shares_make_a_step_longer() -> None:
     """Half of the peak for all, a quarter of the link, a fifth of the network of which a tenth is not hidden, three passes."""
     c = replace(NOTHING, compute=0.5, link=0.25, network=0.2, exposed=0.1, elementwise=3.0)
     assert step_seconds(WORK, STRUCTURE, CHIP, LOAD, c) == pytest.approx(2 * 56 + 4 * 19 + 0.1 * 5 * 23 + 3 * 70)
-    reads = WORK._replace(
-        **{name: Part(0, 1, 10) for name in ("attention", "dense", "experts", "scores", "states", "head")}
-    )
+    read = Part(0, 1, 10)
+    reads = WORK._replace(attention=read, dense=read, experts=read, scores=read, states=read, head=read)
     slow = replace(NOTHING, read_weights=1 / 2, read_experts=1 / 3, read_cache=1 / 5, read_states=1 / 7)
     assert step_seconds(reads, STRUCTURE, CHIP, LOAD, slow) == pytest.approx(3 * 2 + 3 + 5 + 7 + 19 + 23 + 70)
 

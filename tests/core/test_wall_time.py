@@ -33,9 +33,9 @@ def test_what_the_host_keeps_is_named() -> None:
 
 
 def test_matrices_that_have_adapters_are_named() -> None:
-    assert find_targets("q, v_proj") == {"q", "q_down", "q_up", "v"}
-    assert find_targets("up,down") == {"up", "shared_up", "down", "shared_down"}
-    assert find_targets("attention") == {"q", "k", "v", "o", "q_down", "q_up", "kv_down", "kv_up"}
+    assert set(find_targets("q, v_proj") or ()) == {"q", "q_down", "q_up", "v"}
+    assert set(find_targets("up,down") or ()) == {"up", "shared_up", "down", "shared_down"}
+    assert set(find_targets("attention") or ()) == {"q", "k", "v", "o", "q_down", "q_up", "kv_down", "kv_up"}
     assert find_targets("q,all") is None
     with pytest.raises(RequestError, match="--lora-targets names matrices, such as q,v or attention,mlp, or all, not"):
         find_targets("q,w")
