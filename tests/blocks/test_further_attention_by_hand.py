@@ -48,7 +48,7 @@ def test_an_indexer_picks_blocks_of_keys() -> None:
 def test_attention_of_a_latent_with_an_indexer_over_pooled_keys() -> None:
     """Queries of 16 numbers' latent, or of the stream by a norm; keys of 4 positions wait for the last of them, with their weights."""
     given: dict[str, Any] = {"heads": 2, "kv_rank": 12, "nope_dim": 6, "rope_dim": 4, "v_dim": 7}
-    index = {"index_heads": 3, "index_dim": 5, "index_top_k": 9, "index_pool": 4}
+    index: dict[str, Any] = {"index_heads": 3, "index_dim": 5, "index_top_k": 9, "index_pool": 4}
     block = LatentAttention(kind="latent", q_rank=16, position_scales=True, sinks=True, gated=True, **given, **index)
     entries = by_name(block.lower(SITE, caches=True))
     assert {name: shape(one) for name, one in entries.items()} == {
@@ -88,11 +88,10 @@ def test_what_an_indexer_needs() -> None:
 
 @pytest.mark.parametrize("change", ["gated", "head_gates", "sinks", "borrows_latent", "position_scales"])
 def test_what_nobody_recorded_of_latents_is_refused(change: str) -> None:
+    changed: dict[str, Any] = {change: True}
     with pytest.raises(RequestError):
         list(
-            LatentAttention(
-                kind="latent", heads=2, kv_rank=12, nope_dim=6, rope_dim=4, v_dim=7, **{change: True}
-            ).saves(SITE)
+            LatentAttention(kind="latent", heads=2, kv_rank=12, nope_dim=6, rope_dim=4, v_dim=7, **changed).saves(SITE)
         )
 
 

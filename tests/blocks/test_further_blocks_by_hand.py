@@ -89,7 +89,8 @@ def test_experts_for_images_are_run_by_no_text() -> None:
         ({"shared_gate": True}, ["shared_gate"]), ({"top_groups": 4}, ["groups"]),
     ]  # fmt: skip
     for given, wrong in cases:
-        found = Experts(**{"kind": "experts", "experts": 8, "top_k": 2, "d_ff": 12} | given)
+        sizes: dict[str, Any] = {"kind": "experts", "experts": 8, "top_k": 2, "d_ff": 12}
+        found = Experts(**sizes | given)
         assert [path for (path,), _ in found.problems(32)] == wrong, given
 
 

@@ -81,3 +81,25 @@ def test_what_is_no_axis_is_refused(text: str, said: str) -> None:
     with pytest.raises(RequestError) as caught:
         read_axis(text, "--x", degree)
     assert str(caught.value).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("text", "size", "stepped", "only"),
+    [
+        ("8", 1, 1, 8), ("8..8", 1, 0, 8), ("8,8", 2, 2, None), ("1..8*2", 4, 4, None), ("1..8,3", 9, 1, None), ("1..9+2", 5, 5, None), ("4,1..1000000+1", 10**6 + 1, 10**6 + 1, None),
+        (",".join(map(str, range(1, 1001))), 1000, 1000, None),
+    ],
+)  # fmt: skip
+def test_values_are_counted_as_they_are_written(text: str, size: int, stepped: int, only: int | None) -> None:
+    axis = read_axis(text, "--x", degree)
+    assert (axis.size, axis.stepped_size, axis.only) == (size, stepped, only)
+
+
+def test_ranges_of_parts_and_of_small_factors() -> None:
+    """A hundredth more each time is the least factor; a range from 0 is added to and not multiplied; a step has 40 digits at the most."""
+    assert read_axis("1..1.0201*1.01", "--x", number(10)).values == (1, Fraction(101, 100), Fraction(10201, 10000))
+    with pytest.raises(RequestError, match="begins above 0"):
+        read_axis("0..8*2", "--x", lambda text, _: int(text))
+    assert read_axis("0..8+2", "--x", lambda text, _: int(text)).values == (0, 2, 4, 6, 8)
+    with pytest.raises(RequestError, match="no range"):
+        read_axis("true..8", "--x", lambda text, _: True if text == "true" else int(text))

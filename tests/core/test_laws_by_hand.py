@@ -66,7 +66,8 @@ def test_an_optimum_that_reaches_a_loss() -> None:
     assert PLAIN.pull(100**2, 300**2) == pytest.approx(2)
     steep = Parametric(E=1, A=6, B=4, alpha=1, beta=0.5)
     point = steep.at_loss(2)
-    assert (point.loss, steep.pull(*point[:2])) == (pytest.approx(2), pytest.approx(1))
+    assert point.loss == pytest.approx(2)
+    assert steep.pull(*point[:2]) == pytest.approx(1)
     assert 6 / point.params == pytest.approx(1 / 3)
 
 

@@ -9,6 +9,7 @@ import pytest
 from tscale.core.costs.post_training import (
     Passes,
     Resident,
+    Sleeper,
     Stage,
     StepConstants,
     held_in,
@@ -66,7 +67,7 @@ def test_what_sleeps_is_held_where_it_is_used() -> None:
         Resident("reference", 20, frozenset({"reference"}), "reference"),
     ]
     stage = Stage("training", (Line("activations", 5),))
-    both = frozenset({"weights", "reference"})
+    both = frozenset[Sleeper]({"weights", "reference"})
     assert list(held_in(stage, residents, both)) == [Line("policy", 10), Line("activations", 5)]
     awake = [Line("policy", 10), Line("reference", 20), Line("activations", 5)]
     assert list(held_in(stage, residents, frozenset())) == awake

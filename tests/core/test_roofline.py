@@ -301,3 +301,15 @@ def test_pairs_within_a_chunk_are_counted_for_each_sequence() -> None:
     assert scan.flops == 2 * 3 * 10 * 64 * (600 * 2 * 128**2 + (2 * 256**2 + 88**2) * 2 * 128)
     step = next(w for w in works(setup, Pass(3, 1, 600, 1, decoding=True)) if w.name.endswith(".scan"))
     assert step.flops == 2 * 3 * 10 * 64 * 2 * 128**2
+
+
+def test_the_sum_over_tokens_is_that_of_a_loop_where_products_take_longer_than_weights() -> None:
+    """Of 2,000 sequences GPT-2's matrices and head are computed for longer than they are read, and its cache is not."""
+    ledger = tscale.lower(tscale.load("gpt2"))
+    step = works(alone(ledger), Pass(2000, 1, 5, 1, decoding=True))
+    bound = {
+        line.group: line.flops / line.peak > (line.weights + line.cache) / H100.memory_bytes_per_second for line in step
+    }
+    assert bound["head"] and bound["feed_forward"] and not bound["cache"]
+    summed = decode_seconds(alone(ledger), 2000, 5, 9)
+    assert summed == pytest.approx(sum(decoding(ledger, 2000, 5 + n) for n in range(9)), rel=1e-9)

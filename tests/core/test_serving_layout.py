@@ -16,18 +16,19 @@ def test_devices_ranks_and_sequences() -> None:
     assert (one.ranks, one.devices, one.groups) == (8, 120, 3)
     assert [one.sequences(batch) for batch in (1, 20, 21, 40)] == [1, 1, 2, 2]
     assert ServingLayout(tensor=4).sequences(21) == 21
-    assert [ServingLayout(**{name: 2}).groups for name in ("tensor", "pipeline", "attention_data", "replicas")] == [
-        1,
-        1,
-        1,
-        0,
-    ]
+    alone = (
+        ServingLayout(tensor=2),
+        ServingLayout(pipeline=2),
+        ServingLayout(attention_data=2),
+        ServingLayout(replicas=2),
+    )
+    assert [each.groups for each in alone] == [1, 1, 1, 0]
 
 
 def test_tensor_parallelism_alone() -> None:
     assert ServingLayout(tensor=4, expert_tensor=4).is_tensor_alone
     for other in ({"pipeline": 2}, {"replicas": 2}, {"expert_tensor": 2}, {"layers": (2,)}, {"attention_data": 2}):
-        assert not ServingLayout(**{"tensor": 4, "expert_tensor": 4} | other).is_tensor_alone  # type: ignore[arg-type]
+        assert not ServingLayout(**{"tensor": 4, "expert_tensor": 4} | other).is_tensor_alone
 
 
 @pytest.mark.parametrize(

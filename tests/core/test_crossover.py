@@ -1,0 +1,28 @@
+"""The first context at which one cost is at least another, against trying each."""
+
+from __future__ import annotations
+
+import pytest
+
+from tscale.core.costs.crossover import MOST, first_context
+
+
+@pytest.mark.parametrize("closed_form", [None, 0, 1, 2, 3, 6, 7, 8, 40, 41, MOST, MOST + 1])
+@pytest.mark.parametrize("first", [1, 2, 3, 7, 8, 41])
+def test_a_closed_form_is_believed_only_where_it_is_the_first(first: int, closed_form: int | None) -> None:
+    """A cost of n each against as much as `first` of them."""
+    assert first_context(lambda n: n, lambda _: first, closed_form) == first
+
+
+def test_a_cost_that_never_gets_there() -> None:
+    assert first_context(lambda n: n, lambda n: n + 1, 5) is None
+    assert first_context(lambda n: n, lambda _: MOST) == MOST
+    assert first_context(lambda n: n, lambda _: MOST + 1) is None
+    assert first_context(lambda n: n, lambda _: MOST, MOST) == MOST
+
+
+def test_a_window_bends_the_curve() -> None:
+    """Pairs under a window of 10 against 8 for each position: seen keys are 10 from the tenth on, so that 55 + 10·(n - 10) is 8·n."""
+    n = first_context(lambda n: min(n, 10) * (min(n, 10) + 1) // 2 + max(n - 10, 0) * 10, lambda n: 8 * n, 4)
+    assert n == 23
+    assert 55 + 10 * 12 < 8 * 22 and 55 + 10 * 13 >= 8 * 23

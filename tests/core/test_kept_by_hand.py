@@ -1,0 +1,213 @@
+"""Bytes of single arrays that a forward pass keeps, and of the moments that a backward pass needs, by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tscale.core.costs.activations import Passes, activation_bytes, keeping, korthikanti_layer_bytes, widest_bytes
+from tscale.core.costs.training_moments import backward_lines, largest_moment
+from tscale.core.costs.training_setup import Layer, Training
+from tscale.core.dtypes import DTYPES
+from tscale.core.ledger import Block, Cut, Ledger, Lookup, Matmul, Saved, Vector
+from tscale.core.metric import Line
+from tscale.core.parallelism import Parallelism
+from tscale.core.precision import PRECISIONS
+from tscale.core.workload import SequenceLengths, TowerPass, TowerRun
+
+RUN = SequenceLengths(target=10, source=6)
+ONE = Saved("one", "attention", "target", 8, used=3)
+HOW = Passes(micro_batch=2)
+
+
+def kept(change: dict[str, Any], how: dict[str, Any] | None = None, plan: Parallelism | None = None) -> int:
+    return int(activation_bytes((ONE._replace(**change),), RUN, HOW._replace(**how or {}), plan).total)
+
+
+WHOLE = 3 * 10 * 8 * 2 * 2
+"""Three layers of 10 positions by 8 numbers of 2 bytes, of 2 sequences."""
+
+
+@pytest.mark.parametrize(
+    ("change", "size"),
+    [
+        ({}, WHOLE), ({"number": "residual"}, WHOLE), ({"number": "product"}, WHOLE), ({"number": "fp32"}, 2 * WHOLE), ({"number": "mask"}, WHOLE // 2),
+        ({"number": "index"}, 4 * WHOLE), ({"stream": "source"}, WHOLE * 6 // 10), ({"stream": "once"}, WHOLE // 10), ({"shared": True}, WHOLE // 2),
+        ({"keys": "source"}, 6 * WHOLE), ({"keys": "source", "most": 4}, 4 * WHOLE), ({"most": 4}, WHOLE * 4 // 10), ({"most": 40}, WHOLE), ({"chunk": 4}, WHOLE * 3 // 10),
+        ({"chunk": 5}, WHOLE * 2 // 10), ({"dropout": True}, 0), ({"copied": True}, 0), ({"keeping": ("naive",)}, 0), ({"norms": ("eager",)}, 0), ({"norms": ("fused",)}, WHOLE),
+        ({"eager": True}, WHOLE),
+    ],
+)  # fmt: skip
+def test_bytes_of_one_array(change: dict[str, Any], size: int) -> None:
+    assert kept(change) == size
+
+
+def test_what_is_kept_where_passes_are_run_otherwise() -> None:
+    assert kept({"number": "residual"}, {"residual_bytes": 4}) == 2 * WHOLE
+    assert kept({"number": "product"}, {"product_bytes": 1}) == WHOLE // 2
+    assert kept({}, {"activation_bytes": 4}) == 2 * WHOLE
+    assert kept({"dropout": True}, {"dropout": True}) == WHOLE
+    assert kept({"copied": True}, {"product_bytes": 1}) == WHOLE
+    assert kept({"eager": True}, {"kernels": "fused"}) == 0
+    assert kept({"keeping": ("naive",)}, {"keeping": "naive"}) == WHOLE
+    assert kept({"norms": ("eager",)}, {"norms": "eager"}) == WHOLE
+
+
+def test_positions_and_widths_are_divided() -> None:
+    """Over 4 devices of tensor parallelism: what is cut; along the sequence what is not, but what is gathered; over 3 of a sequence."""
+    plan = Parallelism(tensor=4, sequence=True)
+    assert kept({"cut": Cut(4)}, None, Parallelism(tensor=4)) == WHOLE // 4
+    assert kept({}, None, Parallelism(tensor=4)) == WHOLE
+    assert kept({}, None, plan) == WHOLE * 3 // 10
+    assert kept({"gathered": True}, None, plan) == WHOLE
+    assert kept({"cut": Cut(4)}, None, plan) == WHOLE // 4
+    assert kept({"stream": "once"}, None, plan) == WHOLE // 10
+    assert kept({}, None, Parallelism(context=3)) == WHOLE * 4 // 10
+    assert kept({"stream": "once"}, None, Parallelism(context=3)) == WHOLE // 10
+    routed = {"routed": True, "cut": Cut(8), "gathered": True}
+    assert kept(routed, None, Parallelism(tensor=4)) == WHOLE // 4
+    assert kept(routed, None, Parallelism(tensor=4, expert_tensor=2)) == WHOLE * 5 // 10 // 2
+    assert kept(routed, None, Parallelism(tensor=4, expert_tensor=1)) == WHOLE * 3 // 10
+
+
+def test_a_tower_keeps_of_all_that_runs_through_it() -> None:
+    block = Block("tower", "mixer")
+    media = (
+        TowerPass(block, 5, TowerRun(16, 4)),
+        TowerPass(block, 2, TowerRun(9, 1)),
+        TowerPass(Block("tower", "mixer", 1), 7, TowerRun(9, 1)),
+    )
+    run = RUN._replace(media=media)
+    saved = ONE._replace(block=block, stream="tower_inputs")
+    plan = Parallelism(context=3)
+    assert activation_bytes((saved,), run, HOW, plan).total == 3 * (5 * 16 + 2 * 9) * 8 * 2 * 2
+
+
+def test_the_widest_array_is_of_one_layer() -> None:
+    arrays = (ONE, ONE._replace(width=9), ONE._replace(width=20, used=0), ONE._replace(width=30, dropout=True))
+    assert widest_bytes(arrays, RUN, HOW, Parallelism()) == 10 * 9 * 2 * 2
+    assert widest_bytes((), RUN, HOW, Parallelism()) == 0
+
+
+def test_how_a_layer_is_kept() -> None:
+    assert [keeping("flash", again) for again in ("none", "selective", "full")] == ["flash", "flash", "full"]
+    assert [keeping("naive", again) for again in ("none", "selective", "full")] == ["naive", "selective", "full"]
+
+
+@pytest.mark.parametrize(
+    ("how", "sequence", "size"),
+    [("naive", True, (34 * 2 * 3 * 8 + 5 * 4 * 4 * 3) // 4), ("naive", False, 10 * 2 * 3 * 8 + (24 * 2 * 3 * 8 + 5 * 4 * 4 * 3) // 4), ("selective", True, 34 * 2 * 3 * 8 // 4), ("full", True, 2 * 2 * 3 * 8)],
+)  # fmt: skip
+def test_korthikantis_shortcut(how: Any, sequence: bool, size: int) -> None:
+    """s·b·h·(34 + 5·a·s/h)/t and s·b·h·(10 + 24/t + 5·a·s/(h·t)), of s 2, b 3, h 8, a 4 and t 4."""
+    assert korthikanti_layer_bytes(2, 3, 8, 4, 4, Passes(keeping=how), sequence=sequence) == size
+
+
+# ---- moments ----
+
+UP = Matmul("up", "up", "feed_forward", "target", 8, 20)
+LAYER = Layer(
+    Ledger.of("x", (UP, UP._replace(name="down", d_in=20, d_out=8), Vector("norm", "norm", "norm", 8))),
+    (Saved("input", "norm", "target", 8, "residual", keeping=("full",)), Saved("up", "feed_forward", "target", 20), Saved("scores", "attention", "target", 4, keys="target", keeping=("naive",))),
+)  # fmt: skip
+SHARE = Ledger.of(
+    "x", (Lookup("table", "embedding", "embedding", 100, 8), *LAYER.share.entries, Matmul("head", "head", "head", "target", 8, 100))
+)  # fmt: skip
+MATRICES, TABLES = 2 * 160, 1600
+
+
+def lines(training: Training) -> dict[str, int]:
+    return {line.name: int(line.value) for line in backward_lines(SHARE, (LAYER,), training) if line.value}
+
+
+def training(precision: str = "bf16", **how: Any) -> Training:
+    return Training(PRECISIONS[precision], run=SequenceLengths(target=10), micro_batch=2, **how)
+
+
+WIDEST = {"widest_gradient_twice": 2 * 20 * 20 * 2}
+"""10 positions by 20 numbers of 2 sequences, of 2 bytes, twice."""
+
+
+def test_a_backward_pass_needs_its_widest_gradient_twice() -> None:
+    """And where layers are computed again all that one keeps, or its scores; of a frozen model of few bits its largest matrix in 16."""
+    assert lines(training()) == WIDEST
+    assert lines(training(recompute="full")) == {"layer_again": 20 * 20 * 2, **WIDEST}
+    scores = 2 * 10 * 10 * 4 * 2
+    assert lines(training(attention="naive", recompute="selective")) == {
+        "scores_again": scores,
+        "widest_gradient_twice": 2 * scores,
+    }
+    assert lines(training(base=DTYPES["nf4"], rank=4)) == {**WIDEST, "unpacked_matrix": 2 * 160}
+
+
+@pytest.mark.parametrize(
+    ("precision", "plan", "expected"),
+    [
+        ("bf16", Parallelism(data=4, zero=1), {}), ("bf16", Parallelism(data=4, zero=2), {"unscattered_gradients": 800 * 2}),
+        ("bf16", Parallelism(data=4, zero=2, pipeline=2), {}),
+        ("bf16", Parallelism(data=4, zero=3), {"gathered_weights": 2 * (2 * MATRICES + TABLES), "unscattered_gradients": 800 * 2}),
+        ("bf16", Parallelism(data=4, zero=3, pipeline=2), {"gathered_weights": 2 * (2 * MATRICES + TABLES), "unscattered_gradients": 800 * 2}),
+        ("fp32-master", Parallelism(data=4, zero=3), {"gathered_weights": 2 * (2 * MATRICES + TABLES), "unscattered_gradients": 2 * (MATRICES + TABLES) + 4 * MATRICES}),
+        ("fp32-master", Parallelism(data=4, zero=2), {"unscattered_gradients": 2 * (MATRICES + TABLES) + 4 * MATRICES}),
+        ("fp32-master", Parallelism(data=4, zero=2, pipeline=2), {"unscattered_gradients": 2 * MATRICES}),
+        ("bf16", Parallelism(zero=3), {}),
+    ],
+)  # fmt: skip
+def test_what_zero_has_whole_for_a_layer(precision: str, plan: Parallelism, expected: dict[str, int]) -> None:
+    """Two layers' weights and the tables; gradients of a layer or, of 800 numbers, of a table before they are divided."""
+    assert lines(training(precision, plan=plan)) == WIDEST | expected
+
+
+def test_weights_on_the_host_are_sent_two_layers_at_a_time() -> None:
+    assert lines(training(offload=frozenset({"weights"}))) == WIDEST | {"gathered_weights": 2 * (2 * MATRICES + TABLES)}
+    assert "unscattered_gradients" not in lines(training(plan=Parallelism(data=4, zero=3), rank=4))
+
+
+def test_products_read_their_input_whole_along_the_sequence() -> None:
+    """Two arrays of Megatron-LM's and three of DTensor's, of 10 positions by 8 numbers of 2 sequences."""
+    cut = Parallelism(tensor=2, sequence=True)
+    assert lines(training(plan=cut))["whole_inputs"] == 2 * 10 * 8 * 2 * 2
+    assert lines(training("fp32-master", plan=cut._replace(data=4, zero=3)))["whole_inputs"] == 3 * 10 * 8 * 2 * 2
+    assert "whole_inputs" not in lines(training(plan=Parallelism(tensor=2)))
+
+
+def moment(
+    logits: int, at_peak: int | None, backward: int, how: Training, peak: Any = "live"
+) -> tuple[dict[str, int], dict[str, int]]:
+    held, needed = largest_moment(
+        SHARE, (LAYER,), [Line("logits", logits)] if logits else [], at_peak, (Line("backward", backward),), how, peak
+    )
+    return {line.name: int(line.value) for line in held if line.value}, {
+        line.name: int(line.value) for line in needed if line.value
+    }
+
+
+def test_the_larger_of_the_loss_and_of_a_layer_is_what_is_needed() -> None:
+    """Of as much of both, the loss. Logits that are kept are no more once a layer's backward pass runs."""
+    how = training()
+    assert moment(100, 250, 249, how) == ({"logits": 100}, {"loss_at_its_peak": 150})
+    assert moment(100, 250, 250, how) == ({"logits": 100}, {"loss_at_its_peak": 150})
+    assert moment(100, 250, 251, how) == ({}, {"backward": 251})
+    assert moment(100, None, 150, how) == ({"logits": 100}, {"loss_at_its_peak": 100})
+
+
+def test_what_pipelines_and_streams_hold_at_either_moment() -> None:
+    """FSDP2's stages hold inputs and room for gradients of each micro-batch, as many as pieces where a step's sequences are not said:
+    160 numbers of 2 bytes each; gathers of the largest group, tables of 1,600; and a share of the stage's gradients in 32 bits.
+    """
+    plan = Parallelism(data=4, zero=3, pipeline=3)
+    how = training("fp32-master", plan=plan)
+    stream = 10 * 8 * 2 * 2
+    weights = 2 * (2 * MATRICES + TABLES)
+    _, needed = moment(0, 10**6, 0, how)
+    assert needed == {"loss_at_its_peak": 10**6, "gathered_weights": weights, "pipeline_buffers": 2 * 3 * stream}
+    _, said = moment(0, 10**6, 0, how._replace(batch=40))
+    assert said["pipeline_buffers"] == 2 * 5 * stream
+    _, reserved = moment(0, 10**6, 0, how, "reserved")
+    assert reserved["gather_buffer"] == 2 * TABLES
+    assert reserved["scattered_gradients"] == (MATRICES + TABLES) * 4 // 4
+    _, alone = moment(0, 10**6, 0, how._replace(plan=plan._replace(pipeline=1)), "reserved")
+    assert "scattered_gradients" not in alone and "pipeline_buffers" not in alone
+    few = training(base=DTYPES["nf4"], rank=4, loss="plain-kept")
+    assert moment(0, 10**6, 0, few)[1] == {"loss_at_its_peak": 10**6, "head_in_16_bits": 2 * 800}

@@ -1,0 +1,114 @@
+"""Predictions and bounds of passes, of parts that are round numbers, added up term by term."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+
+from tscale.core.costs.serving_prediction import (
+    Chip,
+    Load,
+    ServingConstants,
+    launch_seconds,
+    least_seconds,
+    prefill_seconds,
+    prompt_seconds,
+    step_seconds,
+    tpot_seconds,
+    ttft_seconds,
+)
+from tscale.core.costs.serving_share import Structure
+from tscale.core.costs.serving_work import Exchanges, Part, PassWork
+
+ONES = ServingConstants(**{one.name: 1.0 for one in fields(ServingConstants)})
+NOTHING = replace(
+    ONES,
+    **{
+        one.name: 0.0
+        for one in fields(ServingConstants)
+        if one.name.startswith(("layer", "routed", "latent_", "linear_", "indexed", "collective", "start"))
+    },
+)
+WORK = PassWork(
+    attention=Part(6, 2, 1), dense=Part(20, 4, 1), experts=Part(14, 2, 1), scores=Part(33, 3, 1), states=Part(65, 5, 1), head=Part(17, 1, 1),
+    sent=Exchanges(link=38, away=46, least_link=58, least_away=62), residual=7, loaded=30,
+)  # fmt: skip
+"""Computing takes 3, 5, 7, 11, 13 and 17 seconds."""
+CHIP = Chip(memory=10, link=2, network=2, host=5)
+STRUCTURE = Structure(layers=100, routed=60, latent=40, linear=30, indexed=20)
+LOAD = Load(batch=9, queue=5, output=4, doublings=3, together=1, waited=2, launches=6)
+
+
+@pytest.mark.parametrize("name", ["attention", "dense", "experts", "scores", "states", "head"])
+def test_a_part_takes_the_longer_of_computing_and_reading(name: str) -> None:
+    """All computing takes 56 s, sending 38/2 and 46/2, the residual 100·7/10; a part that reads 1,000 bytes takes 100 s."""
+    rest = 19 + 23 + 70
+    assert step_seconds(WORK, STRUCTURE, CHIP, LOAD, NOTHING) == pytest.approx(3 + 5 + 7 + 11 + 13 + 17 + rest)
+    part: Part = getattr(WORK, name)
+    changed: dict[str, Any] = {name: part._replace(bytes=1000)}
+    slow = WORK._replace(**changed)
+    assert step_seconds(slow, STRUCTURE, CHIP, LOAD, NOTHING) == pytest.approx(56 - part.flops / part.peak + 100 + rest)
+
+
+def test_shares_make_a_step_longer() -> None:
+    """Half of the peak for all, a quarter of the link, a fifth of the network of which a tenth is not hidden, three passes."""
+    c = replace(NOTHING, compute=0.5, link=0.25, network=0.2, exposed=0.1, elementwise=3.0)
+    assert step_seconds(WORK, STRUCTURE, CHIP, LOAD, c) == pytest.approx(2 * 56 + 4 * 19 + 0.1 * 5 * 23 + 3 * 70)
+    read = Part(0, 1, 10)
+    reads = WORK._replace(attention=read, dense=read, experts=read, scores=read, states=read, head=read)
+    slow = replace(NOTHING, read_weights=1 / 2, read_experts=1 / 3, read_cache=1 / 5, read_states=1 / 7)
+    assert step_seconds(reads, STRUCTURE, CHIP, LOAD, slow) == pytest.approx(3 * 2 + 3 + 5 + 7 + 19 + 23 + 70)
+
+
+def test_launches_layer_by_layer() -> None:
+    c = replace(
+        NOTHING, layer=2.0, collective=3.0, routed_layer=5.0, latent_layer=7.0, linear_layer=11.0, indexed_layer=13.0
+    )
+    assert launch_seconds(STRUCTURE, LOAD, c) == 100 * (2 + 3 * 3) + 60 * 5 + 40 * 7 + 30 * 11 + 20 * 13
+    assert step_seconds(WORK, STRUCTURE, CHIP, LOAD, c) == pytest.approx(168 + launch_seconds(STRUCTURE, LOAD, c))
+
+
+def test_a_prompt_computes_at_shares_of_its_own() -> None:
+    """Of its head nothing is counted. Beside others 1/2, 1/3, 1/5 and 1/7; to its first token 1/11, 1/13, 1/17 and 1/19."""
+    c = replace(
+        NOTHING, prompt_dense=1 / 2, prompt_experts=1 / 3, prompt_scores=1 / 5, prompt_states=1 / 7,
+        first_dense=1 / 11, first_experts=1 / 13, first_scores=1 / 17, first_states=1 / 19, link=0.5, first_link=0.25,
+    )  # fmt: skip
+    assert prompt_seconds(WORK, CHIP, c) == pytest.approx(2 * 8 + 3 * 7 + 5 * 11 + 7 * 13 + 2 * 19 + 23)
+    assert prefill_seconds(WORK, CHIP, c) == pytest.approx(11 * 8 + 13 * 7 + 17 * 11 + 19 * 13 + 4 * 19 + 23 + 6)
+
+
+def test_a_token_waits_for_the_prompts_of_others() -> None:
+    """Of eight others whose answers have four tokens, two prompts of 3 s fall on a token, at half of their time."""
+    c = replace(ONES, interference=0.5)
+    assert tpot_seconds(10, 3, LOAD, c) == pytest.approx(10 + 0.5 * 8 / 4 * 3)
+    assert tpot_seconds(10, 3, LOAD._replace(together=0), c) == 10
+
+
+def test_the_first_token_waits_for_its_start_its_turn_and_its_prefill() -> None:
+    """A prefill takes 8 + 7 + 11 + 13 s of computing, 19 + 23 of sending and 6 from the host: 87. Four others are before it."""
+    c = replace(
+        ONES, layer=0.0, collective=0.0, routed_layer=0.0, latent_layer=0.0, linear_layer=0.0, indexed_layer=0.5, start=0.5, start_routed=2.0, start_latent=3.0,
+        start_linear=5.0, queue=0.25, steps=3.0, waiting=7.0, apart=11.0,
+    )  # fmt: skip
+    start = 0.5 * (100 + 2 * 60 + 3 * 40 + 5 * 30)
+    both = start + 87 + 0.25 * 4 * 87 + 6 * 20 * 0.5
+    assert ttft_seconds(WORK, 10, STRUCTURE, CHIP, LOAD, c) == pytest.approx(both + (3 + 2) * 10 + 7 * 2)
+    assert ttft_seconds(WORK, 10, STRUCTURE, CHIP, LOAD._replace(together=0), c) == pytest.approx(both + 11 * 2)
+    reading = WORK._replace(attention=Part(6, 2, 500), dense=Part(20, 4, 300), experts=Part(14, 2, 400))
+    slow = start + 120 + 0.25 * 4 * 87 + 6 * 20 * 0.5
+    assert ttft_seconds(reading, 10, STRUCTURE, CHIP, LOAD._replace(together=0), c) == pytest.approx(slow + 11 * 2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "seconds"),
+    [
+        ({}, 56), ({"head": Part(17, 1, 555)}, 56), ({"head": Part(17, 1, 565)}, 57), ({"head": Part(27, 1, 1)}, 66),
+        ({"sent": Exchanges(0, 0, 240, 0)}, 60), ({"sent": Exchanges(999, 999, 0, 260)}, 65), ({"loaded": 400}, 80),
+    ],
+)  # fmt: skip
+def test_a_bound_is_the_longest_of_all_that_may_overlap(changes: dict[str, object], seconds: float) -> None:
+    """56 s of computing, 6 bytes that are read, half of 58 and 62 bytes that are sent over 2 a second, 30 from the host over 5."""
+    assert least_seconds(WORK._replace(**changes), CHIP) == pytest.approx(seconds)  # type: ignore[arg-type]

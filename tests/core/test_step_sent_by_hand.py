@@ -1,0 +1,169 @@
+"""What a micro-batch of a few small matrices sends, over links of 100 bytes a second and NICs of 50 for each of eight devices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tscale.core.costs.step_products import REPEATED, Case
+from tscale.core.costs.step_sent import (
+    Sent,
+    copies_of,
+    dispatches_of,
+    handed_of,
+    handed_tokens,
+    keys_of,
+    link_share,
+    sums_of,
+)
+from tscale.core.device import Cluster, Device
+from tscale.core.layers import Every
+from tscale.core.ledger import Block, Cache, Cut, Group, Ledger, Matmul, Scores
+from tscale.core.parallelism import Parallelism
+from tscale.core.workload import SequenceLengths
+
+NODES = Cluster(Device("card", {}, 0, 0, 100, None), 8, 50)
+FEED, MIXER = Block("decoder", "feed-forward"), Block("decoder", "mixer")
+DOWN = Matmul("down", "down", "feed_forward", "target", 24, 10, cut=Cut(24, "in"), stored=2, used=2, block=FEED)
+OUT = DOWN._replace(name="o", role="o", part="attention", block=MIXER)
+EXPERT = Matmul("up", "up", "feed_forward", "target", 10, 24, experts=8, stored=16, used=4, block=FEED)
+STARTS, A_RANK = 36e-6, 6e-6
+
+
+def case(again: Any = "none", *, fused: bool = False, **more: Any) -> Case:
+    """Three sequences of 7 tokens and 5 of a source, with a width of 10."""
+    plain = Case(SequenceLengths(7, 5), 3, 4, 10, REPEATED[again], 1, 1, False, fused, None)
+    return plain._replace(**more)
+
+
+def ledger(*entries: Any) -> Ledger:
+    return Ledger.of("x", entries)
+
+
+def test_nccl_s_share_of_a_link_by_ranks() -> None:
+    """Tables that vTrain profiled on A100: 64, 73 and 76% on 2, 4 and 8 ranks."""
+    assert [link_share(ranks) for ranks in (1, 2, 3, 4, 5, 8)] == [0.64, 0.64, 0.73, 0.73, 0.76, 0.76]
+    assert Sent(1, 2, 3).times(4) == Sent(4, 8, 12)
+
+
+SUMMED = 2 * 3 * 7 * 2 * 10 * 2
+"""Of two matrices in two layers: 21 tokens of 10 numbers of 2 bytes."""
+
+
+@pytest.mark.parametrize(
+    ("plan", "link", "network"),
+    [
+        (Parallelism(), 0, 0), (Parallelism(tensor=2), 2 * SUMMED / 2 / 100 / 0.64, 0), (Parallelism(tensor=4), 2 * SUMMED * 3 / 4 / 100 / 0.73, 0),
+        (Parallelism(tensor=4, context=3), 2 * SUMMED / 3 * 3 / 4 / 100 / 0.73, 0),
+        (Parallelism(tensor=16), 2 * SUMMED * 7 / 8 / 100 / 0.76, 2 * SUMMED / 2 / 400), (Parallelism(tensor=16, sequence=True), 2 * SUMMED * 7 / 8 / 100 / 0.76, 2 * SUMMED * 15 / 16 / 400),
+    ],
+)  # fmt: skip
+def test_sums_of_sub_layers(plan: Parallelism, link: float, network: float) -> None:
+    """Four of them, each started once; along the sequence over two nodes a ring sends 15/16 where 1/2 is the least."""
+    found = sums_of(ledger(DOWN, OUT), plan, case(), NODES)
+    start = 0 if plan.tensor == 1 else 4 * (STARTS + A_RANK * plan.tensor)
+    assert found == pytest.approx((start, link, network))
+    by_sharp = sums_of(ledger(DOWN, OUT), plan._replace(sequence=True), case(), NODES._replace(network_reduces=True))
+    assert by_sharp == pytest.approx(
+        sums_of(ledger(DOWN, OUT), plan._replace(sequence=False), case(), NODES._replace(network_reduces=True))
+    )
+
+
+def test_sums_are_not_started_for_experts_and_adapters() -> None:
+    """What they sum is added up before; one sum for both halves of a block halves what is sent."""
+    expert = DOWN._replace(name="expert", experts=8, stored=16, used=4)
+    lora = DOWN._replace(name="lora", role="lora_a")
+    plan = Parallelism(tensor=2)
+    with_them, plain = (sums_of(ledger(*entries), plan, case(), NODES) for entries in ((expert, lora, OUT), (OUT,)))
+    assert with_them.start == plain.start == 2 * (STARTS + 2 * A_RANK)
+    assert with_them.link == pytest.approx(2 * plain.link)
+    assert sums_of(ledger(DOWN, OUT), plan, case(parallel_block=True), NODES).link == pytest.approx(plain.link)
+
+
+def test_several_plans_at_once_are_each_as_they_are_alone() -> None:
+    tensors = np.array([1, 2, 4, 8, 16])
+    many: Any = sums_of(ledger(DOWN, OUT), Parallelism(tensor=tensors, sequence=tensors > 1), case(), NODES)  # type: ignore[arg-type]
+    for place, tensor in enumerate(tensors.tolist()):
+        alone = sums_of(ledger(DOWN, OUT), Parallelism(tensor=tensor, sequence=tensor > 1), case(), NODES)
+        assert tuple(np.broadcast_to(part, 5)[place] for part in many) == pytest.approx(alone)
+
+
+SCORES = Scores("scores", "target", "target", 2, 3, 4, True, used=2, cache=0, block=MIXER)
+KV = Cache("kv", "kv", "target", 24, block=MIXER)
+
+
+@pytest.mark.parametrize(
+    ("change", "width", "keys"),
+    [({}, 24, 7), ({"cache": None}, 24, 7), ({"cache": 1}, 14, 7), ({"decoded": (9, 9)}, 14, 7), ({"stride": 2}, 24, 3), ({"keys": "source"}, 24, 5)],
+)  # fmt: skip
+@pytest.mark.parametrize(("again", "forward"), [("none", 1), ("full", 2)])
+def test_keys_go_round_a_ring(change: dict[str, Any], width: int, keys: int, again: str, forward: int) -> None:
+    """Of two devices each meets the other's half: once forward, again where layers are computed again, and back with its gradient.
+
+    As wide as the cache, or as what latents are spread out to: 2 heads of 3 and 4.
+    """
+    size = 2 * 3 * keys * width * 2
+    found = keys_of(ledger(SCORES._replace(**change), KV), Parallelism(context=2), case(again), NODES)
+    start = (forward + 2) * 2 * (STARTS + 2 * A_RANK)
+    assert found == pytest.approx((start, (size + (forward + 1) * size) / 2 / 100 / 0.64, 0))
+    assert keys_of(ledger(SCORES, KV), Parallelism(), case(again), NODES) == Sent()
+
+
+ONCE = 4 * 2 * 21 * 10 * 2
+"""Bytes of 21 tokens in two layers of experts, there and back, forward and backward."""
+
+
+@pytest.mark.parametrize(
+    ("plan", "link", "network"),
+    [
+        (Parallelism(data=4), 0, 0), (Parallelism(data=4, expert=4, expert_tensor=1), ONCE * 2 * 3 / 4 / 100 / 0.73, 0),
+        (Parallelism(2, data=4, expert=4, expert_tensor=1), ONCE / 2 * 2 * 7 / 8 / 100 / 0.76, 0),
+        (Parallelism(2, data=8, expert=8, expert_tensor=1), ONCE / 2 * 2 * 15 / 16 / 100 / 0.76, ONCE / 2 * 0.75 * 8 / 400),
+        (Parallelism(2, data=8, expert=8, expert_tensor=1, context=3), ONCE / 6 * 2 * 15 / 16 / 100 / 0.76, ONCE / 6 * 0.75 * 8 / 400),
+    ],
+)  # fmt: skip
+def test_tokens_go_to_their_experts(plan: Parallelism, link: float, network: float) -> None:
+    """Two copies of each, one of two nodes' experts being elsewhere: half of all, but for those both of whose experts are at home, 1/4."""
+    found = dispatches_of(ledger(EXPERT, EXPERT._replace(role="down")), plan, case(), NODES)
+    start = 0 if plan.expert == 1 else 8 * (STARTS + A_RANK * plan.expert * plan.tensor)
+    assert found == pytest.approx((start, link, network))
+    assert dispatches_of(ledger(DOWN), plan, case(), NODES) == Sent()
+
+
+@pytest.mark.parametrize(
+    ("plan", "fused", "link", "network"),
+    [
+        (Parallelism(tensor=4), False, 0, 0), (Parallelism(tensor=4, pipeline=2), False, 2 * 36 * 10 * 2 / 4 / 64, 0), (Parallelism(tensor=4, pipeline=2), True, 2 * 36 * 10 * 2 / 4 / 64, 0),
+        (Parallelism(tensor=4, pipeline=2, interleave=3), False, 3 * 2 * 36 * 10 * 2 / 4 / 64, 0), (Parallelism(tensor=4, pipeline=2, interleave=3), True, 0, 0),
+        (Parallelism(tensor=8, pipeline=2), False, 0, 8 * 2 * 36 * 10 * 2 / 8 / 400), (Parallelism(tensor=2, context=3, pipeline=2), False, 2 * 12 * 10 * 2 / 2 / 64, 0),
+    ],
+)  # fmt: skip
+def test_stages_hand_on(plan: Parallelism, fused: bool, link: float, network: float) -> None:
+    """21 tokens and 15 of the source, of 10 numbers, forward and back, by each device its part; several pieces hand them on behind their
+    computing.
+    """
+    assert handed_of(ledger(DOWN), plan, case(fused=fused), NODES) == pytest.approx((0, link, network))
+
+
+def test_a_stage_with_an_encoder_hands_on_its_source() -> None:
+    run = SequenceLengths(7, 5)
+    encoder = Ledger("x", (Group(Every(), "encoder", 2, None, (DOWN,)),))
+    table = Ledger("x", (Group("start", "encoder", 1, None, (DOWN,)),))
+    assert [handed_tokens(one, run) for one in (encoder, table, ledger(DOWN))] == [5, 12, 12]
+
+
+@pytest.mark.parametrize(
+    ("plan", "link", "network", "in_use"),
+    [
+        (Parallelism(), 0, 0, False), (Parallelism(data=4), 2 * 960 * 3 / 4 / 100 / 0.73, 0, False), (Parallelism(data=2, context=2), 2 * 960 * 3 / 4 / 100 / 0.73, 0, False),
+        (Parallelism(data=16), 2 * 960 * 7 / 8 / 100 / 0.76, 2 * 960 / 2 / 400, False), (Parallelism(data=16, zero=1), 2 * 960 * 7 / 8 / 100 / 0.76, 2 * 960 * 15 / 16 / 400, False),
+        (Parallelism(data=4, zero=3), (4 * 960 + 4 * 2 * 720) * 3 / 4 / 100 / 0.73, 0, True),
+    ],
+)  # fmt: skip
+def test_copies_exchange_gradients_and_weights(plan: Parallelism, link: float, network: float, in_use: bool) -> None:
+    """480 weights of 2 bytes; of ZeRO's third stage gradients of each of 4 micro-batches, and weights twice but for one of two layers."""
+    found = copies_of(ledger(DOWN), plan, case(), NODES)
+    assert found[in_use] == pytest.approx((0, link, network))
+    assert found[not in_use] == Sent()
