@@ -121,6 +121,7 @@ def test_serve_says_what_the_pool_takes_in() -> None:
     assert speeds["low"] < 54_543 / 8 < speeds["high"] < most
     assert found["requests_per_second"] == pytest.approx(32 * speeds["middle"] / 2000, rel=0.05)
     assert found["ttft_seconds"]["high"] <= found["latency_seconds"]["high"]
+    assert found["latency_seconds_at_least"] == pytest.approx(17_000 * 2000 / (32 * most))
     assert any("and is full" in note for note in found["notes"])
     assert any("DeepGEMM" in note for note in found["notes"])
 

@@ -320,7 +320,9 @@ def predict_held(case: ServingCase, calibration: Calibration, measured: Measured
         ttft *= 1.0 if measured.ttft is None else (measured.ttft / there.ttft) ** ONE_RUN
     found = middle.physics
     kind = f"{known}, {way_of(case)}"
-    least = found.ttft_bound + case.output * case.shortest * found.tpot_bound
+    least = larger(  # one request after the other, and as many at once as prompts are taken in for (Little's law)
+        found.ttft_bound + case.output * case.shortest * found.tpot_bound, case.queue * found.prefill_bound
+    )
 
     def within(figure: str, middle: float, bound: float) -> Interval:
         spread = spread_of(calibration, figure, known, kind)

@@ -194,7 +194,7 @@ def predicted(runs: Runs, figure: Figure, constants: dict[str, Any]) -> Floats:
     first = ttft_seconds(runs.prefill, step, runs.structure, runs.chip, runs.load, c)
     launches = runs.load.launches * launch_seconds(runs.structure, runs.load, c)
     each = prefill_seconds(runs.full, runs.chip, c) + launches
-    return np.maximum(first, pool_seconds(each, tpot, runs.load))
+    return np.asarray(np.maximum(first, pool_seconds(each, tpot, runs.load)))
 
 
 class Fitted(NamedTuple):
