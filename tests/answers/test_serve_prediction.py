@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
+import tscale
 from tests.helpers import answer
 from tscale.answers.serve.answer import serve_report
 from tscale.catalogue.hardware import find_hardware
@@ -84,6 +86,24 @@ def test_too_many_requests_are_over_capacity() -> None:
     report = serve_report(resolve("qwen3-30b-a3b"), find_hardware("h100"), ask)
     assert report.exit_code == 3
     assert "over capacity" in report.lead[0]
+
+
+EIGHT = {"model": "llama-3.1-8b", "gpu": "h100", "input": 1024, "output": 256}
+
+
+def test_a_rate_past_capacity_is_told_the_largest_that_is_carried() -> None:
+    """That with as many requests as the cache holds, by the answer about those; a little less is carried, with fewer."""
+    refused = tscale.serve(**EIGHT, rate=1000).to_dict()["over_capacity"]
+    most, held = re.search(
+        r"at most ([0-9.]+) requests/s are predicted, with (\d+) requests of 1,280 tokens", refused
+    ).groups()  # type: ignore[union-attr]
+    assert "512" not in refused
+    full = tscale.serve(**EIGHT, concurrency=int(held)).to_dict()
+    assert full["requests_per_second"] == pytest.approx(float(most), rel=5e-3)
+    assert tscale.serve(**EIGHT, concurrency=int(held) + 1).to_dict()["over_capacity"]
+    carried = tscale.serve(**EIGHT, rate=0.99 * full["requests_per_second"]).to_dict()
+    assert carried["over_capacity"] is None
+    assert 256 < carried["concurrency"] <= int(held)
 
 
 POOLS = "serve llama-3.1-70b --gpu h100 --prefill tensor=4,replicas=2 --decode tensor=8,replicas=1 --concurrency 64 --price 2"

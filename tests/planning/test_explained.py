@@ -94,6 +94,27 @@ def test_the_best_deployment_is_kept_as_a_system_that_serve_reproduces(
     assert served["tpot_seconds"] == row["tpot_seconds"]
 
 
+@pytest.mark.parametrize("load", [["--rate", "5", "--ttft-percentile", "90"], ["--users", "40"]])
+def test_the_load_and_the_targets_are_kept_with_the_best_deployment(
+    load: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the plan can be asked again, of a dearer load too; `serve` and `--compare` pass over what they do not ask."""
+    monkeypatch.chdir(tmp_path)
+    words = [*SERVE[:-2], *load]
+    before = answer(*words)
+    assert run(*words, "--save", "best.yaml").code == 0
+    kept = Path("best.yaml").read_text()
+    assert "ttft: 2s" in kept
+    assert "tpot: 30ms" in kept
+    again = answer("plan", "--serve", "--system", "best.yaml")
+    assert again["rows"][0]["tpot_seconds"] == before["rows"][0]["tpot_seconds"]
+    assert run("plan", "--serve", "--system", "best.yaml", "--users", "20").code == 0
+    assert run("serve", "--system", "best.yaml", "--rate", "4").code == 0
+    other = kept.replace("input: 2048", "input: 1024")
+    Path("other.yaml").write_text(other)
+    assert "input: 2048 to 1024" in run("plan", "--compare", "best.yaml", "other.yaml").out
+
+
 def test_a_system_that_serve_kept_gives_a_plan_its_prompt_and_its_users(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -102,9 +102,13 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
     def kept(self) -> Mapping[str, object] | None:
         """What --save keeps: the best system that was found, as `train` or `serve` asks it; None where none was."""
         from tscale.analysis.plan_explained import given_by
+        from tscale.analysis.system import TARGETS
 
         data: Any = {"rows": ()} if self.compare is not None else self.ranked.data
-        return given_by(data["command"])[1] if data["rows"] and data["command"] else None
+        if not data["rows"] or not data["command"]:
+            return None
+        found = given_by(data["command"])[1]
+        return {**found, **{name: self.given[name] for name in ("rate", *TARGETS) if name in self.given}}
 
     @classmethod
     def of_system(cls, system: Mapping[str, object], given: Mapping[str, object]) -> dict[str, object]:
@@ -120,6 +124,10 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
             system = {"users": loads[0], **system}
         if serving:
             foreign |= {"batch"}
+        if "rate" in given or "users" in given:
+            foreign |= {"rate", "users"}
+        if "users" in given:
+            foreign.add("ttft_percentile")
         return {name: value for name, value in super().of_system(system, given).items() if name not in foreign}
 
     def check(self) -> None:

@@ -8,7 +8,8 @@ from typing import Any, Final
 from tscale.analysis.plan_explained import compare_steps
 from tscale.analysis.questions import question
 from tscale.analysis.request import Request
-from tscale.analysis.system import read_system
+from tscale.analysis.serve import SAME
+from tscale.analysis.system import TARGETS, read_system
 from tscale.answers.plan.compare import METRICS, Asked, compare_report
 from tscale.core.metric import Report
 from tscale.errors import RequestError, TscaleError, called
@@ -25,7 +26,7 @@ def compared(first: str, second: str, asked: str | None, *, explain: bool = Fals
         TscaleError: for a file that is no system, two of which nothing differs or that no one question is about, and where
             one of them is refused as it is.
     """
-    systems = read_system(first), read_system(second)
+    systems = _system(first), _system(second)
     name = asked or _question_of(*systems)
     fields = [field for field in {**systems[0], **systems[1]} if systems[0].get(field) != systems[1].get(field)]
     if not fields:
@@ -43,6 +44,13 @@ def compared(first: str, second: str, asked: str | None, *, explain: bool = Fals
         return report
     both = {step.name: step.answer for step in (steps[0], steps[-1]) if isinstance(step.answer, Report)}
     return report._replace(steps=tuple(compare_steps(both)))
+
+
+def _system(file: str) -> dict[str, Any]:
+    """A system as `train` or `serve` asks it, without what a plan held it to. Raises `TscaleError`."""
+    system = read_system(file)
+    held = {*TARGETS, "rate"} if "concurrency" in system else {*TARGETS}
+    return {name: value for name, value in system.items() if name not in held}
 
 
 def _question_of(*systems: Mapping[str, object]) -> str:
@@ -74,7 +82,8 @@ def _asked(name: str, system: Mapping[str, Any]) -> Report:
 
 def _changed(name: str, system: Mapping[str, Any], field: str, value: object) -> Report | str:
     """The answer with one field changed; or why there is none."""
-    others = {key: one for key, one in system.items() if key != field}
+    same = next((names for names in SAME if field in names), (field,))
+    others = {key: one for key, one in system.items() if key != field and (value is None or key not in same)}
     try:
         return _asked(name, others if value is None else {**others, field: value})
     except TscaleError as error:

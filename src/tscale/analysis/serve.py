@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tscale.analysis import completion, options, readers
 from tscale.analysis.found import spec_of
@@ -47,6 +47,10 @@ def one_run(text: str, what: str) -> OneRun:
 
 
 _FIGURES = 3
+
+
+SAME: Final = (("batch", "concurrency", "rate"), ("context", "input"))
+"""Fields that say the same: one of each is given."""
 
 
 @spec_dataclass
@@ -167,6 +171,20 @@ class Ask(WithMedia, OnHardware):
             heading=options.PARALLELISM,
         )
     )
+
+    @classmethod
+    def of_system(cls, system: Mapping[str, object], given: Mapping[str, object]) -> dict[str, object]:
+        """What a system in a file says, but for a load or lengths that are given by another name.
+
+        Of a load by its requests at once and by their rate, as `plan` keeps it, the former, of which its times are.
+        """
+        own = super().of_system(system, given)
+        if "concurrency" in own:
+            own.pop("rate", None)
+        for names in SAME:
+            if given.keys() & set(names):
+                own = {name: value for name, value in own.items() if name not in names}
+        return own
 
     def check(self) -> None:
         """Whatever guesses has a chance to be right, and nothing is said by two names."""

@@ -15,6 +15,8 @@ ABOUT: Final = ("summary", "params", "attention", "flops", "memory", "train", "s
 """Questions about a system, which read one from a file and write it to one."""
 READ_BY: Final = (*ABOUT, "plan")
 """Those, and the one that finds a system: what a file says fixes its axes, and it writes the best that it finds."""
+TARGETS: Final = ("users", "ttft", "ttft_percentile", "tpot")
+"""What `plan --serve` holds a system to: it alone reads them."""
 _NEVER: Final = frozenset({"train", "serve"})
 """What `memory` is asked about, which is no property of a system."""
 
@@ -22,12 +24,13 @@ _NEVER: Final = frozenset({"train", "serve"})
 @cache
 def fields() -> dict[str, Option]:
     """All that a system may say, by name."""
+    plan = question("plan").ask.options()
     return {
         name: option
         for one in ABOUT
         for name, option in question(one).ask.options().items()
         if name not in _NEVER and option.kind != "models"
-    } | {"model": question("memory").ask.options()["model"]}
+    } | {"model": question("memory").ask.options()["model"], **{name: plan[name] for name in TARGETS}}
 
 
 def saved(request: Request) -> str | None:

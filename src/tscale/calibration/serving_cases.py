@@ -205,7 +205,14 @@ _MOST_HELD: Final = 4096
 
 
 class OverCapacityError(TscaleError):
-    """More requests than the cache holds: what happens then is a queue, and not predicted."""
+    """More requests than the cache holds: what happens then is a queue, and not predicted.
+
+    `holds`: how many it does; 0 where weights alone do not fit.
+    """
+
+    def __init__(self, message: str, holds: int = 0) -> None:
+        super().__init__(message)
+        self.holds = holds
 
 
 _HOLDS: Final = 0.95
@@ -220,7 +227,8 @@ def check_capacity(case: ServingCase) -> None:
         most = int(room / each) * pool.layout.attention_data * pool.workers
         raise OverCapacityError(
             f"over capacity: the cache holds {most:,} requests of {round(case.prompt + case.output):,} tokens, and "
-            f"{case.concurrency:,} are asked for; the rest would queue, which is not predicted"
+            f"{case.concurrency:,} are asked for; the rest would queue, which is not predicted",
+            most,
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from tscale.analysis.questions import Question, question
 from tscale.analysis.request import Option, Request, spelled
-from tscale.errors import RequestError, nearest
+from tscale.errors import RequestError, TscaleError, nearest
 from tscale.sweeping.axes import Axis, as_written, read_axes
 
 QUESTIONS: Final = (
@@ -100,11 +100,16 @@ def job_of(name: str, fixed: Mapping[str, object], vary: object, wanted: Sequenc
             raise RequestError(f"{name} has no --{key.replace('_', '-')}: {nearest(key, options)}")
     axes = read_axes(as_written(vary), options, name)
     for axis in axes:
-        if axis.name in fixed:
+        if axis.name in fixed or (axis.key and _sets(fixed.get(axis.field), axis.key)):
             raise RequestError(f"{axis.name} is both given and varied: drop one of them")
     given = _with_model({key: _fixed(options[key], key, value) for key, value in fixed.items()})
     _check_fields(name, given, axes)
     return Job(name, given, axes, tuple(wanted))
+
+
+def _sets(texts: object, key: str) -> bool:
+    """Whether one of some texts KEY=VALUE sets a field."""
+    return any(isinstance(text, str) and text.partition("=")[0].strip() == key for text in _several(texts))
 
 
 def _with_model(given: dict[str, object]) -> dict[str, object]:
@@ -155,4 +160,8 @@ def _check_keys(model: object, axes: tuple[Axis, ...]) -> None:
     spec = spec_of("gpt3" if first is None else first)
     for axis in axes:
         if axis.field == "set":
-            check_key(axis.key, spec)
+            try:
+                check_key(axis.key, spec)
+            except TscaleError as error:
+                _, unknown, hint = str(error).partition("unknown key")
+                raise RequestError(f"--vary {axis.name}: {unknown}{hint}") from None

@@ -23,11 +23,12 @@ Places = tuple[int, ...]
 
 def samples(job: Job) -> list[tuple[Places, Answer]]:
     """Some rows and their answers: the first and the last, each axis at several values, and others by chance."""
-    chosen = dict.fromkeys(_chosen(job))
-    return [(places, answer_of(job, places, whole=True)) for places in list(chosen)[:LOOKED_AT]]
+    found = list(dict.fromkeys(chosen(job)))[:LOOKED_AT]
+    return [(places, answer_of(job, places, whole=True)) for places in found]
 
 
-def _chosen(job: Job) -> Iterator[Places]:
+def chosen(job: Job) -> Iterator[Places]:
+    """Some rows: all of few, else the first and the last, each axis at several values, and others by chance."""
     lengths = job.lengths
     if job.rows <= LOOKED_AT:
         yield from (places_of(row, lengths) for row in range(job.rows))

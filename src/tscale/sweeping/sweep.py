@@ -16,8 +16,8 @@ from tscale.sweeping.columns import OTHER, REFUSED, Column, plain
 from tscale.sweeping.compiled import sizes_of
 from tscale.sweeping.evaluate import Evaluator
 from tscale.sweeping.grid import Blocks, whole
-from tscale.sweeping.job import MOST_ROWS, Job
-from tscale.sweeping.schema import Places, samples, schema_of
+from tscale.sweeping.job import MOST_ROWS, Job, asked
+from tscale.sweeping.schema import Places, chosen, samples, schema_of
 
 MOST_IN_A_PART: Final = 2**19
 """Rows of a file: some tens of megabytes."""
@@ -73,6 +73,7 @@ def prepared(job: Job, *, yes: bool = False) -> Sweep:
             f"{job.rows:,} rows are more than {MOST_ROWS:,}: vary less, or add --yes to compute them all"
         )
     _refuse_unknown_names(job)
+    _refuse_contradictions(job)
     started = perf_counter()
     found = samples(job)
     seconds = (perf_counter() - started) / len(found)
@@ -91,9 +92,24 @@ def _refuse_unknown_names(job: Job) -> None:
             _refuse_unknown_name(job, places)
 
 
+def _refuse_contradictions(job: Job) -> None:
+    """Raises `RequestError` where every row is refused for what it asks, whatever the values: none of them would be answered."""
+    said: set[str] = set()
+    if "models" in asked(job.question).ask.options():  # of which nothing else is asked
+        return
+    for places in chosen(job):
+        try:
+            asked(job.question).made(job.given(places))
+        except RequestError as error:
+            said.add(str(error))
+        else:
+            return
+    if len(said) == 1:
+        raise RequestError(f"{said.pop()} (each row of the sweep is refused so)")
+
+
 def _refuse_unknown_name(job: Job, places: Places) -> None:
     from tscale.sweeping.answers import request_of
-    from tscale.sweeping.job import asked
 
     try:
         asked(job.question).analyze(request_of(job, places))

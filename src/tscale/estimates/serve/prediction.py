@@ -78,16 +78,39 @@ def calibration_of(deployment: Deployment) -> Calibration:
 
 
 def at_rate(case: ServingCase, calibration: Calibration, rate: float, measured: Measured | None) -> ServingCase:
-    """The case with as many requests at once as answer `rate` a second (Little's law). Raises `OverCapacityError`."""
-    low, high = 0, 1
-    while high <= MOST and _rate(case, calibration, high, measured) < rate:
-        low, high = high, 2 * high
-    if high > MOST:
-        raise OverCapacityError(f"over capacity: {MOST:,} concurrent requests do not come to {rate:g} a second")
+    """The case with as many requests at once as answer `rate` a second (Little's law).
+
+    Raises:
+        OverCapacityError: where no number of them that the cache holds does, with the largest rate that one does.
+    """
+    low, high, most, carried = 0, 1, MOST, 0.0
+    while True:
+        try:
+            found = _rate(case, calibration, high, measured)
+        except OverCapacityError as error:
+            if not low < error.holds < high:
+                raise
+            high = most = error.holds
+            continue
+        carried = max(carried, found)
+        if found >= rate:
+            break
+        if high >= most:
+            raise OverCapacityError(_carried(case, carried, rate, most), most)
+        low, high = high, min(2 * high, most)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if _rate(case, calibration, middle, measured) >= rate else (middle, high)
     return case._replace(concurrency=high)
+
+
+def _carried(case: ServingCase, carried: float, rate: float, most: int) -> str:
+    """That a rate is more than is carried, and what is."""
+    tokens = round(case.prompt + case.output)
+    return (
+        f"over capacity: at most {carried:.3g} requests/s are predicted, with {most:,} requests of {tokens:,} tokens at once"
+        f"{'' if most == MOST else ', all that the cache holds'}, and {rate:g} are asked for; the rest would queue, which is not predicted"
+    )
 
 
 def _rate(case: ServingCase, calibration: Calibration, concurrency: int, measured: Measured | None) -> float:
