@@ -50,6 +50,23 @@ def test_what_is_asked_of_text_is_refused(question: Callable[..., object]) -> No
         question(VIT)
 
 
+def test_towers_are_compared_with_one_another() -> None:
+    """ViT-Base and ViT-Large, by what torchvision's documentation states of both."""
+    data = tscale.compare(VIT, LARGE).to_dict()
+    rows = {row["quantity"]: row for row in data["rows"]}
+    assert rows["params"]["values"] == [86_567_656, 304_326_632]
+    assert (rows["layers"]["values"], rows["layers"]["ratios"]) == ([12, 24], [None, 2])
+    assert rows["outputs"]["values"] == [197, 197]
+    assert rows["forward_flops"]["ratios"][1] == pytest.approx(61.55 / 17.56, rel=1e-3)
+    with pytest.raises(TscaleError, match="is about text"):
+        tscale.compare(VIT, LARGE, context=5)
+
+
+def test_a_tower_and_a_sound_have_parameters_and_layers_in_common() -> None:
+    rows = tscale.compare(VIT, WAVES).to_dict()["rows"]
+    assert [row["quantity"] for row in rows] == ["params", "layers"]
+
+
 def test_a_tower_is_not_compared_with_a_language_model() -> None:
     with pytest.raises(TscaleError, match="has no text model"):
         tscale.compare(VIT, "gpt2")

@@ -71,6 +71,11 @@ class Ask(Request):
                 f"compare takes 2 to {_MOST} models, not {len(self.models)}: tscale compare transformer gpt3"
             )
 
+    def check_towers(self) -> None:
+        """Raises `RequestError` for what is about text, where no model reads any."""
+        if self.context is not None:
+            raise RequestError("--context is about text, and these models read none: drop it")
+
     @cached_property
     def specs(self) -> list[Spec]:
         """The models, the first of which is what the others are compared with."""
@@ -81,11 +86,18 @@ def analyze(ask: Ask) -> Report:
     """All that models are compared by, with ratios."""
     from tscale.answers.compare import compare_report
 
+    if all(spec.kind == "tower" for spec in ask.specs):
+        from tscale.answers.compare_towers import compare_towers_report
+
+        ask.check_towers()
+        return compare_towers_report(ask.specs)  # type: ignore[arg-type]
     return compare_report(ask.specs, ask.context)
 
 
 def plots(ask: Ask) -> Sequence[Plot]:
-    """One quantity by another, of each model."""
+    """One quantity by another, of each model; of towers, nothing."""
+    if all(spec.kind == "tower" for spec in ask.specs):
+        return []
     from tscale.answers.plots.compare import compare_plot
 
     return [compare_plot(ask.specs, ask.context, ask.x, ask.y)]

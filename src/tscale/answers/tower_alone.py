@@ -82,8 +82,8 @@ def flops_of_tower(spec: TowerSpec, media: Media, about_text: dict[str, object])
     return Report(title, (table,), data, (*_notes(spec), *_how(spec, asked), _LEFT_OUT))
 
 
-def summary_of_tower(spec: TowerSpec) -> Report:
-    """Parameters of a tower, FLOPs of an image, or of the shortest sound that it reads, and its weights in 16 and in 32 bits."""
+def quantities_of_tower(spec: TowerSpec) -> dict[str, tuple[str, Figure]]:
+    """Parameters of a tower, its layers, and outputs and FLOPs of an image, or of the shortest sound that it reads, with their names."""
     ledger = spec.ledger()
     read = spec.towers[0].input
     piece = (isinstance(read, Sound) and read.piece_seconds) or 1
@@ -99,6 +99,12 @@ def summary_of_tower(spec: TowerSpec) -> Report:
         what = sound if once.seconds else "an image"
         answers["outputs"] = (f"outputs of {what}", Figure(cost.tokens, COUNT))
         answers["forward_flops"] = (f"forward FLOPs of {what}", Figure(cost.flops.total, FLOPS))
+    return answers
+
+
+def summary_of_tower(spec: TowerSpec) -> Report:
+    """The same as a table, and the bytes of its weights in 16 and in 32 bits."""
+    ledger, answers = spec.ledger(), quantities_of_tower(spec)
     weights = {name: Figure(weight_bytes(ledger, DTYPES[name]).total, BYTES) for name in ("bf16", "fp32")}
     total = number_text(int(params(ledger).total), "decimal")
     title = f"{spec.label} reads {spec.reads} alone and has {total} parameters"

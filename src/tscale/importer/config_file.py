@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from tscale.errors import SpecError
 from tscale.importer.json_file import is_bounded, parse_object
+from tscale.importer.other_files import quantized_beside
 from tscale.importer.reader import imported
 from tscale.models.spec import ModelSpec
 
@@ -89,6 +90,9 @@ _MOST_STEPS: Final = 6
 
 def _config_spec(text: str, path: Path, where: str, assume: str | None, strict: bool) -> ModelSpec | TowerSpec:
     config = parse_object(text, where, what="a config.json", infinite=True)
+    quantized = quantized_beside(config, path)
+    if quantized is not None:
+        config["quantization_config"] = quantized
     return spec_of_keys(config, path, where, assume, strict=strict)
 
 

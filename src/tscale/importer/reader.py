@@ -25,6 +25,7 @@ from tscale.importer.family import Routed
 from tscale.importer.known_keys import read_by, release, unread_note
 from tscale.importer.layer_lists import AttentionMask
 from tscale.importer.llava import is_original, joined, parted
+from tscale.importer.other_files import what_it_is
 from tscale.importer.paired import one_set
 from tscale.importer.rules import heads
 from tscale.importer.shapes import alike
@@ -236,7 +237,8 @@ def _like_named(config: Mapping[str, object], classes: Mapping[str, Head], where
 def _model_type(config: Mapping[str, object], where: str) -> str:
     value = config.get("model_type")
     if value is None:
-        raise SpecError('no "model_type": add it, because it names the family of the file', where=where)
+        other = what_it_is(config)
+        raise SpecError(other or 'no "model_type": add it, because it names the family of the file', where=where)
     if not isinstance(value, str):
         raise SpecError(f"model_type must be text, not {shown(value)}", where=where)
     if value in NOT_YET:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from tscale.errors import RequestError, SpecError, called, field
 from tscale.importer.config_file import MOST_BYTES, config_spec, looks_like_config, spec_of_keys
 from tscale.importer.json_file import parse_object
+from tscale.importer.other_files import what_recipe_it_is
 from tscale.models.yaml_file import MOST_BYTES as MOST_OF_A_SPEC
 from tscale.models.yaml_file import Document, parse_document, read_text
 
@@ -59,6 +60,8 @@ def _of_text(
     document = parse_document(text, where)
     if isinstance(document.data, dict) and _is_foreign(document.data):
         return spec_of_keys(dict(document.data), path, where, assume, strict=strict)
+    if recipe := what_recipe_it_is(document.data):
+        raise SpecError(recipe, where=where)
     return document
 
 

@@ -68,7 +68,7 @@ def disclosed(spec: Spec) -> ModelSpec:
         return spec
     if spec.kind == "tower":
         raise RequestError(
-            f"{spec.label} has no text model: only params, memory, summary, flops, verify, show and import answer about what reads {spec.reads} alone"
+            f"{spec.label} has no text model: only params, memory, summary, flops, compare (with others of its kind), verify, show and import answer about what reads {spec.reads} alone"
         )
     raise NotPublishedError(
         f"{spec.label}: its shape was never published, so it cannot be counted: `tscale params {spec.name}` shows what is known"

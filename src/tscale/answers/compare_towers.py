@@ -1,0 +1,61 @@
+"""`tscale compare` of towers that are models by themselves: parameters, layers, and what an image or a sound takes, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from tscale.answers.tower_alone import quantities_of_tower
+from tscale.core.metric import Cell, Column, Compared, Data, Figure, Label, Missing, Report, Table
+from tscale.core.number_text import number_text
+from tscale.core.units import RATIO
+from tscale.models.tower_spec import TowerSpec
+
+_NOT_KNOWN = Missing("n/a")
+
+
+def compare_towers_report(specs: Sequence[TowerSpec]) -> Report:
+    """Towers side by side, with ratios to the first; a quantity that only some have is n/a of the others."""
+    each = [quantities_of_tower(spec) for spec in specs]
+    names = {key: name for answers in reversed(each) for key, (name, _) in answers.items()}
+    keys = [key for key in ("params", "layers", "outputs", "forward_flops") if key in names]
+    alike = [key for key in keys if len({answers[key][0] for answers in each if key in answers}) == 1]
+    figures = {key: [answers[key][1] if key in answers else None for answers in each] for key in alike}
+    columns = (
+        Column("", "quantity", numeric=False),
+        *(Column(spec.label, spec.name) for spec in specs),
+    )
+    rows = tuple((Label(names[key], key), *_cells(figures[key])) for key in alike)
+    sizes = [Fraction(figure.value) for figure in figures["params"] if figure is not None]
+    low, high = (number_text(size, "short") for size in (min(sizes), max(sizes)))
+    title = (
+        f"{', '.join(spec.label for spec in specs)} have {low} to {high} parameters; ratio to the first in parentheses"
+    )
+    data: Data = {
+        "models": [spec.name for spec in specs],
+        "rows": [
+            {
+                "quantity": key,
+                "values": list(values),
+                "ratios": [None if ratio is None else Figure(ratio, RATIO) for ratio in _ratios(values)],
+            }
+            for key, values in figures.items()
+        ],
+    }
+    notes = ("What reads images is not compared with what reads sounds but by parameters and layers.",)
+    return Report(title, (Table(title, columns, rows, stack=True),), data, notes if len(alike) < len(keys) else ())
+
+
+def _cells(values: Sequence[Figure | None]) -> tuple[Cell, ...]:
+    return tuple(
+        _NOT_KNOWN if value is None else Compared(value, ratio)
+        for value, ratio in zip(values, _ratios(values), strict=True)
+    )
+
+
+def _ratios(values: Sequence[Figure | None]) -> list[Fraction | None]:
+    """Times the first model's; none where either is not known, and none of the first itself."""
+    first, *others = values
+    if first is None or not first.value:
+        return [None] * len(values)
+    return [None, *(None if value is None else Fraction(value.value) / Fraction(first.value) for value in others)]
