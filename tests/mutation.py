@@ -1,8 +1,8 @@
 """How many small faults in the arithmetic the tests find: `python -m tests.mutation [--help]`.
 
 A mutant is one function with one fault: another operator, a comparison that is off by its edge, a number one too large, two branches
-exchanged. For each of a seeded sample, the tests that reach the function are run, the quickest first, until one fails (the
-mutant is killed) or none is left (it survives). What reaches what is recorded once, by a run of the tests with `--record`.
+exchanged. For each of a seeded sample, the tests that reach the function are run, those of its module's own files and then the quickest
+first, until one fails (the mutant is killed) or none is left (it survives). What reaches what is recorded once, by a run of the tests with `--record`.
 
 Each mutant is tried in a process of its own, forked from one that has collected the tests: the code of the function is
 replaced where it stands, so that nothing is written and nothing is imported twice. Constants of modules are not mutated, nor the
@@ -301,7 +301,10 @@ class Trials:
 
         Killed where one of them fails. Where time is up before one has, nothing is known: it may never end, or be slow.
         """
-        names = ordered(self.reached.get(mutant.key, []), self.items, whole=self.given.whole)
+        own = [name for name in self.items if is_mirrored(mutant.file, name)]
+        names = list(
+            dict.fromkeys([*own, *ordered(self.reached.get(mutant.key, []), self.items, whole=self.given.whole)])
+        )
         if not names:
             return "no test reaches it"
         sys.stdout.flush()
@@ -347,6 +350,15 @@ def ordered(tests: list[str], known: Iterable[str], *, whole: bool = False) -> l
     return [*found, *(test for test in there if whole and test.split("[")[0] in cases and test not in set(tests))]
 
 
+def is_mirrored(file: str, test: str) -> bool:
+    """Whether a test is in a file that is called after a module: `tests/core/test_cache_by_hand.py`, of `tscale/core/costs/cache.py`.
+
+    Those are tried first, each case, whether a map knows them or not: they are written for what the module does.
+    """
+    room, module, where = Path(file).parts[1], Path(file).stem, Path(test.split("::", maxsplit=1)[0])
+    return where.parent.name == room and where.stem.removeprefix("test_").startswith(module)
+
+
 def _sample(rooms: list[str], number: int, seed: int) -> list[Mutant]:
     files = sorted(file for room in rooms for file in (SOURCE / "tscale" / room).rglob("*.py"))
     known = equivalent()
@@ -387,6 +399,8 @@ def main() -> int:
 
 def _report(sample: list[Mutant], reached: dict[str, list[str]], given: argparse.Namespace) -> int:
     files = {test.split("::")[0] for mutant in sample for test in reached.get(mutant.key, [])}
+    own = [str(path.relative_to(SOURCE.parent)) for path in Path(__file__).parent.glob("*/test_*.py")]
+    files |= {path for path in own for mutant in sample if is_mirrored(mutant.file, path)}
     there = [file for file in sorted(files) if Path(file).exists()]
     for mutant in sample:
         importlib.import_module(mutant.file.removesuffix(".py").replace("/", "."))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.mutation import SOURCE, equivalent, mutants, ordered
+from tests.mutation import SOURCE, equivalent, is_mirrored, mutants, ordered
 
 
 @pytest.mark.parametrize("name", equivalent())
@@ -22,3 +22,11 @@ def test_a_case_of_each_test_comes_before_another_of_any() -> None:
     assert tried[:5] == ["b", "c[x]", "a[1]", "c[y]", "a[2]"]
     assert sorted(tried) == sorted(tests[1:])
     assert ordered(tests, there, whole=True) == [*tried, "a[9]"]
+
+
+def test_tests_that_are_called_after_a_module_are_its_own() -> None:
+    file = "tscale/core/costs/cache.py"
+    assert is_mirrored(file, "tests/core/test_cache.py::test_it[x]")
+    assert is_mirrored(file, "tests/core/test_cache_by_hand.py")
+    assert not is_mirrored(file, "tests/blocks/test_cache.py::test_it")
+    assert not is_mirrored(file, "tests/core/test_compressed_cache.py::test_it")

@@ -173,4 +173,5 @@ def test_steps_of_two_systems_have_their_names() -> None:
     one: Any = SimpleNamespace(subject="the first", _replace=lambda subject: subject)
     bare: Any = SimpleNamespace(subject="", _replace=lambda subject: subject)
     reports: Any = {"a": SimpleNamespace(steps=(one, bare)), "b": SimpleNamespace(steps=(one,))}
-    assert list(compare_steps(reports)) == ["a: the first", "a", "b: the first"]
+    found: list[Any] = list(compare_steps(reports))
+    assert found == ["a: the first", "a", "b: the first"]

@@ -95,7 +95,7 @@ def test_models_beside_the_policy() -> None:
     [("dpo", {}, 8, True), ("dpo", {}, None, False), ("dpo", {"reference": "same"}, 8, True), ("dpo", {"reference": "gpt2-xl"}, 8, False), ("sft", {}, 8, False)],
 )  # fmt: skip
 def test_adapters_leave_the_reference_in_the_policy(
-    method: str, given: dict[str, str], rank: int | None, shares: bool
+    method: str, given: dict[str, Any], rank: int | None, shares: bool
 ) -> None:
     assert asked(method, rank=rank, **given).shares_reference is shares
 

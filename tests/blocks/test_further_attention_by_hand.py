@@ -9,11 +9,12 @@ import pytest
 from tests.blocks.shapes import SITE, by_name, shape, shapes
 from tscale.blocks.attention import Attention, Widths
 from tscale.blocks.disentangled import Disentangled
+from tscale.blocks.expert_attention import ExpertAttention
 from tscale.blocks.fields import LayerSelector
 from tscale.blocks.indexed import IndexedAttention
 from tscale.blocks.latent import LatentAttention
 from tscale.blocks.tower_pieces import Attend
-from tscale.core.ledger import Cache, Saved, Scores, Vector
+from tscale.core.ledger import Cache, Matmul, Saved, Scores, Vector
 from tscale.errors import RequestError
 
 ATTENTION = Attention(heads=4, kv_heads=2, head_dim=8)
@@ -233,3 +234,66 @@ def test_no_vector_of_a_block_is_a_table() -> None:
     assert isinstance(found["sinks"], Vector) and found["sinks"].cut is not None and found["sinks"].cut.pieces == 2
     assert isinstance(found["kv_norm"], Vector) and found["kv_norm"].cut is None
     assert isinstance(found["cache"], Cache) and found["cache"].cut is None
+
+
+def test_experts_of_attention_own_their_queries_alone() -> None:
+    """A token queries with 3 of 8 experts of 4 heads of 5; keys and values of 20 numbers are for all of them."""
+    block = ExpertAttention(kind="expert-attention", experts=8, top_k=3, heads=4, head_dim=5)
+    entries = by_name(block.lower(SITE, caches=True))
+    assert {name: shape(one) for name, one in entries.items()} == {
+        "router": (32, 8), "q": (32, 20), "k": (32, 20), "v": (32, 20), "scores": (12, 5, 5), "cache": (2 * 20,), "o": (20, 32), "bias": (32,),
+    }  # fmt: skip
+    assert {name: (one.experts, one.stored, one.used) for name, one in entries.items() if isinstance(one, Matmul)} == {
+        "router": (1, 1, 1), "q": (8, 8, 3), "k": (1, 1, 1), "v": (1, 1, 1), "o": (8, 8, 3),
+    }  # fmt: skip
+    assert shapes(block.saves(SITE)) == {
+        "router.choices": (3,), "router.weights": (3,), "dispatched": (3 * 32,), "q": (60,), "k": (20,), "k.repeated": (60,), "v": (20,), "v.repeated": (60,),
+        "scores.probabilities": (12,), "scores.dropout": (12,), "scores.dropped": (12,), "scores.logsumexp": (12,), "out": (60,), "out.dispatched": (60,), "returned": (96,),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, {}), ({"qk_norm": "head"}, {"q_norm.input": 32, "q_norm.statistics": 4, "k_norm.input": 16, "k_norm.statistics": 2}),
+        ({"qk_norm": "full"}, {"q_norm.input": 32, "q_norm.statistics": 1, "k_norm.input": 16, "k_norm.statistics": 1}),
+        ({"qk_norm": "head", "borrows_keys": True}, {"q_norm.input": 32, "q_norm.statistics": 4}),
+        ({"v_norm": True}, {"v_norm.input": 16, "v_norm.statistics": 2}), ({"v_norm": True, "v_dim": 6}, {"v_norm.input": 12, "v_norm.statistics": 2}),
+        ({"v_norm": True, "values_are_keys": True}, {"v_norm.input": 16, "v_norm.statistics": 2}),
+        (
+            {"qk_norm": "head", "v_norm": True, "values_are_keys": True},
+            {"q_norm.input": 32, "q_norm.statistics": 4, "k_norm.input": 16, "k_norm.statistics": 2, "v_norm.statistics": 2},
+        ),
+    ],
+)  # fmt: skip
+def test_inputs_of_norms_within_attention_are_kept_once(given: dict[str, Any], expected: dict[str, int]) -> None:
+    """4 heads of 8 on 2 of keys. Values that are keys have one input with them, which is kept with the norm of the keys."""
+    kept = by_name(Attention(heads=4, kv_heads=2, head_dim=8, **given).saves(SITE))
+    assert {name: one.width for name, one in kept.items() if "norm" in name} == expected
+    only = Attention(heads=4, kv_heads=2, head_dim=8, qk_norm="head", values_are_keys=True)
+    assert by_name(only.saves(SITE))["k_norm.input"].keeping == ("naive",)
+
+
+def test_heads_in_pairs_keep_both_halves() -> None:
+    """Four heads of 8: two differences of a pair each; a kernel for wide values is called once for each half."""
+    kept = by_name(Attention(heads=4, head_dim=8, differential=True).saves(SITE))
+    widths = {name: one.width for name, one in kept.items() if name.startswith(("scores", "difference"))}
+    assert widths == {
+        "scores.probabilities": 4, "scores.logsumexp": 4, "scores.differences": 2, "scores.out": 64, "difference.norm.input": 32, "difference.norm.statistics": 2,
+    }  # fmt: skip
+
+
+def test_gates_and_sinks_are_kept() -> None:
+    cases: list[tuple[dict[str, Any], dict[str, int]]] = [
+        ({}, {"out": 32, "out.product": 32}), ({"gated": True}, {"out": 32, "gate": 32, "gated": 32}), ({"head_gates": True}, {"out": 32, "gates.input": 4, "gates": 4, "gated": 32}),
+        ({"out_norm": True}, {"out": 32, "out_norm.input": 32, "out_norm.statistics": 1}), ({"sinks": True}, {"out": 32, "out.product": 32, "sinks": 4}),
+        ({"v_dim": 6}, {"out": 24, "out.product": 24}),
+    ]  # fmt: skip
+    for given, expected in cases:
+        kept = by_name(Attention(heads=4, head_dim=8, **given).saves(SITE))
+        found = {
+            name: one.width
+            for name, one in kept.items()
+            if name.split(".")[0] in ("out", "gate", "gates", "gated", "out_norm", "sinks")
+        }
+        assert found == expected, given

@@ -236,3 +236,29 @@ def test_two_pieces_a_stage_are_interleaved(schedule: Schedule) -> None:
     with pytest.raises(RequestError, match="has one piece of the stack a stage"):
         Parallelism(pipeline=4, interleave=2, schedule=schedule).check()
     Parallelism(pipeline=4, schedule=schedule).check()
+
+
+@pytest.mark.parametrize(
+    ("plan", "seconds"),
+    [
+        (Parallelism(pipeline=4), 60 + Fraction(30 + 30 + 30, 6)), (Parallelism(pipeline=4, interleave=2), 60 + Fraction(90, 12)), (Parallelism(pipeline=4, schedule="zero-bubble"), 60),
+        (Parallelism(pipeline=4, schedule="dualpipe"), 60 + Fraction(2, 18) * 30),
+    ],
+)  # fmt: skip
+def test_the_least_time_of_a_pipeline_by_its_order(plan: Parallelism, seconds: Fraction) -> None:
+    """Three stages of 30 s and one of 60 behind them, of 6 micro-batches. Of DualPipe p/2 - 1 of F + B less twice W, a ninth of the least."""
+    computing = [Fraction(30), Fraction(30), Fraction(30), Fraction(60)]
+    assert with_bubble(computing, 6, plan) == seconds
+
+
+@pytest.mark.parametrize(
+    ("plan", "micro_batches", "fill"),
+    [
+        (Parallelism(pipeline=4), 2, Fraction(1)), (Parallelism(pipeline=4, interleave=2), 4, Fraction(1, 2)), (Parallelism(pipeline=4, interleave=2), None, Fraction(1, 2)),
+        (Parallelism(pipeline=4, interleave=2), 3, Fraction(1, 2) + Fraction(1, 3) * Fraction(1, 2)), (Parallelism(pipeline=4, interleave=4), 1, Fraction(1, 4) + Fraction(3, 4)),
+        (Parallelism(pipeline=4, schedule="zero-bubble"), 8, Fraction(1, 3)), (Parallelism(pipeline=4, schedule="dualpipe"), 8, Fraction(2, 18)), (Parallelism(), 1, Fraction(1)),
+    ],
+)  # fmt: skip
+def test_what_a_pipeline_idles_over_one_of_1f1b(plan: Parallelism, micro_batches: int | None, fill: Fraction) -> None:
+    """p + (m - 1)/v slots where fewer micro-batches than stages wait for one another: of 4, 2 and 3, a sixth of 3 slots more."""
+    assert predicted_fill(plan, micro_batches) == fill

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import product
 from typing import Annotated, Any
 
@@ -12,10 +13,13 @@ from tscale.blocks.attention import Attention
 from tscale.blocks.feed_forward import FeedForward
 from tscale.blocks.fields import (
     MOST_SIZE,
+    Elsewhere,
     LayerSelector,
     Length,
     Number,
+    SeveralElsewhere,
     Size,
+    Tagged,
     Whole,
     of_one_line,
     out_of_range,
@@ -136,3 +140,44 @@ def test_telling_layers_are_few_however_deep_a_stack_is() -> None:
     assert set(telling_layers(ons, 0, 10**12)) == set(range(11))
     long = [LayerSelector(every=10**6)]
     assert len(list(telling_layers(long, 0, 10**12))) == 4096
+
+
+ONE_OF = Annotated[Any, Tagged({"multi-head": Attention, "dense": FeedForward}, "multi-head")]
+SEVERAL = Annotated[Any, Tagged({"multi-head": Attention, "dense": FeedForward}, "multi-head", many=True)]
+HEADS, WIDE = {"heads": 4}, {"kind": "dense", "d_ff": 8}
+
+
+def from_file(kind: Any, value: object) -> Any:
+    """What a field makes of plain data, as a file holds it."""
+    return TypeAdapter(kind).validate_json(json.dumps(value))
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "expected"),
+    [
+        (ONE_OF, HEADS, Attention(heads=4)), (ONE_OF, WIDE, FeedForward(d_ff=8)), (ONE_OF, [HEADS], None), (ONE_OF, {"kind": "none"}, None), (ONE_OF, 7, None),
+        (SEVERAL, HEADS, Attention(heads=4)), (SEVERAL, [HEADS], (Attention(heads=4),)), (SEVERAL, [], None), (SEVERAL, [HEADS, 7], None), (SEVERAL, 7, None),
+        (SEVERAL, [HEADS, WIDE, HEADS], (Attention(heads=4), FeedForward(d_ff=8), Attention(heads=4))), (SEVERAL, [WIDE, {"kind": "none"}], None),
+    ],
+)  # fmt: skip
+def test_blocks_are_told_apart_by_their_kind(kind: Any, value: object, expected: object) -> None:
+    """One, or a list of one and more where there may be several."""
+    if expected is None:
+        with pytest.raises(ValidationError):
+            from_file(kind, value)
+    else:
+        assert from_file(kind, value) == expected
+
+
+def test_blocks_of_other_files_are_one_or_none_or_a_list() -> None:
+    home = "blocks.feed_forward.FeedForward"
+    alone, listed = Annotated[Any, Elsewhere(home)], Annotated[Any, SeveralElsewhere(home)]
+    assert from_file(alone, {"d_ff": 8}) == FeedForward(d_ff=8)
+    assert from_file(alone, None) is None
+    assert from_file(listed, [{"d_ff": 8}, {"d_ff": 9}, {"d_ff": 7}]) == (
+        FeedForward(d_ff=8), FeedForward(d_ff=9), FeedForward(d_ff=7),
+    )  # fmt: skip
+    assert from_file(listed, None) is None
+    for wrong in ([], {"d_ff": 8}, [{"d_ff": 8}, 7]):
+        with pytest.raises(ValidationError):
+            from_file(listed, wrong)
