@@ -76,8 +76,7 @@ class TracedInt(int):
     def definitions(self, seen: set[int] | None = None) -> Iterator[tuple[str, int]]:
         """Each derived name that the derivation uses, with what it stands for; what that uses in turn comes before.
 
-        `seen`: the `id`s of numbers that need not be gone through again, to which those of this one are added. Whoever gives
-        it keeps the numbers alive.
+        `seen`: `id`s of numbers, kept alive by whoever gives it, that are not gone through again; this one's are added.
         """
         for one in _innermost_first(self, _all_arguments, seen):
             if isinstance(one, TracedInt) and one.op == "name" and one.args:
