@@ -73,9 +73,12 @@ class TracedInt(int):
         """The derivation with numbers, e.g. `96·12288·49152`."""
         return _written(self, with_names=False)
 
-    def definitions(self) -> Iterator[tuple[str, int]]:
-        """Each derived name that the derivation uses, with what it stands for; what that uses in turn comes before."""
-        for one in _innermost_first(self, _all_arguments):
+    def definitions(self, seen: set[int] | None = None) -> Iterator[tuple[str, int]]:
+        """Each derived name that the derivation uses, with what it stands for; what that uses in turn comes before.
+
+        `seen`: `id`s of numbers, kept alive by whoever gives it, that are not gone through again; this one's are added.
+        """
+        for one in _innermost_first(self, _all_arguments, seen):
             if isinstance(one, TracedInt) and one.op == "name" and one.args:
                 yield one.label, one.args[0]
 
@@ -302,12 +305,14 @@ def _all_arguments(number: int) -> tuple[int, ...]:
     return number.args if isinstance(number, TracedInt) else ()
 
 
-def _innermost_first(number: int, arguments: Callable[[int], tuple[int, ...]]) -> Iterator[int]:
-    """A number and all that it was made from, each once and behind its own arguments.
+def _innermost_first(
+    number: int, arguments: Callable[[int], tuple[int, ...]], seen: set[int] | None = None
+) -> Iterator[int]:
+    """A number and all that it was made from, each once and behind its own arguments, but for what was `seen`.
 
     In a loop, since a sum of a thousand terms is a derivation a thousand deep.
     """
-    seen, waiting = set[int](), [number]
+    seen, waiting = set[int]() if seen is None else seen, [number]
     while waiting:
         one = waiting[-1]
         inside = [argument for argument in arguments(one) if id(argument) not in seen]

@@ -74,10 +74,12 @@ def line_figures(lines: Iterable[Line], unit: Unit, source: str = "", tag: str =
 def steps_of(figures: Iterable[tuple[str, Figure]], subject: str = "") -> Iterator[Step]:
     """The derivations of those figures that have one; a name that a derivation uses is explained before it, once."""
     told: dict[str, int] = {}
+    seen: set[int] = set()  # of numbers that `figures` keeps: what several of them were made from is gone through once
+    figures = tuple(figures)
     for name, figure in figures:
         if not isinstance(figure.value, TracedInt):
             continue
-        for key, made in (*figure.value.definitions(), (name, figure.value)):
+        for key, made in (*figure.value.definitions(seen), (name, figure.value)):
             if told.get(key) == int(made):
                 continue
             told[key] = int(made)
