@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from tscale.calibration import require
 from tscale.calibration.interval import factors
 from tscale.calibration.measured_tables import read_table
-from tscale.calibration.training_case import constants_from, kernel_of, work_of
+from tscale.calibration.training_case import constants_from, kernel_of, supply_of, work_of
 from tscale.calibration.training_meanings import MEANINGS, RANGES
 from tscale.calibration.training_recipes import CLUSTER, COVERED, CURRENT, FROM_NODE, LATEST, NODE, Recipe
 from tscale.calibration.training_rows import case_of
@@ -31,12 +31,13 @@ PARTS: Final = 5
 
 
 class RunOf(NamedTuple):
-    """A measured run: its work, its seconds, its chip's family and kernel, and what it is grouped by."""
+    """A measured run: its work, its seconds, its chip's family, kernel and power, and what it is grouped by."""
 
     work: StepWork
     seconds: float
     family: Family
     kernel: str
+    supply: float
     kind: str
     layout: tuple[str, ...]
     apart: str
@@ -54,7 +55,18 @@ def runs_of(recipe: Recipe, root: Path) -> list[RunOf]:
             if recipe.model is not None:
                 layout = (recipe.model(row),)
             kernel = kernel_of(case, family)
-            found.append(RunOf(work_of(case), seconds, family, kernel, recipe.kind(case), layout, recipe.apart(row)))
+            found.append(
+                RunOf(
+                    work_of(case),
+                    seconds,
+                    family,
+                    kernel,
+                    supply_of(case),
+                    recipe.kind(case),
+                    layout,
+                    recipe.apart(row),
+                )
+            )
     return found
 
 
@@ -65,13 +77,13 @@ class Predictor:
         from tscale.calibration.stacked import Stacked, stacked
 
         self.runs = runs
-        self.groups: list[tuple[list[int], Family, str, tuple[Stacked, ...]]] = []
-        keys = dict.fromkeys((run.family.name, run.kernel) for run in runs)
+        self.groups: list[tuple[list[int], Family, str, float, tuple[Stacked, ...]]] = []
+        keys = dict.fromkeys((run.family.name, run.kernel, run.supply) for run in runs)
         for key in keys:
-            places = [place for place, run in enumerate(runs) if (run.family.name, run.kernel) == key]
+            places = [place for place, run in enumerate(runs) if (run.family.name, run.kernel, run.supply) == key]
             first = runs[places[0]]
             works = stacked([runs[place].work for place in places])
-            self.groups.append((places, first.family, first.kernel, works))
+            self.groups.append((places, first.family, first.kernel, first.supply, works))
 
     def ratios(self, values: Mapping[str, float]) -> Any:
         """Predicted over measured time of each run."""
@@ -80,8 +92,8 @@ class Predictor:
         from tscale.calibration.stacked import seconds_of
 
         found = np.empty(len(self.runs))
-        for places, family, kernel, works in self.groups:
-            found[places] = seconds_of(works, constants_from(values, family, kernel))
+        for places, family, kernel, supply, works in self.groups:
+            found[places] = seconds_of(works, constants_from(values, family, kernel, supply))
         return found / np.array([run.seconds for run in self.runs])
 
 

@@ -95,7 +95,7 @@ CURRENT: Final = Recipe(
     lambda case: "experts" if case.has_experts else "dense",
     lambda row: row["source"].split(" ")[0],
     lambda row: row["model"],
-    ("products", "ampere", "products_8bit", "traffic", "experts", "dispatches"),
+    ("products", "power", "products_8bit", "traffic", "experts", "dispatches"),
     {"nics": 0.8, "loss_bytes": 12.0},
     "cauchy",
     0.1,
