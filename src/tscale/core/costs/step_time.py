@@ -166,15 +166,14 @@ _Count = Callable[[Ledger, Workload, Ledger], int]
 def _flops(share: Ledger, plan: Parallelism, work: Workload, again: Ledger) -> Fraction:
     """The least FLOPs of a device for a sequence that tensor-parallel devices read together.
 
-    Of the tokens that routed experts are sent, in balance, it computes as many as these devices have for each other; of images and
-    sounds, which they could share, its part.
+    Of the tokens that routed experts are sent, in balance, it computes as many as these devices have for each other; of images its part.
     """
     every, routed = (_kept_flops(count, share, work, again) for count in (_all_flops, _routed_flops))
     flops = every + routed * (Fraction(plan.expert_cut, plan.tensor) - 1)
-    if not work.run.media or plan.tensor == 1:
-        return flops
-    towers = Ledger.of(share.model, (entry for entry in share.entries if entry.block.stack == "tower"))
-    return flops - _all_flops(towers, work, towers) * (1 - Fraction(1, plan.tensor))
+    if work.run.media:
+        seen = Ledger.of(share.model, (entry for entry in share.entries if entry.block.stack == "tower"))
+        flops -= _all_flops(seen, work, seen) * (1 - Fraction(1, plan.tensor))
+    return flops
 
 
 def _kept_flops(count: _Count, share: Ledger, work: Workload, again: Ledger) -> int:
