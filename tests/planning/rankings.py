@@ -10,8 +10,8 @@ attention, no sharded states, stages and pieces of as many layers each, tensor p
 parameter it held 20 bytes in fp16, with fp16 gradients and their fp32 copy, and 18 in bf16 with fp32 gradients (NVIDIA/Megatron-LM,
 docs/distrib_optimizer.md, "Non-distributed optim"); no recipe here has 20, so that it is given 18, and a layout must surely fit. Its
 degrees were picked by the heuristics of the paper's section 3, not by a search; where others of the same model, batch and GPUs were
-measured (vTrain's runs of 3.6B, 18B and 39B), that is printed too. Its 18B and 39B are themselves predicted within 2%: what they are
-behind is 2-way tensor parallelism in interleaved stages, which nobody measured at those sizes.
+measured (vTrain's runs of 3.6B, 18B and 39B), that is printed too. What its 18B and 39B
+are behind is 2-way tensor parallelism in interleaved stages, which nobody measured at those sizes.
 
 torchtitan's 70B on 256 H100 shows 8-way tensor parallelism beside shards (its table 4 has no row of shards alone), and is behind
 these. The same model by shards alone is on its page of A100, and is predicted within 1% there.
@@ -141,33 +141,6 @@ def of_2021(row: dict[str, str]) -> Ranked:
 
     degrees = {name: int(row[name]) for name in ("tensor", "pipeline")}
     return ranked(f"Narayanan, {layers} layers of {width}", search, could_run, **degrees)
-
-
-def predicted_of_2021(row: dict[str, str]) -> float:
-    """What a row of Narayanan's Table 1 is predicted to take over what it took: 6·tokens·parameters and attention, four thirds of it.
-
-    Equation 3, with what is computed again: 96·B·s·l·h²·(1 + s/6h + V/16lh) FLOPs.
-    """
-    layers, width, gpus, batch = (int(row[name]) for name in ("layers", "d_model", "gpus", "batch"))
-    length, vocabulary = 2048, 51_200
-    flops = 96 * batch * length * layers * width**2
-    flops *= 1 + length / (6 * width) + vocabulary / (16 * layers * width)
-    seconds = flops / (gpus * float(row["teraflops"]) * 1e12)
-    judged = training_rows.judge(
-        {
-            **row,
-            "gpu": "a100-sxm-80gb",
-            "d_ff": str(4 * width),
-            "vocabulary": str(vocabulary),
-            "context": str(length),
-            "precision": "fp16",
-            "attention": "unfused",
-            "recompute": "full",
-            "stack": "megatron-deepspeed",
-            "step_ms": str(1000 * seconds),
-        }
-    )[0]
-    return judged.middle / judged.measured
 
 
 class Measured(NamedTuple):

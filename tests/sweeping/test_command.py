@@ -188,3 +188,38 @@ def test_a_value_that_steers_a_terminal_is_refused(axis: str) -> None:
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith(f"tscale: --vary {axis} takes values that can be shown in a row, not ")
     assert done.err[:-1].isprintable()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["params", "gpt3", "--vary", "set.layrs=1..8"], '--vary set.layrs: unknown key "layrs": did you mean layers?'),
+        (
+            ["params", "gpt3", "--vary", "set.layers=1..3", "--set", "layers=2"],
+            "set.layers is both given and varied: drop one of them",
+        ),
+        (
+            ["memory", "gpt3", "--vary", "lora_rank=8,16"],
+            "--lora-rank is of training: add --train, or drop it (each row of the sweep is refused so)",
+        ),
+        (
+            ["serve", "gpt3", "--gpu", "h100", "--vary", "rate=5,10", "--vary", "concurrency=1,2"],
+            "--rate and --concurrency say the same: give one of them (each row of the sweep is refused so)",
+        ),
+    ],
+)
+def test_what_no_row_could_answer_is_refused_in_a_line(words: list[str], said: str) -> None:
+    done = run("sweep", *words)
+    assert (done.code, done.out, done.err) == (2, "", f"tscale: {said}\n")
+
+
+def test_rows_that_contradict_themselves_are_told_beside_those_that_do_not() -> None:
+    rows = answer("sweep", "memory", "gpt2", "--vary", "train=true,false", "--vary", "lora_rank=8,16")["rows"]
+    assert [row["refused"] is None for row in rows] == [True, True, False, False]
+
+
+def test_lengths_of_attention_may_be_a_range() -> None:
+    rows = answer("sweep", "attention", "gpt2", "--vary", "context=1k..4k+1k")["rows"]
+    assert [row["context"] for row in rows] == [1024, 2048, 3072, 4096]
+    alone = answer("attention", "gpt2", "--context", "3k")["rows"][0]
+    assert rows[2]["attention_share"] == alone["attention_share"]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tscale.core.costs.largest import largest
+from tscale.core.laws import halving
 from tscale.core.tracing import ceil_div, maximum, where
 from tscale.sweeping import evaluate
 from tscale.sweeping.answers import answer_of
@@ -206,6 +207,37 @@ def test_a_search_is_made_for_each_row() -> None:
     rooms = [0, 11, 12, 100, 2000, 7004, 7005, 10**6]
     expected = [largest(lambda many, room=room: many * 7 + 5 <= room, 1000) for room in rooms]
     assert again(found, room=rooms, each=[7] * len(rooms)) == [-1 if one is None else one for one in expected]
+
+
+def test_halving_is_done_again_for_each_row() -> None:
+    """Against the search itself, to the last digit; one search may stand within another."""
+    record = Record()
+    numbers = recorded(record, a=5, b=3)
+
+    def root(a: Any) -> Any:
+        return halving.where(lambda x: x * x >= a, 1e-3)
+
+    def valley(a: Any, b: Any) -> Any:
+        return halving.least(lambda x: a / x + b * x, 1e-3, 1e3 * b)
+
+    def deep(a: Any, b: Any) -> Any:
+        return halving.where(lambda x: root(a * x) >= b, 1e-3, 1e6)
+
+    pairs = [(a, b) for a in (1, 2, 5, 77, 10**6) for b in (1, 3, 50)]
+    for search in (lambda a, _: root(a), valley, deep):
+        with recording(record):
+            found = search(numbers["a"], numbers["b"])
+        assert found.value == search(5, 3)
+        own = again(found, a=[a for a, _ in pairs], b=[b for _, b in pairs])
+        assert own == [search(a, b) for a, b in pairs]
+
+
+def test_what_is_called_for_each_row_may_take_several_numbers() -> None:
+    record = Record()
+    numbers = recorded(record, a=5, b=3)
+    with recording(record):
+        found = numbers["a"].called("power", lambda a, b: Fraction(a**b, 7), numbers["b"])
+    assert again(found, a=[1, 2, 3], b=[5, 4, 3]) == [1 / 7, 16 / 7, 27 / 7]
 
 
 def test_a_search_that_branches_on_what_is_tried_is_refused() -> None:

@@ -29,7 +29,7 @@ from tscale.models.stages import stages
 
 STEPS: Final = (
     "gpu", "gpus", "batch", "micro_batch", "layers", "d_model", "heads", "d_ff", "vocabulary", "context", "tensor", "data",
-    "pipeline", "schedule", "precision", "attention", "recompute", "stack", "network_gb_per_s", "step_ms",
+    "pipeline", "schedule", "precision", "attention", "recompute", "stack", "step_ms",
 )  # fmt: skip
 """The columns of a table of steps."""
 SPEEDS: Final = (
@@ -62,8 +62,7 @@ def judge(row: Mapping[str, str]) -> list[Judged]:
 def case_of(row: Mapping[str, str]) -> tuple[TrainingCase, float, dict[str, str]]:
     """The case of a row, the seconds that were measured, and what the row is of. Raises `TscaleError`."""
     plan, model = _plan(row), _model_of(row)
-    network = _number(row, "network_gb_per_s") if row.get("network_gb_per_s") else None
-    hardware = _hardware(row["gpu"], torchtitan="torchtitan" in row.get("source", ""), network=network)
+    hardware = _hardware(row["gpu"], torchtitan="torchtitan" in row.get("source", ""))
     of_stages, shares = _divided(model.key, plan._replace(data=1, zero=0))
     if row.get("rank"):
         of_stages = tuple(
@@ -157,13 +156,11 @@ def _divided(key: str, plan: Parallelism) -> tuple[tuple[Ledger, ...], tuple[Led
 
 
 @cache
-def _hardware(name: str, *, torchtitan: bool, network: float | None = None) -> Hardware:
-    """The chip of a row, with the NICs of its nodes where these are not as in most. Raises `RequestError`."""
+def _hardware(name: str, *, torchtitan: bool) -> Hardware:
     found = hardware_of(name)
-    changes = [] if network is None else [f"network_gb_per_s={network:g}"]
     if torchtitan and found.name == "h100-sxm":
-        changes.append(f"bandwidth_gb_per_s={_TORCHTITAN_GB_PER_S}")
-    return find_hardware(found.name, changes) if changes else found
+        return find_hardware(found.name, [f"bandwidth_gb_per_s={_TORCHTITAN_GB_PER_S}"])
+    return found
 
 
 def _plan(row: Mapping[str, str]) -> Parallelism:
