@@ -10,7 +10,7 @@ from tscale.answers.memory.peak import peak_of, products_of
 from tscale.answers.memory_train.ask import Ask
 from tscale.answers.recomputed import recomputed
 from tscale.answers.train.plan import PlannedStep, as_bounds, planned_step
-from tscale.answers.train.prediction import PredictedStep, predicted_step
+from tscale.answers.train.prediction import PredictedStep, gathers_few_bits, predicted_step
 from tscale.core.costs.step_time import Batch
 from tscale.core.metric import Data, Figure, Table, weakest
 from tscale.errors import RequestError, field
@@ -41,20 +41,20 @@ class _Timed(NamedTuple):
 
 
 def timing_notes(step: _Timed | None, ask: Ask, batch: int | None) -> Iterator[str]:
-    """What bounds a step and what is predicted of it, or why that of a model in few bits has no time."""
+    """What bounds a step and what is predicted of it, or why that of a model whose few bits are gathered has no time."""
     if step is not None:
         yield from step.notes()
-    elif batch is not None and ask.how.base is not None:
-        yield "No step is timed: how long a device takes to unpack matrices of few bits is not known."
+    elif batch is not None and gathers_few_bits(ask.how.base, ask.how.plan):
+        yield "No step is timed: how weights of few bits are gathered (ZeRO 3) is not known."
 
 
 def step_of(spec: ModelSpec, ask: Ask, context: Figure, batch: int) -> _Timed | None:
-    """The time of a step of so many sequences; None of a model in few bits. Raises `RequestError` without hardware to time it on."""
+    """The time of a step of so many sequences; None of a model whose few bits are gathered. Raises `RequestError` without hardware to time it on."""
     if ask.hardware is None:
         raise RequestError(
             f"{field('batch')} with {field('train')} gives the least time of a step, on hardware: add {field('gpu')}, or drop {field('batch')}"
         )
-    if ask.how.base is not None:
+    if gathers_few_bits(ask.how.base, ask.how.plan):
         return None
     dtype, peak = peak_of(ask.hardware.device(), ask.hardware, products_of(ask.how.precision.name))
     model = adapting(counted(spec), ask.how.rank, ask.how.lora_targets)
@@ -62,5 +62,7 @@ def step_of(spec: ModelSpec, ask: Ask, context: Figure, batch: int) -> _Timed | 
     redone = recomputed(spec, model.ledger, ask.how.recompute, ask.how.again, ask.how.plan)
     given = (model, run, ask.how.plan, sequences, ask.hardware.cluster())
     least = planned_step(*given, peak, dtype, redone)
-    predicted = predicted_step(*given, dtype, redone, least.step.seconds, known=weakest("predicted", context.known))
+    predicted = predicted_step(
+        *given, dtype, redone, least.step.seconds, known=weakest("predicted", context.known), base=ask.how.base
+    )
     return _Timed(as_bounds(least, weakest("bound", context.known)), predicted)

@@ -13,12 +13,13 @@ from tscale.answers.recomputed import Recomputed
 from tscale.answers.train.ask import Ask
 from tscale.answers.train.memory import PlanMemory, plan_memory
 from tscale.answers.train.plan import PlannedStep, as_bounds, planned_step
-from tscale.answers.train.prediction import PredictedStep, predicted_step
+from tscale.answers.train.prediction import PredictedStep, gathers_few_bits, predicted_step
 from tscale.answers.trained import Trained
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.training_setup import Training
 from tscale.core.metric import Data, Table, weakest
 from tscale.core.precision import PRECISIONS
+from tscale.errors import RequestError, field
 
 
 class Planned(NamedTuple):
@@ -53,6 +54,10 @@ def planned_of(
     """The plan that is asked about; None where none is."""
     if ask.plan is None or ask.batch is None:
         return None
+    if gathers_few_bits(ask.base, ask.plan):
+        raise RequestError(
+            f"no step of a model whose weights of few bits are gathered is timed: give {field('zero')} 2 or less"
+        )
     step = planned_step(
         model, whole.first.run, ask.plan, ask.batch, hardware.cluster(), peak, dtype, redone, ask.flops_count
     )
@@ -63,6 +68,9 @@ def planned_of(
         recompute=ask.recompute,
         again=ask.again,
         batch=ask.batch.sequences,
+        rank=ask.rank,
+        lora_targets=ask.lora_targets,
+        base=ask.base,
     )
     asked = ask.memory or MemoryAsk(how, ask.context)
     memory = plan_memory(model.spec, hardware, asked, ask.command)
@@ -71,5 +79,6 @@ def planned_of(
         predicted = predicted_step(
             model, whole.first.run, ask.plan, ask.batch, hardware.cluster(), dtype, redone, step.step.seconds,
             known=weakest("predicted", whole.first.context.known), stack=ask.stack, kernel=ask.kernel, count=ask.flops_count,
+            base=ask.base,
         )  # fmt: skip
     return Planned(as_bounds(step, weakest("bound", whole.first.context.known)), memory, predicted)
