@@ -22,12 +22,16 @@ Rooms = Callable[[int], tuple[int, int]]
 
 
 class Run(NamedTuple):
-    """What is trained in all layouts: the model, how, and on what; `cases`: a step in each precision of the axes, where there is one."""
+    """What is trained in all layouts: the model, how, and on what; `cases`: a step in each precision of the axes, where there is one.
+
+    `timed`: the model with what a step runs of it, its adapters too.
+    """
 
     model: Model
     base: Training
     cases: tuple[TrainingCase | None, ...]
     rooms: Rooms
+    timed: Model
 
 
 class TooLarge(NamedTuple):
@@ -130,7 +134,7 @@ def _seconds(run: Run, layouts: Layouts, orders: Any, micro_batches: Any) -> Any
     for place, case in enumerate(run.cases):
         rows = np.flatnonzero(layouts.columns["precision"] == place)
         if case is not None and len(rows):
-            found[rows] = step.seconds(run.model, layouts.only(rows), orders, case, micro_batches[rows])
+            found[rows] = step.seconds(run.timed, layouts.only(rows), orders, case, micro_batches[rows])
     return found
 
 

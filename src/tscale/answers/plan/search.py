@@ -9,6 +9,7 @@ from heapq import heappush, heappushpop
 from typing import Any, Final, NamedTuple
 
 from tscale.answers.capacity import Capacity, Verdict
+from tscale.answers.explaining import trained_text
 from tscale.answers.memory.peak import peak_of, products_of
 from tscale.answers.memory_train.ask import Ask as MemoryAsk
 from tscale.answers.memory_train.ask import refuse
@@ -21,13 +22,16 @@ from tscale.calibration.training_case import CURRENT, Prediction, TrainingCase, 
 from tscale.catalogue.hardware import Hardware
 from tscale.core.axis import Axis
 from tscale.core.costs.activations import Attention
+from tscale.core.costs.states import adapted
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.training import counted_flops
 from tscale.core.costs.training_setup import Training
+from tscale.core.dtypes import Dtype
 from tscale.core.ledger import Matmul
 from tscale.core.metric import Figure
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
+from tscale.core.roles import Role
 from tscale.core.sharding import shares_of
 from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError, field
@@ -46,6 +50,16 @@ _SPARE: Final = 8
 """Times the largest figure that something on its way to it may come to, such as bits for bytes."""
 MOST_IN_ALL: Final = 10_000_000
 """Layouts of all searches of one answer."""
+
+
+class Adapters(NamedTuple):
+    """Low-rank adapters on a frozen model: their rank, the matrices that have one (None for all), and the model's format of few bits."""
+
+    rank: int
+    targets: frozenset[Role] | None = None
+    base: Dtype | None = None
+    options: str = ""
+    """As the command line names them."""
 
 
 class Ask(NamedTuple):
@@ -73,6 +87,8 @@ class Ask(NamedTuple):
     """The model as the command line names it."""
     changes: str = ""
     """What of the hardware is changed, as the command line says it."""
+    adapters: Adapters | None = None
+    """What alone is trained, where that is not the model."""
 
 
 class Subject(NamedTuple):
@@ -83,6 +99,14 @@ class Subject(NamedTuple):
     context: Figure
     run: SequenceLengths
     flops: int
+    timed: Model
+    """The model with its adapters, where these alone are trained."""
+    adapters: Adapters | None = None
+
+    @property
+    def label(self) -> str:
+        """What is trained, in words."""
+        return trained_text(self.spec, None if self.adapters is None else self.adapters.rank)
 
     @property
     def experts(self) -> int:
@@ -92,12 +116,15 @@ class Subject(NamedTuple):
         )
 
 
-def subject_of(spec: ModelSpec, context: int | None) -> Subject:
+def subject_of(spec: ModelSpec, context: int | None, adapters: Adapters | None = None) -> Subject:
     """The model of a search. Raises `TscaleError` where its sequences have no length."""
     whole = lower(spec, saves=True)
     length = training_length(spec, context)
     run = run_of(spec, int(length.value))
-    return Subject(spec, model_of(spec, whole), length, run, int(counted_flops(whole, run, run.tokens, "full")))
+    model = model_of(spec, whole)
+    ran = whole if adapters is None else adapted(whole, adapters.rank, adapters.targets)
+    flops = int(counted_flops(ran, run, run.tokens, "full"))
+    return Subject(spec, model, length, run, flops, model._replace(whole=ran), adapters)
 
 
 class Best(NamedTuple):
@@ -151,6 +178,8 @@ class Sized:
             subject.spec, subject.model.whole, ask.given, gpus, self._cluster.devices_per_node,
             ask.batch, int(subject.run.tokens), unfused=ask.attention == "naive",
         )  # fmt: skip
+        if subject.adapters is not None and subject.adapters.base is not None:
+            self.axes = _not_gathered(self.axes)
         if gpus > self._cluster.devices_per_node and self._cluster.network_bytes_per_second is None:
             raise RequestError(
                 f"the network between {gpus:,} {self.hardware.name}s in nodes of {self._cluster.devices_per_node} is not known: "
@@ -172,13 +201,21 @@ class Sized:
             PRECISIONS["bf16"], OPTIMIZERS["adamw"], Parallelism(), self.subject.run, attention=self.ask.attention,
             batch=self.ask.batch,
         )  # fmt: skip
+        if (own := self.subject.adapters) is not None:
+            base = base._replace(rank=own.rank, lora_targets=own.targets, base=own.base)
         for precision in axes.precision:
-            refuse(self.subject.spec, MemoryAsk(Training(PRECISIONS[precision])))
+            refuse(self.subject.spec, MemoryAsk(base._replace(precision=PRECISIONS[precision])))
         self._check_range(base)
         cases = tuple(self._case(name) for name in axes.precision)
         if not any(cases):
             peak_of(self._cluster.device, self.hardware, products_of(axes.precision[0]))  # says why
-        return search(Run(self.subject.model, base, cases, self._rooms), axes, self.gpus, self.ask.batch, self._most)
+        return search(
+            Run(self.subject.model, base, cases, self._rooms, self.subject.timed),
+            axes,
+            self.gpus,
+            self.ask.batch,
+            self._most,
+        )
 
     def _check_range(self, base: Training) -> None:
         """Raises `RequestError` where bytes of some layout may be more than whole numbers of 64 bits, which arrays hold.
@@ -202,10 +239,11 @@ class Sized:
             dtype, _ = peak_of(self._cluster.device, self.hardware, products_of(precision))
         except RequestError:
             return None
-        whole, spec = self.subject.model.whole, self.subject.spec
+        whole, spec, own = self.subject.timed.whole, self.subject.spec, self.subject.adapters
         return TrainingCase(
             (whole,), (whole,), Parallelism(data=self.gpus), self.subject.run, Batch(self.ask.batch, 1), int(spec.d_model), self._cluster,
             dtype, stack=self.ask.stack, kernel=self.ask.kernel, parallel_block=spec.parallel_block,
+            base=None if own is None else own.base,
         )  # fmt: skip
 
     def _capacity(self, groups: int) -> Capacity:
@@ -252,8 +290,8 @@ class Sized:
         """A step of a layout, as `train` times it."""
         case = self._case(layout.precision)
         assert case is not None, "layouts in formats that the device has no peak in are rejected"
-        of_stages = stages(self.subject.spec, plan, self.subject.model.whole)
-        redone = recomputed(self.subject.spec, self.subject.model.whole, layout.recompute, layout.again, plan)
+        of_stages = stages(self.subject.spec, plan, self.subject.timed.whole)
+        redone = recomputed(self.subject.spec, self.subject.timed.whole, layout.recompute, layout.again, plan)
         return case._replace(
             stages=of_stages,
             shares=shares_of(of_stages, plan),
@@ -272,6 +310,8 @@ class Sized:
     def best_of_frameworks(self) -> dict[str, Best]:
         """The fastest layout, by predictions without bounds, that each framework has options for; one that has for none is absent."""
         found: dict[str, Best] = {}
+        if self.subject.adapters is not None:
+            return found
         for row in range(min(self.found.size, _MOST_TRIED)):
             flags = self.flags(self.found.layouts.one(row))
             new = [name for name, line in flags.items() if line is not None and name not in found]
@@ -282,11 +322,14 @@ class Sized:
 
     def flags(self, layout: Layout) -> dict[str, str | None]:
         """A layout as options of training frameworks."""
-        return flags_of(layout, self._job)
+        found = flags_of(layout, self._job)
+        return found if self.subject.adapters is None else dict.fromkeys(found)
 
     def lacks(self, layout: Layout) -> dict[str, str]:
         """What those frameworks that have no options for a layout have none for."""
-        return lacks_of(layout, self._job)
+        if self.subject.adapters is None:
+            return lacks_of(layout, self._job)
+        return dict.fromkeys(flags_of(layout, self._job), "adapters")
 
     @property
     def _job(self) -> Job:
@@ -296,6 +339,17 @@ class Sized:
         )  # fmt: skip
 
 
+def _not_gathered(axes: Axes) -> Axes:
+    """The axes without ZeRO's third stage, whose step is not timed of weights in few bits. Raises `RequestError` where that is all."""
+    zero = tuple(stage for stage in axes.zero if stage < _GATHERED)
+    if not zero:
+        raise RequestError(
+            f"no step of a model whose weights of few bits are gathered is timed: give {field('zero')} 2 or less"
+        )
+    return axes._replace(zero=zero)
+
+
+_GATHERED: Final = 3
 _MOST_TRIED: Final = 20_000
 """Layouts that are looked through for one that a framework has options for."""
 _NAMES: Final = {
