@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tscale.answers.plan.search import Adapters, Ask, Sized, subject_of
+from tscale.answers.plan.search import Ask, Sized, subject_of
 from tscale.calibration.training_case import as_cut, prediction
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.costs.step_time import Batch
-from tscale.core.costs.training_setup import Training
+from tscale.core.costs.training_setup import Adapters, Training
 from tscale.core.dtypes import DTYPES
 from tscale.core.ledger import Ledger
 from tscale.core.parallelism import Parallelism

@@ -24,11 +24,11 @@ from tscale.errors import RequestError
 
 if TYPE_CHECKING:
     from tscale.answers.plan.planned import Planned
-    from tscale.answers.plan.search import Adapters
     from tscale.answers.plan.search import Ask as Training
     from tscale.answers.plan_serve.search import ServingPlan
     from tscale.answers.post_training.answer import Ask as Step
     from tscale.catalogue.hardware import Hardware
+    from tscale.core.costs.training_setup import Adapters
     from tscale.core.metric import Report
     from tscale.core.plot import Plot
 
@@ -154,7 +154,7 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
     @property
     def adapters(self) -> Adapters | None:
         """The adapters that alone are trained; None where the model is. Raises `RequestError` for those that are not counted."""
-        from tscale.answers.plan.search import Adapters
+        from tscale.core.costs.training_setup import Adapters
         from tscale.core.dtypes import DTYPES
         from tscale.models.trainer import RANK
 
@@ -162,11 +162,16 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
         rank = rank_of(self.lora_rank, own) or (RANK if self.qlora else None)
         if rank is None:
             return None
+        targets = own.roles if own and "lora_targets" not in self.given else self.lora_targets
+        return Adapters(rank, targets, DTYPES["nf4"] if self.qlora else None)
+
+    @property
+    def _adapter_words(self) -> str:
+        """The adapters as the command line names them."""
         named = [f"--lora-rank {self.lora_rank}"] if self.lora_rank else []
         named += [f"--lora-targets {self.given['lora_targets']}"] if "lora_targets" in self.given else []
         named += ["--qlora"] if self.qlora else []
-        targets = own.roles if own and "lora_targets" not in self.given else self.lora_targets
-        return Adapters(rank, targets, DTYPES["nf4"] if self.qlora else None, " ".join(named))
+        return " ".join(named)
 
     def _check_compared(self) -> None:
         """Raises `RequestError` where more is given than two systems and the question."""
@@ -252,6 +257,7 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
             words=words(self),
             changes=join([word for change in self.gpu_set for word in ("--gpu-set", change)]),
             adapters=self.adapters,
+            adapter_words=self._adapter_words,
         )
 
     def _check_training(self) -> None:

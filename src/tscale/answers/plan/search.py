@@ -25,13 +25,11 @@ from tscale.core.costs.activations import Attention
 from tscale.core.costs.states import adapted
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.training import counted_flops
-from tscale.core.costs.training_setup import Training
-from tscale.core.dtypes import Dtype
+from tscale.core.costs.training_setup import Adapters, Training
 from tscale.core.ledger import Matmul
 from tscale.core.metric import Figure
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
-from tscale.core.roles import Role
 from tscale.core.sharding import shares_of
 from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError, field
@@ -50,16 +48,6 @@ _SPARE: Final = 8
 """Times the largest figure that something on its way to it may come to, such as bits for bytes."""
 MOST_IN_ALL: Final = 10_000_000
 """Layouts of all searches of one answer."""
-
-
-class Adapters(NamedTuple):
-    """Low-rank adapters on a frozen model: their rank, the matrices that have one (None for all), and the model's format of few bits."""
-
-    rank: int
-    targets: frozenset[Role] | None = None
-    base: Dtype | None = None
-    options: str = ""
-    """As the command line names them."""
 
 
 class Ask(NamedTuple):
@@ -89,6 +77,8 @@ class Ask(NamedTuple):
     """What of the hardware is changed, as the command line says it."""
     adapters: Adapters | None = None
     """What alone is trained, where that is not the model."""
+    adapter_words: str = ""
+    """Those as the command line names them."""
 
 
 class Subject(NamedTuple):

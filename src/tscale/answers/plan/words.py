@@ -99,7 +99,7 @@ def command_of(ask: Ask, best: Best) -> str:
     for name, number in (("tokens", tokens), ("context", ask.context)):
         words += [f"--{name}", str(number)] if number is not None else []
     words += [*layout_options(best.layout)]
-    words += ask.adapters.options.split() if ask.adapters is not None else []
+    words += ask.adapter_words.split()
     words += ["--stack", ask.stack] if ask.stack != CURRENT else []
     words += ["--attention-kernel", ask.kernel] if ask.kernel else []
     words += ["--attention", ask.attention] if ask.attention != "flash" else []

@@ -230,7 +230,8 @@ def _frozen(share: Ledger) -> float:
     """Weights of matrices that are frozen and are kept in few bits where the model is: those that adapters may be on."""
     matrices = (entry for entry in share.entries if isinstance(entry, Matmul))
     frozen = (entry for entry in matrices if is_linear(entry) and not entry.trained)
-    return in_order(as_float(entry.stored * entry.d_in * entry.d_out) for entry in frozen)
+    weights: float = in_order(as_float(entry.stored * entry.d_in * entry.d_out) for entry in frozen)
+    return weights
 
 
 def _again(redone: Ledger, plan: Parallelism, case: Case, make: Products) -> _Again:
