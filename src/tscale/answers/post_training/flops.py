@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from tscale.answers.explaining import TracedModel, counted, notes_of, share, steps_of
-from tscale.answers.post_training.answer import Ask, headless
+from tscale.answers.post_training.answer import Ask, scoring
 from tscale.answers.post_training.memory import METHOD_NAMES, NAMES
 from tscale.answers.trained import training_length
 from tscale.core.costs.forward import AttentionMask, forward_flops, leaves_out
@@ -124,8 +124,8 @@ def _phases(model: TracedModel, ask: Ask, longest: int) -> Iterator[Counted]:
         yield _forward("old log-probs", model, prompt + response, read, tokens.scored)
     beside: tuple[tuple[Phase, ModelSpec | None], ...] = (
         ("reference", ask.reference if ask.scores_reference else None),
-        ("reward", None if ask.reward is None else headless(ask.reward)),
-        ("value", None if ask.value is None else headless(ask.value)),
+        ("reward", None if ask.reward is None else scoring(ask.reward)),
+        ("value", None if ask.value is None else scoring(ask.value)),
     )
     for phase, spec in beside:
         if spec is not None:
@@ -133,7 +133,7 @@ def _phases(model: TracedModel, ask: Ask, longest: int) -> Iterator[Counted]:
     yield _trained("training", model, prompt + response, read, tokens.trained, ask.epochs)
     if ask.value is not None:
         yield _trained(
-            "value training", counted(headless(ask.value)), prompt + response, read, tokens.trained, ask.epochs
+            "value training", counted(scoring(ask.value)), prompt + response, read, tokens.trained, ask.epochs
         )
 
 
