@@ -544,6 +544,7 @@ def train(
     count: str | None = None,
     tokens_per_second: Number | None = None,
     dtype: str | None = None,
+    qlora: bool | None = None,
     stack: str | None = None,
     attention_kernel: str | None = None,
     bound: bool | None = None,
@@ -639,6 +640,7 @@ def train(
             token (default: full).
         tokens_per_second: Give the measured throughput of all devices.
         dtype: Set the format of the matrix products; by default that of precision.
+        qlora: Train adapters on a model frozen in nf4; rank 64 unless lora_rank is given.
         stack: Choose the training stack that a plan's step is predicted on (default: current).
         attention_kernel: Name the attention kernel of the prediction; by default that which is usual on the
             chip.
@@ -818,6 +820,9 @@ def plan(
     context: Number | None = None,
     days: Number | None = None,
     dollars: Number | None = None,
+    lora_rank: Number | None = None,
+    lora_targets: Number | Sequence[Number] | None = None,
+    qlora: bool | None = None,
     stack: str | None = None,
     attention: str | None = None,
     attention_kernel: str | None = None,
@@ -914,6 +919,9 @@ def plan(
         context: Set the tokens of a sequence, such as 2048 or 2k; k is 1,024.
         days: Find the fewest devices that train in so many days.
         dollars: Find the most tokens for so many US dollars of GPU-hours.
+        lora_rank: Train adapters of this rank on a frozen model.
+        lora_targets: Choose the matrices that have adapters: q,v or attention,mlp or all.
+        qlora: Train adapters on a model frozen in nf4; rank 64 unless lora_rank is given.
         stack: Choose the training stack that steps are predicted on (default: current).
         attention: Choose a fused kernel, or unfused attention that saves every score (default: flash).
         attention_kernel: Name the attention kernel of the prediction; by default that which is usual on the

@@ -52,7 +52,7 @@ def test_a_device_is_in_whole_units_and_one_direction(
 CONSUMER = ("apple-", "rtx-3", "rtx-4", "rtx-5", "rx-", "strix-halo", "jetson-")
 """Of machines that nobody joins to a cluster."""
 UNSTATED = (
-    "ascend-910b", "ascend-910c", "gh200", "groq-lpu", "h20", "mi300a", "rubin", "tpu-v2", "tpu-v3", "tpu-v4", "tpu-v7",
+    "ascend-910b", "ascend-910c", "cerebras-wse3", "gh200", "groq-lpu", "h20", "mi300a", "rubin", "tpu-v2", "tpu-v3", "tpu-v4", "tpu-v7",
     "trainium3",
 )  # fmt: skip
 """Of which nobody stated what leaves a node; it is asked for where it is needed."""

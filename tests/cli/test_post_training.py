@@ -31,7 +31,7 @@ REFUSED = {
     "train gpt2 --gpu h100 --gpus 8 --method grpo --tokens 1e9": "--tokens is not read with --method: drop it",
     "train gpt2 --gpu h100 --gpus 8 --method grpo --steps-off 1": "--steps-off is of devices that only generate",
     "train gpt2 --gpu h100 --gpus 8 --tokens 1e9 --steps 5": "--steps is of training after pre-training: add --method, or drop it",
-    "train gpt2 --gpu h100 --gpus 8 --method grpo --qlora": "No such option: --qlora",
+    "train gpt2 --gpu h100 --gpus 8 --method grpo --qlora": "on a model in few bits is timed",
     "train llama-3.1-405b --gpu h100 --gpus 8 --zero 3 --method grpo": "the weights alone do not fit",
     "flops gpt2 --method grpo --sleep all": "--sleep changes no FLOPs: drop it",
     "flops gpt2 --method grpo --tokens 1e9": "--tokens is not read with --method: drop it",

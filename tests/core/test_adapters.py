@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import shlex
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -197,20 +199,56 @@ def test_a_step_of_adapters_is_not_predicted_below_its_bound(name: str, policy: 
         assert least == sorted(set(least))
 
 
-def test_what_a_plan_searches_is_full_training_and_it_says_so(tmp_path: Path) -> None:
-    """Its commands would otherwise be of adapters, whose steps are not those that it ranks."""
+SEARCHED = ("--train", "--gpu", "h100", "--gpus", "8", "--batch", "16")
+
+
+@pytest.mark.parametrize(
+    "how", ["--lora-rank 16", "--lora-rank 8 --lora-targets q,v --tensor 1,2", "--qlora --micro-batch 1 --zero 0..2"]
+)
+def test_a_planned_layout_of_adapters_is_what_train_and_memory_say_of_it(how: str) -> None:
+    """Some of the rows by their commands, as a person would run them: seconds of a step, and bytes of a device."""
+    given = how.split()
+    planned = answer("plan", "llama-3.2-3b", *SEARCHED, "--context", "2048", "--top", "40", *given)
+    for row in random.Random(7).sample(planned["rows"], 4):  # noqa: S311 (a sample to test)
+        asked = shlex.split(row["command"])[2:]
+        step = answer("train", *asked)["plan"]["step_seconds"]["middle"]
+        assert row["step_seconds"]["middle"] == pytest.approx(step, rel=1e-9)
+        tokens = asked.index("--tokens")
+        held = answer("memory", "--train", *asked[:tokens], *asked[tokens + 2 :])
+        assert row["per_device_bytes"] == held["per_device_bytes"]["total"]
+
+
+def test_adapters_in_a_file_are_planned_as_those_that_are_asked_for(tmp_path: Path) -> None:
+    """And those of a system in a file."""
     (tmp_path / "adapter_config.json").write_text(
-        '{"peft_type": "LORA", "base_model_name_or_path": "llama-3.1-8b", "r": 16, "target_modules": ["q_proj"]}'
+        '{"peft_type": "LORA", "base_model_name_or_path": "llama-3.2-3b", "r": 16, "target_modules": ["q_proj", "v_proj"]}'
     )
-    searched = ("--train", "--gpu", "h100", "--gpus", "8", "--batch", "16")
-    done = run("plan", str(tmp_path), *searched)
-    assert (done.code, done.out) == (2, "")
-    assert "plan --train searches layouts of full training" in done.err
+    asked = answer("plan", "llama-3.2-3b", *SEARCHED, "--lora-rank", "16", "--lora-targets", "q,v")
+    own = answer("plan", str(tmp_path), *SEARCHED)
+    assert [row["step_seconds"] for row in own["rows"]] == [row["step_seconds"] for row in asked["rows"]]
     system = tmp_path / "system.yaml"
-    run("train", "llama-3.1-8b", "--tokens", "1e9", "--lora-rank", "8", *searched[1:], "--save", str(system))
-    done = run("plan", "--system", str(system), "--train")
+    spread = ("--gpu", "h100", "--gpus", "8", "--batch", "16")
+    given = ("--tokens", "1e9", "--lora-rank", "16", "--lora-targets", "q,v", "--zero", "1")
+    run("train", "llama-3.2-3b", *given, *spread, "--save", str(system))
+    first = answer("plan", "--system", str(system), "--train")["rows"][0]
+    assert first["zero"] == 1
+    assert first["step_seconds"] in [row["step_seconds"] for row in asked["rows"]]
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("--lora-targets q", "add --lora-rank or --qlora"),
+        ("--method sft --lora-rank 8", "plan --method sft searches layouts of full training"),
+        ("--qlora --zero 3", "give --zero 2 or less"),
+        ("--lora-rank 8 --days 3", "the training tokens of adapters of rank 8 for Llama 3.2 3B are not known"),
+        ("--lora-rank 9999", "a rank of 9,999 is no low one"),
+    ],
+)
+def test_plans_of_adapters_that_cannot_be(how: str, said: str) -> None:
+    done = run("plan", "llama-3.2-3b", *SEARCHED, *how.split())
     assert (done.code, done.out) == (2, "")
-    assert "the file's lora_rank is of adapters" in done.err
+    assert said in done.err
 
 
 def test_the_command_of_a_plan_that_does_not_fit_is_of_the_same_adapters() -> None:

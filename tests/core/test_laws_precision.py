@@ -63,6 +63,7 @@ def test_the_best_bits_are_those_of_brute_force_over_parameters_tokens_and_bits(
 
 def test_the_law_in_few_bits_is_the_parametric_law_of_fewer_parameters() -> None:
     in_four = read_law("kumar2024").formula(bits=Bits(4, 4, 4))
+    assert isinstance(in_four, Parametric)
     plain = Parametric(2.7648, 4299, 18060, 0.4965, 0.4965)
     assert in_four.loss(1e8, 1e10) == pytest.approx(plain.loss(1e8 * law().share(Bits(4, 4, 4)), 1e10), rel=1e-12)
 

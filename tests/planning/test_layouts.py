@@ -12,7 +12,8 @@ import pytest
 from tscale.calibration.training_case import as_cut, prediction
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.costs.step_time import Batch
-from tscale.core.costs.training_setup import Training
+from tscale.core.costs.training_setup import Adapters, Training
+from tscale.core.dtypes import DTYPES
 from tscale.core.ledger import Ledger
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
@@ -39,6 +40,7 @@ class Asked(NamedTuple):
     batch: int
     axes: Axes
     attention: Any = "flash"
+    adapters: Adapters | None = None
 
 
 def _axes(**changes: Any) -> Axes:
@@ -113,6 +115,21 @@ ASKED = {
             recompute=("none",), micro_batch=(1, 4), zero=(0, 1), shards=(0,), again=(("full", 2), ("full", 7)),
         ),
     ),
+    "adapters": Asked("llama-3.1-8b", 64, 128, _axes(interleave=(1, 2)), adapters=Adapters(16)),
+    "adapters in few bits": Asked(
+        "llama-3.1-8b", 16, 64, _axes(
+            tensor=(1, 2), context=(1,), zero=(0, 1, 2), shards=(0,), again=(("full", 3),), precision=("bf16", "pure-bf16"),
+            loss=(None, "plain", "fused-linear"),
+        ),
+        adapters=Adapters(8, frozenset({"q", "v"}), DTYPES["nf4"]),
+    ),
+    "adapters of experts": Asked(
+        "deepseek-v3", 256, 1024, _axes(
+            tensor=(1, 4), pipeline=(4, 16), context=(1,), interleave=(1, 3), expert=(1, 8, 256), expert_tensor=(1, 2),
+            recompute=("none", "full"), micro_batch=(1, 4), zero=(0, 1, 3), shards=(0, 8),
+        ),
+        adapters=Adapters(32),
+    ),
     "two stacks": Asked("t5-small", 8, 32, _axes(tensor=(1, 2, 4), pipeline=(1, 2))),
     "encoder": Asked("bert-base", 8, 64, _axes(tensor=(1, 2, 3))),
 }  # fmt: skip
@@ -148,7 +165,7 @@ class Both(NamedTuple):
 @cache
 def _of(name: str) -> Both:
     asked = {**ASKED, **SMALL}[name]
-    subject = subject_of(_spec(asked.model), CONTEXT)
+    subject = subject_of(_spec(asked.model), CONTEXT, asked.adapters)
     chip = ("h100", find_hardware("h100", ()))
     sized = Sized(
         subject, Ask(asked.batch, (asked.gpus,), (chip,), {}, attention=asked.attention), chip, asked.gpus, None
@@ -159,7 +176,7 @@ def _of(name: str) -> Both:
     held = memory.held(subject.model, can.layouts, can.orders, _base(asked, sized))
     case = sized._case("bf16")
     assert case is not None
-    seconds = step.seconds(subject.model, can.layouts, can.orders, case, can.micro_batches)
+    seconds = step.seconds(subject.timed, can.layouts, can.orders, case, can.micro_batches)
     return Both(asked, every, can.layouts, held, seconds, can.rejected, sized)
 
 
@@ -174,9 +191,10 @@ def _whole(name: str) -> Ledger:
 
 
 def _base(asked: Asked, sized: Sized) -> Training:
+    own = asked.adapters or Adapters(0)
     return Training(
         PRECISIONS["bf16"], OPTIMIZERS["adamw"], Parallelism(), sized.subject.run, attention=asked.attention,
-        batch=asked.batch,
+        batch=asked.batch, rank=own.rank or None, lora_targets=own.targets, base=own.base,
     )  # fmt: skip
 
 

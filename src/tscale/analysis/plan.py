@@ -18,12 +18,14 @@ from tscale.analysis.plan_serving import ServingAxes, check_serving, serving_pla
 from tscale.analysis.plan_training import TrainingAxes
 from tscale.analysis.post_training import method_words
 from tscale.analysis.request import Option, asked, file_name, spelled
+from tscale.analysis.spread import rank_of
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.axis import Axis, Span
 from tscale.errors import RequestError
 
 if TYPE_CHECKING:
     from tscale.catalogue.hardware import Hardware
+    from tscale.core.costs.training_setup import Adapters
     from tscale.core.metric import Report
     from tscale.core.plot import Plot
     from tscale.estimates.plan.planned import Planned
@@ -39,15 +41,6 @@ _VARIED: Final = (
     "expert_tensor", "micro_batch", "recompute", "precision", "optimizer", "loss", "offload",
 )  # fmt: skip
 """The axes of training layouts."""
-
-
-def _refuse_adapters(system: Mapping[str, object], *, training: bool) -> None:
-    """Raises `RequestError` for a system in a file that trains adapters, where layouts of training are searched."""
-    for name in ("lora_rank", "qlora"):
-        if training and system.get(name):
-            raise RequestError(
-                f"plan --train searches layouts of full training, and the file's {name} is of adapters: drop it there"
-            )
 
 
 @spec_dataclass
@@ -114,7 +107,6 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
     def of_system(cls, system: Mapping[str, object], given: Mapping[str, object]) -> dict[str, object]:
         """What a system in a file fixes: its degrees and policies; of serving its prompt, and the requests at once as its users."""
         serving = bool(given.get("serve"))
-        _refuse_adapters(system, training=bool(given.get("train")))
         other = TrainingAxes if serving else ServingAxes
         foreign = {one.name for one in fields(other) if "option" in one.metadata} | {"compare", "rank"}
         if serving and "context" in system:
@@ -159,12 +151,36 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
         self.check_method(others=("tokens", "days", "dollars", *MEDIA))
 
     def _check_trained(self) -> None:
-        """Raises `RequestError` for adapters, of which no layouts are searched."""
-        if self.spec.adapter is not None:
+        """Raises `RequestError` for what is of adapters without any, and for adapters of which no step after pre-training is searched."""
+        if self.adapters is None:
+            if "lora_targets" in self.given:
+                raise RequestError("--lora-targets is of adapters: add --lora-rank or --qlora, or drop it")
+        elif self.method is not None:
             raise RequestError(
-                f"plan --train searches layouts of full training, and {self.spec.label} is adapters: give the model that they are "
-                "on, or ask `tscale train` about a layout of theirs"
+                f"plan --method {self.method} searches layouts of full training: drop --lora-rank and --qlora, or ask `tscale train`"
             )
+
+    @property
+    def adapters(self) -> Adapters | None:
+        """The adapters that alone are trained; None where the model is. Raises `RequestError` for those that are not counted."""
+        from tscale.core.costs.training_setup import Adapters
+        from tscale.core.dtypes import DTYPES
+        from tscale.models.trainer import RANK
+
+        own = self.spec.adapter
+        rank = rank_of(self.lora_rank, own) or (RANK if self.qlora else None)
+        if rank is None:
+            return None
+        targets = own.roles if own and "lora_targets" not in self.given else self.lora_targets
+        return Adapters(rank, targets, DTYPES["nf4"] if self.qlora else None)
+
+    @property
+    def _adapter_words(self) -> str:
+        """The adapters as the command line names them."""
+        named = [f"--lora-rank {self.lora_rank}"] if self.lora_rank else []
+        named += [f"--lora-targets {self.given['lora_targets']}"] if "lora_targets" in self.given else []
+        named += ["--qlora"] if self.qlora else []
+        return " ".join(named)
 
     def _check_compared(self) -> None:
         """Raises `RequestError` where more is given than two systems and the question."""
@@ -250,6 +266,8 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
             media=self.media,
             words=words(self),
             changes=join([word for change in self.gpu_set for word in ("--gpu-set", change)]),
+            adapters=self.adapters,
+            adapter_words=self._adapter_words,
         )
 
     def _check_training(self) -> None:

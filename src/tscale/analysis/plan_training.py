@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tscale.core.axis import Axis
     from tscale.core.costs.states import Offload
     from tscale.core.recompute import Again
+    from tscale.core.roles import Role
 
 
 def _offload(text: str, what: str) -> frozenset[Offload]:
@@ -47,6 +48,9 @@ class TrainingAxes(PostTraining, WithMedia):
             heading=options.TRAINING,
         )
     )
+    lora_rank: int | None = asked(options.LORA_RANK)
+    lora_targets: frozenset[Role] | None = asked(options.LORA_TARGETS._replace(heading=options.TRAINING))
+    qlora: bool = asked(options.QLORA, False)
     stack: str = asked(options.STACK._replace(help="Choose the training stack that steps are predicted on."), "current")
     attention: str = asked(options.ATTENTION, "flash")
     attention_kernel: str | None = asked(options.ATTENTION_KERNEL)

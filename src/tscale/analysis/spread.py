@@ -47,6 +47,23 @@ POLICIES: Final = (
 """The fields that say how a step is computed."""
 
 
+def rank_of(asked: int | None, own: Adapter | None) -> int | None:
+    """The rank of adapters: as asked, or of those that a model is. Raises `RequestError` for adapters that are not counted."""
+    if own is not None and not own.is_plain:
+        what = "several ranks" if own.ranks else "one matrix for several, as qkv is"
+        raise RequestError(
+            f"tscale does not know what training takes of adapters with {what}: `tscale params` counts them, and --lora-rank and "
+            "--lora-targets on the model that they are for are plain ones"
+        )
+    if own is not None and (own.magnitudes or own.whole):
+        what = "magnitudes (DoRA)" if own.magnitudes else "modules that are trained whole (modules_to_save)"
+        raise RequestError(
+            f"tscale does not know what training takes of adapters with {what}: set --set adapter.magnitudes=false and "
+            "--set adapter.whole=[]"
+        )
+    return asked or (own.rank if own else None)
+
+
 @spec_dataclass
 class Spread(Request):
     """Devices, the degrees of each kind of parallelism, and how a step is computed."""
@@ -79,19 +96,7 @@ class Spread(Request):
 
     def rank_of(self, own: Adapter | None) -> int | None:
         """The rank of adapters: as asked, or of those that the model is. Raises `RequestError` for adapters that are not counted."""
-        if own is not None and not own.is_plain:
-            what = "several ranks" if own.ranks else "one matrix for several, as qkv is"
-            raise RequestError(
-                f"tscale does not know what training takes of adapters with {what}: `tscale params` counts them, and --lora-rank and "
-                "--lora-targets on the model that they are for are plain ones"
-            )
-        if own is not None and (own.magnitudes or own.whole):
-            what = "magnitudes (DoRA)" if own.magnitudes else "modules that are trained whole (modules_to_save)"
-            raise RequestError(
-                f"tscale does not know what training takes of adapters with {what}: set --set adapter.magnitudes=false and "
-                "--set adapter.whole=[]"
-            )
-        return self.lora_rank or (own.rank if own else None)
+        return rank_of(self.lora_rank, own)
 
     def targets_of(self, own: Adapter | None) -> frozenset[Role] | None:
         """The matrices that have adapters: as asked, or of those that the model is; None for all."""

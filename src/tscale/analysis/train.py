@@ -19,11 +19,13 @@ from tscale.errors import RequestError
 
 if TYPE_CHECKING:
     from tscale.core.costs.training import Count
+    from tscale.core.dtypes import Dtype
     from tscale.core.metric import Data, Report
     from tscale.core.parallelism import Parallelism
     from tscale.core.plot import Plot
     from tscale.estimates.post_training.answered import Asked as Stepped
     from tscale.estimates.train.ask import Ask as Training
+    from tscale.models.adapter_spec import Adapter
 
 _OF_RUNS: Final = (
     "tokens", "days", "mfu", "count", "tokens_per_second", "goodput", "watts", "pue", "grid", "dtype", *MEDIA,
@@ -85,6 +87,7 @@ class Ask(PostTraining, WithMedia, Spread, OnHardware):
             heading=options.TRAINING,
         )
     )
+    qlora: bool = asked(options.QLORA, False)
     stack: str = asked(options.STACK, "current")
     attention_kernel: str | None = asked(options.ATTENTION_KERNEL)
     bound: bool = asked(
@@ -157,11 +160,24 @@ class Ask(PostTraining, WithMedia, Spread, OnHardware):
         if self.batch is not None and self.gpus is None:
             raise RequestError("a parallel plan needs --gpus, the devices that it is spread over")
 
+    def rank_of(self, own: Adapter | None) -> int | None:
+        """The rank of adapters; of a model in few bits the usual one where none is given. Raises `RequestError` as `Spread` does."""
+        from tscale.models.trainer import RANK
+
+        return super().rank_of(own) or (RANK if self.qlora else None)
+
+    @property
+    def base(self) -> Dtype | None:
+        """The format of few bits that the model is frozen in; None where it is in that of its training."""
+        from tscale.core.dtypes import DTYPES
+
+        return DTYPES["nf4"] if self.qlora else None
+
     def _check_adapters(self) -> None:
         """Adapters have matrices and, in a run, tokens of their own; without gradients of all weights 6ND counts too much."""
         if self.rank_of(self.spec.adapter) is None:
             if "lora_targets" in self.given:
-                raise RequestError("--lora-targets is of adapters: add --lora-rank, or drop it")
+                raise RequestError("--lora-targets is of adapters: add --lora-rank or --qlora, or drop it")
             return
         if self.count == "6nd":
             raise RequestError(
@@ -245,6 +261,7 @@ class Ask(PostTraining, WithMedia, Spread, OnHardware):
             plan=plan,
             rank=self.rank_of(self.spec.adapter),
             lora_targets=self.targets_of(self.spec.adapter),
+            base=self.base,
             batch=None if self.batch is None else Batch(self.batch, self.micro_batch),
             memory=None if memory is None else memory.training,
             stack=self.stack,
@@ -260,7 +277,7 @@ def _options_of(memory: MemoryAsk) -> str:
     named = (
         (name, value)
         for name, value in memory.given.items()
-        if name in ("gpus", "context", "batch", "lora_rank", "lora_targets", *MEDIA, *POLICIES, *DEGREES)
+        if name in ("gpus", "context", "batch", "lora_rank", "lora_targets", "qlora", *MEDIA, *POLICIES, *DEGREES)
     )
     return "".join(f" {spelled(name)}" + ("" if value is True else f" {value}") for name, value in named if value)
 

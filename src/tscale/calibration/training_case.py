@@ -17,6 +17,7 @@ from tscale.core.costs.step_sent import Sent
 from tscale.core.costs.step_time import BITS, Batch, Workload, step_of
 from tscale.core.costs.step_work import StepWork, step_work
 from tscale.core.device import Cluster
+from tscale.core.dtypes import Dtype
 from tscale.core.ledger import Ledger, Matmul, Scan
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import is_mixture, shares_of
@@ -63,6 +64,8 @@ class TrainingCase(NamedTuple):
     hides_gathers: bool = False
     redone: tuple[Ledger, ...] | None = None
     """Of each stage the layers that `again` is about, whole; None for all of them."""
+    base: Dtype | None = None
+    """The format of few bits that the frozen matrices under adapters are kept in; None where they are in that of the others."""
 
     @property
     def chip(self) -> str:
@@ -148,6 +151,8 @@ def _apart(width: int, covered: tuple[int, int]) -> float:
 
 
 _TWICE: Final = 2
+_BYTES: Final = 2
+"""Of a weight that is unpacked into 16 bits."""
 
 
 def _outside(case: TrainingCase, found: Calibration) -> Iterator[str]:
@@ -161,6 +166,8 @@ def _outside(case: TrainingCase, found: Calibration) -> Iterator[str]:
         yield "recurrent layers"
     if case.has_adapters and "adapters" not in found.residuals:
         yield "adapters on a frozen model"
+    if case.base is not None:
+        yield f"a model in {case.base.name}"
     if case.has_experts and "experts" not in found.residuals:
         yield "routed experts"
     if _apart(case.d_model, covers.d_model) > log(_TWICE):
@@ -199,6 +206,7 @@ def micro_batches_of(case: TrainingCase, micro: int, micro_batches: int) -> Case
         kernel_of(case, family) != UNFUSED,
         family.multiprocessors,
         case.parallel_block,
+        0.0 if case.base is None else float(case.base.bits) / 8 + _BYTES,
     )
 
 

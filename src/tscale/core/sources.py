@@ -127,9 +127,7 @@ SOURCES: dict[str, Source] = {
         "https://github.com/google-research/text-to-text-transfer-transformer",
     ),
     "google2024": Source(
-        "Google 2024",
-        "gemma_pytorch, config.py",
-        "https://github.com/google/gemma_pytorch/blob/main/gemma/config.py",
+        "Google 2024", "gemma_pytorch, config.py", "https://github.com/google/gemma_pytorch/blob/main/gemma/config.py"
     ),
     "gu2023": _arxiv("Gu & Dao 2023", "Mamba: Linear-Time Sequence Modeling with Selective State Spaces", "2312.00752"),
     "he2020": _arxiv("He 2020", "DeBERTa: Decoding-enhanced BERT with Disentangled Attention", "2006.03654"),
@@ -312,9 +310,7 @@ SOURCES: dict[str, Source] = {
         "Rae 2021", "Scaling Language Models: Methods, Analysis & Insights from Training Gopher", "2112.11446"
     ),
     "rafailov2023": _arxiv(
-        "Rafailov 2023",
-        "Direct Preference Optimization: Your Language Model is Secretly a Reward Model",
-        "2305.18290",
+        "Rafailov 2023", "Direct Preference Optimization: Your Language Model is Secretly a Reward Model", "2305.18290"
     ),
     "raffel2019": _arxiv("Raffel 2019", "Exploring the Limits of Transfer Learning with T5", "1910.10683"),
     "rajbhandari2019": _arxiv(
@@ -331,9 +327,7 @@ SOURCES: dict[str, Source] = {
     ),
     "scao2022": _arxiv("Le Scao 2022", "BLOOM: A 176B-Parameter Open-Access Multilingual Language Model", "2211.05100"),
     "shao2024": _arxiv(
-        "Shao 2024",
-        "DeepSeekMath: Pushing the Limits of Mathematical Reasoning in Open Language Models",
-        "2402.03300",
+        "Shao 2024", "DeepSeekMath: Pushing the Limits of Mathematical Reasoning in Open Language Models", "2402.03300"
     ),
     "shazeer2018": _arxiv(
         "Shazeer & Stern 2018", "Adafactor: Adaptive Learning Rates with Sublinear Memory Cost", "1804.04235"

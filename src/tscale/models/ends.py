@@ -139,8 +139,13 @@ def _refuse_unrecorded(head: Head) -> None:
     """Raises `RequestError` for a head of which nobody has recorded what it keeps."""
     if head.pieces:
         raise unrecorded("a head with parts of its own")
-    if head.classes is not None and not head.pooler:
+    if head.classes is not None and not head.pooler and not _scores(head):
         raise unrecorded("a classifier on the last layer")
+
+
+def _scores(head: Head) -> bool:
+    """Whether each position is given numbers by one matrix, as a reward or value model does."""
+    return head.kind == "none" and head.per_token and head.transform != "plain"
 
 
 def head_saves(spec: ModelSpec, stream: Stream) -> Iterator[Saved]:
@@ -156,7 +161,10 @@ def head_saves(spec: ModelSpec, stream: Stream) -> Iterator[Saved]:
     if head.pooler:
         yield Saved("head.pooler", "head", "once", d, keeping=ALWAYS)
     if head.classes is not None:
-        yield Saved("head.classes", "head", "once", head.classes, "fp32", keeping=ALWAYS)
+        read: Stream = stream if _scores(head) else "once"
+        if _scores(head):
+            yield saved("input", d)
+        yield Saved("head.classes", "head", read, head.classes, "fp32", keeping=ALWAYS)
     match head.kind:
         case "none":
             return

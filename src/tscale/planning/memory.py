@@ -58,13 +58,14 @@ def held(model: Model, layouts: Layouts, orders: Orders, base: Training) -> Held
     found = Held(*(np.zeros(layouts.size, dtype=np.int64) for _ in range(2)))
     columns = layouts.columns
     flags = [columns["sharing"] == 1, columns["interleave"] == 1, columns["first"] > 0]
-    of_states = structures(columns, flags[:2], _OF_STATES)
+    prepares = base.base is not None  # then the loss says too what is kept in 32 bits (`Training.prepared`)
+    of_states = structures(columns, flags[:2], (*_OF_STATES, *(("kernel",) if prepares else ())))
     of_pass = structures(columns, flags, _OF_PASS)
     for stages in stage_rows(model, columns, orders):
         kept = np.zeros(len(stages.rows), dtype=np.int64)
         for _, places in split(of_states[stages.rows]):
             kept[places] = _states(model, layouts, stages.only(places), base)
-        code = of_pass * len(_KERNELS) + columns["kernel"] if stages.kind.last else of_pass
+        code = of_pass * len(_KERNELS) + columns["kernel"] if stages.kind.last or prepares else of_pass
         for _, places in split(code[stages.rows]):
             own = stages.only(places)
             for most, one in zip(found, _pass(model, layouts, own, base), strict=True):
@@ -89,7 +90,10 @@ def _kernels(layouts: Layouts, base: Training) -> Any:
     flags = [columns["zero"] == 3, columns["sharing"] > 1, columns["tensor"] > 1]
     flags.append((columns["pipeline"] > 1) | (columns["expert"] > 1))
     code = sum(flag.astype(np.int64) << place for place, flag in enumerate(flags))
-    usual = [_KERNELS.index(base.loss or default_kernel(_flagged(number), adapters=False).name) for number in range(16)]
+    usual = [
+        _KERNELS.index(base.loss or default_kernel(_flagged(number), adapters=base.rank is not None).name)
+        for number in range(16)
+    ]
     named = np.array([-1 if loss is None else _KERNELS.index(loss) for loss in losses])[columns["loss"]]
     return np.where(named < 0, np.array(usual)[code], named)
 

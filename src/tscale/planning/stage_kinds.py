@@ -58,7 +58,7 @@ class Model(NamedTuple):
     groups_of: tuple[frozenset[int], ...] = ()
     """The places of the groups that each layer is in; of two stacks, nothing."""
     timed: Ledger | None = None
-    """What of it a step runs through, the first of its groups; None where that is all of it."""
+    """What a step runs through: the first of its groups, with adapters where these alone are trained; None where that is `whole`."""
 
     @property
     def of_a_step(self) -> Ledger:

@@ -47,8 +47,9 @@ _SHORT: Final = {
 def planned_layouts(spec: ModelSpec, ask: Ask) -> Planned:
     """Searches all layouts that are asked for. Raises `TscaleError` for what `train` or `memory` would refuse in all of them."""
     start = perf_counter()
-    ask = ask._replace(any_tokens=total_tokens(spec, ask.tokens) is None)
-    planned = _planned(subject_of(spec, ask.context, ask.media), ask)
+    subject = subject_of(spec, ask.context, ask.media, ask.adapters)
+    ask = ask._replace(any_tokens=total_tokens(subject, ask.tokens) is None)
+    planned = _planned(subject, ask)
     return planned._replace(seconds=perf_counter() - start)
 
 
@@ -84,7 +85,7 @@ def _planned(subject: Subject, ask: Ask) -> Planned:
 
 
 def _headline(planned: Planned) -> str:
-    first, label = planned.best[0], planned.subject.spec.label
+    first, label = planned.best[0], planned.subject.label
     how = {"time": "fastest", "dollars": "cheapest", "throughput": "most efficient"}[planned.ask.rank]
     where = f"{first.gpus:,} × {first.hardware.label}"
     step = f"{_seconds(first.seconds)} a step, MFU {first.mfu(planned.subject.flops * planned.ask.batch):.0%}"
@@ -206,7 +207,7 @@ def _nothing(planned: Planned) -> Report:
     search = min(planned.searches, key=missing)
     nearest, spec = search.found.nearest, planned.subject.spec
     where = f"{search.gpus:,} × {search.hardware.label}"
-    title = f"No layout of {spec.label} on {where} works: none of {planned.evaluated:,} tried"
+    title = f"No layout of {planned.subject.label} on {where} works: none of {planned.evaluated:,} tried"
     lead = [_why_not(planned)]
     if nearest is not None:
         lead.append(

@@ -106,6 +106,11 @@ def _notes(model: TracedModel, hardware: Hardware, ask: Ask, dtype: str, peak: i
         said.append(
             Detail("Of frozen matrices no gradients are counted: two products of each, and three of the adapters'.")
         )
+    if ask.base is not None and ask.plan is not None:
+        said.append(
+            f"Matrices in {ask.base.name} are unpacked into 16 bits for each product: {float(ask.base.bits) / 8 + 2:.3g} bytes are read "
+            "and written for each weight, as fast as elementwise kernels do. No measured run judges that."
+        )
     if ask.watts is None and hardware.tdp_watts is not None:
         said.append(
             Detail(f"Energy is at the TDP of {hardware.tdp_watts} W all the time, times a PUE of {float(ask.pue):g}.")

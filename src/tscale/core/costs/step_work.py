@@ -31,6 +31,7 @@ from tscale.core.costs.step_products import (
     tokens_of,
 )
 from tscale.core.costs.step_sent import Sent, copies_of, dispatches_of, handed_of, keys_of, sums_of
+from tscale.core.costs.weights import is_linear
 from tscale.core.device import Cluster
 from tscale.core.ledger import Conv, Ledger, Lookup, Matmul, Scan, Scores
 from tscale.core.parallelism import Parallelism
@@ -41,6 +42,8 @@ from tscale.core.tracing import as_float, is_nothing, maximum, where
 SOURCE: Final = "narayanan2021 section 2, korthikanti2022 section 4"
 
 _WIDE: Final = 8
+_UNPACKED: Final = 2
+"""Times that a frozen matrix in few bits is unpacked: for its product and for that of its input's gradient (Dettmers 2023, equation 5)."""
 _BY_COLUMNS, _OF_A_SUM, _OF_A_COPY = 4, 11, 8
 _SUMMED: Final = frozenset({"o", "out", "down"})
 """Roles of a tower's matrices whose outputs are added to the residual stream."""
@@ -165,6 +168,7 @@ def _stage(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster, redon
     if not case.fused:
         copies = ((maximum(entry.stored, int(entry.part == "head")), entry) for entry in every if entry.trained)
         weights = in_order(as_float(many * entry.d_in * entry.d_out) for many, entry in copies)
+    unpacked = 0.0 if is_nothing(case.unpacked) else _UNPACKED * case.unpacked * _frozen(share)
     repeated = case.repeated
     again = _again(redone, plan, case, make)
     return StageWork(
@@ -181,8 +185,9 @@ def _stage(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster, redon
         head=tuple(_run(heads, plan, case._replace(peak=case.peak_16), make)),
         attention=attention.seconds,
         attention_again=attention_again.seconds_again,
-        traffic=(3 * _all_written(matrices, plan, case) + attention.traffic + ACCUMULATED * weights) / bandwidth,
-        traffic_again=(again.written + attention_again.traffic_again) / bandwidth,
+        traffic=(3 * _all_written(matrices, plan, case) + attention.traffic + ACCUMULATED * weights + unpacked)
+        / bandwidth,
+        traffic_again=(again.written + attention_again.traffic_again + case.unpacked * again.frozen) / bandwidth,
         logits=in_order(tokens_of(entry, plan, case) * entry.d_out for entry in heads) / bandwidth,
         sums=sums_of(share, plan, case, cluster).times(2),
         sums_again=Sent()
@@ -219,6 +224,16 @@ class _Again(NamedTuple):
     products: tuple[Product, ...]
     experts: tuple[Product, ...]
     written: float
+    frozen: float = 0.0
+    """Weights in few bits that are unpacked for it."""
+
+
+def _frozen(share: Ledger) -> float:
+    """Weights of matrices that are frozen and are kept in few bits where the model is: those that adapters may be on."""
+    matrices = (entry for entry in share.entries if isinstance(entry, Matmul))
+    frozen = (entry for entry in matrices if is_linear(entry) and not entry.trained)
+    weights: float = in_order(as_float(entry.stored * entry.d_in * entry.d_out) for entry in frozen)
+    return weights
 
 
 def _again(redone: Ledger, plan: Parallelism, case: Case, make: Products) -> _Again:
@@ -234,7 +249,12 @@ def _again(redone: Ledger, plan: Parallelism, case: Case, make: Products) -> _Ag
         for matrices, seconds in zip((plain, routed), apart, strict=True)
     )
     written = (whole + second) * _all_written(plain, plan, case) + whole * _all_written(routed, plan, case)
-    return _Again(products, experts, written)
+    frozen = 0.0
+    if not is_nothing(case.unpacked):
+        frozen = whole * _frozen(redone) + second * in_order(
+            as_float(entry.stored * entry.d_in * entry.d_out) for entry in every if not entry.trained
+        )
+    return _Again(products, experts, written, frozen)
 
 
 def _run_once(

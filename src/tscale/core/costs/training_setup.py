@@ -22,6 +22,14 @@ Peak = Literal["reserved", "held", "live"]
 it; or what is live at the least, of a trainer that lets the output go."""
 
 
+class Adapters(NamedTuple):
+    """Low-rank adapters on a frozen model: their rank, the matrices that have one (None for all), and the model's format of few bits."""
+
+    rank: int
+    targets: frozenset[Role] | None = None
+    base: Dtype | None = None
+
+
 class Training(NamedTuple):
     """How a model is trained: formats, optimizer, plan, sequences at a time and what of them is kept.
 

@@ -57,7 +57,7 @@ def _tokens_data(planned: Planned, first: Best | None) -> Data:
     """The tokens of the run, or the most for the dollars."""
     if planned.ask.dollars is not None and first is not None:
         return int(most_tokens(first, planned.ask.dollars, planned.tokens))
-    return total_tokens(planned.subject.spec, planned.ask.tokens)
+    return total_tokens(planned.subject, planned.ask.tokens)
 
 
 def best_data(planned: Planned, best: Best) -> dict[str, Data]:

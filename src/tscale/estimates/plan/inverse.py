@@ -11,18 +11,17 @@ from tscale.errors import RequestError, field
 from tscale.estimates.plan.search import Ask, Best, Sized, Subject
 from tscale.estimates.rent import Rent
 from tscale.estimates.trained import published_total
-from tscale.models.spec import ModelSpec
 
 _DAY: Final = 86_400
 MOST_DEVICES: Final = 2**17
 """Devices that are looked through where no numbers of them are given: more than any run has had."""
 
 
-def total_tokens(spec: ModelSpec, asked: int | None) -> int | None:
-    """The tokens of a run: asked for, or published; None where neither is."""
-    if asked is not None:
+def total_tokens(subject: Subject, asked: int | None) -> int | None:
+    """The tokens of a run: asked for, or published of one of the whole model; None where neither is."""
+    if asked is not None or subject.adapters is not None:
         return asked
-    own = published_total(spec)
+    own = published_total(subject.spec)
     return None if own is None else int(own.value)
 
 
@@ -38,10 +37,10 @@ def fewest(subject: Subject, ask: Ask, rents: Mapping[str, Rent | None]) -> list
     Raises:
         RequestError: where the tokens of the run are not known, and where no number of devices that was looked at does.
     """
-    tokens = total_tokens(subject.spec, ask.tokens)
+    tokens = total_tokens(subject, ask.tokens)
     if tokens is None:
         raise RequestError(
-            f"the training tokens of {subject.spec.label} are not known: {field('tokens')} gives them, for {field('days')}"
+            f"the training tokens of {subject.label} are not known: {field('tokens')} gives them, for {field('days')}"
         )
     assert ask.days is not None
     limit = float(ask.days) * _DAY * ask.batch * subject.run.tokens / tokens

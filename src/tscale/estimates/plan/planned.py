@@ -43,7 +43,7 @@ class Planned(NamedTuple):
 
 def days_of(planned: Planned, one: Best) -> float | None:
     """Days of the whole run; None where its tokens are not known."""
-    tokens = total_tokens(planned.subject.spec, planned.ask.tokens)
+    tokens = total_tokens(planned.subject, planned.ask.tokens)
     return None if tokens is None else tokens / planned.tokens * one.seconds / DAY
 
 

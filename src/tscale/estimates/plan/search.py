@@ -12,9 +12,10 @@ from tscale.calibration.training_case import CURRENT, Prediction, TrainingCase, 
 from tscale.catalogue.hardware import Hardware
 from tscale.core.axis import Axis
 from tscale.core.costs.activations import Attention
+from tscale.core.costs.states import adapted
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.training import counted_flops
-from tscale.core.costs.training_setup import Training
+from tscale.core.costs.training_setup import Adapters, Training
 from tscale.core.ledger import Matmul
 from tscale.core.metric import Figure
 from tscale.core.parallelism import Parallelism
@@ -23,6 +24,7 @@ from tscale.core.sharding import shares_of
 from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError, field
 from tscale.estimates.capacity import Capacity, Verdict
+from tscale.estimates.explaining import trained_text
 from tscale.estimates.media import Media, check_fits, media_costs
 from tscale.estimates.memory.peak import peak_of, products_of
 from tscale.estimates.memory_train.ask import Ask as MemoryAsk
@@ -76,6 +78,10 @@ class Ask(NamedTuple):
     """The model as the command line names it."""
     changes: str = ""
     """What of the hardware is changed, as the command line says it."""
+    adapters: Adapters | None = None
+    """What alone is trained, where that is not the model."""
+    adapter_words: str = ""
+    """Those as the command line names them."""
 
 
 class Subject(NamedTuple):
@@ -86,6 +92,12 @@ class Subject(NamedTuple):
     context: Figure
     run: SequenceLengths
     flops: int
+    adapters: Adapters | None = None
+
+    @property
+    def label(self) -> str:
+        """What is trained, in words."""
+        return trained_text(self.spec, None if self.adapters is None else self.adapters.rank)
 
     @property
     def experts(self) -> int:
@@ -95,8 +107,10 @@ class Subject(NamedTuple):
         )
 
 
-def subject_of(spec: ModelSpec, context: int | None, media: Media = Media()) -> Subject:
-    """The model of a search, with images and sounds in each sequence.
+def subject_of(
+    spec: ModelSpec, context: int | None, media: Media = Media(), adapters: Adapters | None = None
+) -> Subject:
+    """The model of a search, with images and sounds in each sequence, and adapters that alone are trained.
 
     Raises `TscaleError` where its sequences have no length, or do not hold these.
     """
@@ -107,8 +121,10 @@ def subject_of(spec: ModelSpec, context: int | None, media: Media = Media()) -> 
     check_fits(costs, int(length.value))
     run = run_of(spec, int(length.value))._replace(media=passes)
     timed = ledger.whole if passes else ledger
+    if adapters is not None:
+        timed = adapted(timed, adapters.rank, adapters.targets)
     model = model_of(spec, ledger.whole, None if timed is ledger.whole else timed)
-    return Subject(spec, model, length, run, int(counted_flops(timed, run, run.tokens, "full")))
+    return Subject(spec, model, length, run, int(counted_flops(timed, run, run.tokens, "full")), adapters)
 
 
 class Best(NamedTuple):
@@ -162,6 +178,8 @@ class Sized:
             subject.spec, subject.model.whole, ask.given, gpus, self._cluster.devices_per_node,
             ask.batch, int(subject.run.tokens), unfused=ask.attention == "naive",
         )  # fmt: skip
+        if subject.adapters is not None and subject.adapters.base is not None:
+            self.axes = _not_gathered(self.axes)
         if gpus > self._cluster.devices_per_node and self._cluster.network_bytes_per_second is None:
             raise RequestError(
                 f"the network between {gpus:,} {self.hardware.name}s in nodes of {self._cluster.devices_per_node} is not known: "
@@ -183,13 +201,21 @@ class Sized:
             PRECISIONS["bf16"], OPTIMIZERS["adamw"], Parallelism(), self.subject.run, attention=self.ask.attention,
             batch=self.ask.batch,
         )  # fmt: skip
+        if (own := self.subject.adapters) is not None:
+            base = base._replace(rank=own.rank, lora_targets=own.targets, base=own.base)
         for precision in axes.precision:
-            refuse(self.subject.spec, MemoryAsk(Training(PRECISIONS[precision])))
+            refuse(self.subject.spec, MemoryAsk(base._replace(precision=PRECISIONS[precision])))
         self._check_range(base)
         cases = tuple(self._case(name) for name in axes.precision)
         if not any(cases):
             peak_of(self._cluster.device, self.hardware, products_of(axes.precision[0]))  # says why
-        return search(Run(self.subject.model, base, cases, self._rooms), axes, self.gpus, self.ask.batch, self._most)
+        return search(
+            Run(self.subject.model, base, cases, self._rooms),
+            axes,
+            self.gpus,
+            self.ask.batch,
+            self._most,
+        )
 
     def _check_range(self, base: Training) -> None:
         """Raises `RequestError` where bytes of some layout may be more than whole numbers of 64 bits, which arrays hold.
@@ -213,10 +239,11 @@ class Sized:
             dtype, _ = peak_of(self._cluster.device, self.hardware, products_of(precision))
         except RequestError:
             return None
-        whole, spec = self.subject.model.of_a_step, self.subject.spec
+        whole, spec, own = self.subject.model.of_a_step, self.subject.spec, self.subject.adapters
         return TrainingCase(
             (whole,), (whole,), Parallelism(data=self.gpus), self.subject.run, Batch(self.ask.batch, 1), int(spec.d_model), self._cluster,
             dtype, stack=self.ask.stack, kernel=self.ask.kernel, parallel_block=spec.parallel_block,
+            base=None if own is None else own.base,
         )  # fmt: skip
 
     def _capacity(self, groups: int) -> Capacity:
@@ -283,6 +310,8 @@ class Sized:
     def best_of_frameworks(self) -> dict[str, Best]:
         """The fastest layout, by predictions without bounds, that each framework has options for; one that has for none is absent."""
         found: dict[str, Best] = {}
+        if self.subject.adapters is not None:
+            return found
         for row in range(min(self.found.size, _MOST_TRIED)):
             flags = self.flags(self.found.layouts.one(row))
             new = [name for name, line in flags.items() if line is not None and name not in found]
@@ -293,11 +322,14 @@ class Sized:
 
     def flags(self, layout: Layout) -> dict[str, str | None]:
         """A layout as options of training frameworks."""
-        return flags_of(layout, self._job)
+        found = flags_of(layout, self._job)
+        return found if self.subject.adapters is None else dict.fromkeys(found)
 
     def lacks(self, layout: Layout) -> dict[str, str]:
         """What those frameworks that have no options for a layout have none for."""
-        return lacks_of(layout, self._job)
+        if self.subject.adapters is None:
+            return lacks_of(layout, self._job)
+        return dict.fromkeys(flags_of(layout, self._job), "adapters")
 
     @property
     def _job(self) -> Job:
@@ -307,6 +339,17 @@ class Sized:
         )  # fmt: skip
 
 
+def _not_gathered(axes: Axes) -> Axes:
+    """The axes without ZeRO's third stage, whose step is not timed of weights in few bits. Raises `RequestError` where that is all."""
+    zero = tuple(stage for stage in axes.zero if stage < _GATHERED)
+    if not zero:
+        raise RequestError(
+            f"no step of a model whose weights of few bits are gathered is timed: give {field('zero')} 2 or less"
+        )
+    return axes._replace(zero=zero)
+
+
+_GATHERED: Final = 3
 _MOST_TRIED: Final = 20_000
 """Layouts that are looked through for one that a framework has options for."""
 _NAMES: Final = {

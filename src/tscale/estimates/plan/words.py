@@ -98,6 +98,7 @@ def command_of(ask: Ask, best: Best) -> str:
         words += [f"--{name}", str(number)] if number is not None else []
     words += ask.media.options()
     words += [*layout_options(best.layout)]
+    words += ask.adapter_words.split()
     words += ["--stack", ask.stack] if ask.stack != CURRENT else []
     words += ["--attention-kernel", ask.kernel] if ask.kernel else []
     words += ["--attention", ask.attention] if ask.attention != "flash" else []

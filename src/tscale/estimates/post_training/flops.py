@@ -9,7 +9,7 @@ from tscale.core.costs.forward import AttentionMask, forward_flops
 from tscale.core.costs.post_training import Phase, passes
 from tscale.core.tracing import TracedInt, ceil_div
 from tscale.estimates.explaining import TracedModel, counted
-from tscale.estimates.post_training.models import Ask, headless
+from tscale.estimates.post_training.models import Ask, scoring
 from tscale.models.lower import run_of
 from tscale.models.spec import ModelSpec
 
@@ -35,8 +35,8 @@ def counted_phases(model: TracedModel, ask: Ask, longest: int) -> Iterator[Count
         yield _forward("old log-probs", model, prompt + response, read, tokens.scored)
     beside: tuple[tuple[Phase, ModelSpec | None], ...] = (
         ("reference", ask.reference if ask.scores_reference else None),
-        ("reward", None if ask.reward is None else headless(ask.reward)),
-        ("value", None if ask.value is None else headless(ask.value)),
+        ("reward", None if ask.reward is None else scoring(ask.reward)),
+        ("value", None if ask.value is None else scoring(ask.value)),
     )
     for phase, spec in beside:
         if spec is not None:
@@ -44,7 +44,7 @@ def counted_phases(model: TracedModel, ask: Ask, longest: int) -> Iterator[Count
     yield _trained("training", model, prompt + response, read, tokens.trained, ask.epochs)
     if ask.value is not None:
         yield _trained(
-            "value training", counted(headless(ask.value)), prompt + response, read, tokens.trained, ask.epochs
+            "value training", counted(scoring(ask.value)), prompt + response, read, tokens.trained, ask.epochs
         )
 
 

@@ -148,14 +148,17 @@ def models_of(spec: ModelSpec, ask: Ask) -> Models:
         policy,
         _server(spec, ask, int(policy.context.value)) if ask.online else None,
         None if ask.reference is None or ask.shares_reference or ask.precomputed else _frozen(ask.reference, beside),
-        None if ask.reward is None else _frozen(headless(ask.reward), beside),
-        None if ask.value is None else weighed(headless(ask.value), training.with_(loss=None)),
+        None if ask.reward is None else _frozen(scoring(ask.reward), beside),
+        None if ask.value is None else weighed(scoring(ask.value), training.with_(loss=None)),
     )
 
 
-def headless(spec: ModelSpec) -> ModelSpec:
-    """A model that scores: without a projection to the vocabulary; its own, of one number for each position, is left out."""
-    return replace(spec, head=Head(kind="none"))
+def scoring(spec: ModelSpec) -> ModelSpec:
+    """A model that scores: in place of the projection to the vocabulary one to a number for each position, without a bias.
+
+    So transformers builds `num_labels=1` of a decoder (`LlamaForSequenceClassification`), which TRL takes as reward and value model.
+    """
+    return replace(spec, head=Head(kind="none", classes=1, classes_bias=False, per_token=True))
 
 
 def _frozen(spec: ModelSpec, training: TrainAsk) -> Trainer:

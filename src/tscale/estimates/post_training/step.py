@@ -15,7 +15,7 @@ from tscale.core.tracing import ceil_div
 from tscale.errors import RequestError, field
 from tscale.estimates.explaining import TracedModel, adapting, counted
 from tscale.estimates.memory.peak import peak_of, products_of
-from tscale.estimates.post_training.models import PAIR, Models, headless
+from tscale.estimates.post_training.models import PAIR, Models
 from tscale.estimates.post_training.rollout import Generated, How, Timed, generation
 from tscale.estimates.recomputed import Recomputed, recomputed
 from tscale.estimates.train.plan import planned_step
@@ -114,8 +114,7 @@ def trained(models: Models, how: How) -> Passed:
     assert hardware is not None
     if models.ask.how.base is not None:
         raise RequestError(
-            f"no step of a model in few bits is timed, for how long its matrices take to be unpacked is not known: drop {field('qlora')}, or "
-            "ask `tscale memory`"
+            f"no step of {models.ask.method} on a model in few bits is timed: drop {field('qlora')}, or ask `tscale memory`"
         )
     one = _Trained(models, hardware, how)
     return Passed(tuple(one.phases()), one.why)
@@ -147,12 +146,12 @@ class _Trained:
         if ask.scores_reference and ask.reference is not None:
             yield self._forward("reference", ask.reference, everyone, tokens)
         if ask.reward is not None:
-            yield self._forward("reward", headless(ask.reward), everyone, tokens)
+            yield self._forward("reward", scoring(ask.reward), everyone, tokens)
         if ask.value is not None:
-            yield self._forward("value", headless(ask.value), everyone, tokens)
+            yield self._forward("value", scoring(ask.value), everyone, tokens)
         yield self._updates("training", spec, tokens)
         if ask.value is not None:
-            yield self._updates("value training", headless(ask.value), tokens)
+            yield self._updates("value training", scoring(ask.value), tokens)
 
     @property
     def _mean(self) -> int:

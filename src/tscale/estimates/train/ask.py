@@ -9,6 +9,7 @@ from tscale.calibration.training_case import CURRENT
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.training import Count
 from tscale.core.costs.wall_time import Recompute
+from tscale.core.dtypes import Dtype
 from tscale.core.parallelism import Parallelism
 from tscale.core.recompute import Again
 from tscale.core.roles import Role
@@ -42,6 +43,8 @@ class Ask(NamedTuple):
     """Of low-rank adapters, where these alone are trained; None where the model itself is."""
     lora_targets: frozenset[Role] | None = None
     """The matrices that have adapters; None for all."""
+    base: Dtype | None = None
+    """The format of few bits that the model under the adapters is frozen in."""
     plan: Parallelism | None = None
     batch: Batch | None = None
     flops_count: Count = "full"

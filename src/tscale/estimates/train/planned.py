@@ -10,6 +10,7 @@ from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.training_setup import Training
 from tscale.core.metric import Data, weakest
 from tscale.core.precision import PRECISIONS
+from tscale.errors import RequestError, field
 from tscale.estimates.explaining import TracedModel
 from tscale.estimates.memory.peak import precision_of
 from tscale.estimates.memory_train.ask import Ask as MemoryAsk
@@ -17,7 +18,7 @@ from tscale.estimates.recomputed import Recomputed
 from tscale.estimates.train.ask import Ask
 from tscale.estimates.train.memory import PlanMemory, plan_memory
 from tscale.estimates.train.plan import PlannedStep, as_bounds, planned_step
-from tscale.estimates.train.prediction import PredictedStep, predicted_step
+from tscale.estimates.train.prediction import PredictedStep, gathers_few_bits, predicted_step
 from tscale.estimates.trained import Trained
 
 
@@ -48,6 +49,10 @@ def planned_of(
     """The plan that is asked about; None where none is."""
     if ask.plan is None or ask.batch is None:
         return None
+    if gathers_few_bits(ask.base, ask.plan):
+        raise RequestError(
+            f"no step of a model whose weights of few bits are gathered is timed: give {field('zero')} 2 or less"
+        )
     step = planned_step(
         model, whole.first.run, ask.plan, ask.batch, hardware.cluster(), peak, dtype, redone, ask.flops_count
     )
@@ -58,6 +63,9 @@ def planned_of(
         recompute=ask.recompute,
         again=ask.again,
         batch=ask.batch.sequences,
+        rank=ask.rank,
+        lora_targets=ask.lora_targets,
+        base=ask.base,
     )
     asked = ask.memory or MemoryAsk(how, ask.context)
     memory = plan_memory(model.spec, hardware, asked, ask.command)
@@ -66,5 +74,6 @@ def planned_of(
         predicted = predicted_step(
             model, whole.first.run, ask.plan, ask.batch, hardware.cluster(), dtype, redone, step.step.seconds,
             known=weakest("predicted", whole.first.context.known), stack=ask.stack, kernel=ask.kernel, count=ask.flops_count,
+            base=ask.base,
         )  # fmt: skip
     return Planned(as_bounds(step, weakest("bound", whole.first.context.known)), memory, predicted)

@@ -12,6 +12,7 @@ from tscale.core.costs.step_time import Batch
 from tscale.core.costs.training import Count, counted_flops
 from tscale.core.costs.wall_time import mfu_of
 from tscale.core.device import Cluster
+from tscale.core.dtypes import Dtype
 from tscale.core.metric import Data, Figure, Known
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shares_of
@@ -136,6 +137,14 @@ def plan_utilisation(
     return PlanUtilisation(slow, middle, fast)
 
 
+def gathers_few_bits(base: Dtype | None, plan: Parallelism) -> bool:
+    """Whether the frozen weights of few bits are kept in shards: neither what is sent then, nor its least, is known."""
+    return base is not None and plan.zero >= _SHARDED and plan.sharing > 1
+
+
+_SHARDED: Final = 3
+
+
 def predicted_step(
     model: TracedModel,
     run: SequenceLengths,
@@ -150,8 +159,12 @@ def predicted_step(
     stack: str = CURRENT,
     kernel: str | None = None,
     count: Count = "full",
+    base: Dtype | None = None,
 ) -> PredictedStep:
-    """What a step of a plan is predicted to take, never less than its bound; the reason where that cannot be said."""
+    """What a step of a plan is predicted to take, never less than its bound; the reason where that cannot be said.
+
+    `base`: the format of few bits that the frozen matrices under adapters are in.
+    """
     spec, peak = model.spec, cluster.device.flops_per_second[dtype]
     flops = counted_flops(model.ledger, run, run.tokens * batch.sequences, count)
     plan = as_cut(plan)
@@ -159,7 +172,7 @@ def predicted_step(
     shares = shares_of(of_stages, plan)
     case = TrainingCase(
         of_stages, shares, plan, run, batch, int(spec.d_model), cluster, dtype, redone.policy, stack, kernel, spec.parallel_block,
-        redone=redone.stages,
+        redone=redone.stages, base=base,
     )  # fmt: skip
     try:
         return PredictedStep(prediction(case, bound), int(flops), plan.devices, peak, known, ring=plan.context > 1)
