@@ -165,7 +165,7 @@ class Both(NamedTuple):
 @cache
 def _of(name: str) -> Both:
     asked = {**ASKED, **SMALL}[name]
-    subject = subject_of(_spec(asked.model), CONTEXT, asked.adapters)
+    subject = subject_of(_spec(asked.model), CONTEXT, adapters=asked.adapters)
     chip = ("h100", find_hardware("h100", ()))
     sized = Sized(
         subject, Ask(asked.batch, (asked.gpus,), (chip,), {}, attention=asked.attention), chip, asked.gpus, None
@@ -176,7 +176,7 @@ def _of(name: str) -> Both:
     held = memory.held(subject.model, can.layouts, can.orders, _base(asked, sized))
     case = sized._case("bf16")
     assert case is not None
-    seconds = step.seconds(subject.timed, can.layouts, can.orders, case, can.micro_batches)
+    seconds = step.seconds(subject.model, can.layouts, can.orders, case, can.micro_batches)
     return Both(asked, every, can.layouts, held, seconds, can.rejected, sized)
 
 

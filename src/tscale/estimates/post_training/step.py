@@ -15,7 +15,7 @@ from tscale.core.tracing import ceil_div
 from tscale.errors import RequestError, field
 from tscale.estimates.explaining import TracedModel, adapting, counted
 from tscale.estimates.memory.peak import peak_of, products_of
-from tscale.estimates.post_training.models import PAIR, Models
+from tscale.estimates.post_training.models import PAIR, Models, scoring
 from tscale.estimates.post_training.rollout import Generated, How, Timed, generation
 from tscale.estimates.recomputed import Recomputed, recomputed
 from tscale.estimates.train.plan import planned_step
