@@ -69,6 +69,7 @@ def _of_experts(n: float, d: float, e: float) -> float:
     return joint().of(e).loss(n, d)
 
 
+@pytest.mark.slow
 def test_hoffmanns_form_says_how_well_it_foretells_too() -> None:
     data = answer("fit", "runs.csv", *FEW, "--holdout")
     assert data["held_out"]["held_out_rms"] < 0.005

@@ -85,6 +85,7 @@ def _searched(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return counts
 
 
+@pytest.mark.slow
 def test_what_would_fit_is_looked_for_on_few_layouts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a mixture with long sequences: 4 changes and up to 8 doublings, each on less than a tenth of the layouts of the answer."""
     counts = _searched(monkeypatch)
@@ -95,6 +96,7 @@ def test_what_would_fit_is_looked_for_on_few_layouts(monkeypatch: pytest.MonkeyP
     assert max(tried) < asked / 10
 
 
+@pytest.mark.slow
 def test_the_layouts_that_need_least_fit_where_any_does() -> None:
     """Against the search of all layouts, on either side of where the first one fits."""
     spec = resolve("llama-3.1-8b")
@@ -136,6 +138,7 @@ def test_stages_of_the_wrong_layers_are_refused_as_train_does() -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_fewest_devices_for_a_time_are_too_slow_where_they_are_fewer() -> None:
     found = _plan("llama-3.2-1b --train --gpu h100 --batch 512 --tokens 1e11 --days 2 --gpus 8..64*2 --top 1")
     days, gpus = found["rows"][0]["days"], found["gpus"]
@@ -212,6 +215,7 @@ def test_without_numpy_one_line_says_what_installs_it(asked: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_context_parallelism_is_varied_where_it_is_listed() -> None:
     assert {row["context_parallel"] for row in _plan(f"{ARGS} --top 20")["rows"]} == {1}
     found = _plan(f"{ARGS} --context-parallel 1..2 --top 50")
