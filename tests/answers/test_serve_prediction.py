@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import pytest
 
@@ -88,7 +89,7 @@ def test_too_many_requests_are_over_capacity() -> None:
     assert "over capacity" in report.lead[0]
 
 
-EIGHT = {"model": "llama-3.1-8b", "gpu": "h100", "input": 1024, "output": 256}
+EIGHT: dict[str, Any] = {"model": "llama-3.1-8b", "gpu": "h100", "input": 1024, "output": 256}
 
 
 def test_a_rate_past_capacity_is_told_the_largest_that_is_carried() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -224,7 +224,8 @@ def test_halving_is_done_again_for_each_row() -> None:
         return halving.where(lambda x: root(a * x) >= b, 1e-3, 1e6)
 
     pairs = [(a, b) for a in (1, 2, 5, 77, 10**6) for b in (1, 3, 50)]
-    for search in (lambda a, _: root(a), valley, deep):
+    searches: list[Callable[[Any, Any], Any]] = [lambda a, _: root(a), valley, deep]
+    for search in searches:
         with recording(record):
             found = search(numbers["a"], numbers["b"])
         assert found.value == search(5, 3)

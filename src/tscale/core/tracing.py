@@ -152,16 +152,8 @@ class Recordable:
         """The smallest power of two that is not below."""
         raise NotImplementedError
 
-    def largest(self, fits: Callable[[int], bool], most: int) -> Any:
-        """The largest number that fits, where this is whether 1 does (`tscale.core.costs.largest`)."""
-        raise NotImplementedError
-
-    def halved(self, above: Callable[[Any], Any], low: Any, high: Any) -> Any:
-        """Where a condition begins to hold, where this is whether it holds at one number (`tscale.core.laws.halving`)."""
-        raise NotImplementedError
-
-    def lowest(self, function: Callable[[Any], Any], low: Any, high: Any) -> Any:
-        """Where a function is least, where this is what it comes to at one number (`tscale.core.laws.halving`)."""
+    def searched(self, kind: str, ask: Callable[[Any], Any], *ends: Any) -> Any:
+        """What a search finds, where this is what it asks of one number (`tscale.core.costs.largest`, `tscale.core.laws.halving`)."""
         raise NotImplementedError
 
     def called(self, name: str, function: Callable[..., Any], *others: Any) -> Any:

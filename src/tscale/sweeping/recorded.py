@@ -225,23 +225,11 @@ class Recorded(Recordable):
         """The smallest power of two that is not below."""
         return record_of("power_of_two", self)
 
-    def largest(self, fits: Callable[[Number], Number], most: int) -> Number | None:
-        """The largest number that fits, where this is whether 1 does (`tscale.core.costs.largest`)."""
-        from tscale.sweeping.searches import largest
+    def searched(self, kind: str, ask: Callable[[Number], Number], *ends: Number) -> Number | None:
+        """What a search finds, where this is what it asks of one number (`tscale.sweeping.searches`)."""
+        from tscale.sweeping.searches import SEARCHES
 
-        return largest(fits, most)
-
-    def halved(self, above: Callable[[Number], Number], low: Number, high: Number | None) -> Number:
-        """Where a condition that holds from some number on begins to hold, where this is whether it holds at one (`tscale.core.laws`)."""
-        from tscale.sweeping.searches import halved
-
-        return halved(above, low, high)
-
-    def lowest(self, function: Callable[[Number], Number], low: Number, high: Number) -> Number:
-        """Where a function with one valley is least, where this is what it comes to at one number (`tscale.core.laws`)."""
-        from tscale.sweeping.searches import lowest
-
-        return lowest(function, low, high)
+        return SEARCHES[kind](ask, *ends)
 
     def called(self, name: str, function: Callable[..., Any], *others: Number) -> Number:
         """What a function of this number and others that cannot be recorded gives, called for each row; `name`: which of its results."""

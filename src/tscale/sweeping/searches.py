@@ -38,14 +38,18 @@ def largest(fits: Callable[[Number], Number], most: int) -> Number | None:
     return result
 
 
-def halved(above: Callable[[Number], Number], low: Number, high: Number | None) -> Number:
+def halved(above: Callable[[Number], Number], low: Number, *high: Number) -> Number:
     """What `tscale.core.laws.halving.where` finds, recorded. Raises `LostError` as `largest` does."""
-    return _searched("halved", above, Recorded(2.0 * plain_of(low), "tried"), (low,) if high is None else (low, high))
+    return _searched("halved", above, Recorded(2.0 * plain_of(low), "tried"), (low, *high))
 
 
 def lowest(function: Callable[[Number], Number], low: Number, high: Number) -> Number:
     """What `tscale.core.laws.halving.least` finds, recorded. Raises `LostError` as `largest` does."""
     return _searched("lowest", function, Recorded(2.0 * plain_of(low), "tried"), (low, high))
+
+
+SEARCHES: Final[Mapping[str, Callable[..., Number | None]]] = {"largest": largest, "halved": halved, "lowest": lowest}
+"""Each search by its kind."""
 
 
 def _searched(kind: Kind, ask: Callable[[Number], Number], tried: Recorded, ends: tuple[Number, ...]) -> Recorded:

@@ -15,7 +15,7 @@ def largest(fits: Callable[[int], bool], most: int) -> int | None:
     """
     one = fits(1)
     if isinstance(one, Recordable):
-        return cast("int | None", one.largest(fits, most))
+        return cast("int | None", one.searched("largest", fits, most))
     if not one:
         return 0
     low, high = 1, 2

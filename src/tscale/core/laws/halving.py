@@ -14,7 +14,7 @@ def where(above: Callable[[float], bool], low: float, high: float | None = None)
     """Where a condition that holds from some number on begins to hold, above `low`, by halving logarithms."""
     seen: Any = above(2 * low if high is None else exp_of((log_of(low) + log_of(high)) / 2))
     if isinstance(seen, Recordable):
-        return cast("float", seen.halved(above, low, high))
+        return cast("float", seen.searched("halved", above, low, *([] if high is None else [high])))
     if high is None:
         high = 2 * low
         while not above(high):
@@ -35,7 +35,7 @@ def least(function: Callable[[float], float], low: float, high: float) -> float:
     c, d = b - GOLDEN * (b - a), a + GOLDEN * (b - a)
     at_c: Any = function(exp_of(c))
     if isinstance(at_c, Recordable):
-        return cast("float", at_c.lowest(function, low, high))
+        return cast("float", at_c.searched("lowest", function, low, high))
     at_d = function(exp(d))
     for _ in range(HALVINGS):
         before = a, b, c, d
