@@ -89,7 +89,7 @@ def test_published_runs_of_adapters_are_within_their_error_and_beat_no_bound() -
     """NeMo's, Megatron-Bridge's and Automodel's tables: none of these rows was fitted to."""
     data = answer("accuracy", str(configs() / "measured" / "adapters.csv"))
     assert (data["answered"], data["refused"], data["bound_broken"]) == (15, 0, 0)
-    assert data["step"]["median"] < 0.11
+    assert data["step"]["median"] < 0.12
     assert data["step"]["p90"] < 0.25
 
 
