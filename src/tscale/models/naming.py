@@ -41,7 +41,10 @@ def named_tower(tower: Tower) -> Tower:
 def _named_piece(piece: Any, prefix: str) -> Any:
     """A piece whose sizes remember their fields; that there is one of it needs no name."""
     named = _with_names(piece, f"{prefix}_" if piece.name == "layers" else f"{prefix}_{piece.name}_")
-    return replace(named, **{key: 1 for key in ("copies", "times") if getattr(piece, key, None) == 1})
+    changes: dict[str, Any] = {key: 1 for key in ("copies", "times") if getattr(piece, key, None) == 1}
+    if each := getattr(piece, "each", ()):
+        changes["each"] = tuple(_named_piece(one, prefix) for one in each)
+    return replace(named, **changes)
 
 
 def _named_blocks(blocks: Any) -> Any:
