@@ -261,6 +261,10 @@ def test_experts_of_attention_own_their_queries_alone() -> None:
         ({"v_norm": True}, {"v_norm.input": 16, "v_norm.statistics": 2}), ({"v_norm": True, "v_dim": 6}, {"v_norm.input": 12, "v_norm.statistics": 2}),
         ({"v_norm": True, "values_are_keys": True}, {"v_norm.input": 16, "v_norm.statistics": 2}),
         (
+            {"qk_norm": "head", "v_norm": True},
+            {"q_norm.input": 32, "q_norm.statistics": 4, "k_norm.input": 16, "k_norm.statistics": 2, "v_norm.input": 16, "v_norm.statistics": 2},
+        ),
+        (
             {"qk_norm": "head", "v_norm": True, "values_are_keys": True},
             {"q_norm.input": 32, "q_norm.statistics": 4, "k_norm.input": 16, "k_norm.statistics": 2, "v_norm.statistics": 2},
         ),
