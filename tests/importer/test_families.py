@@ -97,6 +97,8 @@ def test_start_up_reads_one_row_and_neither_yaml_nor_pydantic(tmp_path: Path) ->
         (rule("layers", "product"), {"of": ["a", "b"]}, {"a", "b"}),
         (rule("head_dim", "fills_width"), {}, {"head_dim", ".heads", ".d_model"}),
         (hook("dbrx.kv_heads"), {}, {"attn_config"}),
+        (hook("minimax.m3"), {}, {"num_attention_heads", "num_key_value_heads", "head_dim", "layer_types", "index_n_heads",
+                                  "index_head_dim", "index_block_size", "index_topk_blocks", "sparse_attention_config", ".layers"}),
         (hook("mamba.jamba_experts"), {}, {"intermediate_size", "num_experts", "num_experts_per_tok", "expert_layer_period",
                                            "expert_layer_offset", ".layers"}),
         (hook("kimi.linear"), {}, {"linear_num_heads", "linear_head_dim", "linear_conv_kernel_dim", "linear_attn_config",
@@ -105,7 +107,7 @@ def test_start_up_reads_one_row_and_neither_yaml_nor_pydantic(tmp_path: Path) ->
     ],
 )  # fmt: skip
 def test_the_keys_that_a_function_reads_are_told_from_its_source(function: Any, given: Any, keys: set[str]) -> None:
-    """By literals, by parameters, by loops over literals, and through whatever it calls."""
+    """By literals, by parameters, by loops over literals and tables, and through whatever it calls."""
     assert {key for key, _ in keys_of_call(function, given)} == keys
 
 

@@ -1,7 +1,7 @@
 """Which keys of a `config.json` the function of a rule or of a hook reads, told from its source when a row is compiled.
 
 A key is found where a literal reaches a method of `Config` that reads one: at once, by way of a parameter of a function, or as
-an item of a literal list that is walked. What is worked out while the function runs is not found.
+an item of a literal list, or a value of a table of its module, that is walked. What is worked out while the function runs is not found.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Reads(NamedTuple):
 def reads_of(function: FunctionType) -> Reads:
     """All that a function reads, with whatever it calls in this package; a key that it asks about first may be absent."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    names = _Names(function, frozenset(inspect.signature(function).parameters), _walked(tree))
+    names = _Names(function, frozenset(inspect.signature(function).parameters), _walked(tree, function.__globals__))
     found, asked = Reads(), set[str]()
     for node in ast.walk(tree):
         match node:
@@ -56,8 +56,8 @@ def reads_of(function: FunctionType) -> Reads:
     return found._replace(keys=found.keys - asked)
 
 
-def _walked(tree: ast.AST) -> dict[str, frozenset[str] | str]:
-    """What variables of loops take, by their names: the texts of a literal list, or the name of what is walked."""
+def _walked(tree: ast.AST, module: Mapping[str, object]) -> dict[str, frozenset[str] | str]:
+    """What variables of loops take, by their names: the texts of a literal list or of the module's own table, or what is walked."""
     found: dict[str, frozenset[str] | str] = {}
     for node in ast.walk(tree):
         match node:
@@ -69,7 +69,21 @@ def _walked(tree: ast.AST) -> dict[str, frozenset[str] | str]:
                 found[name] = frozenset(item for item in items if isinstance(item, str))
             case ast.comprehension(target=ast.Name(id=name), iter=ast.Name(id=listed)):
                 found[name] = listed
+            case (
+                ast.For(target=ast.Tuple(elts=[_, ast.Name(id=name)]), iter=listed)
+                | ast.comprehension(target=ast.Tuple(elts=[_, ast.Name(id=name)]), iter=listed)
+            ) if (table := _table(listed, module)) is not None:
+                found[name] = frozenset(value for value in table.values() if isinstance(value, str))
     return found
+
+
+def _table(walked: ast.expr, module: Mapping[str, object]) -> Mapping[Any, object] | None:
+    """The table of a module whose items are walked; None where it is another thing."""
+    match walked:
+        case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="items")):
+            table = module.get(name)
+            return table if isinstance(table, Mapping) else None
+    return None
 
 
 class _Names(NamedTuple):
