@@ -96,7 +96,7 @@ def test_a_rate_past_capacity_is_told_the_largest_that_is_carried() -> None:
     """That with as many requests as the cache holds, by the answer about those; a little less is carried, with fewer."""
     refused = tscale.serve(**EIGHT, rate=1000).to_dict()["over_capacity"]
     most, held = re.search(
-        r"at most ([0-9.]+) requests/s are predicted, with (\d+) requests of 1,280 tokens", refused
+        r"at most ([0-9.]+) requests/s are predicted, with (\d+) concurrent requests of 1,280 tokens", refused
     ).groups()  # type: ignore[union-attr]
     assert "512" not in refused
     full = tscale.serve(**EIGHT, concurrency=int(held)).to_dict()

@@ -85,7 +85,7 @@ def test_a_device_has_what_it_reports_and_its_vendor_writes_less(
 
 
 UNREPORTED = (
-    "arc-pro-b60", "ascend-910b", "ascend-910c", "groq-lpu", "jetson-agx-orin-64gb", "jetson-thor", "mi300a", "mi455x",
+    "arc-pro-b60", "ascend-910b", "ascend-910c", "cerebras-wse3", "groq-lpu", "jetson-agx-orin-64gb", "jetson-thor", "mi300a", "mi455x",
     "rubin", "tpu-v2",
 )  # fmt: skip
 """Of which no report was found: they are taken to have what their vendors write, which is said."""

@@ -235,12 +235,12 @@ def test_the_loss_of_a_layout_is_that_of_its_plans_common_trainer() -> None:
     cases = list(product((0, 1, 3), (1, 2), (1, 4), (1, 2), (1, 2), (0, 1)))
     names = ("zero", "sharing", "tensor", "pipeline", "expert", "loss")
     columns = {name: np.array(values) for name, values in zip(names, zip(*cases, strict=True), strict=True)}
-    base: Any = SimpleNamespace(loss=None)
+    base: Any = SimpleNamespace(loss=None, rank=None)
     found = [_KERNELS[place] for place in _kernels(Layouts(axes, 1, columns), base)]
     for (zero, data, tensor, pipeline, expert, named), kernel in zip(cases, found, strict=True):
         plan = Parallelism(tensor, pipeline=pipeline, data=data, zero=zero, expert=expert)
         assert kernel == ("chunked" if named else default_kernel(plan, adapters=False).name), plan
-    same: Any = SimpleNamespace(loss="plain")
+    same: Any = SimpleNamespace(loss="plain", rank=None)
     assert {_KERNELS[place] for place in _kernels(Layouts(axes, 1, columns), same)} == {"plain", "chunked"}
 
 

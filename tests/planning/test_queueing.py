@@ -185,12 +185,15 @@ def test_a_deployment_at_its_largest_load_keeps_its_target_in_a_simulation() -> 
 
 
 def test_a_deployment_keeps_its_target_for_the_share_of_requests_that_is_asked_for() -> None:
-    """As above, for nine of ten requests."""
+    """As above, for nine of ten requests: so many have their first token in time.
+
+    The time that nine of ten keep differs from 0.31 to 0.66 s between draws of 100,000 arrivals, the share from 0.88 to 0.92.
+    """
     asked = {"model": "llama-3.1-8b", "serve": True, "gpu": "h100", "gpus": 1, "ttft": "500ms", "tpot": "20ms"}
     plan = question("plan").made({**asked, "input": "2k", "output": 256, "ttft_percentile": "90"}).deployments
     best = searched(plan).rows[0]
     sparse, every = best.choice.unit.curve, np.arange(1.0, best.places + 1)
     dense = Curve(every, *(np.interp(every, sparse.at_once, values) for values in sparse[1:]))
-    measured = np.quantile(firsts(dense, best.load, best.places, lambda random: random.exponential(1.0), 100_000), 0.9)
-    assert best.ttft_at_most <= plan.targets.ttft
-    assert measured == pytest.approx(best.ttft_at_most, rel=0.1)
+    seen = np.array(firsts(dense, best.load, best.places, lambda random: random.exponential(1.0), 100_000))
+    assert plan.targets.ttft * 0.999 < best.ttft_at_most <= plan.targets.ttft
+    assert np.mean(seen <= best.ttft_at_most) == pytest.approx(0.9, abs=0.03)

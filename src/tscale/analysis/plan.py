@@ -43,6 +43,16 @@ _VARIED: Final = (
 """The axes of training layouts."""
 
 
+def _as_load(system: Mapping[str, object], given: Mapping[str, object]) -> Mapping[str, object]:
+    """A system that serves, with its context as the prompt, and the requests at once as users where no other load is given."""
+    if "context" in system:
+        system = {"input": system["context"], **system}
+    loads = [system[name] for name in ("concurrency", "batch") if name in system]
+    if loads and not {"rate", "users", "gpus"} & given.keys() and "rate" not in system:
+        system = {"users": loads[0], **system}
+    return system
+
+
 @spec_dataclass
 class Ask(ServingAxes, TrainingAxes, OfModel):
     """Find the best layout for training, or for serving.
@@ -109,12 +119,8 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
         serving = bool(given.get("serve"))
         other = TrainingAxes if serving else ServingAxes
         foreign = {one.name for one in fields(other) if "option" in one.metadata} | {"compare", "rank"}
-        if serving and "context" in system:
-            system = {"input": system["context"], **system}
-        loads = [system[name] for name in ("concurrency", "batch") if name in system]
-        if serving and loads and not {"rate", "users", "gpus"} & given.keys() and "rate" not in system:
-            system = {"users": loads[0], **system}
         if serving:
+            system = _as_load(system, given)
             foreign |= {"batch"}
         if "rate" in given or "users" in given:
             foreign |= {"rate", "users"}

@@ -5,7 +5,7 @@ Source: https://github.com/huggingface/peft, src/peft/tuners/lora/config.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
@@ -91,16 +91,7 @@ _PLAIN_MIXERS: Final = frozenset({"multi-head"})
 
 
 def _adapter(config: Mapping[str, object], modules: tuple[Module, ...], where: str) -> Adapter:
-    method = config.get("peft_type")
-    if method != "LORA":
-        raise SpecError(f"peft_type {shown(method)} is not known yet: only LORA is", where=where)
-    for key, plain in _PLAIN.items():
-        if modules and key == "rank_pattern":
-            continue
-        value = config.get(key)
-        if not _is_empty(value) and value != plain:
-            only = "an empty one" if plain == {} else shown(plain)
-            raise SpecError(f"{key}: {shown(value)} is not known yet: only {only} is", where=where)
+    _refuse_unknown(config, {"rank_pattern"} if modules else set(), where)
     rank, base = config.get("r", 8), config.get("base_model_name_or_path")
     if not is_size(rank) or not isinstance(rank, int) or rank > MOST_SIZE:
         raise SpecError(f"r must be a whole number from 1 to 10^12, not {shown(rank)}", where=where)
@@ -122,6 +113,18 @@ def _adapter(config: Mapping[str, object], modules: tuple[Module, ...], where: s
         whole=_whole(config.get("modules_to_save"), where),
         base=base if isinstance(base, str) else None,
     )
+
+
+def _refuse_unknown(config: Mapping[str, object], known: Container[str], where: str) -> None:
+    """Raises `SpecError` for another method than LoRA, and for what is not known of it, but for keys that are `known`."""
+    method = config.get("peft_type")
+    if method != "LORA":
+        raise SpecError(f"peft_type {shown(method)} is not known yet: only LORA is", where=where)
+    for key, plain in _PLAIN.items():
+        value = config.get(key)
+        if key not in known and not _is_empty(value) and value != plain:
+            only = "an empty one" if plain == {} else shown(plain)
+            raise SpecError(f"{key}: {shown(value)} is not known yet: only {only} is", where=where)
 
 
 def _refuse_other_names(base: ModelSpec, adapter: Adapter, names: frozenset[str], where: str) -> None:

@@ -108,7 +108,7 @@ def _carried(case: ServingCase, carried: float, rate: float, most: int) -> str:
     """That a rate is more than is carried, and what is."""
     tokens = round(case.prompt + case.output)
     return (
-        f"over capacity: at most {carried:.3g} requests/s are predicted, with {most:,} requests of {tokens:,} tokens at once"
+        f"over capacity: at most {carried:.3g} requests/s are predicted, with {most:,} concurrent requests of {tokens:,} tokens"
         f"{'' if most == MOST else ', all that the cache holds'}, and {rate:g} are asked for; the rest would queue, which is not predicted"
     )
 
