@@ -7,7 +7,14 @@ from math import exp, inf
 from typing import Final
 
 from tscale.answers.experts import equivalents_data, equivalents_table, mixture_data, mixture_note
-from tscale.answers.loss.precision import best_data, precision_data, precision_notes, precision_tables
+from tscale.answers.loss.precision import (
+    best_data,
+    bits_text,
+    losses_in,
+    precision_data,
+    precision_notes,
+    precision_tables,
+)
 from tscale.blocks import attentions
 from tscale.catalogue.laws import Law
 from tscale.core.costs.params import non_embedding_params, params
@@ -89,9 +96,12 @@ def loss_report(
         else (experts_by_laws(model, run, names, unique, bits), list[str]())
     )
     alike = [] if run is None else list(equivalents(run))
-    title = f"{spec.label}: predicted loss after {int(tokens.value):,} training tokens is {_losses(judged)}"
-    records = [_data(one, served) for one in judged]
     by_bits = precision_data(judged, bits)
+    after = f"predicted loss after {int(tokens.value):,} training tokens is"
+    title = f"{spec.label}: {after} {_losses(judged)}"
+    if bits is not None:
+        title = f"{spec.label} in {bits_text(bits)}: {after} {losses_in(judged, bits)}"
+    records = [_data(one, served) for one in judged]
     tables = (
         view(title, _COLUMNS, map(_shown, judged, records), subject=spec.name),
         *_downstream_tables(judged),
@@ -122,7 +132,7 @@ def loss_report(
         range_note([(one.law, one.extrapolated) for one in judged]),
         INCOMPARABLE if len(judged) > 1 else "",
         *_notes(model, judged, without, served, unique),
-        *precision_notes(judged),
+        *precision_notes(judged, bits),
         *law_notes(laws, explain=explain),
     ]
     return Report(title, tables, data, tuple(filter(None, notes)), tuple(map(_step, judged)))
