@@ -18,7 +18,7 @@ from tscale.answers.loss.precision import (
 from tscale.blocks import attentions
 from tscale.catalogue.laws import Law
 from tscale.core.costs.params import non_embedding_params, params
-from tscale.core.laws import Bits, Kaplan, Lifetime, Parametric, Point, Repeated
+from tscale.core.laws import HALF, Bits, Kaplan, Lifetime, Parametric, Point, Repeated
 from tscale.core.laws.experts import Granular, Joint, Mixture, Routed, saturated
 from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Step, Table
 from tscale.core.units import FLOPS, PARAMETERS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, RATIO, SHARE, TOKENS
@@ -135,7 +135,7 @@ def loss_report(
         *precision_notes(judged, bits),
         *law_notes(laws, explain=explain),
     ]
-    return Report(title, tables, data, tuple(filter(None, notes)), tuple(map(_step, judged)))
+    return Report(title, tables, data, tuple(filter(None, notes)), tuple(_step(one, bits) for one in judged))
 
 
 def _losses(judged: Sequence[Judged]) -> str:
@@ -335,8 +335,9 @@ def _divided(law: Law, mixture: Mixture | None) -> str:
             return f"S {1 - 1 / mixture.expansion:.6g}, "
 
 
-def _step(run: Judged) -> Step:
+def _step(run: Judged, bits: Bits | None) -> Step:
     law, point = run.law, run.point
+    in_bits = "" if law.precision is None else "P_w {:g}, P_a {:g}, P_kv {:g}, ".format(*(bits or HALF))
     constants = ", ".join(f"{name} {one.value:g}" for name, one in law.constants.items())
-    numbers = f"N {point.params:,}, D {point.tokens:,}, {_divided(law, run.mixture)}{constants}"
+    numbers = f"N {point.params:,}, D {point.tokens:,}, {_divided(law, run.mixture)}{in_bits}{constants}"
     return Step("loss", _FORMULAS[law.kind], numbers, predicted(point.loss or 0, law_unit(law), law), law.name)
