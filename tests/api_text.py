@@ -119,7 +119,7 @@ def hint(name: str, option: Option) -> str:
     if option.many:
         kinds = {"NAMES": "str | Sequence[str] | None", "BOOL": "bool | str | Sequence[bool] | None"}
         return kinds.get(option.metavar, "Number | Sequence[Number] | None")
-    if name in ("context", "stages", "lora_targets") and option.read is not CONTEXT.read:
+    if name in ("context", "stages", "lora_targets", "bits") and option.read is not CONTEXT.read:
         return "Number | Sequence[Number] | None"
     if option.read in (again, offload):
         return "str | None"

@@ -1061,7 +1061,7 @@ def loss(
     tokens: Number | None = None,
     unique_tokens: Number | None = None,
     inference_tokens: Number | None = None,
-    bits: Number | None = None,
+    bits: Number | Sequence[Number] | None = None,
     law: Sequence[str] = (),
     system: File | None = None,
 ) -> Result:

@@ -8,7 +8,7 @@ Who asks names a field of a request in their own way, --lora-targets or lora_tar
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import ClassVar, Final
 
@@ -156,6 +156,13 @@ def nearest(name: str, legal: Iterable[str], aliases: Mapping[str, str] = Mappin
         return f"did you mean {close[0] if close[0] in names else aliases[close[0]]}?"
     listed = ", ".join(names[:12])
     return f"known: {listed}, ..." if len(names) > 12 else f"known: {listed}"
+
+
+def one_of(what: str, legal: Sequence[str], given: object) -> str:
+    """'WHAT is one of A, B, not C', with the one that was meant where it was a slip of the finger."""
+    text = f"{what} is one of {', '.join(legal)}, not {shown(given)}"
+    hint = nearest(given, legal) if isinstance(given, str) else ""
+    return f"{text}: {hint}" if hint.startswith("did") else text
 
 
 def system_said(error: Exception) -> str:

@@ -74,6 +74,39 @@ def test_the_schema_holds_of_other_answers(name: str) -> None:
     assert found == set()
 
 
+VARIED = (
+    "train qwen3-vl-4b --gpu h100 --gpus 8 --batch 64 --images 2 --image-size 448x448 --tokens 1e9",
+    "train llama-3.1-8b --gpu h100 --gpus 8 --batch 64 --lora-rank 8 --tokens 1e9",
+    "train mixtral-8x7b --gpu h100 --gpus 64 --batch 64 --expert 4 --tokens 1e9",
+    "train llama-3.2-1b --gpu h100 --gpus 8 --batch 8 --method sft",
+    "loss llama-3.1-8b --tokens 1e12 --bits 8",
+    "memory qwen3-vl-4b --images 1",
+    "memory llama-3.2-1b --train --method ppo --gpu h100 --gpus 8",
+    "flops qwen3-vl-4b --video-frames 2 --tokens 1e9",
+    "flops llama-3.2-1b --method ppo",
+    "serve qwen3-vl-4b --gpu h100 --images 1",
+    "params qwen3-vl-4b",
+)
+
+
+@pytest.mark.parametrize("line", VARIED)
+def test_every_key_of_an_answer_is_described(line: str) -> None:
+    """Answers with images, adapters, bits and steps after pre-training have keys that others have not."""
+    schema, data = schema_of(line.partition(" ")[0]), json.loads(run(*line.split(), "--format", "json").out)
+    assert list(faults(data, schema)) == []
+    assert set(undescribed(data, schema)) == set()
+
+
+def undescribed(value: Any, schema: dict[str, Any], path: str = "") -> Iterator[str]:
+    """Keys of a value that a schema does not have; of a mapping by other names, such as figures, none."""
+    if isinstance(value, dict) and "additionalProperties" not in schema:
+        for key, item in value.items():
+            known = schema.get("properties", {}).get(key)
+            yield from [f"{path}.{key}"] if known is None else undescribed(item, known, f"{path}.{key}")
+    for item in value if isinstance(value, list) else ():
+        yield from undescribed(item, schema.get("items", {}), f"{path}[]")
+
+
 def test_a_fault_is_found() -> None:
     schema = schema_of("memory")
     answer = json.loads(run("memory", "gpt2", "--gpu", "h100", "--format", "json").out)

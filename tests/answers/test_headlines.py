@@ -37,6 +37,11 @@ HEADLINES = {
     "design --params 7e9": "A decoder of 6,940,798,976 parameters in 33 layers, like Llama 2 7B, for 7,000,000,000",
     "check article": "audited: of 19 claims, 12 hold, 1 close, 6 do not hold",
     "loss gpt3 --law besiroglu2024": "training tokens is 2.009 nats per token",
+    # 6.98e9 of Llama's parameters are no embeddings: kumar2024 alone reads bits, and its table has the same two losses
+    "loss llama-3.1-8b --tokens 15e12 --bits 8": "in 8 bits: predicted loss after 15,000,000,000,000 training tokens is 2.831 nats per token by kumar2024, 2.826 in 16 bits",
+    "loss llama-3.1-8b --tokens 15e12 --bits 4,8,16": "in 4, 8 and 16 bits (weights, activations, KV cache): predicted loss",
+    "memory llama-3.1-8b --train --qlora": "Training QLoRA adapters of rank 64 for Llama 3.1 8B in bf16 with adamw",
+    "train llama-3.1-8b --gpu h100 --gpus 8 --qlora --tokens 1e9": "Training QLoRA adapters of rank 64 for Llama 3.1 8B on 8",
 }
 
 

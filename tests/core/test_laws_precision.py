@@ -27,6 +27,14 @@ def test_four_bits_take_more_than_four_times_the_parameters() -> None:
     assert 4 < 1 / law().share(Bits(4, 4, 4)) < 6
 
 
+def test_the_derivation_names_the_bits() -> None:
+    """A reader can work out equation 4 with what the line says."""
+    said = run("loss", "gpt2", "--tokens", "1e10", "--bits", "4,8,16", "--explain").out
+    assert "P_w 4, P_a 8, P_kv 16" in said
+    plain = run("loss", "gpt2", "--tokens", "1e10", "--law", "kumar2024", "--explain").out
+    assert "P_w 16, P_a 16, P_kv 16" in plain
+
+
 def test_bf16_counts_as_more_bits_do() -> None:
     """Appendix M: no difference from fp32 is found."""
     assert law().share(HALF) == pytest.approx(1, abs=0.01)

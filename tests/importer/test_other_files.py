@@ -45,6 +45,21 @@ def test_a_model_is_quantised_as_the_file_next_to_its_own_says(
     assert 3.3e9 < found < 4.2e9
 
 
+@pytest.mark.parametrize(
+    ("name", "beside", "said"),
+    [
+        ("quantize_config", {**AUTOGPTQ, "bits": 5}, "bits must be one of 2, 3, 4, 8, not 5"),
+        ("quant_config", {**AUTOAWQ, "w_bit": 5}, "w_bit must be one of 2, 3, 4, 8, not 5"),
+    ],
+)
+def test_what_that_file_has_wrong_is_told_of_it_by_its_own_keys(
+    name: str, beside: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    folder = folder_of(tmp_path, LLAMA, **{name: beside})
+    done = run("memory", folder)
+    assert (done.code, done.err.strip()) == (1, f"tscale: {folder}/{name}.json: {said}")
+
+
 def test_what_a_config_json_says_itself_counts_before_the_file_next_to_it(tmp_path: Path) -> None:
     said = {"quant_method": "gptq", "bits": 8, "group_size": 128, "desc_act": False, "sym": True}
     both = answer("memory", folder_of(tmp_path, LLAMA | {"quantization_config": said}, quantize_config=AUTOGPTQ))

@@ -7,7 +7,7 @@ from typing import Any
 
 from tscale.analysis.request import Option
 from tscale.core.axis import axis
-from tscale.errors import RequestError, nearest, shown
+from tscale.errors import RequestError, one_of
 
 
 def varied(option: Option, help: str) -> Option:
@@ -30,7 +30,7 @@ def words(legal: tuple[str, ...], meanings: dict[str, Any] | None = None) -> Cal
 
     def read(text: str, what: str) -> Any:
         if text not in legal:
-            raise RequestError(f"{what} is one of {', '.join(legal)}, not {shown(text)}: {nearest(text, legal)}")
+            raise RequestError(one_of(what, legal, text))
         return text if meanings is None else meanings[text]
 
     return read

@@ -17,7 +17,7 @@ from os import PathLike, fsdecode
 from typing import Any, ClassVar, Final, Literal, NamedTuple, Self
 
 from tscale.blocks.spec_dataclass import spec_dataclass
-from tscale.errors import RequestError, nearest, shown
+from tscale.errors import RequestError, nearest, one_of, shown
 
 Kind = Literal["value", "flag", "list", "named", "argument", "model", "models"]
 """How an option is given: as a text, as yes or no, several times, as the name of what Python may give itself; or without a
@@ -157,7 +157,7 @@ def _flag(value: object, what: str) -> bool:
 
 def _chosen(text: str, choices: tuple[str, ...], what: str) -> str:
     if text not in choices:
-        raise RequestError(f"{what} is one of {', '.join(choices)}, not {shown(text)}: {nearest(text, choices)}")
+        raise RequestError(one_of(what, choices, text))
     return text
 
 
@@ -244,7 +244,7 @@ def file_name(value: object, what: str) -> str:
 
 MOST_VALUES: Final = 10_000
 _BYTES: Final = (bytes, bytearray, memoryview)
-_LISTS: Final = ("--context", "--stages", "--lora-targets")
+_LISTS: Final = ("--context", "--stages", "--lora-targets", "--bits")
 """Options whose text may be a list, which Python gives as one."""
 
 

@@ -10,6 +10,18 @@ from tscale.render.json import SCHEMA_VERSION, as_data
 
 _TOWER: Final = {"model_type": "vit"}
 """A model without text."""
+_READS_IMAGES: Final = "qwen3-vl-2b"
+_ADAPTERS: Final = {
+    "name": "adapters",
+    "layers": 2,
+    "d_model": 64,
+    "vocabulary": 100,
+    "attention": {"heads": 2},
+    "feed_forward": {"d_ff": 256},
+    "positions": {"kind": "rotary"},
+    "norm": {"kind": "rmsnorm"},
+    "adapter": {"rank": 4, "targets": ["q", "v"]},
+}
 SAMPLES: Final[dict[str, tuple[dict[str, Any], ...]]] = {
     "summary": (
         {"model": "llama-3.1-8b", "gpu": "h100"},
@@ -25,6 +37,8 @@ SAMPLES: Final[dict[str, tuple[dict[str, Any], ...]]] = {
         {"models": ["mixtral-8x7b"]},
         {"models": ["gpt-4"]},
         {"models": ["t5-small"]},
+        {"models": [_READS_IMAGES]},
+        {"models": [_ADAPTERS]},
         {"models": [_TOWER]},
     ),
     "attention": (
@@ -39,8 +53,16 @@ SAMPLES: Final[dict[str, tuple[dict[str, Any], ...]]] = {
         {"model": "deepseek-v3"},
         {"model": "bert-base"},
         {"model": _TOWER},
+        {"model": _READS_IMAGES, "images": 2, "tokens": "1e9"},
+        {"model": "gpt2", "method": "sft"},
+        {"model": "gpt2", "method": "dpo"},
+        {"model": "gpt2", "method": "grpo"},
     ),
-    "compare": ({"models": ["transformer", "gpt3"]}, {"models": ["gpt2", "mamba-2.8b", "gpt-4"]}),
+    "compare": (
+        {"models": ["transformer", "gpt3"]},
+        {"models": ["gpt2", "mamba-2.8b", "gpt-4"]},
+        {"models": [_TOWER, _TOWER]},
+    ),
     "memory": (
         {"model": "llama-3.1-8b", "gpu": "h100", "batch": 16},
         {"model": "gpt3", "gpu": "h100"},
@@ -48,17 +70,31 @@ SAMPLES: Final[dict[str, tuple[dict[str, Any], ...]]] = {
         {"model": "llama-3.1-8b", "train": True, "gpu": "h100", "gpus": 8, "zero": 3, "batch": 64},
         {"model": "gpt3", "train": True, "gpu": "h100", "gpus": 64, "tensor": 8, "pipeline": 2},
         {"model": "bert-base", "train": True},
+        {"model": _READS_IMAGES, "train": True, "images": 2, "gpu": "h100", "gpus": 8, "batch": 64},
+        {"model": _READS_IMAGES, "images": 2},
+        {"model": "gpt2", "train": True, "method": "dpo", "gpu": "h100"},
+        {"model": "gpt2", "train": True, "method": "grpo", "gpu": "h100", "gpus": 8},
+        {"model": "gpt2", "train": True, "method": "ppo"},
+        {"model": "gpt2", "train": True, "method": "sft"},
     ),
     "train": (
         {"model": "gpt3", "gpu": "h100", "gpus": 1024},
         {"model": "gpt3", "gpu": "h100", "days": 30, "mfu": "40%", "grid": "france"},
         {"model": "llama-3.1-8b", "gpu": "h100", "gpus": 64, "batch": 128, "zero": 3},
+        {"model": "gpt3", "gpu": "h100", "gpus": 64, "batch": 64, "tensor": 8, "pipeline": 8},
+        {"model": _READS_IMAGES, "gpu": "h100", "gpus": 8, "batch": 64, "images": 2, "tokens": "1e9"},
+        {"model": "llama-3.2-1b", "gpu": "h100", "gpus": 8, "batch": 64, "qlora": True, "tokens": "1e9"},
+        {"model": "mixtral-8x7b", "gpu": "h100", "gpus": 64, "batch": 64, "expert": 8, "tokens": "1e9"},
+        {"model": "gpt2", "gpu": "h100", "gpus": 8, "batch": 8, "method": "sft"},
+        {"model": "gpt2", "gpu": "h100", "gpus": 8, "batch": 8, "method": "dpo"},
+        {"model": "gpt2", "gpu": "h100", "gpus": 8, "method": "ppo"},
     ),
     "serve": (
         {"model": "llama-3.1-8b", "gpu": "h100", "batch": 16},
         {"model": "llama-3.1-70b", "gpu": "h100", "gpus": 4, "draft": "llama-3.1-8b", "acceptance": "80%"},
         {"model": "mamba-2.8b", "gpu": "a100", "price": 2},
         {"model": "t5-small", "gpu": "a100"},
+        {"model": _READS_IMAGES, "gpu": "h100", "images": 2},
         {"model": "llama-3.1-70b", "gpu": "h100", "prefill": "tensor=4", "decode": "tensor=4"},
     ),
     "plan": (
@@ -86,6 +122,9 @@ SAMPLES: Final[dict[str, tuple[dict[str, Any], ...]]] = {
             "price": 2,
         },
         {"model": "gpt3", "train": True, "gpu": "h100", "gpus": 8, "batch": 8, "tensor": 8},
+        {"model": "llama-3.2-1b", "train": True, "gpu": "h100", "gpus": 2, "batch": 8, "qlora": True},
+        {"model": "gpt2", "train": True, "gpu": "h100", "gpus": 2, "batch": 8, "method": "sft"},
+        {"model": "gpt2", "train": True, "gpu": "h100", "gpus": 2, "batch": 8, "method": "grpo"},
         {
             "model": "mixtral-8x7b",
             "train": True,
@@ -109,6 +148,7 @@ SAMPLES: Final[dict[str, tuple[dict[str, Any], ...]]] = {
         {"model": "gpt2", "tokens": "1e10", "unique_tokens": "1e9", "inference_tokens": "1e12"},
         {"model": "deepseek-v3", "tokens": "1e12"},
         {"model": "gpt2", "tokens": "1e10", "law": ["gadre2024-c4"]},
+        {"model": "gpt2", "tokens": "1e10", "bits": "4,8,16"},
     ),
     "hyper": (
         {"model": "gpt3"},

@@ -213,7 +213,7 @@ def _rows_on(spec: ModelSpec, hardware: Hardware) -> Iterator[_Row]:
     yield _Row("per_device_bytes", f"serving one sequence of {length:,} tokens", Figure(total, BYTES, "convention"))
     yield _Row("verdict", "on one device", verdict_text(serving_capacity(hardware.device(), 1), total))
     devices = _devices_needed(spec, alone, length)
-    yield _Row("devices", "devices needed to serve it", _counted(devices))
+    yield _Row("devices", "devices to serve it, a power of two", _counted(devices))
     ask = None if devices is None or spec.kind == "encoder" else ServeAsk(gpus=devices, context=max(length // 2, 1))
     yield _predicted_speed(spec, hardware, ask)
     yield _Row("tokens_per_second", "  at most", _speed(spec, hardware, ask))

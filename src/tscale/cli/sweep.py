@@ -120,11 +120,11 @@ def _names(columns: str | None) -> list[str]:
 def _where(engine: str | None, scheduler: str | None, workers: str | None) -> Where:
     """Where rows are computed. Raises `RequestError`."""
     from tscale.core.counts import parse_count
-    from tscale.errors import RequestError, nearest, shown
+    from tscale.errors import RequestError, one_of
     from tscale.sweeping.run import Where
 
     if engine not in (None, "local", "dask"):
-        raise RequestError(f"--engine is one of local, dask, not {shown(engine)}: {nearest(str(engine), _ENGINES)}")
+        raise RequestError(one_of("--engine", _ENGINES, engine))
     count = None if workers is None else parse_count(workers, what="--workers", most=1024)
     where = Where("dask" if engine == "dask" else "local", scheduler, count)
     where.check()

@@ -166,7 +166,9 @@ def _powers(span: Span) -> int:
 def _end(text: str, whole: str, what: str, read: Callable[[str, str], Any]) -> int | Fraction:
     """One end of a range, which is a number."""
     value = read(text.strip(), what) if text.strip() else None
-    if isinstance(value, bool) or not isinstance(value, (int, Fraction)):
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, Fraction))):
+        raise RequestError(f"{what} takes no range: list its values, in place of {_shown(whole)}")
+    if value is None:
         raise RequestError(
             f"{what} {_shown(whole)} is no range: both ends are numbers, such as 1..8, 8..1024*2 or 16..96+8"
         )

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Final, NamedTuple
 
+from tscale.core.dtypes import Dtype
 from tscale.core.ledger import Ledger
 from tscale.core.metric import Data, Figure, Known, Line, Step, step
 from tscale.core.roles import Role
@@ -38,9 +39,10 @@ def counted(spec: ModelSpec) -> TracedModel:
     return TracedModel(spec, lower(spec))
 
 
-def trained_text(spec: ModelSpec, rank: int | None) -> str:
-    """What is trained, in words: the model, or adapters for it."""
-    return spec.label if rank is None else f"adapters of rank {rank} for {spec.label}"
+def trained_text(spec: ModelSpec, rank: int | None, base: Dtype | None = None) -> str:
+    """What is trained, in words: the model, or adapters for it; QLoRA has the model frozen in a `base` of few bits."""
+    adapters = "adapters" if base is None else "QLoRA adapters"
+    return spec.label if rank is None else f"{adapters} of rank {rank} for {spec.label}"
 
 
 def adapting(model: TracedModel, rank: int | None, targets: frozenset[Role] | None) -> TracedModel:

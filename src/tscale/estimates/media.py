@@ -103,6 +103,11 @@ def _named(many: int, what: str, size: str) -> str:
 def _tower_of(spec: ModelSpec | TowerSpec, reads: str, option: str) -> Tower:
     """The tower that reads images or sounds."""
     towers = [tower for tower in spec.towers or () if tower.reads == reads and tower.part != "projector"]
+    encoder = getattr(spec, "encoder", None)
+    if reads == "sounds" and encoder is not None and encoder.mel_bins:
+        raise RequestError(
+            f"{option}: the encoder of {spec.label} reads sound as its source, and no tower beside text does: drop it"
+        )
     if not towers:
         raise RequestError(f"{option}: {spec.label} has no tower that reads {reads}: drop it")
     tower = next((tower for tower in towers if tower.input is not None), None)

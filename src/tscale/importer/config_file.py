@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from tscale.errors import SpecError
 from tscale.importer.json_file import is_bounded, parse_object
-from tscale.importer.other_files import quantized_beside
+from tscale.importer.other_files import quantized_beside, said_beside
 from tscale.importer.reader import imported
 from tscale.models.spec import ModelSpec
 
@@ -90,10 +90,14 @@ _MOST_STEPS: Final = 6
 
 def _config_spec(text: str, path: Path, where: str, assume: str | None, strict: bool) -> ModelSpec | TowerSpec:
     config = parse_object(text, where, what="a config.json", infinite=True)
-    quantized = quantized_beside(config, path)
-    if quantized is not None:
-        config["quantization_config"] = quantized
-    return spec_of_keys(config, path, where, assume, strict=strict)
+    beside = quantized_beside(config, path)
+    if beside is None:
+        return spec_of_keys(config, path, where, assume, strict=strict)
+    file, config["quantization_config"] = beside
+    try:
+        return spec_of_keys(config, path, where, assume, strict=strict)
+    except SpecError as error:
+        raise said_beside(error, where, file) from None
 
 
 _UNTELLING: Final = frozenset({"config", "params", "model_config", "-", ""})

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from tscale.errors import shown
+from tscale.errors import SpecError, shown
 
 _NAMED: Final = "name the config.json of the model"
 
@@ -44,8 +45,8 @@ _GPTQ: Final = ("bits", "group_size", "desc_act", "sym", "lm_head", "checkpoint_
 _AWQ: Final = {"bits": "w_bit", "group_size": "q_group_size", "zero_point": "zero_point", "version": "version"}
 
 
-def quantized_beside(config: Mapping[str, Any], path: Path) -> dict[str, Any] | None:
-    """The quantization_config of a model whose tool wrote it into a file of its own; None where there is none.
+def quantized_beside(config: Mapping[str, Any], path: Path) -> tuple[Path, dict[str, Any]] | None:
+    """The file of its own that a model's tool wrote its quantization_config into, and that; None where there is none.
 
     AutoGPTQ wrote quantize_config.json, and AutoAWQ quant_config.json, next to a config.json without one, and engines still read them.
     Raises `SpecError` for such a file that is no JSON.
@@ -60,7 +61,18 @@ def quantized_beside(config: Mapping[str, Any], path: Path) -> dict[str, Any] | 
         if file.is_file():
             said = parse_object(read_text(str(file)), str(file), what=f"a {name}", infinite=True)
             if {"bits", "group_size"} <= said.keys():
-                return {"quant_method": "gptq", **{key: said[key] for key in _GPTQ if key in said}}
+                return file, {"quant_method": "gptq", **{key: said[key] for key in _GPTQ if key in said}}
             if {"w_bit", "q_group_size"} <= said.keys():
-                return {"quant_method": "awq", **{new: said[old] for new, old in _AWQ.items() if old in said}}
+                return file, {"quant_method": "awq", **{new: said[old] for new, old in _AWQ.items() if old in said}}
     return None
+
+
+def said_beside(error: SpecError, where: str, file: Path) -> SpecError:
+    """An error about the quantization_config of the configuration `where`, where it stands in a `file` of its own, by its keys there."""
+    key, name = "quantization_config.", error.text.removeprefix(f"{where}: ")
+    if not name.startswith(key):
+        return error
+    name = name.removeprefix(key)
+    own = _AWQ if file.name == "quant_config.json" else {}
+    first, rest = re.split(r"\b", name, maxsplit=2)[1:]
+    return SpecError(own.get(first, first) + rest, where=str(file))

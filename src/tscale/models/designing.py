@@ -16,7 +16,7 @@ from tscale.blocks.latent import LatentAttention
 from tscale.catalogue.models import built_in, known_name, listed, normalised
 from tscale.core.costs.params import active_params, embedding_params, non_embedding_params, params
 from tscale.core.costs.shapes import Grid, Proportions, Shape
-from tscale.errors import RequestError, nearest, shown
+from tscale.errors import RequestError, UnknownNameError, nearest, shown
 from tscale.models.lower import lower
 from tscale.models.resolve import resolve
 from tscale.models.spec import ModelSpec
@@ -86,7 +86,7 @@ def pattern(like: str, budget: int, count: Callable[[ModelSpec], int], changes: 
         members = dense or decoders or family  # of which one is refused by name
         if not members:
             families = sorted({listed_one.name.partition("-")[0] for listed_one in listed()})
-            raise RequestError(
+            raise UnknownNameError(
                 f"no model or family {shown(like)} to take as a pattern: {nearest(normalised(like), families)}"
             )
         spec = min(members, key=lambda one: (abs(log(_size(one.name, count) / budget)), -(one.year or 0), one.name))

@@ -83,11 +83,12 @@ def prepared(job: Job, *, yes: bool = False) -> Sweep:
 
 
 def _refuse_unknown_names(job: Job) -> None:
-    """Raises `UnknownNameError` for a model or hardware that is none: a slip, and no row of a sweep."""
+    """Raises `UnknownNameError` for a model, hardware or law that is none, given or varied: a slip, and no row of a sweep."""
+    _refuse_unknown_name(job, (0,) * len(job.axes))
     for place, axis in enumerate(job.axes):
         if axis.field not in ("model", "gpu", "draft", "law"):
             continue
-        for value in range(len(axis.values)):
+        for value in range(1, len(axis.values)):
             places = tuple(value if other == place else 0 for other in range(len(job.axes)))
             _refuse_unknown_name(job, places)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from tscale.analysis.request import file_name
 from tscale.analysis.respelled import Respelled
-from tscale.errors import RequestError, nearest, shown
+from tscale.errors import RequestError, one_of
 from tscale.sweeping import need
 
 if TYPE_CHECKING:
@@ -83,8 +83,7 @@ def sweep(
 
 def _one_of(value: Any, legal: tuple[str, ...], what: str) -> Any:
     if value not in legal:
-        hint = nearest(value, legal) if isinstance(value, str) else ""
-        raise RequestError(f"{what} is one of {', '.join(legal)}, not {shown(value)}: {hint}".removesuffix(": "))
+        raise RequestError(one_of(what, legal, value))
     return value
 
 

@@ -7,11 +7,18 @@ from math import exp, inf
 from typing import Final
 
 from tscale.answers.experts import equivalents_data, equivalents_table, mixture_data, mixture_note
-from tscale.answers.loss.precision import best_data, precision_data, precision_notes, precision_tables
+from tscale.answers.loss.precision import (
+    best_data,
+    bits_text,
+    losses_in,
+    precision_data,
+    precision_notes,
+    precision_tables,
+)
 from tscale.blocks import attentions
 from tscale.catalogue.laws import Law
 from tscale.core.costs.params import non_embedding_params, params
-from tscale.core.laws import Bits, Kaplan, Lifetime, Parametric, Point, Repeated
+from tscale.core.laws import HALF, Bits, Kaplan, Lifetime, Parametric, Point, Repeated
 from tscale.core.laws.experts import Granular, Joint, Mixture, Routed, saturated
 from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Step, Table
 from tscale.core.units import FLOPS, PARAMETERS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, RATIO, SHARE, TOKENS
@@ -89,9 +96,12 @@ def loss_report(
         else (experts_by_laws(model, run, names, unique, bits), list[str]())
     )
     alike = [] if run is None else list(equivalents(run))
-    title = f"{spec.label}: predicted loss after {int(tokens.value):,} training tokens is {_losses(judged)}"
-    records = [_data(one, served) for one in judged]
     by_bits = precision_data(judged, bits)
+    after = f"predicted loss after {int(tokens.value):,} training tokens is"
+    title = f"{spec.label}: {after} {_losses(judged)}"
+    if bits is not None:
+        title = f"{spec.label} in {bits_text(bits)}: {after} {losses_in(judged, bits)}"
+    records = [_data(one, served) for one in judged]
     tables = (
         view(title, _COLUMNS, map(_shown, judged, records), subject=spec.name),
         *_downstream_tables(judged),
@@ -122,10 +132,10 @@ def loss_report(
         range_note([(one.law, one.extrapolated) for one in judged]),
         INCOMPARABLE if len(judged) > 1 else "",
         *_notes(model, judged, without, served, unique),
-        *precision_notes(judged),
+        *precision_notes(judged, bits),
         *law_notes(laws, explain=explain),
     ]
-    return Report(title, tables, data, tuple(filter(None, notes)), tuple(map(_step, judged)))
+    return Report(title, tables, data, tuple(filter(None, notes)), tuple(_step(one, bits) for one in judged))
 
 
 def _losses(judged: Sequence[Judged]) -> str:
@@ -325,8 +335,9 @@ def _divided(law: Law, mixture: Mixture | None) -> str:
             return f"S {1 - 1 / mixture.expansion:.6g}, "
 
 
-def _step(run: Judged) -> Step:
+def _step(run: Judged, bits: Bits | None) -> Step:
     law, point = run.law, run.point
+    in_bits = "" if law.precision is None else "P_w {:g}, P_a {:g}, P_kv {:g}, ".format(*(bits or HALF))
     constants = ", ".join(f"{name} {one.value:g}" for name, one in law.constants.items())
-    numbers = f"N {point.params:,}, D {point.tokens:,}, {_divided(law, run.mixture)}{constants}"
+    numbers = f"N {point.params:,}, D {point.tokens:,}, {_divided(law, run.mixture)}{in_bits}{constants}"
     return Step("loss", _FORMULAS[law.kind], numbers, predicted(point.loss or 0, law_unit(law), law), law.name)

@@ -64,8 +64,32 @@ def best_data(judged: Sequence[Judged]) -> dict[str, Data]:
     }
 
 
-def precision_notes(judged: Sequence[Judged]) -> Iterator[str]:
-    """What the rows rest on."""
+def bits_text(bits: Bits) -> str:
+    """The bits that were asked for, in words."""
+    numbers = [format(number, "g") for number in bits]
+    if len(set(numbers)) == 1:
+        return f"{numbers[0]} bits"
+    return f"{numbers[0]}, {numbers[1]} and {numbers[2]} bits (weights, activations, KV cache)"
+
+
+def losses_in(judged: Sequence[Judged], bits: Bits) -> str:
+    """The loss in so many bits by each law that reads them, next to that in 16."""
+    said = []
+    for run in judged:
+        formula = run.law.precision
+        if formula is None:
+            continue
+        loss, half = (formula.of(one).loss(run.point.params, run.point.tokens) for one in (bits, HALF))
+        other = "" if bits == HALF else f", {half:.3f} in 16 bits"
+        said.append(f"{loss:.3f} {run.law.losses} by {run.law.name}{other}")
+    return " and ".join(said)
+
+
+def precision_notes(judged: Sequence[Judged], bits: Bits | None) -> Iterator[str]:
+    """What the rows rest on, and whose losses do not depend on the bits."""
+    others = [run.law.name for run in judged if run.law.precision is None]
+    if bits is not None and others:
+        yield f"Losses by {', '.join(others)} do not depend on the bits: they are of training in 16 bits or more."
     for run in judged:
         formula = run.law.precision
         if formula is not None:

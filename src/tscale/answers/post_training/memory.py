@@ -67,7 +67,7 @@ def post_training_memory_report(spec: ModelSpec, ask: Ask) -> Report:
 
 def _title(models: Models, worst: Held, tightest: Held) -> str:
     ask = models.ask
-    what = f"{_method(ask)} of {trained_text(models.spec, ask.how.rank)} in {ask.how.precision.name}, {sequences_text(models)}"
+    what = f"{_method(ask)} of {trained_text(models.spec, ask.how.rank, ask.how.base)} in {ask.how.precision.name}, {sequences_text(models)}"
     where = f"peaks at {number_text(worst.total, 'decimal', 'B')} in {NAMES[worst.phase]}"
     hardware, devices = ask.training.hardware, ask.devices
     which = "each" if ask.how.plan.pipeline == 1 and ask.apart is None else "the fullest"

@@ -127,7 +127,7 @@ def room_of(model: Trainer, usable: int) -> Room:
 
 def _title(spec: ModelSpec, model: Trainer, ask: Ask, total: int, verdict: str | None, *, assumed: bool) -> str:
     sequences = "one sequence" if ask.how.micro_batch == 1 else f"{ask.how.micro_batch:,} sequences"
-    trained = trained_text(spec, ask.how.rank)
+    trained = trained_text(spec, ask.how.rank, ask.how.base)
     length = f"{model.context:,} tokens" + (" (assumed)" if assumed else "")
     what = f"Training {trained} in {ask.how.precision.name} with {ask.how.optimizer.name}, {sequences} of {length}, takes {number_text(total, 'decimal', 'B')}"
     devices = ask.how.plan.devices

@@ -97,7 +97,8 @@ class Subject(NamedTuple):
     @property
     def label(self) -> str:
         """What is trained, in words."""
-        return trained_text(self.spec, None if self.adapters is None else self.adapters.rank)
+        rank, base = (None, None) if self.adapters is None else (self.adapters.rank, self.adapters.base)
+        return trained_text(self.spec, rank, base)
 
     @property
     def experts(self) -> int:

@@ -52,7 +52,7 @@ class Answered(NamedTuple):
     @property
     def label(self) -> str:
         """What is trained, in words."""
-        return trained_text(self.model.spec, self.ask.rank)
+        return trained_text(self.model.spec, self.ask.rank, self.ask.base)
 
     @property
     def known(self) -> Known:
