@@ -19,11 +19,14 @@ RECORDED = recorded("activations_towers.jsonl")
 D, HEADS, HEAD_DIM = 64, 4, 16
 LEARNED = {
     "llava-clip": 1, "llava_next": 1, "vipllava": 1, "internvl": 1, "llama4": 1, "vit": 1, "deit": 2, "dinov2": 1,
-    "dinov2_with_registers": 5, "dinov3_vit": 5, "vit_msn": 1, "clip_vision_model": 1,
+    "dinov2_with_registers": 5, "dinov3_vit": 5, "vit_msn": 1, "clip_vision_model": 1, "clip": 1,
 }  # fmt: skip
 """Positions that are no patches."""
+COMPARED = ("clip", "siglip", "siglip2")
+"""Models that compare images with as many texts: what they keep is of a whole micro-batch."""
 WHOLE = {
     "llava-clip", "llava-siglip", "llava_next", "llava_onevision", "vipllava", "paligemma", "llava-pixtral", *TOWERS_ALONE,
+    *COMPARED,
 }  # fmt: skip
 """Towers each of whose patches is an output; in all others, four are one, or in Qwen2-Audio two."""
 TILES = {"llava_next": 3, "llava_onevision": 3}
@@ -31,7 +34,7 @@ FUSED = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_5", "glm4v")
 """Towers that project queries, keys and values by one matrix."""
 OF_LENGTHS = (*FUSED, "kimi_k25")
 """Towers that run images of several sizes one behind the other, and attention for each."""
-QUICK = ("llava-clip", "llava_next", "vipllava", "clip_vision_model", "qwen2_vl")
+QUICK = ("llava-clip", "llava_next", "vipllava", "clip_vision_model", "clip", "qwen2_vl")
 IN_NATIVE_PRECISION = (
     "internvl", "llama4", "qwen2_audio", "voxtral", "dinov2", "dinov2_with_registers", "dinov3_vit",
 )  # fmt: skip
@@ -61,7 +64,8 @@ class Case(NamedTuple):
 
     @property
     def positions(self) -> int:
-        return sum(one.times * one.run.inputs for one in self.run.media) // len(self.run.media)
+        each = sum(one.times * one.run.inputs for one in self.run.media) // len(self.run.media)
+        return self.passes.micro_batch * each
 
     @property
     def layers(self) -> int:
@@ -87,7 +91,10 @@ def case(record: dict[str, Any]) -> Case:
     kept = tuple(saved for tower in towers for group in tower.groups(saves=True) for saved in _each(group))
     number = 2 if record["dtype"] == "bf16" else 4
     run = SequenceLengths(target=0, media=tuple({one.block: _pass(record, one) for one in kept}.values()))
-    return Case(record, towers, kept, run, Passes(1, "naive" if record["attention"] == "eager" else "flash", number))
+    batch = record["images"] if record["name"] in COMPARED else 1
+    return Case(
+        record, towers, kept, run, Passes(batch, "naive" if record["attention"] == "eager" else "flash", number)
+    )
 
 
 def _each(group: Group) -> Iterator[Saved]:
@@ -103,7 +110,8 @@ def _pass(record: dict[str, Any], saved: Saved) -> TowerPass:
         )
     patches = (high // 8) * (wide // 8)
     run = TowerRun(patches + LEARNED.get(name, 0), patches if name in WHOLE else patches // 4, LEARNED.get(name, 0))
-    return TowerPass(saved.block, record["images"] * TILES.get(name, 1), run)
+    times = 1 if name in COMPARED else record["images"] * TILES.get(name, 1)
+    return TowerPass(saved.block, times, run)
 
 
 def test_the_recording_holds_what_is_asked_of_it() -> None:
@@ -122,6 +130,17 @@ def test_a_tower_keeps_what_is_counted(name: str) -> None:
             named = list(differences(one))
             counted = int(activation_bytes(one.kept, one.run, one.passes).total)
             assert record["bytes"] - counted == sum(size for _, size in named), (record, named)
+
+
+def test_the_loss_on_images_and_texts_keeps_a_table_of_all_beside_all() -> None:
+    """Three images beside three texts: nine similarities, and what each loss makes of them."""
+    of_three = {
+        record["name"]: case(record)
+        for record in RECORDED
+        if record["name"] in COMPARED and record["images"] == 3 and record["dtype"] == "bf16"
+    }
+    assert of_three["clip"].bytes_of("contrast.similarities", "contrast.log_probabilities") == 9 * 3 * 2
+    assert of_three["siglip"].bytes_of("contrast.similarities", "contrast.signs_and_logits") == 9 * (2 + 3 * 4)
 
 
 def differences(one: Case) -> Iterator[tuple[str, int]]:
@@ -264,6 +283,11 @@ def _siglip_head(one: Case) -> Iterator[tuple[str, int]]:
         yield "the head's probabilities are not made in fp32", -pairs * 4
 
 
+def _siglip2(one: Case) -> Iterator[tuple[str, int]]:
+    yield from _siglip_head(one)
+    yield "the weights of each row of the table of positions in each position, in fp32", one.positions * 16 * 4
+
+
 def _qwen2_audio(one: Case) -> Iterator[tuple[str, int]]:
     yield from _copied_out(one)
     yield "two positions are averaged before the last norm, not behind it", -_unread(one, "audio_tower.norm.post") // 2
@@ -277,6 +301,9 @@ _OWN: dict[str, Any] = {
     "voxtral": _copied_out,
     "vit": _class_token,
     "clip_vision_model": _class_token,
+    "clip": _class_token,
+    "siglip": _siglip_head,
+    "siglip2": _siglip2,
     "siglip_vision_model": _siglip_head,
     "deit": _class_token,
     "dinov3_vit": _dinov3,

@@ -10,7 +10,7 @@ import tscale
 from tests.helpers import run
 from tests.importer.recorded import recorded, spec_of
 from tscale.errors import RequestError, TscaleError
-from tscale.estimates.media import Media, media_costs
+from tscale.estimates.media import Media, media_costs, tower_passes
 
 CONFIGS = {line["config"]["model_type"]: line["config"] for line in recorded("tower_tensors.jsonl")}
 
@@ -132,3 +132,26 @@ def test_images_that_are_keys_of_other_layers_are_refused_as_such() -> None:
         media_costs(
             spec_of(config | {"text_config": config["text_config"] | {"cross_attention_layers": [1]}}), Media(images=1)
         )
+
+
+@pytest.mark.parametrize("kind", ["clip", "siglip"])
+def test_images_that_are_compared_with_texts_come_one_beside_each(kind: str) -> None:
+    """The losses of both pair the n-th image with the n-th text (Radford 2021, figure 3; Zhai 2023, algorithm 1)."""
+    spec = spec_of(next(line["config"] for line in recorded("activations_towers.jsonl") if line["name"] == kind))
+    (one,) = tower_passes(spec, Media(images=1))
+    assert one.times == 1
+    for media in (Media(images=2), Media(images=1, frames=1), Media(frames=1)):
+        with pytest.raises(RequestError, match="trained on pairs of a text and an image"):
+            tower_passes(spec, media)
+
+
+def test_a_micro_batch_compares_each_of_its_images_with_each_of_its_texts() -> None:
+    """CLIP in bf16: similarities and two softmaxes of them are 6 bytes a pair, of which twice as many sequences have four times as many."""
+    config = next(line["config"] for line in recorded("activations_towers.jsonl") if line["name"] == "clip")
+
+    def kept(batch: int) -> float:
+        done = tscale.memory(config, train=True, images=1, micro_batch=batch)
+        return float(done.to_dict()["per_device_bytes"]["activations"])
+
+    once, twice, four = kept(100), kept(200), kept(400)
+    assert (four - 2 * twice) - 2 * (twice - 2 * once) == pytest.approx(6 * (400**2 - 4 * 200**2 + 4 * 100**2), abs=64)

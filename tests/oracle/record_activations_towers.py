@@ -25,6 +25,7 @@ import torch
 import transformers
 from torch import nn
 from transformers import CONFIG_MAPPING
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 TEXT = {"vocab_size": 128, "hidden_size": 80, "num_attention_heads": 4, "num_key_value_heads": 2, "num_hidden_layers": 1,
@@ -270,6 +271,29 @@ ALONE: dict[str, tuple[str, dict[str, Any], Callable[..., dict[str, Any]], tuple
     "siglip_vision_model": ("SiglipVisionModel", {**SIGLIP, "vision_use_head": True}, fixed, OWN),
 }  # fmt: skip
 """The same of towers that are models by themselves."""
+
+WORDS = {"vocab_size": 128, "hidden_size": 80, "num_attention_heads": 4, "num_hidden_layers": 1, "intermediate_size": 96,
+         "max_position_embeddings": 12}  # fmt: skip
+COMPARED: dict[str, tuple[str, dict[str, Any], Callable[..., dict[str, Any]], tuple[Any, ...]]] = {
+    "clip": (
+        "CLIPModel",
+        {"model_type": "clip", "vision_config": {**CLIP, "projection_dim": 48}, "projection_dim": 48,
+         "text_config": {"model_type": "clip_text_model", **WORDS, "projection_dim": 48}}, fixed, OWN,
+    ),
+    "siglip": (
+        "SiglipModel",
+        {"model_type": "siglip", "vision_config": {**SIGLIP, "vision_use_head": True},
+         "text_config": {"model_type": "siglip_text_model", **WORDS, "hidden_size": 64, "projection_size": 64}}, fixed, OWN,
+    ),
+    "siglip2": (
+        "Siglip2Model",
+        {"model_type": "siglip2",
+         "vision_config": {**SIGLIP, "model_type": "siglip2_vision_model", "num_patches": 16, "vision_use_head": True},
+         "text_config": {"model_type": "siglip2_text_model", **WORDS, "hidden_size": 64, "projection_size": 64}}, flat, OWN,
+    ),
+}  # fmt: skip
+"""The same of models that compare images with as many texts: their whole loss, of texts that are already vectors."""
+EVERY = CASES | ALONE | COMPARED
 NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "dropout": 0.0, "attention_dropout": 0.0,
               "activation_dropout": 0.0, "encoder_layerdrop": 0.0, "drop_path_rate": 0.0, "hidden_dropout": 0.0}  # fmt: skip
 
@@ -315,7 +339,13 @@ def read(found: Any) -> Any:
 
 
 def outputs(model: nn.Module, inputs: dict[str, Any], name: str) -> Any:
-    """What the language model is handed, or a tower alone yields."""
+    """What the language model is handed, a tower alone yields, or the loss of images beside texts."""
+    if name in COMPARED:
+        many = len(inputs["pixel_values"])
+        found = torch.randn(many, model.config.text_config.hidden_size, dtype=inputs["pixel_values"].dtype)
+        texts = BaseModelOutputWithPooling(pooler_output=found.requires_grad_())
+        model.text_model.forward = lambda *_, **__: texts
+        return model(input_ids=torch.zeros(many, 12, dtype=torch.long), return_loss=True, **inputs).loss
     if name in ALONE:
         found = model(**inputs)
         return read(found) if name != "dinov2" else found.last_hidden_state
@@ -329,7 +359,7 @@ def outputs(model: nn.Module, inputs: dict[str, Any], name: str) -> Any:
 
 def records() -> Iterator[dict[str, Any]]:
     """One line for each case, number of images, size, format and kind of attention."""
-    for name, (cls, config, made, sizes) in (CASES | ALONE).items():
+    for name, (cls, config, made, sizes) in EVERY.items():
         for attention in ("eager", "sdpa"):
             for count, side in sizes:
                 for dtype, kind in DTYPES.items():
@@ -354,7 +384,7 @@ def records() -> Iterator[dict[str, Any]]:
 if __name__ == "__main__":
     logging.disable(logging.WARNING)
     if sys.argv[1:]:
-        for chosen in [name for name in (*CASES, *ALONE) if name not in sys.argv[1:]]:
-            (CASES if chosen in CASES else ALONE).pop(chosen)
+        for left_out in [name for name in EVERY if name not in sys.argv[1:]]:
+            EVERY.pop(left_out)
     for record in records():
         print(json.dumps(record))

@@ -96,7 +96,9 @@ _SIMPLE: Final = {
 }
 SIMPLE_PIECES: Final = Kinds(_SIMPLE)
 """The pieces of a tower that hold no others."""
-TOWER_PIECES: Final = Kinds(_SIMPLE | {"layers": "blocks.tower_pieces.TowerLayers"})
+TOWER_PIECES: Final = Kinds(
+    _SIMPLE | {"layers": "blocks.tower_pieces.TowerLayers", "contrast": "blocks.contrast.Contrast"}
+)
 TOWER_INPUTS: Final = Kinds(
     {
         "fixed": "blocks.tower_inputs.FixedImage",

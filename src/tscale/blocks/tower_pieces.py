@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 from tscale.blocks.attention import Attention, core_saves
+from tscale.blocks.contrast import Contrast
 from tscale.blocks.fields import CONFIG, LayerContext, Problem, Size, Tagged, unrecorded
 from tscale.blocks.kinds import FEED_FORWARDS, MIXERS, SIMPLE_PIECES
 from tscale.blocks.norm import Norm
@@ -303,4 +304,4 @@ def _of_windows(kept: Iterable[Saved | Entry], block: object) -> Iterator[Saved]
             yield one if one.keys is None else one._replace(most=window)
 
 
-Piece = Simple | TowerLayers
+Piece = Simple | TowerLayers | Contrast

@@ -257,7 +257,7 @@ class Saved(NamedTuple):
 
     `keys`: they are kept for each pair of a position and one of that stream. `chunk`: they are kept once for so many positions,
     and once for what is left over. `most`: the most positions of a sequence that they are kept for, or, of pairs, the most keys.
-    `shared`: they are kept once for all sequences of a micro-batch. `keeping`: in which of the ways of keeping.
+    `shared`: they are kept once for all sequences of a micro-batch. `squared`: for each pair of two of them. `keeping`: in which of the ways of keeping.
     `dropout`: only where there is dropout. `eager`: only where each step of a gate is a kernel of its own. `norms`: only where
     norms are computed in one of these ways. `copied`: only where inputs of products are kept in a format of their own, beside what
     else is kept of the same numbers. `read_by`: the roles of the matrices whose gradients alone ask for them. `cut`: how tensor parallelism divides them; what it does not divide, sequence
@@ -284,6 +284,7 @@ class Saved(NamedTuple):
     chunk: int = 1
     most: int | None = None
     shared: bool = False
+    squared: bool = False
     role: Role | None = None
     read_by: tuple[Role, ...] = ()
     used: int = 1

@@ -59,7 +59,18 @@ class MediaCost(NamedTuple):
 
 def tower_passes(spec: ModelSpec | TowerSpec, media: Media) -> tuple[TowerPass, ...]:
     """What runs through the towers for one sequence. Raises `RequestError` as `media_costs` does."""
-    return tuple(one for cost in media_costs(spec, media) for one in cost.passes)
+    costs = media_costs(spec, media)
+    _check_paired(spec, media)
+    return tuple(one for cost in costs for one in cost.passes)
+
+
+def _check_paired(spec: ModelSpec | TowerSpec, media: Media) -> None:
+    """Raises `RequestError` for other than one image of a sequence, where images are compared with texts."""
+    compared = any(piece.kind == "contrast" for tower in spec.towers or () for piece in tower.pieces)
+    if not compared or not media.any or (media.images == 1 and not media.frames):
+        return
+    name = field("video_frames") if media.frames else field("images")
+    raise RequestError(f"{name}: {spec.label} is trained on pairs of a text and an image: ask for {field('images')} 1")
 
 
 def media_costs(spec: ModelSpec | TowerSpec, media: Media) -> tuple[MediaCost, ...]:

@@ -131,6 +131,8 @@ def _bytes_of_run(saved: Saved, used: int, run: SequenceLengths | TowerRun, pass
     each = used * _positions(saved, run, plan) * width * number_bytes(saved.number, passes)
     if not saved.shared:
         each *= passes.micro_batch
+    if saved.squared:
+        each *= passes.micro_batch
     if saved.keys is None:
         return each
     keys = run.length(saved.keys)

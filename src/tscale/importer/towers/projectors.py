@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from tscale.blocks.contrast import Contrast
 from tscale.importer.towers.ends import Ends, Pieces, Projector, chosen_layers, two_layers
 from tscale.importer.towers.merging import (
     aya,
@@ -136,15 +137,17 @@ def phi4(ends: Ends) -> Pieces:
 def clip(ends: Ends) -> Pieces:
     """A matrix from each encoder to what is compared, and a scale (Radford 2021)."""
     out = ends.file.own.size("projection_dim")
-    yield linear("images", ends.tower.size("hidden_size"), out, bias=False, at="once")
-    yield linear("texts", ends.d_model, out, bias=False, at="once")
-    yield vector("scale", 1)
+    yield linear("images", ends.tower.size("hidden_size"), out, bias=False, at="once", keeps=READ)
+    yield linear("texts", ends.d_model, out, bias=False, at="once", keeps=READ)
+    yield vector("scale", 1, does="joins")
+    yield Contrast(kind="contrast", width=out, loss="softmax")
 
 
-def siglip(_: Ends) -> Pieces:
+def siglip(ends: Ends) -> Pieces:
     """A scale and a bias: what the encoders yield is compared as it is (Zhai 2023)."""
-    yield vector("scale", 1)
-    yield vector("bias", 1)
+    yield vector("scale", 1, does="joins")
+    yield vector("bias", 1, does="joins")
+    yield Contrast(kind="contrast", width=ends.d_model, loss="sigmoid")
 
 
 PROJECTORS: Final[dict[str, Projector]] = {
