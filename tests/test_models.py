@@ -229,6 +229,7 @@ FAR_FROM_THE_COUNT: dict[tuple[str, str], str] = {
     ("gpt3-2.7b", "brown2020 Table 2.1"): "2.65 billion rounded to 2.7 billion",
     ("kimi-k2", "Kimi K2 README"): "1.03 trillion rounded to 1 trillion",
     ("kimi-k2.5", "Kimi K2.5 model card"): "1.03 trillion rounded to 1 trillion",
+    ("qwen3.5-0.8b", "Qwen3.5-0.8B, by its name"): "0.85 billion called 0.8 billion",
     ("kimi-linear-48b-a3b", "vllm-project/recipes, Kimi-Linear-48B-A3B-Instruct"): "49.1 billion called 48 billion",
     (
         "nemotron-3-nano-30b-a3b",
@@ -312,6 +313,23 @@ def test_total_parameters(name: str) -> None:
         ("mistral-large-3", 675_991_176_960),
         ("step-3.7-flash", 198_937_133_056),
         ("kimi-k2.7-code", 1_026_879_353_328),
+        ("kimi-k2.6", 1_026_879_353_328),
+        ("ministral-3-3b", 3_849_090_048),
+        ("ministral-3-8b", 8_918_026_240),
+        ("ministral-3-14b", 13_945_031_680),
+        ("mistral-medium-3.5", 127_704_210_176),
+        ("mistral-small-4", 119_401_298_944),
+        ("gemma-4-e2b", 5_104_297_504),
+        ("gemma-4-e4b", 7_941_100_832),
+        ("gemma-4-12b", 11_959_730_176),
+        ("gemma-4-26b-a4b", 25_805_933_872),
+        ("gemma-4-31b", 31_273_086_512),
+        ("qwen3.5-0.8b", 852_985_920),
+        ("qwen3.5-4b", 4_539_265_536),
+        ("qwen3.5-9b", 9_409_813_744),
+        ("qwen3.5-27b", 27_356_728_560),
+        ("qwen3.5-35b-a3b", 35_107_181_936),
+        ("qwen3.5-122b-a10b", 122_562_817_776),
         ("qwen3-vl-30b-a3b", 31_070_754_032),
         ("qwen3-vl-235b-a22b", 235_670_022_896),
         ("minimax-m3", 427_040_132_864),
@@ -320,6 +338,27 @@ def test_total_parameters(name: str) -> None:
 def test_total_parameters_with_towers(name: str, whole: int) -> None:
     """As modules of the transformers library (5.24) of the released config.json count them."""
     assert total(spec_of(name)) == whole
+
+
+@pytest.mark.parametrize(
+    ("name", "on_the_hub", "borrowing", "scales"),
+    [
+        # Layers that borrow keys, as (how many, their width), and numbers per image channel of the tower's standardisation
+        ("gemma-4-e2b", 5_123_178_051, ((16, 256), (4, 512)), 0),
+        ("gemma-4-e4b", 7_996_156_490, ((15, 2 * 256), (3, 2 * 512)), 0),
+        ("gemma-4-12b", 11_959_730_224, (), 0),
+        ("gemma-4-31b", 31_273_088_876, (), 2 * 1152),
+    ],
+)
+def test_gemma_4_files_hold_no_more_than_is_said(
+    name: str, on_the_hub: int, borrowing: tuple[tuple[int, int], ...], scales: int
+) -> None:
+    """Beside what the class has: a scalar a layer, and keys and values that borrowing layers never read (one norm a head's width)."""
+    spec = spec_of(name)
+    unread = sum(layers * 2 * spec.d_model * width for layers, width in borrowing)
+    heads = 1 if name == "gemma-4-e2b" else 2
+    norms = sum(layers * width // heads for layers, width in borrowing)
+    assert total(spec) + unread + norms + spec.layers + scales == on_the_hub
 
 
 def test_bert_with_its_heads() -> None:

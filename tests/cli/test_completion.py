@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from tests.helpers import run
 from tscale.analysis import completion
 from tscale.cli import app
+from tscale.core.costs.states import find_targets
 from tscale.core.dtypes import find_format
 
 
@@ -34,6 +35,16 @@ def offered(line: str) -> list[str]:
         ("tscale show artic", ["article"]),
         ("tscale optimal --law hoff", ["hoffmann2022-1", "hoffmann2022-2", "hoffmann2022-3"]),
         ("tscale list h", ["hardware"]),
+        ("tscale fit runs.csv --form m", ["moe-joint"]),
+        ("tscale memory gpt2 --method g", ["grpo"]),
+        ("tscale train gpt2 --stack m", ["megatron-bridge-26.06", "megatron-deepspeed"]),
+        ("tscale train gpt2 --lora-targets a", ["attention", "all"]),
+        ("tscale train gpt2 --lora-targets q,m", ["q,mlp"]),
+        ("tscale plan gpt2 --precision bf16,fp", ["bf16,fp32-master", "bf16,fp16", "bf16,fp8", "bf16,fp32"]),
+        ("tscale plan gpt2 --sequence t", ["true"]),
+        ("tscale sweep memory gpt2 --vary gpus", ["gpus="]),
+        ("tscale sweep memory gpt2 --vary set.lay", ["set.layers=", "set.layer_input="]),
+        ("tscale sweep nothing --vary g", []),
         ("tscale params qwen3.6", ["qwen3.6-27b", "qwen3.6-35b-a3b"]),
     ],
 )
@@ -46,6 +57,11 @@ def test_every_format_that_is_offered_is_one() -> None:
         assert find_format(name, what="--dtype").name == name
     for name in completion.cache_format_names(""):
         assert find_format(name, what="--cache-dtype", cache=True).name == name
+
+
+def test_every_matrix_that_is_offered_is_one() -> None:
+    for name in completion.target_names(""):
+        assert find_targets(name) is None or find_targets(name)
 
 
 @pytest.mark.parametrize("key", completion.hardware_fields(""))

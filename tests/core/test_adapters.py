@@ -236,10 +236,43 @@ def test_adapters_in_a_file_are_planned_as_those_that_are_asked_for(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
+    "how", ["--method grpo --lora-rank 16", "--method sft --qlora", "--method ppo --lora-rank 8 --lora-targets q,v"]
+)
+def test_plans_of_a_step_of_adapters_take_what_its_command_says(how: str) -> None:
+    found = answer("plan", "llama-3.2-3b", "--train", "--gpu", "h100", "--gpus", "8", "--batch", "64", *how.split())
+    first, command = found["rows"][0], found["command"].split()
+    assert all(word in command for word in how.split())
+    alone = answer(*command[1:])
+    assert alone["step_seconds_at_least"] == pytest.approx(first["step_seconds_at_least"], rel=1e-9)
+    assert alone["step_seconds"]["middle"] == pytest.approx(first["step_seconds"]["middle"], rel=1e-9)
+    held = answer("memory", "--train", *command[2:])
+    assert held["per_device_bytes"] == first["per_device_bytes"]
+
+
+def test_fine_tuning_on_a_model_in_few_bits_takes_as_long_as_its_training() -> None:
+    layout = [
+        "--gpu",
+        "h100",
+        "--gpus",
+        "8",
+        "--batch",
+        "64",
+        "--context",
+        "2048",
+        "--data",
+        "8",
+        "--zero",
+        "1",
+        "--qlora",
+    ]
+    step = answer("train", "llama-3.2-3b", "--method", "sft", *layout)
+    assert step["tokens_per_second"] == answer("train", "llama-3.2-3b", "--tokens", "1e9", *layout)["tokens_per_second"]
+
+
+@pytest.mark.parametrize(
     ("how", "said"),
     [
         ("--lora-targets q", "add --lora-rank or --qlora"),
-        ("--method sft --lora-rank 8", "plan --method sft searches layouts of full training"),
         ("--qlora --zero 3", "give --zero 2 or less"),
         ("--lora-rank 8 --days 3", "the training tokens of adapters of rank 8 for Llama 3.2 3B are not known"),
         ("--lora-rank 9999", "a rank of 9,999 is no low one"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tscale.analysis.completion import some_of
 from tscale.analysis.request import Option
 from tscale.core.axis import axis
 from tscale.errors import RequestError, one_of
@@ -18,7 +19,11 @@ def varied(option: Option, help: str) -> Option:
     elif option.choices:
         read = words(option.choices)
     metavar = "BOOL" if option.kind == "flag" else _metavar(option)
-    return option._replace(help=help, metavar=metavar, read=axis(read), kind="value", choices=(), shown="", many=True)
+    listed = ("true", "false") if option.kind == "flag" else option.choices
+    complete = some_of(listed) if listed else option.complete
+    return option._replace(
+        help=help, metavar=metavar, read=axis(read), kind="value", choices=(), shown="", many=True, complete=complete
+    )
 
 
 def _metavar(option: Option) -> str:

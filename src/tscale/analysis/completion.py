@@ -1,8 +1,8 @@
-"""Names for shell completion: what begins so of models, hardware, laws, claims, formats and fields; no YAML is read."""
+"""Names for shell completion: what begins so of models, hardware, laws, claims, formats, fields and axes; no YAML is read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from typing import Final
 
@@ -52,6 +52,31 @@ def cache_format_names(incomplete: str) -> list[str]:
     from tscale.core.dtypes import DTYPES
 
     return _beginning(incomplete, (name for name, format in DTYPES.items() if format.caches))
+
+
+def one_of(names: Iterable[str]) -> Callable[[str], list[str]]:
+    """What completes a word that is one of some names."""
+    known = tuple(names)
+    return lambda incomplete: _beginning(incomplete, known)
+
+
+def some_of(names: Iterable[str]) -> Callable[[str], list[str]]:
+    """What completes the last of several names between commas, of those that are not named yet."""
+    known = tuple(names)
+
+    def completed(incomplete: str) -> list[str]:
+        before, comma, last = incomplete.lower().rpartition(",")
+        rest = [name for name in known if name not in before.split(",")]
+        return [f"{before}{comma}{name}" for name in _beginning(last, rest)]
+
+    return completed
+
+
+def target_names(incomplete: str) -> list[str]:
+    """Matrices that adapters can be put on, those of a list behind its last comma."""
+    from tscale.core.costs.states import TARGETS
+
+    return some_of([*TARGETS] if "," in incomplete else [*TARGETS, "all"])(incomplete)
 
 
 _ABOUT: Final = frozenset({"name", "title", "aliases", "year", "sources", "evidence", "notes", "notes_on", "published"})

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Literal, cast
 
+from tscale.analysis.completion import one_of
 from tscale.analysis.request import Option, asked
 from tscale.analysis.written import Written, output
 from tscale.blocks.spec_dataclass import spec_dataclass
@@ -68,6 +69,7 @@ class Ask(Written):
             "column of experts.",
             "|".join(_FORMS),
             kind="list",
+            complete=one_of(_FORMS),
         ),
         (),
     )

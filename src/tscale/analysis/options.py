@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from tscale.analysis.completion import hardware_fields, hardware_names, law_names, model_names, spec_fields
+from tscale.analysis.completion import (
+    hardware_fields,
+    hardware_names,
+    law_names,
+    model_names,
+    spec_fields,
+    target_names,
+)
 from tscale.analysis.readers import (
     again,
     batch,
@@ -227,6 +234,7 @@ LORA_TARGETS: Final = Option(
     "NAMES",
     lora_targets,
     heading=TRAINING,
+    complete=target_names,
 )
 ATTENTION: Final = Option(
     "Choose a fused kernel, or unfused attention that saves every score.", choices=("flash", "naive"), heading=TRAINING

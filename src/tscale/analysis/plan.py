@@ -157,14 +157,9 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
         self.check_method(others=("tokens", "days", "dollars", *MEDIA))
 
     def _check_trained(self) -> None:
-        """Raises `RequestError` for what is of adapters without any, and for adapters of which no step after pre-training is searched."""
-        if self.adapters is None:
-            if "lora_targets" in self.given:
-                raise RequestError("--lora-targets is of adapters: add --lora-rank or --qlora, or drop it")
-        elif self.method is not None:
-            raise RequestError(
-                f"plan --method {self.method} searches layouts of full training: drop --lora-rank and --qlora, or ask `tscale train`"
-            )
+        """Raises `RequestError` for what is of adapters without any."""
+        if self.adapters is None and "lora_targets" in self.given:
+            raise RequestError("--lora-targets is of adapters: add --lora-rank or --qlora, or drop it")
 
     @property
     def adapters(self) -> Adapters | None:
@@ -209,11 +204,15 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
     @property
     def step(self) -> Step:
         """What is asked of a step after pre-training, but for its layout. Raises `RequestError`."""
-        from tscale.core.costs.training_setup import Training
+        from tscale.core.costs.training_setup import Adapters, Training
         from tscale.estimates.memory_train.ask import Ask as TrainAsk
 
         assert self.batch is not None
-        training = TrainAsk(Training(attention=self.training.attention), memory_share=self.memory_share)
+        own = self.adapters or Adapters(0)
+        how = Training(
+            attention=self.training.attention, rank=own.rank or None, lora_targets=own.targets, base=own.base
+        )
+        training = TrainAsk(how, memory_share=self.memory_share)
         return self.post_training(self.spec, training, self.context, self.batch.only)
 
     @cached_property
@@ -237,7 +236,8 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
             from tscale.estimates.post_training.rollout import How
 
             how = How(self.stack, self.attention_kernel)
-            return plan_post_training_report(self.spec, self.layouts, self.step, how, method_words(self))
+            words_of = f"{method_words(self)} {self._adapter_words}".rstrip()
+            return plan_post_training_report(self.spec, self.layouts, self.step, how, words_of)
         if self.train:
             from tscale.answers.plan.train import plan_train_report
 

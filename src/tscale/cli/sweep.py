@@ -20,10 +20,28 @@ _Words = Annotated[
         help="Name a command, such as params, memory, train or serve, and its model; its own options may follow.",
     ),
 ]
+
+
+def axis_names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """What can be varied of the question that a line names, `gpus=`, and fields of the spec, `set.layers=`."""
+    from tscale.analysis.completion import spec_fields
+    from tscale.sweeping.job import QUESTIONS, options_of
+
+    words = (*(ctx.params.get("words") or ()), *ctx.args)  # where --vary still lacks its value, they are left over
+    question = next((word for word in words if word in QUESTIONS), None)
+    if question is None:
+        return []
+    if incomplete.startswith("set."):
+        return [f"set.{field}" for field in spec_fields(incomplete.removeprefix("set."))]
+    names = (f"{key}." if key == "set" else f"{key}=" for key in options_of(question))
+    return [name for name in names if name.startswith(incomplete.replace("-", "_"))]
+
+
 _Vary = Annotated[
     list[str],
     typer.Option(
         "--vary",
+        autocompletion=axis_names,
         metavar="AXIS=VALUES",
         help="Vary an option, such as gpus=8..1024*2 or gpu=h100,h200, or a field of the spec, such as "
         "set.layers=16..96+8. Repeat it: all combinations are computed.",

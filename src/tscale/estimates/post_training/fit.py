@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from math import log
 from pathlib import Path
 from statistics import median
@@ -67,7 +68,13 @@ def _measured(row: Mapping[str, str]) -> Measured:
 
 
 def ask_of(row: Mapping[str, str]) -> Ask:
-    """What a row asks: a step of GRPO with a reference of the policy's size and a reward by rule; what a phase does not use is away."""
+    """What a row asks: a step of GRPO with a reward by rule, and a reference of the policy's size unless it says 0.
+
+    What a phase does not use is away.
+    """
+    hardware = hardware_of(row["gpu"])
+    if row.get("network_gb_per_s"):
+        hardware = replace(hardware, network_gb_per_s=float(row["network_gb_per_s"]))
     number = {name: int(value) for name, value in row.items() if value and value.isdigit()}
     one = number["tensor"] * number["context_parallel"] * number["pipeline"]
     plan = Parallelism(
@@ -87,12 +94,12 @@ def ask_of(row: Mapping[str, str]) -> Ask:
         qlora=False,
         plan=plan,
         recompute=row["recompute"],
-        hardware=hardware_of(row["gpu"]),
+        hardware=hardware,
     )
     return Ask(
         "grpo",
         training,
-        reference=model_of(row["model"]),
+        reference=None if row.get("reference") == "0" else model_of(row["model"]),
         group=number["group"],
         prompts=number["prompts"],
         batch=number["batch"],

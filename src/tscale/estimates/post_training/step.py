@@ -19,7 +19,7 @@ from tscale.estimates.post_training.models import PAIR, Models, scoring
 from tscale.estimates.post_training.rollout import Generated, How, Timed, generation
 from tscale.estimates.recomputed import Recomputed, recomputed
 from tscale.estimates.train.plan import planned_step
-from tscale.estimates.train.prediction import predicted_step
+from tscale.estimates.train.prediction import gathers_few_bits, predicted_step
 from tscale.models.lower import run_of
 from tscale.models.spec import ModelSpec
 
@@ -88,7 +88,7 @@ class Passed(NamedTuple):
 
 
 def step_time(models: Models, how: How = How()) -> StepTime:
-    """The time of a step. Raises `RequestError` for what cannot be timed: a model in few bits, and a plan or a layout that cannot be."""
+    """The time of a step. Raises `RequestError` for what cannot be timed: forward passes in few bits, and a plan or a layout that cannot be."""
     generated = generation(models, how) if models.ask.online else None
     return together(models, how, generated, trained(models, how))
 
@@ -109,12 +109,16 @@ def together(models: Models, how: How, generated: Generated | None, passed: Pass
 
 
 def trained(models: Models, how: How) -> Passed:
-    """The phases on the devices that train. Raises `RequestError` for a model in few bits, and a plan that cannot be."""
-    hardware = models.ask.training.hardware
+    """The phases on the devices that train. Raises `RequestError` for passes over few bits that are not timed, and a plan that cannot be."""
+    ask, hardware = models.ask, models.ask.training.hardware
     assert hardware is not None
-    if models.ask.how.base is not None:
+    if ask.how.base is not None and (ask.online or ask.scores_reference):
         raise RequestError(
-            f"no step of {models.ask.method} on a model in few bits is timed: drop {field('qlora')}, or ask `tscale memory`"
+            f"no step of {ask.method} on a model in few bits is timed: drop {field('qlora')}, or ask `tscale memory`"
+        )
+    if gathers_few_bits(ask.how.base, ask.how.plan):
+        raise RequestError(
+            f"no step of a model whose weights of few bits are gathered is timed: give {field('zero')} 2 or less"
         )
     one = _Trained(models, hardware, how)
     return Passed(tuple(one.phases()), one.why)
@@ -199,8 +203,10 @@ class _Trained:
         dtype, peak = peak_of(self.hardware.device(), self.hardware, products_of(training.precision.name))
         given = (model, run_of(spec, self._mean), plan, batch, self.hardware.cluster())
         least = planned_step(*given, peak, dtype, redone)
-        kernel, stack = self.how.kernel, self.how.stack
-        found = predicted_step(*given, dtype, redone, least.step.seconds, known="predicted", stack=stack, kernel=kernel)
+        kernel, stack, base = self.how.kernel, self.how.stack, None if forward else training.base
+        found = predicted_step(
+            *given, dtype, redone, least.step.seconds, known="predicted", stack=stack, kernel=kernel, base=base
+        )
         bound = least.step.seconds * share
         if forward:
             bound = least.step.seconds_by["computing"] * share * FORWARD
