@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import builtins
 import importlib
 import json
 import os
@@ -25,7 +26,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import CodeType, FrameType, FunctionType
+from types import CodeType, FunctionType
 from typing import Any, Final, NamedTuple
 
 import pytest
@@ -164,6 +165,11 @@ _LONGEST: Final = 120
 """Characters of an expression that are shown."""
 
 
+def files(rooms: Iterable[str]) -> list[Path]:
+    """The modules of some rooms."""
+    return sorted(file for room in rooms for file in (SOURCE / "tscale" / room).rglob("*.py"))
+
+
 def equivalent() -> dict[str, str]:
     """Mutants that change no answer, by name, and why: those of `equivalent_mutants.txt`."""
     listed = Path(__file__).with_name("equivalent_mutants.txt").read_text(encoding="utf-8").splitlines()
@@ -214,6 +220,10 @@ class Recorder:
     def __init__(self, file: Path, known: dict[str, list[str]]) -> None:
         self.file, self.known = file, known
         self.reached: dict[str, list[tuple[float, str]]] = defaultdict(list)
+        self.seen: set[str] = set()
+        setattr(builtins, _NOTE, self.seen.add)
+        for path in files(ROOMS):
+            put_notes_in(path)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -226,22 +236,13 @@ class Recorder:
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
-        """Runs a test, and notes what it called in the rooms that are mutated."""
-        seen: set[CodeType] = set()
-
-        def called(frame: FrameType, event: str, _: object) -> None:
-            if event == "call":
-                seen.add(frame.f_code)
-
+        """Runs a test, and notes which functions of the rooms that are mutated it called."""
+        self.seen.clear()
         started = time.perf_counter()
-        sys.setprofile(called)
         yield
-        sys.setprofile(None)
         taken = time.perf_counter() - started
-        for code in seen:
-            if code.co_filename.startswith(str(SOURCE)):
-                file = str(Path(code.co_filename).relative_to(SOURCE))
-                self.reached[f"{file} {code.co_qualname.split('.<locals>')[0]}"].append((taken, item.nodeid))
+        for key in self.seen:
+            self.reached[key].append((taken, item.nodeid))
 
     def pytest_sessionfinish(self) -> None:
         """Writes it down, the quickest test of each function first."""
@@ -249,6 +250,22 @@ class Recorder:
         for key, tests in self.known.items():
             kept[key] = list(dict.fromkeys([*kept.get(key, []), *tests]))[:_MOST_TESTS]
         self.file.write_text(json.dumps(kept), encoding="utf-8")
+
+
+_NOTE: Final = "_tscale_test_reaches"
+"""What a function that is recorded calls with its key."""
+
+
+def put_notes_in(path: Path) -> None:
+    """Gives each function of a file a first statement that notes that it was called: it costs a call, where a profile costs many."""
+    file, tree = str(path.relative_to(SOURCE)), ast.parse(path.read_text(encoding="utf-8"))
+    functions = dict(_functions(tree))
+    for name, function in functions.items():
+        function.body[:0] = ast.parse(f"{_NOTE}({f'{file} {name}'!r})").body
+    code = compile(ast.fix_missing_locations(tree), str(path), "exec")
+    module = importlib.import_module(file.removesuffix(".py").replace("/", "."))
+    for name in functions:
+        _function_of(module, name.split(".")).__code__ = _code_of(code, name.split("."))
 
 
 _CASES: Final = 8
@@ -360,9 +377,8 @@ def is_mirrored(file: str, test: str) -> bool:
 
 
 def _sample(rooms: list[str], number: int, seed: int) -> list[Mutant]:
-    files = sorted(file for room in rooms for file in (SOURCE / "tscale" / room).rglob("*.py"))
     known = equivalent()
-    every = [mutant for file in files for mutant in mutants(file) if mutant.name not in known]
+    every = [mutant for file in files(rooms) for mutant in mutants(file) if mutant.name not in known]
     return random.Random(seed).sample(every, min(number, len(every)))  # noqa: S311 (a sample is no secret)
 
 
@@ -398,10 +414,10 @@ def main() -> int:
 
 
 def _report(sample: list[Mutant], reached: dict[str, list[str]], given: argparse.Namespace) -> int:
-    files = {test.split("::")[0] for mutant in sample for test in reached.get(mutant.key, [])}
+    named = {test.split("::")[0] for mutant in sample for test in reached.get(mutant.key, [])}
     own = [str(path.relative_to(SOURCE.parent)) for path in Path(__file__).parent.glob("*/test_*.py")]
-    files |= {path for path in own for mutant in sample if is_mirrored(mutant.file, path)}
-    there = [file for file in sorted(files) if Path(file).exists()]
+    named |= {path for path in own for mutant in sample if is_mirrored(mutant.file, path)}
+    there = [file for file in sorted(named) if Path(file).exists()]
     for mutant in sample:
         importlib.import_module(mutant.file.removesuffix(".py").replace("/", "."))
     trials = Trials(sample, reached, given)

@@ -1,4 +1,4 @@
-"""Things that are wrong, made by dice: what hypothesis draws for `tests/fuzz/properties.py`, some hundred times as fast, and never shrunk."""
+"""Things that are wrong, made by dice: what hypothesis draws for `tests/fuzz/wrong.py`, some hundred times as fast, and never shrunk."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from random import Random
 from typing import Any, Final
 
-from tests.fuzz.properties import _FRAGMENTS, _KEYS, _places
+from tests.fuzz.wrong import FRAGMENTS, KEYS, places_in
 
 _NUMBERS: Final[list[float]] = [
     *(0, 1, -1, 2, 3, 64, 10**6, 10**12, 10**12 + 1, 2**31, 2**63, 2**64, 10**39, 10**45, 0.5, 1e-30, 1e300),
@@ -21,9 +21,9 @@ def text(dice: Random) -> str:
     """A word of the field, a piece of syntax, or any characters."""
     way = dice.random()
     if way < 0.4:
-        return dice.choice(_FRAGMENTS)
+        return dice.choice(FRAGMENTS)
     if way < 0.7:
-        return dice.choice(_KEYS) if way < 0.6 else dice.choice(_WORDS)
+        return dice.choice(KEYS) if way < 0.6 else dice.choice(_WORDS)
     return "".join(dice.choices(_CHARACTERS, k=dice.randrange(9)))
 
 
@@ -46,14 +46,14 @@ def value(dice: Random, depth: int = 0) -> Any:
         return text(dice)
     if way < 0.9:
         return [value(dice, depth + 1) for _ in range(dice.randrange(4))]
-    return {dice.choice(_KEYS): value(dice, depth + 1) for _ in range(dice.randrange(3))}
+    return {dice.choice(KEYS): value(dice, depth + 1) for _ in range(dice.randrange(3))}
 
 
 def mutated(dice: Random, base: Any) -> Any:
     """Valid data with a few things wrong: keys dropped, added or misspelt, values changed or exchanged."""
     data = copy.deepcopy(base)
     for _ in range(dice.choice([0, 1, 1, 1, 2, 3, 5])):
-        places = _places(data)
+        places = places_in(data)
         if not places:
             break
         container, key = dice.choice(places)
@@ -71,7 +71,7 @@ def _drop(dice: Random, container: Any, key: Any, places: Any) -> None:
 
 def _add(dice: Random, container: Any, key: Any, places: Any) -> None:
     if isinstance(container, dict):
-        container[dice.choice(_KEYS) if dice.random() < 0.5 else text(dice)] = value(dice)
+        container[dice.choice(KEYS) if dice.random() < 0.5 else text(dice)] = value(dice)
     else:
         container.append(value(dice))
 

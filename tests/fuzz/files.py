@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
 from tests.calibration.synthetic import BESIROGLU, csv_of, runs_of
-from tests.fuzz.properties import Property, _as_yaml, _elsewhere, _mutated, _number, _places, _scratched, lawful, ran
+from tests.fuzz.properties import Property
+from tests.fuzz.running import elsewhere, lawful, ran
+from tests.fuzz.wrong import as_yaml, mutated, number, places_in, scratched
 from tscale.catalogue.hardware import hardware_names, hardware_text
 from tscale.catalogue.laws import listed_laws
 from tscale.catalogue.models import configs
@@ -32,7 +34,7 @@ def any_hardware(text: bytes, command: tuple[str, ...]) -> None:
 
 def any_runs(text: bytes) -> None:
     """A file that says it holds runs is fitted or refused, and the law that is written is read."""
-    with _elsewhere() as folder:
+    with elsewhere() as folder:
         command = ("fit", "-", "--bootstraps", "100", "-o", "law.yaml")
         done = ran(*command, stdin=text)
         lawful(command, done)
@@ -75,11 +77,11 @@ _any_size: Final = st.one_of(
 def _resized(draw: DrawFn, files: SearchStrategy[Any]) -> bytes:
     """A file some of whose numbers are any others above 0."""
     data = copy.deepcopy(draw(files))
-    numbers = [(container, key) for container, key in _places(data) if isinstance(container[key], int | float)]
+    numbers = [(container, key) for container, key in places_in(data) if isinstance(container[key], int | float)]
     for _ in range(draw(st.integers(1, 4))):
         container, key = draw(st.sampled_from(numbers))
         container[key] = draw(_any_size)
-    return _as_yaml(data)
+    return as_yaml(data)
 
 
 @st.composite
@@ -88,19 +90,19 @@ def _runs_text(draw: DrawFn) -> bytes:
     lines = [line.split(b",") for line in _RUNS.splitlines()]
     for _ in range(draw(st.integers(0, 12))):
         line = draw(st.sampled_from(lines[1:]))
-        line[draw(st.integers(0, 2))] = str(draw(st.one_of(_number, st.floats(1, 1e12), st.floats(1, 20)))).encode()
+        line[draw(st.integers(0, 2))] = str(draw(st.one_of(number, st.floats(1, 1e12), st.floats(1, 20)))).encode()
     return b"\n".join(b",".join(line) for line in lines)
 
 
 _law_text: Final = st.one_of(
-    _mutated(st.sampled_from([*_LAWS, _DRAWN])).map(_as_yaml),
+    mutated(st.sampled_from([*_LAWS, _DRAWN])).map(as_yaml),
     _resized(st.sampled_from([*_LAWS, _DRAWN])),
-    _scratched(st.sampled_from(_LAW_TEXTS)),
+    scratched(st.sampled_from(_LAW_TEXTS)),
 )
 _hardware_text: Final = st.one_of(
-    _mutated(st.sampled_from(_HARDWARE)).map(_as_yaml),
+    mutated(st.sampled_from(_HARDWARE)).map(as_yaml),
     _resized(st.sampled_from(_HARDWARE)),
-    _scratched(st.sampled_from(_HARDWARE_TEXTS)),
+    scratched(st.sampled_from(_HARDWARE_TEXTS)),
 )
 _of_a_law: Final = st.sampled_from(
     [
@@ -127,6 +129,6 @@ _of_hardware: Final = st.sampled_from(
 FILES: Final = {
     "any_law": Property(any_law, (_law_text, _of_a_law), 80),
     "any_hardware": Property(any_hardware, (_hardware_text, _of_hardware), 60),
-    "any_runs": Property(any_runs, (st.one_of(_runs_text(), _scratched(st.just(_RUNS))),), 15),
+    "any_runs": Property(any_runs, (st.one_of(_runs_text(), scratched(st.just(_RUNS))),), 15),
 }
 """The properties of files, as `PROPERTIES` has those of specs and command lines."""

@@ -29,7 +29,7 @@ from typing import Any, Final, NamedTuple
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 from tests.fuzz.kinds import KINDS
-from tests.fuzz.properties import ENDED, no_hang
+from tests.fuzz.running import ENDED, no_hang
 from tscale.errors import TscaleError
 
 MOST_BYTES: Final = 2**30

@@ -13,8 +13,9 @@ from typing import Final
 from hypothesis import HealthCheck, given, settings
 
 from tests.fuzz.files import FILES
-from tests.fuzz.properties import ENDED, PROPERTIES, Property
+from tests.fuzz.properties import PROPERTIES, Property
 from tests.fuzz.requests import REQUESTS
+from tests.fuzz.running import ENDED
 
 ALL: Final[dict[str, Property]] = PROPERTIES | FILES | REQUESTS
 

@@ -10,17 +10,9 @@ from typing import Any, Final
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from tests.fuzz.properties import (
-    Property,
-    _as_json,
-    _as_yaml,
-    _elsewhere,
-    _mutated,
-    _scratched,
-    _text,
-    lawful,
-    ran,
-)
+from tests.fuzz.properties import Property
+from tests.fuzz.running import elsewhere, lawful, ran
+from tests.fuzz.wrong import as_json, as_yaml, mutated, scratched, word
 from tscale.analysis.questions import question
 from tscale.analysis.request import Option
 from tscale.analysis.system import READ_BY
@@ -32,14 +24,14 @@ from tscale.analysis.system import READ_BY
 
 def any_request(line: list[str]) -> None:
     """A question that makes sense but for an option or two is answered or refused, and writes nothing."""
-    with _elsewhere() as folder:
+    with elsewhere() as folder:
         lawful(tuple(line), ran(*line))
         assert not list(folder.iterdir())
 
 
 def any_sweep(line: list[str], file: str | None) -> None:
     """A sweep is answered or refused; what it writes is whole: told of as written, or not there."""
-    with _elsewhere() as folder:
+    with elsewhere() as folder:
         target = [] if file is None else ["-o", file]
         done = ran(*line, *target)
         lawful((*line, *target), done)
@@ -52,7 +44,7 @@ def any_sweep(line: list[str], file: str | None) -> None:
 
 def any_system(text: bytes, command: tuple[str, ...]) -> None:
     """A file that says it is a system is asked about or refused, by every question alike, and is read back as it was saved."""
-    with _elsewhere() as folder:
+    with elsewhere() as folder:
         done = ran(*command, "--system", "-", "--save", "saved.yaml", stdin=text)
         lawful(command, done)
         assert [path.name for path in folder.iterdir()] == ["saved.yaml"] * (done.code in (0, 3) and bool(done.out))
@@ -64,7 +56,7 @@ def any_system(text: bytes, command: tuple[str, ...]) -> None:
 
 def any_description(name: str, text: bytes) -> None:
     """What describes a model, by its file's name, is counted or refused."""
-    with _elsewhere():
+    with elsewhere():
         Path(name).write_bytes(text)
         for command in (("params", "."), ("memory", ".", "--train", "--context", "1k"), ("import", ".")):
             done = ran(*command)
@@ -152,7 +144,7 @@ def _given(draw: DrawFn, name: str, keys: list[str]) -> list[str]:
         if option.kind != "flag":
             likely = list(option.choices or _LIKELY.get(key, _SMALL))
             strange = draw(st.integers(0, 7)) == 0
-            line[-1] += "=" + draw(st.one_of(st.sampled_from(_ABSURD), _text) if strange else st.sampled_from(likely))
+            line[-1] += "=" + draw(st.one_of(st.sampled_from(_ABSURD), word) if strange else st.sampled_from(likely))
     return line
 
 
@@ -213,7 +205,7 @@ def _sweep(draw: DrawFn) -> list[str]:
         text = st.one_of(
             st.sampled_from(_RANGES),
             st.lists(st.sampled_from(likely), min_size=1, max_size=3, unique=True).map(",".join),
-            st.lists(st.one_of(st.sampled_from(_ABSURD), _text), min_size=1, max_size=3).map(",".join),
+            st.lists(st.one_of(st.sampled_from(_ABSURD), word), min_size=1, max_size=3).map(",".join),
         )
         value = draw(text)
         axis = (
@@ -302,14 +294,14 @@ _DESCRIPTIONS: Final = {
 
 def _described(name: str) -> SearchStrategy[tuple[str, bytes]]:
     bases = st.sampled_from(_DESCRIPTIONS[name])
-    texts = st.one_of(_mutated(bases).map(_as_json), _scratched(bases.map(_as_json)))
+    texts = st.one_of(mutated(bases).map(as_json), scratched(bases.map(as_json)))
     return st.tuples(st.just(name), texts)
 
 
 _system_text: Final = st.one_of(
-    _mutated(st.sampled_from(_SYSTEMS)).map(_as_yaml),
-    _mutated(st.sampled_from(_SYSTEMS)).map(lambda data: json.dumps(data).encode()),
-    _scratched(st.sampled_from(_SYSTEMS).map(_as_yaml)),
+    mutated(st.sampled_from(_SYSTEMS)).map(as_yaml),
+    mutated(st.sampled_from(_SYSTEMS)).map(lambda data: json.dumps(data).encode()),
+    scratched(st.sampled_from(_SYSTEMS).map(as_yaml)),
 )
 _of_a_system: Final = st.sampled_from(
     [

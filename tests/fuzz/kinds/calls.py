@@ -9,9 +9,10 @@ from typing import Any, Final
 
 import tscale
 from tests.fuzz.dice import mutated, text, value
-from tests.fuzz.properties import _BASES, _COUNTS, _MODELS
+from tests.fuzz.lines import COUNTS, MODELS
 from tests.fuzz.requests import _ABSURD, _LIKELY, _SMALL
-from tests.fuzz.requests import _BASES as _LINES
+from tests.fuzz.requests import BASES as _LINES
+from tests.fuzz.wrong import BASES
 from tscale.analysis.questions import NAMES, question
 from tscale.analysis.request import Option, spelled
 
@@ -25,7 +26,7 @@ def _given(dice: Random, key: str, option: Option, strange: float) -> Any:
     if option.kind == "flag":
         return dice.choice([True, True, False]) if dice.random() > strange else value(dice)
     if dice.random() < strange:
-        return dice.choice([dice.choice(_ABSURD), dice.choice(_COUNTS), text(dice), value(dice)])
+        return dice.choice([dice.choice(_ABSURD), dice.choice(COUNTS), text(dice), value(dice)])
     if option.choices:
         return dice.choice(option.choices)
     return dice.choice(_LIKELY.get(key, _SMALL))
@@ -88,11 +89,7 @@ def _called(dice: Random, names: list[str]) -> None:
     if kinds & {"model", "models"}:
         way = dice.random()
         given = [
-            dice.choice(SIZED)
-            if way < 0.7
-            else dice.choice(_MODELS)
-            if way < 0.8
-            else mutated(dice, dice.choice(_BASES))
+            dice.choice(SIZED) if way < 0.7 else dice.choice(MODELS) if way < 0.8 else mutated(dice, dice.choice(BASES))
         ]
     options = {**_base(dice, name), **_options(dice, name, 5, 0.04)}
     json.dumps(getattr(tscale, name)(*given, **options).to_dict(), allow_nan=False)

@@ -9,17 +9,19 @@ from typing import Final
 from tests.fuzz.dice import as_json, mutated, scratched, text
 from tests.fuzz.kinds.calls import OPTIONS, SIZED, WRITES
 from tests.fuzz.kinds.given import CONFIGS
-from tests.fuzz.properties import _COMMANDS, _MODELS, _TEXTS, lawful, ran
+from tests.fuzz.lines import COMMANDS, MODELS
 from tests.fuzz.requests import _ABSURD, _LIKELY, _RANGES, _SMALL
 from tests.fuzz.requests import _BASES as _LINES
+from tests.fuzz.running import lawful, ran
+from tests.fuzz.texts import TEXTS
 from tscale.cli.boundary import plot_with_value
 
 
 def _words(dice: Random, name: str) -> list[str]:
     """A command line of a command: arguments and options, likely and not."""
-    known = _COMMANDS[name]
+    known = COMMANDS[name]
     way = dice.random()
-    line = [name, dice.choice(SIZED) if way < 0.85 else dice.choice(_MODELS) if way < 0.97 else text(dice)]
+    line = [name, dice.choice(SIZED) if way < 0.85 else dice.choice(MODELS) if way < 0.97 else text(dice)]
     line += dice.choice(_LINES.get(name, [[]]))
     for one in dice.sample(sorted(known), min(len(known), dice.randrange(5))):
         words, key = known[one], one.removeprefix("--").replace("-", "_")
@@ -45,8 +47,8 @@ _SLOW: Final = ("plan", "sweep", "fit", "calibrate", "new", "import")
 
 def command(dice: Random) -> None:
     """A command line of any command, and what it reads on standard input."""
-    name = dice.choice([one for one in _COMMANDS if one not in _SLOW])
-    stdin = dice.choice(_TEXTS) if dice.random() < 0.5 else scratched(dice, dice.choice(_TEXTS))
+    name = dice.choice([one for one in COMMANDS if one not in _SLOW])
+    stdin = dice.choice(TEXTS) if dice.random() < 0.5 else scratched(dice, dice.choice(TEXTS))
     line = _words(dice, name)
     if dice.random() < 0.1:
         line[dice.randrange(len(line))] = text(dice)

@@ -9,7 +9,7 @@ import tscale
 from tests.calibration.synthetic import BESIROGLU, csv_of, runs_of
 from tests.fuzz.dice import decoded, number, scratched, text
 from tests.fuzz.kinds.given import file_of
-from tests.fuzz.properties import _COUNTS
+from tests.fuzz.lines import COUNTS
 from tscale.calibration.runs import parse_runs
 from tscale.catalogue.models import configs
 
@@ -24,7 +24,7 @@ def _table(dice: Random, lines: list[str], rows: int) -> bytes:
         at = dice.randrange(len(found)) if dice.random() < 0.1 else dice.randrange(1, len(found))
         cells = found[at].split(",")
         cells[dice.randrange(len(cells))] = (
-            str(number(dice)) if dice.random() < 0.5 else dice.choice([text(dice), *_COUNTS])
+            str(number(dice)) if dice.random() < 0.5 else dice.choice([text(dice), *COUNTS])
         )
         found[at] = ",".join(cells)
     raw = "\n".join(found).encode("utf-8", "surrogatepass")

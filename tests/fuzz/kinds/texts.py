@@ -11,8 +11,9 @@ import tscale
 from tests.fuzz.dice import as_json, decoded, mutated, number, scratched, text
 from tests.fuzz.files import _HARDWARE, _LAWS
 from tests.fuzz.kinds.given import CONFIGS, file_of
-from tests.fuzz.properties import _BASES, _CLAIMS, _TEXTS
 from tests.fuzz.requests import _DESCRIPTIONS, _SYSTEMS
+from tests.fuzz.texts import CLAIMS, TEXTS
+from tests.fuzz.wrong import BASES
 from tscale.analysis.questions import question
 from tscale.analysis.system import READ_BY, with_system
 from tscale.catalogue.claims import read_claims
@@ -30,7 +31,7 @@ from tscale.models.writing import plain, to_yaml, yaml_of
 from tscale.models.yaml_file import Document, parse_document
 
 _YAML_TEXTS: Final = [
-    *_TEXTS,
+    *TEXTS,
     *(path.read_bytes() for path in sorted(configs().glob("*/*.yaml")) if path.stat().st_size < 6000),
 ]
 
@@ -67,7 +68,7 @@ def description(dice: Random) -> None:
 
 def spec(dice: Random) -> None:
     """A spec as plain data; what is accepted is written so that it is accepted again."""
-    data = mutated(dice, dice.choice(_BASES))
+    data = mutated(dice, dice.choice(BASES))
     found = validated(Document(_as_read(data), "x.yaml", {}, {}))
     if isinstance(found, ModelSpec) and dice.random() < 0.2:
         lower(found)
@@ -126,7 +127,7 @@ def law(dice: Random) -> None:
             tscale.loss("gpt2", tokens=dice.choice(["1e9", "1", "1e15"]), law=name)
 
 
-_CLAIMED: Final[Any] = parse_document(_CLAIMS.decode(), "claims").data
+_CLAIMED: Final[Any] = parse_document(CLAIMS.decode(), "claims").data
 
 
 def claims(dice: Random) -> None:
