@@ -58,6 +58,21 @@ def test_a_bound_of_full_recomputation_recomputes_no_tower(llava: str) -> None:
     assert bounds[1] == pytest.approx(bounds[0], rel=1e-9)
 
 
+def test_a_bound_goes_back_through_a_tower_s_layers_that_have_adapters() -> None:
+    """Gemma 3's tower: 27 layers of 1,152 and 4,304 on 4,096 patches, 256 tokens of them. Each matrix has two more of rank 8: all
+    products go forward, and of 26 layers two backward of each adapter and of each pair of patches, one of each frozen matrix."""
+    many, d, d_ff = 4096, 1152, 4304
+    frozen = 2 * many * (4 * d * d + 2 * d * d_ff)
+    adapters = 2 * many * 8 * (4 * 2 * d + 2 * (d + d_ff))
+    pairs = 4 * many * many * d
+    ends = 2 * many * (588 * d + 8 * (588 + d)) + 2 * 256 * (d * 2560 + 8 * (d + 2560))
+    least = 27 * (frozen + adapters + pairs) + ends + 26 * (frozen + 2 * adapters + 2 * pairs)
+    ask = ("gemma-3-4b", *H100, *STEP, "--lora-rank", "8")
+    images = ("--images", "2", "--image-size", "896x896")
+    text, seen = (answer("train", *ask, *more)["plan"]["computing_seconds"] for more in ((), images))
+    assert (seen - text) * 989.4e12 * 8 == pytest.approx(2 * SEQUENCES * least, rel=1e-9)
+
+
 def test_a_prediction_scores_the_pairs_of_each_image_on_every_device_that_has_it() -> None:
     """Gemma 3's tower: 27 layers of 16 heads of 72 score 4,096 patches with one another: 2 products forward and 5 backward of
     2·n·n·72 FLOPs a head. Of 64 sequences on 8 devices each has 8; of tensor parallelism by 2 each has 16, and all of their images."""

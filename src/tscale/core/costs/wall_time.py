@@ -98,7 +98,8 @@ def least_flops(
 def _never_reached(ledger: Ledger, run: SequenceLengths, recompute: Recompute) -> int:
     """FLOPs at the most that a frozen model is spared besides: no gradient goes back past the first layer that has an adapter.
 
-    Nor is anything before it computed again. In a stage that has none of these layers as many are taken to be spared.
+    Nor is anything before it computed again. In a stage that has none of these layers as many are taken to be spared. Of a tower
+    with adapters it goes through all layers but one.
     """
     first = {group.stack: _first_adapted(ledger, group.stack) for group in ledger.groups}
     before = replace(ledger, groups=tuple(_up_to(ledger, first)))
@@ -122,11 +123,12 @@ def _is_adapter(entry: Entry) -> bool:
 
 
 def _up_to(ledger: Ledger, layers: Mapping[Stack, int]) -> Iterator[Group]:
-    """What stands before the stacks, and in so many of the first layers of each."""
+    """What stands before the stacks, and in so many of the first layers of each; of a tower's layers with adapters one."""
     for group in ledger.groups:
         if isinstance(group.where, str):
             if group.where != "end":
-                yield group
+                adapted_tower = group.stack == "tower" and any(map(_is_adapter, group.entries))
+                yield group._replace(layers=1, copies=None) if adapted_tower else group
         elif few := min(int(group.layers), group.where.count(layers[group.stack])):
             yield group._replace(layers=few, copies=None)
 
