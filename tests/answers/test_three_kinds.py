@@ -21,11 +21,12 @@ from tscale.core.costs.states import in_backward, training_states
 from tscale.core.costs.training import training_flops
 from tscale.core.costs.weights import weight_bytes
 from tscale.core.costs.workspace import workspace_bytes
+from tscale.core.derivation import function_of
 from tscale.core.dtypes import DTYPES
 from tscale.core.ledger import Ledger
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
-from tscale.core.tracing import TracedInt, function_of
+from tscale.core.tracing import TracedInt
 from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError
 from tscale.models.lower import lower
