@@ -26,9 +26,10 @@ from tscale.catalogue.hardware import find_hardware
 from tscale.core.costs.params import params as parameters
 from tscale.core.costs.step_time import BITS, Batch, Workload, step_of
 from tscale.core.costs.training_memory import Training
+from tscale.core.derivation import function_of
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
-from tscale.core.tracing import TracedInt, function_of
+from tscale.core.tracing import TracedInt
 from tscale.models.lower import lower, run_of
 from tscale.models.resolve import resolve
 from tscale.models.stages import stages

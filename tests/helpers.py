@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
+import pytest
 from typer.testing import CliRunner
 
 from tscale.blocks import Computed, FeedForward, Mixer, Norm, SharedBlock
@@ -44,6 +46,42 @@ residual streams, with gates on latent attention, or with experts that compute n
 def trainable() -> tuple[str, ...]:
     """The built-in models whose saved activations are known."""
     return tuple(name for name in disclosed() if name not in UNRECORDED)
+
+
+FEW: Final = 5
+"""Of the models that a promise is asked of, so many are quick, evenly spread."""
+
+
+def of_models(
+    names: Sequence[str], *, quick: bool = False
+) -> Callable[[Callable[[str], None]], Callable[[tuple[str, ...]], None]]:
+    """Two tests of a promise about each model, of a few and, slow, of the others, which name every model that breaks it.
+
+    For promises that take milliseconds a model, where a test a model would take longer than what it asks. `quick`: one test, of all.
+    """
+    few = tuple(names if quick else names[:: -(-len(names) // FEW)])
+    others = tuple(name for name in names if name not in few)
+    cases = [few] if quick else [few, pytest.param(others, marks=pytest.mark.slow)]
+
+    def asked(promise: Callable[[str], None]) -> Callable[[tuple[str, ...]], None]:
+        @pytest.mark.parametrize("models", cases, ids=["all"] if quick else ["few", "others"])
+        def test(models: tuple[str, ...]) -> None:
+            broken = [fault for name in models for fault in _fault(promise, name)]
+            assert not broken, f"{len(broken)} of {len(models)} models\n" + "\n".join(broken)
+
+        test.__name__, test.__doc__, test.__module__ = promise.__name__, promise.__doc__, promise.__module__
+        return test
+
+    return asked
+
+
+def _fault(promise: Callable[[str], None], name: str) -> list[str]:
+    """How a promise is broken for a model, figures and all."""
+    try:
+        promise(name)
+    except Exception as error:  # noqa: BLE001 (whatever one model raises, the others are asked)
+        return [f"{name}: {type(error).__name__}: {error}"]
+    return []
 
 
 def run(*args: str, stdin: str | bytes | None = None, columns: int | None = None) -> Answer:

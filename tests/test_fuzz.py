@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from tests.fuzz.files import FILES
 from tests.fuzz.properties import PROPERTIES
 from tests.fuzz.requests import REQUESTS
-from tests.helpers import run
+from tests.helpers import of_models, run
 from tscale.catalogue.models import built_in, names
 from tscale.models.validation import validated
 from tscale.models.writing import plain, to_yaml
@@ -33,7 +33,7 @@ def test_holds_of_any_input(name: str) -> None:
     )(tried)()
 
 
-@pytest.mark.parametrize("name", names())
+@of_models(names())
 def test_a_built_in_reads_back_as_the_same_spec(name: str) -> None:
     spec = built_in(name)
     assert validated(parse_document(to_yaml(spec), "yaml")) == spec
@@ -42,9 +42,15 @@ def test_a_built_in_reads_back_as_the_same_spec(name: str) -> None:
 
 @pytest.mark.parametrize("name", names())
 def test_what_show_prints_reads_back(name: str) -> None:
-    """As it stands, and with a title that YAML could take for something else."""
-    assert validated(parse_document(run("show", name).out, "shown")) == built_in(name)
-    for title in ("no", "a: b # c", "'quoted' \"twice\"", "- x", "é·×", "2026-01-01", "null "):
+    shown = run("show", name).out
+    assert validated(parse_document(shown, "shown")) == built_in(name)
+    assert run("show", "-", stdin=shown).out == shown
+
+
+@pytest.mark.parametrize("title", ["no", "a: b # c", "'quoted' \"twice\"", "- x", "é·×", "2026-01-01", "null "])
+def test_a_title_that_yaml_could_take_for_something_else_reads_back(title: str) -> None:
+    """Of a model, of two stacks, of layers of several kinds, and of one that nobody described."""
+    for name in ("gpt2", "t5-small", "jamba", "gpt-4"):
         shown = run("show", name, "--set", f"title={json.dumps(title)}").out
         spec = validated(parse_document(shown, "shown"))
         assert spec.title == title

@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 import pytest
 
-from tests.helpers import disclosed
+from tests.helpers import disclosed, of_models
 from tscale.catalogue import models as catalogue
 from tscale.catalogue.models import built_in, known_name, names, normalised, text_of
 from tscale.core.costs.params import embedding_params, non_embedding_params, params
@@ -423,7 +423,7 @@ def test_gemma_2_without_its_embedding_is_the_report_s_figure() -> None:
     assert f"{embedding_params(lower(spec)).total:,}" in (report.note or "")
 
 
-@pytest.mark.parametrize("name", disclosed())
+@of_models(disclosed(), quick=True)
 def test_published_parameters_are_near_the_count_or_explained(name: str) -> None:
     spec = spec_of(name)
     count = total(spec)
@@ -443,14 +443,14 @@ def test_no_exception_outlives_its_reason() -> None:
     assert far == set(FAR_FROM_THE_COUNT)
 
 
-@pytest.mark.parametrize("name", disclosed())
+@of_models(disclosed(), quick=True)
 def test_shape_has_sources_and_a_grade(name: str) -> None:
     spec = spec_of(name)
     assert spec.sources and all(spec.sources)
     assert spec.evidence in get_args(Evidence)
 
 
-@pytest.mark.parametrize("name", disclosed())
+@of_models(disclosed())
 def test_every_figure_has_a_source_and_a_grade(name: str) -> None:
     """And something published to compare with, or a framework's count in tests/test_built_ins.py."""
     data = as_written(name)
@@ -462,7 +462,7 @@ def test_every_figure_has_a_source_and_a_grade(name: str) -> None:
             assert item["source"] and item["evidence"], f"{name}: {item}"
 
 
-@pytest.mark.parametrize("name", disclosed())
+@of_models(disclosed(), quick=True)
 def test_tokens_are_given_or_their_absence_explained(name: str) -> None:
     spec = spec_of(name)
     said = " ".join((*spec.notes, *(spec.notes_on or {}).get("training", ()))).lower()
@@ -470,7 +470,7 @@ def test_tokens_are_given_or_their_absence_explained(name: str) -> None:
     assert known or re.search(r"tokens.* (never|not) .*(published|disclosed|no source)", said)
 
 
-@pytest.mark.parametrize("name", names())
+@of_models(names(), quick=True)
 def test_citations_name_known_sources(name: str) -> None:
     """What looks like a key, `brown2020`, is one."""
     spec = built_in(name)

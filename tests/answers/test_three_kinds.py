@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.helpers import saves
+from tests.helpers import of_models, saves
 from tscale.catalogue.models import built_in, names
 from tscale.core.costs.activations import Passes, activation_bytes
 from tscale.core.costs.cache import cache_bytes
@@ -21,11 +21,12 @@ from tscale.core.costs.states import in_backward, training_states
 from tscale.core.costs.training import training_flops
 from tscale.core.costs.weights import weight_bytes
 from tscale.core.costs.workspace import workspace_bytes
+from tscale.core.derivation import function_of
 from tscale.core.dtypes import DTYPES
 from tscale.core.ledger import Ledger
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
-from tscale.core.tracing import TracedInt, function_of
+from tscale.core.tracing import TracedInt
 from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError
 from tscale.models.lower import lower
@@ -69,7 +70,7 @@ def as_arrays(value: Any) -> Any:
     return replace(value, **sizes)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@of_models(MODELS)
 def test_the_three_kinds_of_number_agree(name: str) -> None:
     """Of every question; those that differ are named."""
     spec = built_in(name)
@@ -84,7 +85,7 @@ def test_the_three_kinds_of_number_agree(name: str) -> None:
     assert values == pytest.approx(expected, rel=1e-12)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@of_models(MODELS)
 def test_a_derivation_made_into_a_function_answers_for_the_model_it_came_from(name: str) -> None:
     spec = built_in(name)
     assert isinstance(spec, ModelSpec)
@@ -116,7 +117,7 @@ def has_the_three_kinds(name: str, ask: Callable[[ModelSpec], int]) -> None:
     assert float(np.squeeze(ask(as_arrays(spec)))) == pytest.approx(plain, rel=1e-12)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@of_models(MODELS)
 def test_states_of_the_three_kinds_agree(name: str) -> None:
     for optimizer, (precision, plan) in STATES.items():
         has_the_three_kinds(
@@ -128,7 +129,7 @@ def test_states_of_the_three_kinds_agree(name: str) -> None:
         )
 
 
-@pytest.mark.parametrize("name", MODELS)
+@of_models(MODELS)
 def test_activations_of_the_three_kinds_agree(name: str) -> None:
     for keeping in ("naive", "full"):
         passes = Passes(3, keeping, dropout=True)

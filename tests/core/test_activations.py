@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import tscale
-from tests.helpers import UNRECORDED, saves, trainable
+from tests.helpers import UNRECORDED, of_models, saves, trainable
 from tests.importer.recorded import recorded
 from tscale.blocks import Attention, Computed, Experts, FeedForward, LatentAttention, Norm
 from tscale.blocks.fields import LayerContext
@@ -411,7 +411,7 @@ def test_what_nobody_recorded_is_refused(name: str) -> None:
         saves(tscale.load(name))
 
 
-@pytest.mark.parametrize("name", trainable())
+@of_models(trainable())
 def test_every_model_answers(name: str) -> None:
     kept = saves(tscale.load(name))
     run = SequenceLengths(target=128, source=128)

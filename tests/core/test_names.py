@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import tscale.core
-from tests.helpers import disclosed
+from tests.helpers import disclosed, of_models
 from tscale.catalogue.models import built_in
 from tscale.core.costs.activations import Passes, activation_bytes
 from tscale.core.costs.cache import cache_bytes
@@ -104,7 +104,7 @@ def asked(spec: ModelSpec, whole: Ledger) -> Iterator[Any]:
         yield Fraction(pass_seconds(setup, work))
 
 
-@pytest.mark.parametrize("name", disclosed())
+@of_models(disclosed())
 def test_names_change_no_number(name: str) -> None:
     spec = built_in(name)
     assert isinstance(spec, ModelSpec)

@@ -136,7 +136,8 @@ def step(name: str, figure: Figure, subject: str = "") -> Step | None:
     value = figure.value
     if not isinstance(value, TracedInt) or (value.op == "name" and not value.args and value.label == name):
         return None  # a size of the model under its own name
-    return Step(name, value.names, value.numbers, figure, subject)
+    names, numbers, _ = value.text
+    return Step(name, names, numbers, figure, subject)
 
 
 _BY_STRENGTH: tuple[Known, ...] = ("exact", "convention", "cited", "measured", "bound", "predicted", "assumed")

@@ -6,16 +6,13 @@ It therefore uses `+ - * // **2`, and `minimum`, `ceil_div` and the like below w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from math import ceil
-from typing import Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
-T = TypeVar("T")
-
-_RANK: Final = {"+": 1, "-": 1, "*": 2, "/": 2, "^2": 3}  # how tightly an operation binds; atoms bind tightest
-_ATOM: Final = 4
-_FUNCTIONS: Final = {"min": "minimum", "max": "maximum", "ceil": "ceil_div", "power_of_two": "power_of_two"}
+if TYPE_CHECKING:
+    from tscale.core.derivation import Text
 
 
 class TracedInt(int):
@@ -36,28 +33,28 @@ class TracedInt(int):
         return self
 
     def __add__(self, other: int) -> int:
-        return _made("+", self, other, int(self) + int(other)) if isinstance(other, int) else NotImplemented
+        return _made("+", self, other, int.__add__(self, other)) if isinstance(other, int) else NotImplemented
 
     def __radd__(self, other: int) -> int:
-        return _made("+", other, self, int(other) + int(self)) if isinstance(other, int) else NotImplemented
+        return _made("+", other, self, int.__add__(other, self)) if isinstance(other, int) else NotImplemented
 
     def __sub__(self, other: int) -> int:
-        return _made("-", self, other, int(self) - int(other)) if isinstance(other, int) else NotImplemented
+        return _made("-", self, other, int.__sub__(self, other)) if isinstance(other, int) else NotImplemented
 
     def __rsub__(self, other: int) -> int:
-        return _made("-", other, self, int(other) - int(self)) if isinstance(other, int) else NotImplemented
+        return _made("-", other, self, int.__sub__(other, self)) if isinstance(other, int) else NotImplemented
 
     def __mul__(self, other: int) -> int:
-        return _made("*", self, other, int(self) * int(other)) if isinstance(other, int) else NotImplemented
+        return _made("*", self, other, int.__mul__(self, other)) if isinstance(other, int) else NotImplemented
 
     def __rmul__(self, other: int) -> int:
-        return _made("*", other, self, int(other) * int(self)) if isinstance(other, int) else NotImplemented
+        return _made("*", other, self, int.__mul__(other, self)) if isinstance(other, int) else NotImplemented
 
     def __floordiv__(self, other: int) -> int:
-        return _made("/", self, other, int(self) // int(other)) if isinstance(other, int) else NotImplemented
+        return _made("/", self, other, int.__floordiv__(self, other)) if isinstance(other, int) else NotImplemented
 
     def __rfloordiv__(self, other: int) -> int:
-        return _made("/", other, self, int(other) // int(self)) if isinstance(other, int) else NotImplemented
+        return _made("/", other, self, int.__floordiv__(other, self)) if isinstance(other, int) else NotImplemented
 
     def __pow__(self, exponent: int, modulus: None = None) -> int:  # type: ignore[override]
         assert exponent == 2, "formulas square and do nothing higher"
@@ -66,19 +63,26 @@ class TracedInt(int):
     @property
     def names(self) -> str:
         """The derivation with names, e.g. `layers·d_model·d_ff`."""
-        return _written(self, with_names=True)
+        return self.text.names
 
     @property
     def numbers(self) -> str:
         """The derivation with numbers, e.g. `96·12288·49152`."""
-        return _written(self, with_names=False)
+        return self.text.numbers
+
+    @property
+    def text(self) -> Text:
+        """Both, made in one walk."""
+        from tscale.core.derivation import text_of  # few answers print any
+
+        return text_of(self)
 
     def definitions(self, seen: set[int] | None = None) -> Iterator[tuple[str, int]]:
         """Each derived name that the derivation uses, with what it stands for; what that uses in turn comes before.
 
         `seen`: `id`s of numbers, kept alive by whoever gives it, that are not gone through again; this one's are added.
         """
-        for one in _innermost_first(self, _all_arguments, seen):
+        for one in innermost_first(self, seen):
             if isinstance(one, TracedInt) and one.op == "name" and one.args:
                 yield one.label, one.args[0]
 
@@ -267,39 +271,7 @@ def power_of_two(number: int) -> int:
     return cast("int", 2.0 ** library.ceil(library.log2(number)))
 
 
-def function_of(number: int) -> Callable[..., int]:
-    """The derivation of a number as a function of the names that it was derived from.
-
-    For sweeps: lowering a spec and asking a question takes tens of microseconds, evaluating the formula that came of it
-    about one. The function takes each name as a keyword, an int or an array of any one shape, and computes what the
-    question would have answered for a model of the same structure with those sizes.
-    """
-    assert isinstance(number, TracedInt), "only a number that remembers can be made again"
-    given = (one for one in _innermost_first(number, _all_arguments) if isinstance(one, TracedInt))
-    names = sorted({one.label for one in given if one.op == "name" and not one.args})
-    assert all(name.isidentifier() for name in names), names
-    code = f"lambda *, {', '.join(names)}: {_made_from(number, _all_arguments, code_of)}"
-    function: Callable[..., int] = eval(code, dict(CODE_NAMES))  # noqa: S307 (our own text)
-    return function
-
-
-CODE_NAMES: Final = {"minimum": minimum, "maximum": maximum, "ceil_div": ceil_div, "power_of_two": power_of_two}
-"""What derivations as Python call."""
-
-
-def innermost_first(number: int) -> Iterator[int]:
-    """A number and all that it was made from, each once and behind its own arguments."""
-    return _innermost_first(number, _all_arguments)
-
-
-def _all_arguments(number: int) -> tuple[int, ...]:
-    """What a number was made from."""
-    return number.args if isinstance(number, TracedInt) else ()
-
-
-def _innermost_first(
-    number: int, arguments: Callable[[int], tuple[int, ...]], seen: set[int] | None = None
-) -> Iterator[int]:
+def innermost_first(number: int, seen: set[int] | None = None) -> Iterator[int]:
     """A number and all that it was made from, each once and behind its own arguments, but for what was `seen`.
 
     In a loop, since a sum of a thousand terms is a derivation a thousand deep.
@@ -307,49 +279,27 @@ def _innermost_first(
     seen, waiting = set[int]() if seen is None else seen, [number]
     while waiting:
         one = waiting[-1]
-        inside = [argument for argument in arguments(one) if id(argument) not in seen]
-        if inside and id(one) not in seen:
-            waiting += reversed(inside)
-            continue
-        waiting.pop()
         if id(one) not in seen:
+            inside = [argument for argument in _arguments(one) if id(argument) not in seen]
+            if inside:
+                waiting += reversed(inside)
+                continue
             seen.add(id(one))
             yield one
-
-
-def _made_from(number: int, arguments: Callable[[int], tuple[int, ...]], make: Callable[[int, list[T]], T]) -> T:
-    """What `make` gives for a number, given what it gave for each of its arguments."""
-    made: dict[int, T] = {}
-    waiting = [number]
-    while waiting:
-        one = waiting[-1]
-        inside = arguments(one)
-        missing = [argument for argument in inside if id(argument) not in made]
-        if missing:
-            waiting += missing
-            continue
         waiting.pop()
-        made[id(one)] = make(one, [made[id(argument)] for argument in inside])
-    return made[id(number)]
 
 
-def code_of(number: int, parts: Sequence[str]) -> str:
-    """A derivation as Python, of the code of its arguments."""
-    if not isinstance(number, TracedInt):
-        return str(int(number))
-    if number.op == "name":
-        return parts[0] if parts else number.label
-    if number.op in _FUNCTIONS:
-        return f"{_FUNCTIONS[number.op]}({', '.join(parts)})"
-    return (
-        f"({parts[0]}**2)"
-        if number.op == "^2"
-        else f"({parts[0]} {'//' if number.op == '/' else number.op} {parts[1]})"
-    )
+def _arguments(number: int) -> tuple[int, ...]:
+    """What a number was made from."""
+    return number.args if isinstance(number, TracedInt) else ()
 
 
 def _made(op: str, left: int, right: int, value: int) -> int:
     """The result of an operation; neutral literals (a sum's 0, a single copy's 1, no copies) leave no trace."""
+    if (
+        type(left) is TracedInt and type(right) is TracedInt
+    ):  # no literal is among them: most of them, in half of the time
+        return TracedInt(value, op, (left, right))
     if op in "+-" and _is_literal(right, 0):
         return left
     if op == "+" and _is_literal(left, 0):
@@ -365,46 +315,3 @@ def _made(op: str, left: int, right: int, value: int) -> int:
 
 def _is_literal(number: int, value: int) -> bool:
     return not isinstance(number, (TracedInt, Recordable)) and number == value
-
-
-def _written(number: int, *, with_names: bool) -> str:
-    """The text of a derivation."""
-    text, _ = _made_from(number, _shown_arguments, lambda one, parts: _text(one, parts, with_names=with_names))
-    return text
-
-
-def _shown_arguments(number: int) -> tuple[int, ...]:
-    """What a number was made from, where its text says so: a named one stands for itself."""
-    return number.args if isinstance(number, TracedInt) and number.op != "name" else ()
-
-
-def _text(number: int, parts: list[tuple[str, int]], *, with_names: bool) -> tuple[str, int]:
-    """The text of a derivation, of those of its arguments, and how tightly its outermost operation binds."""
-    if not isinstance(number, TracedInt):
-        return str(int(number)), _ATOM
-    if number.op == "name":
-        return (number.label if with_names else str(int(number))), _ATOM
-    if number.op in ("min", "max", "power_of_two"):
-        return f"{number.op}({', '.join(text for text, _ in parts)})", _ATOM
-    if number.op in ("/", "ceil"):
-        if int(number) * int(number.args[1]) == int(number.args[0]):
-            return _over(parts), _RANK["/"]
-        return (f"⌈{_over(parts)}⌉" if number.op == "ceil" else f"⌊{_over(parts)}⌋"), _ATOM
-    rank = _RANK[number.op]
-    if number.op == "^2":
-        return f"{_wrapped(parts[0], rank + 1)}²", rank
-    # A product on the right of a product, or a sum on the right of a sum, needs no parentheses: they are associative.
-    # A quotient there does, since a·b/c would be read (and, floored, computed) from the left.
-    right_op = number.args[1].op if isinstance(number.args[1], TracedInt) else ""
-    tight = number.op == "-" or (number.op == "*" and right_op in ("/", "ceil"))
-    left, right = _wrapped(parts[0], rank), _wrapped(parts[1], rank + 1 if tight else rank)
-    return (f"{left}·{right}" if number.op == "*" else f"{left} {number.op} {right}"), rank
-
-
-def _over(parts: list[tuple[str, int]]) -> str:
-    return f"{_wrapped(parts[0], _RANK['/'])}/{_wrapped(parts[1], _RANK['/'] + 1)}"
-
-
-def _wrapped(part: tuple[str, int], rank: int) -> str:
-    text, own_rank = part
-    return f"({text})" if own_rank < rank else text

@@ -16,6 +16,7 @@ from tscale.render.plot_layout import Canvas, Look, looks, words_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.backend_bases import RendererBase
+    from matplotlib.figure import Figure
 
 _WIDTH: Final = 8.0  # inches
 _HEIGHT: Final = 5.2  # of each picture
@@ -71,16 +72,26 @@ def picture(plots: Sequence[Plot], format: PictureFormat) -> bytes:
         filterwarnings("ignore", "Glyph .* missing from font", UserWarning)  # a title in another script
         figure = Figure(figsize=(_WIDTH, _HEIGHT * len(plots)), layout="constrained")
         canvas = FigureCanvasAgg(figure)
-        figure.get_layout_engine().set(h_pad=0.12, w_pad=0.12, hspace=0.04)  # type: ignore[union-attr, call-arg]
+        layout: Any = figure.get_layout_engine()
+        layout.set(h_pad=0.12, w_pad=0.12, hspace=0.04)
         grid = figure.subplots(len(plots), squeeze=False)
         for plot, axes in zip(plots, grid[:, 0], strict=True):
             _draw(plot, axes)
-        figure.draw_without_rendering()  # places of points in the file are known only now
+        layout.execute(figure)  # places of points in the file are known only now
         figure.set_layout_engine("none")
         for plot, axes in zip(plots, grid[:, 0], strict=True):
             _label(plot, axes, canvas.get_renderer())  # type: ignore[no-untyped-call]
-        data = io.BytesIO()
-        figure.savefig(data, format=format, dpi=_DOTS, metadata=_TIMELESS[format])
+        return _written(figure, format)
+
+
+def _written(figure: Figure, format: PictureFormat) -> bytes:
+    """The bytes of a file, by the canvas of its format: `savefig` would draw everything once more, to lay out what is laid out."""
+    from matplotlib.backend_bases import get_registered_canvas_class
+
+    data = io.BytesIO()
+    figure.set_dpi(_DOTS)
+    canvas: Any = get_registered_canvas_class(format)(figure)  # type: ignore[no-untyped-call]
+    getattr(canvas, f"print_{format}")(data, metadata=_TIMELESS[format])
     return data.getvalue()
 
 

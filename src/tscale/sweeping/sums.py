@@ -14,8 +14,9 @@ from operator import attrgetter
 from typing import Any, Final, cast
 
 from tscale.blocks.fields import Whole, of_one_line, wholes_of
+from tscale.core.derivation import CODE_NAMES, code_of
 from tscale.core.metric import Figure
-from tscale.core.tracing import CODE_NAMES, TracedInt, code_of, innermost_first
+from tscale.core.tracing import TracedInt, innermost_first
 from tscale.errors import TscaleError
 from tscale.models.made import checked
 from tscale.models.spec import ModelSpec
