@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import tscale
+from tscale.core.costs.step_prediction import StepSeconds
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.training_memory import Training
 from tscale.core.device import Cluster, Device
@@ -22,6 +23,7 @@ from tscale.errors import RequestError
 from tscale.estimates.explaining import TracedModel, counted
 from tscale.estimates.recomputed import Recomputed
 from tscale.estimates.train.plan import planned_step
+from tscale.estimates.train.prediction import PARTS
 from tscale.models.trainer import trainer
 
 GB = 10**9
@@ -180,3 +182,8 @@ def test_each_number_of_an_advice_is_taken(name: str) -> None:
 def kind(says: str) -> str:
     """A refusal without its numbers and lists."""
     return re.sub(r"\d[\d,]*", "N", says.split(": ", 1)[0])
+
+
+def test_every_part_of_a_predicted_step_has_a_name() -> None:
+    """What takes the longest is named, whichever it is: `train` names three parts, `plan` two."""
+    assert list(PARTS) == list(StepSeconds._fields)

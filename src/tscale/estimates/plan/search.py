@@ -33,6 +33,7 @@ from tscale.estimates.memory_train.held import refuse_loss
 from tscale.estimates.plan.axes import axes_of
 from tscale.estimates.recomputed import recomputed
 from tscale.estimates.rent import Rent
+from tscale.estimates.train.prediction import PARTS
 from tscale.estimates.trained import training_length
 from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
@@ -353,27 +354,13 @@ def _not_gathered(axes: Axes) -> Axes:
 _GATHERED: Final = 3
 _MOST_TRIED: Final = 20_000
 """Layouts that are looked through for one that a framework has options for."""
-_NAMES: Final = {
-    "computing": "products",
-    "traffic": "memory traffic",
-    "attention": "attention",
-    "sums": "tensor-parallel all-reduces",
-    "dispatches": "expert all-to-alls",
-    "handed": "pipeline send/receive",
-    "host": "the host",
-    "pipeline": "pipeline bubble",
-    "gradients": "gradients",
-    "gathers": "weights gathered",
-    "optimizer": "optimizer",
-    "step": "each step",
-}
 
 
 def _most_of(found: Prediction) -> str:
     """The part that takes the longest, and its share of the step; behind products, the longest other one."""
     whole = float(found.parts.seconds)
     parts = sorted(((float(value), name) for name, value in found.parts._asdict().items()), reverse=True)
-    return ", ".join(f"{_NAMES[name]} {seconds / whole:.0%}" for seconds, name in parts[:2] if seconds)
+    return ", ".join(f"{PARTS[name]} {seconds / whole:.0%}" for seconds, name in parts[:2] if seconds)
 
 
 def ranked(found: list[Best], rank: str) -> list[Best]:

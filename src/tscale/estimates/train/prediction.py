@@ -24,7 +24,7 @@ from tscale.estimates.recomputed import Recomputed
 from tscale.estimates.trained import Trained
 from tscale.models.stages import stages
 
-_PARTS: Final = {
+PARTS: Final = {
     "computing": "products",
     "traffic": "elementwise traffic",
     "attention": "attention",
@@ -39,6 +39,7 @@ _PARTS: Final = {
     "optimizer": "optimizer",
     "step": "each step",
 }
+"""What people call the parts of a predicted step."""
 
 
 class PredictedStep(NamedTuple):
@@ -98,7 +99,7 @@ class PredictedStep(NamedTuple):
         assert self.found is not None
         parts = sorted(((float(value), name) for name, value in self.found.parts._asdict().items()), reverse=True)[:3]
         whole = float(self.found.parts.seconds)
-        return "Most of it: " + ", ".join(f"{_PARTS[name]} {seconds / whole:.0%}" for seconds, name in parts) + "."
+        return "Most of it: " + ", ".join(f"{PARTS[name]} {seconds / whole:.0%}" for seconds, name in parts) + "."
 
     def figure(self, seconds: float) -> Figure:
         """A time as it is predicted."""
