@@ -128,6 +128,20 @@ def test_a_system_that_serve_kept_gives_a_plan_its_prompt_and_its_users(
     assert found["rows"] == same["rows"]
 
 
+def test_tokens_that_nobody_gave_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tokens of Qwen3-VL's training are not known, and a plan's command has to name some; its days are nobody's."""
+    monkeypatch.chdir(tmp_path)
+    words = ["plan", "qwen3-vl-2b", "--train", "--gpu", "h100", "--gpus", "2", "--batch", "8", "--tensor", "1", "--pipeline", "1"]  # fmt: skip
+    for name, more in (("a.yaml", ["--zero", "1"]), ("b.yaml", ["--zero", "2"]), ("c.yaml", ["--tokens", "1e9"])):
+        assert run(*words, *more, "--save", name).code == 0
+    assert "tokens" not in Path("a.yaml").read_text(encoding="utf-8")
+    assert "tokens: 1000000000" in Path("c.yaml").read_text(encoding="utf-8")
+    refused = run("train", "--system", "a.yaml")
+    assert (refused.code, "its training tokens are not known" in refused.err) == (3, True)
+    refused = run("plan", "a.yaml", "--compare", "b.yaml", "--train")
+    assert (refused.code, "here as a line of both files, tokens: 300e9" in refused.err) == (3, True)
+
+
 def test_what_was_not_found_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     done = run("plan", "gpt3", "--train", "--gpu", "h100", "--gpus", "1", "--batch", "64", "--save", "none.yaml")

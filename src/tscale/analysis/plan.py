@@ -111,6 +111,8 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
         if not data["rows"] or not data["command"]:
             return None
         found = given_by(data["command"])[1]
+        if "tokens" not in self.given:
+            found.pop("tokens", None)  # any, which a command has to name
         return {**found, **{name: self.given[name] for name in ("rate", *TARGETS) if name in self.given}}
 
     @classmethod

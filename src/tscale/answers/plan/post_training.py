@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from shlex import join
 
-from tscale.answers.post_training.memory import METHOD_NAMES, NAMES
+from tscale.answers.post_training.memory import METHOD_NAMES, NAMES, called_inside
 from tscale.calibration.post_training_calibration import shipped
 from tscale.core.costs.post_training import key_of
 from tscale.core.metric import Column, Data, Detail, Figure, Label, Report, Table
@@ -30,14 +30,14 @@ def plan_post_training_report(spec: ModelSpec, planned: Planned, step: Ask, how:
     context = planned.subject.context
     name = METHOD_NAMES[step.method]
     if not found.ranked:
-        title = f"No layout of {name} of {spec.label} works: none of {found.tried:,} tried"
+        title = f"No layout of {called_inside(name)} of {spec.label} works: none of {found.tried:,} tried"
         notes = notes_of(spec, context.note)
         return Report(title, (), _data(spec, planned, found, words), notes, exit_code=3, lead=(_none(found),))
     first = found.ranked[0]
     low, middle, high = map(Fraction, first.seconds)
     may = "" if first.verdict == "fits" else " (may fit)"
     title = (
-        f"The fastest step of {name} of {spec.label} on {first.ask.devices:,} × {first.best.hardware.label}: {_text(first)}{may}, "
+        f"The fastest step of {called_inside(name)} of {spec.label} on {first.ask.devices:,} × {first.best.hardware.label}: {_text(first)}{may}, "
         f"{duration(middle)} a step"
     )
     lead = (

@@ -41,6 +41,12 @@ NAMES: Final[dict[Phase, str]] = {
 }
 """Phases, as people read them."""
 METHOD_NAMES: Final[dict[Method, str]] = {"sft": "Supervised fine-tuning", "dpo": "DPO", "grpo": "GRPO", "ppo": "PPO"}
+"""Methods, as a sentence begins with them."""
+
+
+def called_inside(name: str) -> str:
+    """The name of a method inside a sentence: short forms stay as they are."""
+    return name if name.isupper() else name[0].lower() + name[1:]
 
 
 def post_training_memory_report(spec: ModelSpec, ask: Ask) -> Report:
