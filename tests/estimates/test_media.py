@@ -155,3 +155,11 @@ def test_a_micro_batch_compares_each_of_its_images_with_each_of_its_texts() -> N
 
     once, twice, four = kept(100), kept(200), kept(400)
     assert (four - 2 * twice) - 2 * (twice - 2 * once) == pytest.approx(6 * (400**2 - 4 * 200**2 + 4 * 100**2), abs=64)
+
+
+def test_frames_that_are_merged_behind_the_tower_are_no_images() -> None:
+    """ERNIE 4.5 VL merges two frames of a video behind its tower, and doubles an image in their place (its resampler's slicing)."""
+    config = next(line["config"] for line in recorded("tower_flops.jsonl") if "ernie" in line["config"]["model_type"])
+    assert media_costs(spec_of(config), Media(images=1))[0].many == 1
+    with pytest.raises(RequestError, match="does not read frames as images"):
+        media_costs(spec_of(config), Media(frames=2))

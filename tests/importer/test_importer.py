@@ -395,10 +395,6 @@ GPT_NEO = {"model_type": "gpt_neo", "num_layers": 2}
             'architectures: "Gemma3ForCausalLM" is not known for gemma3: only Gemma3ForConditionalGeneration',
         ),
         (
-            {"model_type": "gemma3", "tie_word_embeddings": False, "text_config": {"tie_word_embeddings": True}},
-            "tie_word_embeddings (false) and text_config.tie_word_embeddings (true) differ",
-        ),
-        (
             {"model_type": "bart", "tie_word_embeddings": False},
             "tie_word_embeddings: false is not known yet for bart: only true is",
         ),

@@ -136,6 +136,7 @@ def main() -> None:
         "qwen3_vl", of="qwen2_vl", image={"patch_size": 16, "size": {"shortest_edge": 65536, "longest_edge": 16777216}}
     )
     record("exaone4_5", of="qwen2_vl")
+    record("ernie4_5_vl_moe")
     record("hyperclovax_vision_v2", of="qwen2_vl")
     record("qwen2_5_omni_thinker", code="qwen2_5_omni", of="qwen2_vl")
     record("glm4v")

@@ -33,10 +33,12 @@ NATIVE = {
     "exaone4_5": 28,
     "hyperclovax_vision_v2": 28,
     "qwen2_5_omni_thinker": 28,
+    "ernie4_5_vl_moe": 28,
 }
 """Families that are told the patches of an image, each with the pixels of a group's side."""
 TOWERS = {"idefics2": {"image_size": 980, "patch_size": 14, "num_hidden_layers": 2}}
 MORE = {
+    "ernie4_5_vl_moe": {"text_config": {"hidden_size": 512}},
     "llama4": {"text_config": {"num_local_experts": 2, "intermediate_size_mlp": 128, "head_dim": 16}},
     "qwen3_5": {
         "text_config": {"linear_num_value_heads": 4, "linear_num_key_heads": 2, "layer_types": ["full_attention"] * 2}
@@ -56,7 +58,7 @@ def features(family: str, model: Any, config: Any) -> tuple[int, tuple[int, int]
         inputs, size = {"pixel_values": torch.zeros(1, 3, side, side)}, (side, side)
     else:
         rows, columns = 2 * 12, 2 * 16
-        numbers = v.in_channels * v.temporal_patch_size * v.patch_size**2
+        numbers = v.in_channels * getattr(v, "temporal_patch_size", 1) * v.patch_size**2
         inputs = {
             "pixel_values": torch.zeros(rows * columns, numbers),
             "image_grid_thw": torch.tensor([[1, rows, columns]]),

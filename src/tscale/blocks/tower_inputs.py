@@ -59,6 +59,8 @@ class NativeImage:
     """The fewest pixels; a smaller image is enlarged."""
     max_pixels: Size
     """The most pixels; a larger image is shrunk."""
+    videos: bool = True
+    """Whether frames of a video are read as images are."""
 
     def read(self, height: int, width: int) -> Seen:
         """Patches of the size that the image is brought to, and a token for each group of them."""

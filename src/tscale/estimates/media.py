@@ -94,6 +94,10 @@ def _costs(spec: ModelSpec | TowerSpec, media: Media) -> Iterator[MediaCost]:
         tower = _tower_of(spec, "images", field("video_frames"))
         assert tower.input is not None
         assert not isinstance(tower.input, Sound)
+        if isinstance(tower.input, NativeImage) and not tower.input.videos:
+            raise RequestError(
+                f"{field('video_frames')}: {spec.label} does not read frames as images, and how it reads videos is not known: drop it"
+            )
         seen = tower.input.read(media.height, media.width)
         together = tower.input.frames if isinstance(tower.input, NativeImage) else 1
         yield _cost(

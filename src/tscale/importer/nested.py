@@ -71,8 +71,9 @@ class Nested:
     """Whether older files have the keys of the text model among the others, and no `text_config`."""
     unread_flat: bool = False
     """Whether its class builds a text model of its own sizes where there is no `text_config`, whatever else the file holds."""
-    ties_whole: bool = False
-    """Whether a text model that says that it is tied ties the whole where the file is silent, as before release 5."""
+    ties: Literal["whole", "text", "either", "first"] = "whole"
+    """Whose `tie_word_embeddings` its class reads: the whole's, the text model's, both (either of them ties it), or the text model's
+    where the whole's is absent. `tests/oracle/nested.jsonl` and `ties.jsonl` hold what the classes build."""
     retied: bool | Literal["unknown"] = True
     """Whether the file decides if the head is tied; `unknown` where it does in a way that is not known, but for the usual value."""
     left_out: str | None = None

@@ -62,7 +62,7 @@ def text_config(config: Mapping[str, object], name: str, nested: Nested, where: 
     unread = _outside(config, text, name, nested, where, strict)
     of_class = _class_note(config, name, nested, where, strict)
     cls = _base_of(config, nested, str(inner))
-    tied, said = _tied_whole(config, text, name, nested, where) if cls is None else (False, ())
+    tied, said = _tied_whole(config, text, name, str(inner), nested, where) if cls is None else (False, ())
     own = {key: value for key, value in text.items() if key not in nested.inside}
     own |= _mirrored(config, nested)
     merged = {**nested.defaults, **own, "model_type": inner, "architectures": cls, "tie_word_embeddings": tied}
@@ -192,26 +192,50 @@ def _headless(family: str) -> list[str] | None:
 
 
 def _tied_whole(
-    config: Mapping[str, object], text: Mapping[str, object], name: str, nested: Nested, where: str
+    config: Mapping[str, object], text: Mapping[str, object], name: str, inner: str, nested: Nested, where: str
 ) -> tuple[bool, tuple[str, ...]]:
     """Whether the head of a text model inside a whole is tied, and what is said of it. Raises `SpecError`."""
-    key = "tie_word_embeddings"
-    said, outer = text.get(key), config.get(key)
+    said, outer = text.get(_TIED), config.get(_TIED)
     if nested.retied is False:
         return nested.tied, ()
-    tied = outer if outer is not None else True if nested.ties_whole and said is True else nested.tied
-    if nested.retied == "unknown" and (tied != nested.tied or said not in (None, tied)):
-        raise SpecError(f"{key}: only {shown(nested.tied)} is known for {name}", where=where)
-    if not isinstance(tied, bool):
-        raise SpecError(f"{key} must be true or false, not {shown(tied)}", where=where)
-    if outer is not None and said not in (None, tied):
-        raise SpecError(f"{key} ({shown(tied)}) and text_config.{key} ({shown(said)}) differ", where=where)
+    for value in (outer, said):
+        if not isinstance(value, bool | None):
+            raise SpecError(f"{_TIED} must be true or false, not {shown(value)}", where=where)
+    if nested.retied == "unknown" and not {outer, said} <= {None, nested.tied}:
+        raise SpecError(f"{_TIED}: only {shown(nested.tied)} is known for {name}", where=where)
+    tied = _ties(outer, said, inner, nested)
+    how = "tied" if tied else "not tied"
     if outer is None and (nested.unsaid or said not in (None, tied)):
-        how = "tied" if tied else "not tied"
         return tied, (
-            f"{key} is not said next to text_config: {how}, as {release()} takes it; releases before 5 took text_config's.",
+            f"{_TIED} is not said next to text_config: {how}, as {release()} takes it; releases before 5 took text_config's.",
+        )
+    if None not in (outer, said) and outer != said:
+        return tied, (
+            f"{_TIED} ({shown(outer)}) and text_config.{_TIED} ({shown(said)}) differ: {how}, as {release()} takes it; releases "
+            "before 5 took text_config's.",
         )
     return tied, ()
+
+
+_TIED: Final = "tie_word_embeddings"
+
+
+def _ties(outer: object, said: object, inner: str, nested: Nested) -> bool:
+    """Whether a class ties the head, by what the file says of the whole and of the text model of a family."""
+    from tscale.importer.families import FAMILIES
+
+    usual = nested.defaults.get(_TIED, FAMILIES[inner].reads.get(_TIED))
+    of_text = bool(usual if said is None else said)
+    of_whole = nested.tied if outer is None else bool(outer)
+    match nested.ties:
+        case "whole":
+            return of_whole
+        case "text":
+            return of_text
+        case "either":
+            return of_whole or of_text
+        case "first":
+            return of_text if outer is None else of_whole
 
 
 _SPEAKS: Final = {"qwen2_5_omni": "token2wav_config", "qwen3_omni_moe": "code2wav_config"}

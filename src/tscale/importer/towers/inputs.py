@@ -7,6 +7,7 @@ A `config.json` does not say it: sizes of tiles and numbers of pixels stand in a
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from tscale.blocks.image_tiles import (
@@ -94,8 +95,8 @@ def _fixed(outputs: Callable[[Ends], int]) -> Callable[[Ends], Reading]:
     return reading
 
 
-def _native(least: int, most: int, merge: str = "spatial_merge_size") -> Callable[[Ends], Reading]:
-    def reading(ends: Ends) -> Reading:
+def _native(least: int, most: int, merge: str = "spatial_merge_size") -> Callable[[Ends], NativeImage]:
+    def reading(ends: Ends) -> NativeImage:
         v = ends.tower
         frames = v.value("temporal_patch_size")
         return NativeImage(
@@ -108,6 +109,11 @@ def _native(least: int, most: int, merge: str = "spatial_merge_size") -> Callabl
         )
 
     return reading
+
+
+def _ernie(ends: Ends) -> Reading:
+    """Two frames of a video are merged behind the tower, which an image is not."""
+    return replace(_native(56 * 56, 28 * 28 * 6177)(ends), videos=False)
 
 
 def _video_llama(ends: Ends) -> Reading:
@@ -272,6 +278,7 @@ IMAGES: Final[dict[str, Callable[[Ends], Reading | None]]] = {
     "glm4v_moe": _GLM,
     "glm_ocr": _GLM,
     "glm5_next": _GLM,
+    "ernie4_5_vl_moe": _ernie,
     "minimax_m3_vl": _native(4 * 28 * 28, 451_584),
     "paddleocr_vl": _native(384 * 384, 1536 * 1536),
     "video_llama_3": _video_llama,
