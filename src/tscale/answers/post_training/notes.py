@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from tscale.answers.assumptions import rent_notes
 from tscale.answers.post_training.memory import METHOD_NAMES, method_notes
+from tscale.answers.train.notes import unpacking_note
 from tscale.core.costs.post_training import key_of
 from tscale.core.costs.rollout import SOURCE as LENGTHS
 from tscale.core.metric import Detail, Figure, Step
@@ -43,6 +44,8 @@ def step_notes(one: Answered) -> Iterator[str]:
             yield f"That calibration does not cover {', '.join(outside)}."
     else:
         yield "Forward passes and training are predicted as `tscale train` does."
+    if ask.how.base is not None:
+        yield unpacking_note(ask.how.base)
     yield from method_notes(one.models)
     if ask.online:
         yield from _rollout_notes(one)

@@ -11,6 +11,7 @@ from tscale.answers.train.media import run_media_notes
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.forward import leaves_out
 from tscale.core.costs.training import Count
+from tscale.core.dtypes import Dtype
 from tscale.core.ledger import Scores
 from tscale.core.metric import Detail, Figure
 from tscale.core.number_text import duration, durations, number_text
@@ -97,6 +98,14 @@ def fit_of(planned: Planned | None, states: States | None) -> _Fit:
             return _Fit(lead=memory.said())
 
 
+def unpacking_note(base: Dtype) -> str:
+    """How a step of adapters on a model in few bits is timed."""
+    return (
+        f"Matrices in {base.name} are unpacked into 16 bits for each product: {float(base.bits) / 8 + 2:.3g} bytes are read "
+        "and written for each weight, as fast as elementwise kernels do. No measured run judges that."
+    )
+
+
 def _notes(model: TracedModel, hardware: Hardware, ask: Ask, dtype: str, peak: int, whole: Trained) -> tuple[str, ...]:
     said: list[str] = [
         Detail(f"Of a dense peak of {peak / 10**12:,.1f} TFLOP/s in {dtype} ({hardware.source})."),
@@ -107,10 +116,7 @@ def _notes(model: TracedModel, hardware: Hardware, ask: Ask, dtype: str, peak: i
             Detail("Of frozen matrices no gradients are counted: two products of each, and three of the adapters'.")
         )
     if ask.base is not None and ask.plan is not None:
-        said.append(
-            f"Matrices in {ask.base.name} are unpacked into 16 bits for each product: {float(ask.base.bits) / 8 + 2:.3g} bytes are read "
-            "and written for each weight, as fast as elementwise kernels do. No measured run judges that."
-        )
+        said.append(unpacking_note(ask.base))
     if ask.watts is None and hardware.tdp_watts is not None:
         said.append(
             Detail(f"Energy is at the TDP of {hardware.tdp_watts} W all the time, times a PUE of {float(ask.pue):g}.")
