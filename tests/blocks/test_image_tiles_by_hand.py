@@ -114,3 +114,9 @@ def test_a_side_is_rounded_before_its_padding_is_cut_off_or_not(rounded: bool, r
         kind="any-resolution", tile=336, patches=576, outputs=576, grids=((336, 672), (672, 336)), rounded=rounded
     )
     assert reading.read(55, 176).tokens == 576 + rows * 48 + rows
+
+
+def test_where_no_grid_has_as_many_tiles_as_are_asked_for_there_is_one() -> None:
+    """Two at least and one at most: 300 by 300 pixels are one tile of 8 by 8 patches, 4 by 4 groups with a marker, and two."""
+    seen = WholeOrTiles(**LARGE, tile=64, min_tiles=2, max_tiles=1).read(300, 300)  # type: ignore[arg-type]
+    assert (seen.tokens, _passes(seen)) == (16 + 1 + 2, [(1, 64, 16)])

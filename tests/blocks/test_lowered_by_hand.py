@@ -18,7 +18,8 @@ from tscale.blocks.norm import Norm
 from tscale.blocks.relative import Relative
 from tscale.blocks.rwkv import ChannelMixing, Rwkv
 from tscale.blocks.shared import SharedBlock
-from tscale.blocks.tower_pieces import Gains
+from tscale.blocks.tower import IMAGES, SOUNDS, Tower
+from tscale.blocks.tower_pieces import Gains, Linear
 from tscale.core.ledger import Buffer, Cache, Matmul, Scan, Subset, Vector
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import check_tensor, fits
@@ -186,6 +187,35 @@ def test_heads_of_a_shared_block_divide_twice_the_width() -> None:
     assert _refused(shared(heads=4, head_dim=8, adapter_rank=2, attention_adapters=True), 32) == [
         ("attention_adapters",)
     ]
+
+
+def test_the_width_that_an_adapter_of_a_shared_block_yields_is_said() -> None:
+    block = SharedBlock(
+        kind="shared-block",
+        d_ff=8,
+        mamba=Mamba(kind="mamba"),
+        heads=4,
+        kv_heads=2,
+        adapter_rank=2,
+        attention_adapters=True,
+    )
+    assert [message for _, message in block.problems(32)] == [
+        "an adapter yields twice d_model, 64, and is added to queries, keys and values: let them be as wide"
+    ]
+
+
+def test_a_tower_of_sounds_is_told_from_one_of_images() -> None:
+    """By what its pieces, and what these keep, belong to."""
+    for reads, block in (("sounds", SOUNDS), ("images", IMAGES)):
+        tower = Tower(
+            part="audio_tower" if reads == "sounds" else "vision_tower",
+            reads=reads,
+            pieces=(Linear(name="in", d_in=4, d_out=6, keeps=("input",)),),
+        )  # type: ignore[arg-type]
+        (group,) = tower.groups(saves=True)
+        assert tower.block == block
+        assert {one.block for one in (*group.entries, *group.saved)} == {block}
+    assert SOUNDS != IMAGES
 
 
 def test_layers_are_said_in_one_way_and_are_those_that_there_are() -> None:

@@ -103,6 +103,19 @@ def test_experts_have_copies_of_their_own() -> None:
     assert exchanged(plan._replace(zero=3), EXPERT) == [(3, 4 * 2 * 16 * 240, 4 * (2 * 16 * 240 - 8 * 240), 8)]
 
 
+def test_each_kind_of_an_expert_has_its_copies_also_next_to_what_has_none() -> None:
+    """8 copies of what all devices hold, 2 of an expert of attention on pairs of ranks, and 2 of a routed one, which is cut in two over pairs."""
+    plan = Parallelism(2, data=8, expert=4, expert_tensor=2, zero=1)
+    attention = EXPERT._replace(part="attention")
+    assert exchanged(plan, UP, attention, EXPERT) == [
+        (8, 2 * WEIGHTS, WEIGHTS, 2),
+        (2, 2 * 16 * 240, 16 * 240, 8),
+        (2, 2 * 16 * 240, 16 * 240, 8),
+    ]
+    folded = plan._replace(expert_tensor=1)
+    assert [one[0] for one in exchanged(folded, UP, attention, EXPERT)] == [8, 2, 4]
+
+
 def test_a_ring_sends_all_but_its_own_part() -> None:
     (one,) = gradients(Ledger.of("x", (UP,)), Parallelism(data=3), 1, 16, 8)
     assert one.sent == 2 * 3 * WEIGHTS // 3

@@ -48,7 +48,8 @@ def test_a_fraction_is_exact(text: str, value: Fraction) -> None:
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("0", "above 0, such as 2.5"), ("0.0", "above 0"), ("-1", "above 0"), ("1000.5", "--it of 1000.5 is too large (at most 1,000)"), ("1.", "above 0"), ("x", 'not "x"'), ("1e100", "above 0")],
+    [("0", "above 0, such as 2.5"), ("0.0", "above 0"), ("-1", "above 0"), ("1000.5", "--it of 1000.5 is too large (at most 1,000)"), ("1.", "above 0"), ("x", 'not "x"'), ("1e100", "above 0"),
+     ("x" * 41, 'not "' + "x" * 40 + '"'), (" " * 30 + "0" * 11, 'not "' + " " * 30 + "0" * 10 + '"'), (" " * 30 + "9" * 11, "of " + " " * 30 + "9" * 10 + " is")],
 )  # fmt: skip
 def test_what_is_no_fraction_or_too_large_is_refused(text: str, said: str) -> None:
     with pytest.raises(RequestError) as refused:

@@ -233,6 +233,22 @@ def test_a_lifetime_takes_the_fewest_flops(flops: float, served: float) -> None:
     assert formula.flops(point) <= formula.flops(optimum)
 
 
+def test_a_lifetime_where_the_loss_falls_fast_with_parameters() -> None:
+    """An exponent above 1 as well: the smallest model that reaches the loss is then far below A / (L - E) parameters."""
+    plain = parametric("sardana2024")._replace(A=1e13, alpha=1.5)
+    formula, optimum = Lifetime(plain, 1e13), plain.at_params(1e9)
+    point = formula.at_params(1e9)
+    assert optimum.loss is not None
+    smallest = ((optimum.loss - plain.E) / plain.A) ** (-1 / 1.5)
+
+    def cost(params: float) -> float:
+        tokens = plain.tokens_to(optimum.loss or 0, params)
+        return inf if tokens == inf else 6 * params * tokens + 2 * params * 1e13
+
+    assert smallest < point.params < optimum.params
+    assert least(cost, smallest * (1 + 1e-9), optimum.params) == pytest.approx(point.params, rel=1e-4)
+
+
 @pytest.mark.parametrize(
     "name", [name for name in listed_laws() if read_law(name).dense and read_law(name).optima and name not in FLAT]
 )
@@ -310,6 +326,16 @@ def test_pearces_optimum_is_the_least_of_brute_force(flops: float) -> None:
     best = formula.at_flops(flops)
     around = [best.params * 1.002**step for step in range(-500, 501)]
     assert min(around, key=lambda n: formula.loss(n, flops / (6 * n))) == pytest.approx(best.params, rel=0.004)
+
+
+@pytest.mark.parametrize("params", [0.01, 0.7, 1e3, 1e9])
+def test_pearces_optima_name_one_run_however_small(params: float) -> None:
+    """A fit in other units, of millions of parameters, asks for fractions of one."""
+    formula = law("pearce2024")
+    assert isinstance(formula, Bare)
+    point = formula.at_params(params)
+    assert formula.at_flops(point.flops).params == pytest.approx(params, rel=1e-9)
+    assert formula.at_tokens(point.tokens).params == pytest.approx(params, rel=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from tscale.core.costs.recompute import saved_under
 from tscale.core.costs.training_moments import WHOLE_BY_DTENSOR
 from tscale.core.costs.training_setup import Training
 from tscale.core.costs.wall_time import least_recomputed_flops, recomputed_flops
-from tscale.core.ledger import ALWAYS, Saved
+from tscale.core.layers import Every
+from tscale.core.ledger import ALWAYS, Block, Cut, Group, Ledger, Matmul, Saved
 from tscale.core.loss_kernels import Logits, loss_bytes
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
@@ -142,6 +143,23 @@ def test_layers_that_there_are_none_of() -> None:
     how = MIXED._replace(recompute="full", again=find_again("full:2"))
     with pytest.raises(RequestError, match="t5-3b has two stacks"):
         trainer(tscale.load("t5-3b"), how, 128)
+
+
+def test_an_output_is_whole_on_each_device_where_rows_are_cut() -> None:
+    """Of five products the first, the third and the fifth: not cut, cut by columns, and by rows, which leaves a sum on each device."""
+    up = Matmul("a", "up", "feed_forward", "target", 8, 20, block=Block("decoder", "feed-forward"))
+    columns, rows = up._replace(name="c", cut=Cut(20)), up._replace(name="e", d_in=20, d_out=8, cut=Cut(20, "in"))
+    products = (up, up._replace(name="b"), columns, up._replace(name="d"), rows)
+    ledger = Ledger("x", (Group(Every(), "decoder", 3, None, products),))
+    found = [
+        (one.name, one.width, one.cut, one.gathered, one.used)
+        for one in saved_under(ledger, "op", "flash", compiled=True)
+    ]
+    assert found == [
+        ("a.output", 20, None, False, 3),
+        ("c.output", 20, Cut(20), False, 3),
+        ("e.output", 8, None, True, 3),
+    ]
 
 
 def test_experts_save_every_second_product() -> None:

@@ -82,3 +82,12 @@ def test_some_response_is_left_while_any_is() -> None:
     assert any_left(0.0, 5) == 0
     assert any_left(0.25, 3) == pytest.approx(1 - 0.75**3)
     assert sum(piece.steps for piece in pieces(Lengths(10, 1000), 4, 0, 10**9)) <= 1000
+
+
+def test_what_is_left_of_a_batch_is_at_least_one_response() -> None:
+    """Of one response, or of a batch the last part of whose engine is less than one: a step is of a whole one."""
+    alone = list(pieces(Lengths(500, 1000), batch=1, waiting=0, everyone=1))
+    assert [piece.sequences for piece in alone] == pytest.approx([1.0] * len(alone))
+    shared = list(pieces(Lengths(500, 1000), batch=4, waiting=0, everyone=64))
+    assert shared[0].sequences == pytest.approx(4, rel=0.01)
+    assert shared[-1].sequences == 1

@@ -112,3 +112,16 @@ def test_the_first_token_waits_for_its_start_its_turn_and_its_prefill() -> None:
 def test_a_bound_is_the_longest_of_all_that_may_overlap(changes: dict[str, object], seconds: float) -> None:
     """56 s of computing, 6 bytes that are read, half of 58 and 62 bytes that are sent over 2 a second, 30 from the host over 5."""
     assert least_seconds(WORK._replace(**changes), CHIP) == pytest.approx(seconds)  # type: ignore[arg-type]
+
+
+def test_kernels_of_published_rates_send_on_while_the_network_brings_more() -> None:
+    """38/2 s over a link of which they have a fifth, or 46/2 s over a half of the network: the longer, of which a tenth is not hidden."""
+    c = replace(NOTHING, forwarded=0.2, network=0.5, exposed=0.1)
+    sent = WORK._replace(rows=8.0)
+    away = sent._replace(sent=Exchanges(link=2, away=46, least_link=58, least_away=62))
+    apart, together = (
+        prompt_seconds(one, CHIP, c) - prompt_seconds(one._replace(sent=Exchanges(0, 0, 0, 0)), CHIP, c)
+        for one in (sent, away)
+    )
+    assert (apart, together) == pytest.approx((0.1 * 5 * 19, 0.1 * 2 * 23))
+    assert prompt_seconds(WORK, CHIP, c) == pytest.approx(3 + 5 + 7 + 11 + 13 + 19 + 0.1 * 2 * 23)

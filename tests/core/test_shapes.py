@@ -207,3 +207,20 @@ def test_no_inner_width_is_past_half_or_twice_the_proportions(widening: Fraction
     wanted = Proportions(Fraction(64), widening, Fraction(1), Fraction(1), head_dim=32)
     best = search(budget * 64**3, wanted, Grid(64), lambda one: one.layers * one.d_ff * one.d_model**3)[0]
     assert (best.shape.d_model, best.params) == (64, found * 64**3)
+
+
+def test_every_depth_and_width_that_comes_within_1_percent_is_found_where_all_are_asked_for() -> None:
+    """Of layers of d_ff parameters alone, on a grid of 64, for 100 of the widest at d_model 1,024: 99 to 256 layers of that width."""
+    budget, aspect = 100 * 2048, 8
+    wanted = Proportions(Fraction(aspect), Fraction(1), Fraction(1), Fraction(1), head_dim=64)
+    found = search(budget, wanted, Grid(64), lambda shape: shape.layers * shape.d_ff, many=10**6)
+    hits = {
+        (layers, d): [n for n in range(64, 2 * d + 1, 64) if 2 * n >= d and abs(layers * n - budget) * 100 <= budget]
+        for d in range(64, 2625, 64)
+        for layers in range(-(-d // (2 * aspect)), 2 * d // aspect + 1)
+    }
+    assert {(one.shape.layers, one.shape.d_model) for one in found} == {place for place, inner in hits.items() if inner}
+    assert {layers for (layers, d), inner in hits.items() if inner and d == 1024} >= {99, 100, 101}
+    for one in found:
+        shapes = [one.shape._replace(d_ff=n) for n in hits[one.shape.layers, one.shape.d_model]]
+        assert one.distance == pytest.approx(min(distance(s, wanted, s.layers * s.d_ff, budget) for s in shapes))

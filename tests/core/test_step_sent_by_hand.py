@@ -71,6 +71,14 @@ def test_sums_of_sub_layers(plan: Parallelism, link: float, network: float) -> N
     )
 
 
+def test_sums_of_several_layouts_at_once_divide_by_nothing() -> None:
+    """Four ranks are in a node, where a flat ring sends what the least is, and 16 on two nodes: 15/16 over the NICs."""
+    plan = Parallelism(tensor=np.array([4, 16]), sequence=True)  # type: ignore[arg-type]
+    with np.errstate(all="raise"):
+        network: Any = sums_of(ledger(DOWN, OUT), plan, case(), NODES).network
+    assert network.tolist() == pytest.approx([0, 2 * SUMMED * 15 / 16 / 400])
+
+
 def test_sums_are_not_started_for_experts_and_adapters() -> None:
     """What they sum is added up before; one sum for both halves of a block halves what is sent."""
     expert = DOWN._replace(name="expert", experts=8, stored=16, used=4)

@@ -81,6 +81,15 @@ def test_products_read_their_input_whole_along_the_sequence() -> None:
     assert "whole_inputs" not in lines(training(plan=Parallelism(tensor=2)))
 
 
+def test_the_residual_stream_is_what_goes_into_a_layer() -> None:
+    """And neither what a norm keeps of it in a layer nor what else is kept of a layer that is computed again."""
+    norm, other = Saved("norm", "norm", "target", 24, "residual"), Saved("x", "norm", "target", 24, keeping=("full",))
+    cut = training(plan=Parallelism(tensor=2, sequence=True))
+    layer = LAYER._replace(kept=(norm, other, *LAYER.kept))
+    (whole,) = (line.value for line in backward_lines(SHARE, (layer,), cut) if line.name == "whole_inputs")
+    assert whole == 2 * 10 * 8 * 2 * 2
+
+
 def moment(
     logits: int, at_peak: int | None, backward: int, how: Training, peak: Any = "live"
 ) -> tuple[dict[str, int], dict[str, int]]:

@@ -11,7 +11,7 @@ import pytest
 
 from tscale.analysis.questions import question
 from tscale.calibration.interval import Interval
-from tscale.calibration.serving_calibration import Prediction, shipped
+from tscale.calibration.serving_calibration import Prediction, predict_held, shipped
 from tscale.calibration.serving_case import Pool, ServingCase
 from tscale.calibration.serving_cases import cache_room
 from tscale.core.serving_layout import ServingLayout
@@ -20,7 +20,7 @@ from tscale.planning import deployment_rows
 from tscale.planning.deployment_curves import MOST_ON_A_RANK, Rejected, Unit, copied, unit_of, with_pools
 from tscale.planning.deployment_layouts import layouts
 from tscale.planning.deployment_loads import Carried, Targets, largest_rate
-from tscale.planning.deployment_pools import pooled_cases
+from tscale.planning.deployment_pools import _prefilling, pooled_cases
 from tscale.planning.deployment_rows import Deployed, deployed_row, ranking
 from tscale.planning.deployment_search import Choice, Wanted
 from tscale.planning.queueing import Curve, mean_ttft
@@ -211,3 +211,14 @@ def test_pools_are_of_layouts_without_stages_on_the_devices_that_there_are() -> 
         assert max(one.devices for one in found) == devices
     assert len(list(pooled_cases(units, targets, shipped()))) > len(found)
     assert not list(pooled_cases(units, targets, shipped(), 1))
+
+
+def test_a_worker_of_a_pool_takes_prompts_where_one_that_is_alone_meets_the_target() -> None:
+    """However many requests its deployment answers at once."""
+    case = _on(ServingLayout(1, 1, 1, 1, 1))._replace(concurrency=64)
+    alone = predict_held(case._replace(concurrency=1), shipped())
+    assert alone.ttft.high < predict_held(case._replace(concurrency=2), shipped()).ttft.high
+    worker = _prefilling(case, Targets(ttft=alone.ttft.high), shipped())
+    assert worker is not None
+    assert (worker.pool, worker.rate) == (case.prefill, alone.prompts_per_second)
+    assert _prefilling(case, Targets(ttft=0.999 * alone.ttft.high), shipped()) is None

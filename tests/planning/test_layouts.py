@@ -25,7 +25,7 @@ from tscale.models.spec import ModelSpec
 from tscale.models.stages import stages
 from tscale.models.trainer import trainer
 from tscale.planning import memory, step
-from tscale.planning.layouts import Axes, Layout, Layouts, grid
+from tscale.planning.layouts import Axes, Layout, Layouts, grid, lightest
 from tscale.planning.legal import legal
 
 CONTEXT = 2048
@@ -269,3 +269,13 @@ def _is_taken(asked: Asked, sized: Sized, layout: Layout) -> bool:
     except RequestError:
         return False
     return True
+
+
+def test_the_lightest_layouts_have_the_least_of_what_only_takes_more_memory() -> None:
+    """Of micro-batches, of pieces and of what is kept; the policy that computes the most again, as all else stays as it is."""
+    axes = Axes((1, 2), (1, 4), (1,), (3, 2, 5), (1,), (1,), (8, 4, 6), (0, 1), (0,), (False,), partial=True)
+    wanted = axes._replace(micro_batch=(4,), interleave=(2,), recompute=("full",), partial=False)
+    assert lightest(axes) == wanted
+    kept = axes._replace(recompute=("none", "selective", "op"))
+    assert lightest(kept) == wanted._replace(recompute=("op",))
+    assert lightest(axes._replace(recompute=("none", "selective"))).recompute == ("selective",)

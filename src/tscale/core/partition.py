@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
+from itertools import count as counted_from
 from typing import NamedTuple
 
 from tscale.core.layers import layers_of
@@ -82,9 +83,8 @@ def layer_kinds(ledger: Ledger) -> int:
             for group in ledger.groups
             if group.stack == stack and not isinstance(group.where, str)
         ]
-        depth = max((count for _, count in selectors), default=0)
-        while any(where.count(depth) < count for where, count in selectors):
-            depth += 1
+        least = max((count for _, count in selectors), default=0)
+        depth = next(n for n in counted_from(least) if all(where.count(n) >= count for where, count in selectors))
         own = [frozenset(layers_of(where, depth)) for where, _ in selectors]
         for layer in range(depth):
             kinds.add((stack, frozenset(place for place, layers in enumerate(own) if layer in layers)))

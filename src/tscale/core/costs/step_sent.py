@@ -86,13 +86,13 @@ def _ring(ranks: Group, cluster: Cluster) -> float:
 
     Sequence parallelism and shards gather and reduce-scatter, which NCCL does in rings through all ranks of all nodes; trees are
     for all-reduces alone (NVIDIA/nccl src/graph/tuning.cc, and issues 530, 1413, 1473; PAT, of 2.23, is for one rank a node). Over two
-    nodes of eight that is 15/8 of the least.
+    nodes of eight that is 15/8 of the least. Within one node, where nothing is sent over the NICs, it is any number.
     """
     if cluster.network_reduces or not any_above_one(ranks.nodes):
         return 1.0
     n, nodes = as_float(ranks.ranks), as_float(ranks.nodes)
-    among = where(nodes > 1, (nodes - 1) / nodes, 1.0)
-    return cast("float", where(nodes > 1, (1 - 1 / n) / among, 1.0))
+    among: float = where(nodes > 1, (nodes - 1) / nodes, 1.0)
+    return (1 - 1 / n) / among
 
 
 def keys_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> Sent:
