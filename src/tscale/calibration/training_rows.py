@@ -32,11 +32,6 @@ STEPS: Final = (
     "pipeline", "schedule", "precision", "attention", "recompute", "stack", "step_ms",
 )  # fmt: skip
 """The columns of a table of steps."""
-SPEEDS: Final = (
-    "source", "model", "layers", "d_model", "heads", "gpu", "gpus", "context", "batch", "micro_batch", "tensor", "pipeline",
-    "interleave", "context_parallel", "expert", "sharding", "precision", "recompute", "tokens_per_second_per_gpu",
-)  # fmt: skip
-"""The columns of a table of published layouts."""
 
 ZERO: Final = {
     "": 0, "none": 0, "ddp": 0, "fsdp full": 3, "fsdp2 full": 3, "fsdp": 3, "fsdp2": 3, "distributed optimizer": 1,

@@ -41,13 +41,6 @@ def log2_of(number: float) -> float:
     return found
 
 
-def log10_of(number: float) -> float:
-    """The logarithm to base 10."""
-    library = _library(number)
-    found: float = math.log10(number) if library is None else library.log10(number)
-    return found
-
-
 def log_of(number: float) -> float:
     """The natural logarithm."""
     library = _library(number)

@@ -7,7 +7,7 @@ they look at, so that nothing here knows a rule of its own but what divides what
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,17 +20,6 @@ from tscale.models.stages import check_sizes, check_stages, pieces_of
 from tscale.planning.layouts import Columns, Layouts
 from tscale.planning.stage_kinds import Model
 from tscale.planning.structure import PIPELINES, Orders
-
-REASONS: Final = {
-    "devices": "the degrees do not make up the devices",
-    "divisibility": "heads, matrices or experts do not divide",
-    "layers": "there are fewer layers than pieces, or pieces of a stage are not equally deep",
-    "schedule": "degrees and schedule contradict one another",
-    "sharding": "there are no copies to shard over",
-    "batch": "the batch is no multiple of copies by micro-batches",
-    "memory": "a device has not the memory",
-}
-"""Why a layout is not among those that are ranked, in the order in which it is looked at."""
 
 
 class Legal(NamedTuple):
