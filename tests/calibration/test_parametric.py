@@ -45,7 +45,7 @@ def test_the_truth_lies_within_its_intervals(truth: Parametric, noise: float) ->
     """Of 95%, on three sets of runs: each of five constants and the exponent may miss one of them, rarely more."""
     misses = dict.fromkeys((*Parametric._fields, "exponent"), 0)
     for seed in range(3):
-        draws = fit(runs_of(truth, 120, noise, seed), 200, seed).draws
+        draws = fit(runs_of(truth, 120, noise, seed), 100, seed).draws
         for name in misses:
             low, high = percentiles([getattr(draw, name) for draw in draws])
             misses[name] += not low <= getattr(truth, name) <= high
