@@ -108,7 +108,7 @@ def test_training_adapters_takes_two_thirds_of_the_time_of_training_the_model_bu
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ("--lora-targets q", "--lora-targets is of adapters: add --lora-rank, or drop it"),
+        ("--lora-targets q", "--lora-targets is of adapters: add --lora-rank or --qlora, or drop it"),
         (
             "--lora-rank 16 --count 6nd",
             "--count 6nd counts gradients of all weights, and of a frozen model there are none",
