@@ -177,3 +177,5 @@ def test_a_value_of_a_system_is_refused_by_its_file(
     Path("s.yaml").write_text(f"model: gpt2\ngpu: h100\n{line}\n", encoding="utf-8")
     done = run("serve" if line.startswith("rate") else "train", "--system", "s.yaml")
     assert (done.code, done.err.startswith(f"tscale: s.yaml: {said}")) == (1, True)
+    piped = run("memory", "--system", "-", stdin="model: gpt2\ngpus: 0\n")
+    assert piped.err.startswith("tscale: standard input: gpus must be a whole number above 0")

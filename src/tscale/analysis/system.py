@@ -93,10 +93,11 @@ def with_system(asked: type[Request], given: Mapping[str, object], file: str) ->
 
 def _refuse_value(file: str, name: str, value: object, option: Option) -> None:
     """Raises `SpecError` for a value in a system's file that means nothing."""
+    where = "standard input" if file == "-" else called(file)
     try:
         option.of(value, spelled(name))
     except RequestError as error:
-        raise SpecError(error.text.replace(spelled(name), name), where=called(file)) from None
+        raise SpecError(error.text.replace(spelled(name), name), where=where) from None
 
 
 def read_system(file: str) -> dict[str, Any]:
