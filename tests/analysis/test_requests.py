@@ -94,7 +94,7 @@ def test_every_question_about_a_system_reads_one(name: str, tmp_path: Path) -> N
         ("model: gpt2\ngpus:\n", "s.yaml:2:6: gpus: give a value as --gpus takes it"),
         (
             "model: gpt2\ngpus: 0\n",
-            '--gpus must be a whole number above 0, such as 2048, 4_096, 300e9, 128k or 1.5T, not "0"',
+            's.yaml: gpus must be a whole number above 0, such as 2048, 4_096, 300e9, 128k or 1.5T, not "0"',
         ),
         ("gpus: 8\n", "Missing argument 'MODEL': see `tscale memory -h`"),
     ],
@@ -159,3 +159,23 @@ def test_one_file_is_not_written_without_the_other(
     assert [(path.name, path.read_text(encoding="utf-8")) for path in tmp_path.iterdir()] == [
         ("there.txt", "dear to me")
     ]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("rate: 0", "rate must be a number above 0"),
+        ("qlora: 1", "qlora is true or false"),
+        ("stack: megatron", "stack is one of current, megatron-bridge-26.06, megatron-deepspeed, not"),
+    ],
+)
+def test_a_value_of_a_system_is_refused_by_its_file(
+    line: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it was written, by the name that it has there; on the command line by its option."""
+    monkeypatch.chdir(tmp_path)
+    Path("s.yaml").write_text(f"model: gpt2\ngpu: h100\n{line}\n", encoding="utf-8")
+    done = run("serve" if line.startswith("rate") else "train", "--system", "s.yaml")
+    assert (done.code, done.err.startswith(f"tscale: s.yaml: {said}")) == (1, True)
+    piped = run("memory", "--system", "-", stdin="model: gpt2\ngpus: 0\n")
+    assert piped.err.startswith("tscale: standard input: gpus must be a whole number above 0")

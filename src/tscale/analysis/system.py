@@ -85,7 +85,19 @@ def with_system(asked: type[Request], given: Mapping[str, object], file: str) ->
     if "models" in options and "model" in system:
         system["models"] = [system.pop("model")]
     named = {name: value for name, value in given.items() if not is_absent(value)}
-    return {**asked.of_system(system, named), **named}
+    own = asked.of_system(system, named)
+    for name in own.keys() - named.keys():
+        _refuse_value(file, name, own[name], options[name])
+    return {**own, **named}
+
+
+def _refuse_value(file: str, name: str, value: object, option: Option) -> None:
+    """Raises `SpecError` for a value in a system's file that means nothing."""
+    where = "standard input" if file == "-" else called(file)
+    try:
+        option.of(value, spelled(name))
+    except RequestError as error:
+        raise SpecError(error.text.replace(spelled(name), name), where=where) from None
 
 
 def read_system(file: str) -> dict[str, Any]:
