@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from math import inf
 from typing import Final, NamedTuple
 
 
@@ -71,18 +72,31 @@ def placed(
     found: list[Box | None] = [None] * len(words)
     for place in sorted(range(len(words)), key=lambda one: (words[one].lines is not None, -words[one].reach)):
         word = words[place]
-        offers = [
-            (hidden + crossed + _FURTHER * turn / 8, turn, box)
-            for turn, offered in enumerate(_around(word, gap))
-            for box in [_in_cells(offered, word) if cells else offered]
-            if room.holds(box)
-            for hidden, crossed in [_cover(box, taken, points, lines)]
-            if word.lines is None or (not hidden and crossed <= word.lines)
-        ]
-        if offers:
-            found[place] = min(offers)[2]
-            taken.append(_apart(min(offers)[2]) if cells else min(offers)[2])
+        around = (_in_cells(box, word) if cells else box for box in _around(word, gap))
+        best = _cheapest(around, word, room, taken, points, lines)
+        if best is not None:
+            found[place] = best
+            taken.append(_apart(best) if cells else best)
     return found
+
+
+def _cheapest(
+    places: Iterable[Box], word: Word, room: Box, taken: Sequence[Box], points: Sequence[Box], lines: Sequence[Box]
+) -> Box | None:
+    """The cheapest of a word's places, which come nearest first: no further one is looked at that cannot be cheaper."""
+    least, best = inf, None
+    for turn, box in enumerate(places):
+        far = _FURTHER * turn / 8
+        if least <= far:
+            break
+        if not room.holds(box):
+            continue
+        hidden, crossed = _cover(box, taken, points, lines)
+        if word.lines is not None and (hidden or crossed > word.lines):
+            continue
+        if hidden + crossed + far < least:
+            least, best = hidden + crossed + far, box
+    return best
 
 
 def _in_cells(box: Box, word: Word) -> Box:
@@ -98,9 +112,19 @@ def _apart(box: Box) -> Box:
 def _cover(box: Box, taken: Sequence[Box], points: Sequence[Box], lines: Sequence[Box]) -> tuple[float, float]:
     """How much of a place words and points hide, weighted, and how much lines run through: shares of its area."""
     area = (box.right - box.left) * (box.high - box.low)
-    hidden = sum(_OVER_WORD * box.overlap(other) for other in taken)
-    hidden += sum(_OVER_POINT * box.overlap(other) for other in points)
-    return hidden / area, sum(box.overlap(other) for other in lines) / area
+    hidden = sum(_OVER_WORD * shared for shared in _shared(box, taken))
+    hidden += sum(_OVER_POINT * shared for shared in _shared(box, points))
+    return hidden / area, sum(_shared(box, lines)) / area
+
+
+def _shared(box: Box, others: Sequence[Box]) -> list[float]:
+    """The areas that a rectangle shares with others; of hundreds, few touch it."""
+    left, low, right, high = box
+    return [
+        box.overlap(other)
+        for other in others
+        if other[0] < right and other[2] > left and other[1] < high and other[3] > low
+    ]
 
 
 def quietest(boxes: Sequence[Box], taken: Sequence[Box], lines: Sequence[Box]) -> Box:
