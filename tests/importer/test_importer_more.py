@@ -284,8 +284,8 @@ def test_published_models_are_counted_as_the_framework_does(case: dict[str, Any]
             "attention_bias: true is not known yet with a gate for each channel: only false is",
         ),
         (
-            {"model_type": "blip-2", "tie_word_embeddings": False, "text_config": {}},
-            "tie_word_embeddings: only true is known for blip-2",
+            {"model_type": "florence2", "tie_word_embeddings": False, "text_config": {}},
+            "tie_word_embeddings: only true is known for florence2",
         ),
         (
             {"model_type": "llava", "text_config": {"model_type": "mamba"}},
