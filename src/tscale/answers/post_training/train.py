@@ -57,7 +57,7 @@ def post_training_report(spec: ModelSpec, asked: Asked) -> Report:
 def _headline(one: Answered) -> str:
     ask, hardware = one.asked.step, one.asked.step.training.hardware
     assert hardware is not None
-    what = f"{METHOD_NAMES[ask.method]} of {trained_text(one.models.spec, ask.how.rank)} on {ask.devices:,} × {hardware.label}"
+    what = f"{METHOD_NAMES[ask.method]} of {trained_text(one.models.spec, ask.how.rank, ask.how.base)} on {ask.devices:,} × {hardware.label}"
     step = f"a step of {_step_text(one)} takes"
     if one.seconds is None:
         return f"{what}: {step} at least {duration(Fraction(one.time.bound))}"
