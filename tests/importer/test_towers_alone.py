@@ -87,6 +87,10 @@ def test_a_tower_is_written_and_read_as_it_is(kind: str) -> None:
             "hidden_size must be a whole number from 1 to 10^12, not -1",
         ),
         (
+            {"model_type": "vit", "patch_size": [0, 16]},
+            "patch_size must be whole numbers from 1 to 10^12, not",
+        ),
+        (
             {"model_type": "vit", "num_attention_heads": 5},
             "towers.0.pieces.3.attention.heads: 5 heads do not divide d_model 768: set head_dim, or",
         ),

@@ -79,7 +79,7 @@ class Sizes:
         value = self.value(key)
         if isinstance(value, list) and len(value) == 2:
             height, width = self.sizes(key)
-            return height, width
+            return (height, width) if height and width else self.mistyped(key, "whole numbers from 1 to 10^12", value)
         return self.size(key), self.size(key)
 
     def grid(self, image: str = "image_size", patch: str = "patch_size") -> int:
