@@ -408,10 +408,12 @@ def test_a_family_that_is_assumed_is_about_files_and_not_about_specs_or_built_in
         assert found.d_model == 64
 
 
-@pytest.mark.parametrize(("given", "tokens"), [({}, 4), ({"draft_tokens": 7}, 7), ({"draft_tokens": 1, "draft": "gpt2"}, 1)])
+@pytest.mark.parametrize(
+    ("given", "tokens"), [({}, 4), ({"draft_tokens": 7}, 7), ({"draft_tokens": 1, "draft": "gpt2"}, 1)]
+)
 def test_a_draft_guesses_as_many_tokens_as_are_said_or_else_four(given: dict[str, Any], tokens: int) -> None:
     guesses = question("serve").made({**_SERVE, "acceptance": "75%", "draft": "gpt2", **given}).guesses
-    assert (guesses.tokens, guesses.acceptance, guesses.spec.label) == (tokens, Fraction(3, 4), "GPT-2")
+    assert (guesses.tokens, guesses.acceptance, guesses.spec.name) == (tokens, Fraction(3, 4), "gpt2")
     alone = question("serve").made({**_SERVE, "acceptance": "75%", "draft_tokens": tokens}).guesses
     assert (alone.tokens, alone.spec) == (tokens, None)
     assert question("serve").made(_SERVE).guesses is None

@@ -161,7 +161,9 @@ def test_the_best_mixture_spends_its_budget_and_fills_its_memory() -> None:
     d = width(active)
     assert 2 * d * 50_257 + 13 * d**3 / 64 == pytest.approx(active)
     assert found.run.total == pytest.approx(2 * d * 50_257 + (4 + 9 * 8) * d**3 / 64)
-    assert found.bytes == pytest.approx(2 * found.run.total + 2 * 2 * d * 16_384 * d / 64)  # keys and values, of 16,384 tokens
+    assert found.bytes == pytest.approx(
+        2 * found.run.total + 2 * 2 * d * 16_384 * d / 64
+    )  # keys and values, of 16,384 tokens
 
 
 @pytest.mark.parametrize("served", [0, 1e11])
