@@ -23,7 +23,7 @@ import random
 import signal
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import CodeType, FunctionType
@@ -61,7 +61,10 @@ _FUNCTIONS: Final = {"minimum": "maximum", "maximum": "minimum", "min": "max", "
 
 
 class Mutant(NamedTuple):
-    """One fault: its file below `src`, the function, the line, the expression, and what was changed of it."""
+    """One fault: its file below `src`, the function, the line, the expression, what was changed of it, and its place in the function.
+
+    `again`: how many faults of the function before it read alike.
+    """
 
     file: str
     function: str
@@ -69,6 +72,7 @@ class Mutant(NamedTuple):
     text: str
     change: str
     place: int
+    again: int = 0
 
     @property
     def key(self) -> str:
@@ -77,11 +81,11 @@ class Mutant(NamedTuple):
 
     @property
     def name(self) -> str:
-        """By what a list of equivalent ones knows it, wherever its line moves to."""
-        return f"{self.key}: {self.text}: {self.change}"
+        """By what a list of equivalent ones knows it, wherever its line moves to; the second that reads alike ends in `, 2`."""
+        return f"{self.key}: {self.text}: {self.change}" + (f", {self.again + 1}" if self.again else "")
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line} {self.function}: {self.text}: {self.change}"
+        return self.name.replace(" ", f":{self.line} ", 1)
 
 
 class _Fault(NamedTuple):
@@ -150,15 +154,19 @@ def _functions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef]]:
 
 def mutants(file: Path) -> Iterator[Mutant]:
     """All faults of a file."""
+    path = str(file.relative_to(SOURCE))
     for name, function in _functions(ast.parse(file.read_text(encoding="utf-8"))):
         body = ast.Module(function.body, [])
         around = {child: node for node in ast.walk(body) for child in ast.iter_child_nodes(node)}
+        alike: Counter[tuple[str, str]] = Counter()
         for index, fault in enumerate(_faults(body)):
-            of = (
-                around[fault.node] if isinstance(fault.node, ast.Constant) else fault.node
-            )  # a number says little by itself
-            line, text = getattr(fault.node, "lineno", 0), " ".join(ast.unparse(of).split())[:_LONGEST]
-            yield Mutant(str(file.relative_to(SOURCE)), name, line, text, fault.change, index)
+            # a number says little by itself
+            of = around[fault.node] if isinstance(fault.node, ast.Constant) else fault.node
+            text = " ".join(ast.unparse(of).split())[:_LONGEST]
+            yield Mutant(
+                path, name, getattr(fault.node, "lineno", 0), text, fault.change, index, alike[text, fault.change]
+            )
+            alike[text, fault.change] += 1
 
 
 _LONGEST: Final = 120

@@ -17,6 +17,7 @@ import pytest
 import tscale
 from tscale.analysis import compare, completion, design, fit, media, optimal, plan_serving, readers, serve, train
 from tscale.analysis.found import specs_of
+from tscale.analysis.plan import _explained
 from tscale.analysis.questions import question
 from tscale.analysis.request import Option
 from tscale.analysis.result_schema import _typed
@@ -413,7 +414,41 @@ def test_a_family_that_is_assumed_is_about_files_and_not_about_specs_or_built_in
 )
 def test_a_draft_guesses_as_many_tokens_as_are_said_or_else_four(given: dict[str, Any], tokens: int) -> None:
     guesses = question("serve").made({**_SERVE, "acceptance": "75%", "draft": "gpt2", **given}).guesses
-    assert (guesses.tokens, guesses.acceptance, guesses.spec.label) == (tokens, Fraction(3, 4), "GPT-2")
+    assert (guesses.tokens, guesses.acceptance, guesses.spec.name) == (tokens, Fraction(3, 4), "gpt2")
     alone = question("serve").made({**_SERVE, "acceptance": "75%", "draft_tokens": tokens}).guesses
     assert (alone.tokens, alone.spec) == (tokens, None)
     assert question("serve").made(_SERVE).guesses is None
+
+
+def test_the_words_of_a_model_say_what_it_is_assumed_to_be(tmp_path: Path) -> None:
+    """And nothing of it where it is not assumed to be another."""
+    assert question("serve").made(_SERVE).words == "gpt2 --gpu h100"
+    config = {
+        "model_type": "mine",
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "vocab_size": 100,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assumed = question("serve").made({**_SERVE, "model": str(tmp_path), "assume": "llama"})
+    assert assumed.words == f"{tmp_path} --assume llama --gpu h100"
+
+
+@pytest.mark.parametrize(
+    ("output", "hits", "text"), [("-", ("a",), "spec"), ("-", (), None), (None, ("a",), None), ("x.yaml", ("a",), None)]
+)
+def test_a_design_is_written_in_place_of_the_answer_where_there_is_one_and_it_is_asked_for(
+    output: str | None, hits: tuple[str, ...], text: str | None
+) -> None:
+    asked: Any = SimpleNamespace(output=output, design=SimpleNamespace(yaml="spec", hits=hits))
+    assert design.text(asked) == text
+
+
+@pytest.mark.parametrize(
+    "data", [{"rows": [], "command": "train"}, {"rows": [1], "command": None}, {"rows": [], "command": None}]
+)
+def test_a_plan_of_no_row_has_no_derivations(data: dict[str, Any]) -> None:
+    report: Any = SimpleNamespace(data=data)
+    assert _explained(report, SimpleNamespace(serve=False, method=None)) is report  # type: ignore[arg-type]

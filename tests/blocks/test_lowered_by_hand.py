@@ -11,6 +11,7 @@ import pytest
 from tests.blocks.test_experts_and_latents import spec
 from tscale.blocks.attention import Attention, Widths
 from tscale.blocks.expert_attention import ExpertAttention
+from tscale.blocks.feed_forward import FeedForward
 from tscale.blocks.fields import LayerContext, LayerSelector
 from tscale.blocks.kimi_delta import KimiDelta
 from tscale.blocks.mamba import Mamba
@@ -262,3 +263,13 @@ def test_experts_of_each_kind_of_layer_divide_over_the_devices() -> None:
     )
     fitting = [fits(ledger, Parallelism(data=48, expert=expert, expert_tensor=1)) for expert in (1, 2, 3, 8, 16)]
     assert fitting == [True, True, False, True, False]
+
+
+def test_a_cache_of_three_heads_is_of_keys_and_values_of_each() -> None:
+    assert _sizes(Attention(heads=6, kv_heads=3, head_dim=8))["cache"] == (2 * 3 * 8,)
+
+
+def test_a_feed_forward_in_groups_of_channels_is_trained_where_there_is_one_group() -> None:
+    with pytest.raises(RequestError, match="a feed-forward in groups of channels"):
+        list(FeedForward(d_ff=8, groups=2).saves(SITE))
+    assert list(FeedForward(d_ff=8, groups=1).saves(SITE)) == list(FeedForward(d_ff=8).saves(SITE))
