@@ -13,13 +13,14 @@ import pytest
 
 import tscale
 from tests.helpers import run
-from tscale.answers.train.answer import train_report
 from tscale.catalogue.hardware import find_hardware
 from tscale.catalogue.models import configs
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.wall_time import Recompute
 from tscale.core.parallelism import Parallelism
+from tscale.estimates.train.answered import answered
 from tscale.estimates.train.ask import Ask
+from tscale.estimates.train.data import train_data
 from tscale.models.spec import ModelSpec
 
 ZERO: Final = {"fsdp full": 3, "fsdp2 full": 3, "fsdp": 3, "distributed optimizer": 1}
@@ -53,7 +54,9 @@ def plan_of(spec: ModelSpec, row: dict[str, str], ask: Ask) -> dict[str, Any]:
         tokens=10**9, gpus=gpus, mfu=Fraction(1, 100), context=int(row["context"]), plan=plan,
         batch=Batch(int(row["batch"]), int(row["micro_batch"])),
     )  # fmt: skip
-    data = train_report(spec, find_hardware(row.get("gpu", "a100-sxm-80gb")), ask).data
+    data = train_data(
+        answered(spec, find_hardware(row.get("gpu", "a100-sxm-80gb")), ask)
+    )  # of no tables and derivations
     assert isinstance(data, dict)
     found = data["plan"]
     assert isinstance(found, dict)

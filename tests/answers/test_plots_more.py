@@ -181,7 +181,7 @@ def test_phases_are_drawn_as_they_are_held() -> None:
     assert drawn == [one["per_device_bytes"]["total"] for one in held]
 
 
-@pytest.mark.parametrize("method", ["grpo", "sft"])
+@pytest.mark.parametrize("method", [pytest.param("grpo", marks=pytest.mark.slow), "sft"])
 def test_seconds_of_phases_are_stacked_up_to_the_step(method: str) -> None:
     words = ["--gpu", "h100", "--gpus", "8", "--batch", "64", "--zero", "2", "--context", "640", "--method", method]
     found = answer("train", "gpt2", *words)

@@ -161,6 +161,7 @@ WOULD_FIT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", WOULD_FIT.values(), ids=WOULD_FIT)
 def test_what_would_fit_fits(step: str) -> None:
     """Each change that is named, or each two, make it fit, and a device then holds what is said."""

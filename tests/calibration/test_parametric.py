@@ -70,6 +70,7 @@ def test_one_seed_gives_one_answer_and_another_gives_another() -> None:
     assert fit(runs, 20, 7).law == fit(runs, 20, 8).law
 
 
+@pytest.mark.slow
 def test_the_order_of_the_runs_does_not_matter() -> None:
     runs = runs_of(HOFFMANN, 40, 0.005, 6)
     assert tuple(fit(runs[::-1], 1, 0).law) == pytest.approx(tuple(fit(runs, 1, 0).law), rel=1e-5)

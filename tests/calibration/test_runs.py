@@ -95,6 +95,7 @@ def test_more_runs_than_anybody_trains() -> None:
         parse_runs("params,tokens,loss\n" + "1e6,2e7,3\n" * (MOST_RUNS + 1), "runs.csv")
 
 
+@pytest.mark.slow
 @given(text=st.one_of(
     st.text(max_size=60),
     st.lists(st.sampled_from(["params", "tokens", "loss", "N", "1e6", "3.2", ",", ";", "\t", '"', "\n", "\r", "nan", "-1", " ", "\x00", "1e999", "9" * 70, "1M"]), max_size=30).map("".join),

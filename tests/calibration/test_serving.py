@@ -60,6 +60,7 @@ def test_errors_of_runs_that_were_left_out_meet_what_was_asked() -> None:
     assert measured["tpot"]["median"] <= 0.054 and measured["tpot"]["p90"] <= 0.159
 
 
+@pytest.mark.slow
 def test_shipped_constants_are_those_of_the_shipped_runs() -> None:
     runs = of_rows(table())
     problems: Any = {figure: problem(runs, figure) for figure in ("tpot", "ttft")}

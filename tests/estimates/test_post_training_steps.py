@@ -136,6 +136,7 @@ def test_packed_sequences_are_all_there(sequences: int, copies: int, micro: int,
 # ---------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_no_published_step_is_faster_than_its_bound() -> None:
     assert len(runs()) == 43
     assert [run.model for run in runs() if run.seconds < run.time.bound] == []
@@ -159,6 +160,7 @@ def test_steps_are_predicted_as_the_calibration_says() -> None:
     assert covered == pytest.approx(0.8, abs=0.5 / 43)  # 34 of 43
 
 
+@pytest.mark.slow
 def test_the_constants_are_those_of_the_fit_and_of_models_left_out() -> None:
     """Fitted anew without DeepSeek-V3, whose steps are the furthest from their passes alone, and then predicted."""
     constants = fitted([run for run in runs() if run.model != "deepseek-v3"])

@@ -111,6 +111,7 @@ def test_the_keys_that_a_function_reads_are_told_from_its_source(function: Any, 
     assert {key for key, _ in keys_of_call(function, given)} == keys
 
 
+@pytest.mark.slow
 def test_taking_any_key_that_a_hook_reads_out_of_its_row_is_refused() -> None:
     """What is told from the source is what is asked for: no hook asks for a key that its row does not list."""
     for name, row in index.everything("families"):

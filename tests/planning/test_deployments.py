@@ -116,6 +116,7 @@ def test_the_fewest_devices_for_users_are_those_of_a_loop_over_serve(users: int)
     assert found["rows"][0]["gpus"] == fewest or found["rows"][0]["waiting_seconds"] > 0
 
 
+@pytest.mark.slow
 def test_pools_are_as_good_as_the_best_of_all_pairs_of_layouts() -> None:
     """Prefill and decode layouts of up to 4 ranks, with 1 to 4 workers of either: each pair, and each number of both."""
     asked: dict[str, Any] = {"users": 300, "ttft": "1s", "tpot": "12ms", "pipeline": 1, "tensor": "1..2"}
@@ -200,6 +201,7 @@ def test_chips_with_prices_are_ranked_by_dollars() -> None:
     assert dollars == sorted(dollars)
 
 
+@pytest.mark.slow
 def test_the_front_has_no_point_that_another_beats() -> None:
     points = plan("gpt-oss-120b", "b200", rate=10)["pareto"]
     speeds = [(point["tokens_per_second_per_user"], point["tokens_per_second_per_gpu"]) for point in points]

@@ -90,7 +90,7 @@ def _written(figure: Figure, format: PictureFormat) -> bytes:
 
     data = io.BytesIO()
     figure.set_dpi(_DOTS)
-    canvas: Any = get_registered_canvas_class(format)(figure)  # type: ignore[no-untyped-call]
+    canvas: Any = get_registered_canvas_class(format)(figure)
     getattr(canvas, f"print_{format}")(data, metadata=_TIMELESS[format])
     return data.getvalue()
 
