@@ -11,7 +11,7 @@ import tscale
 from tests.fuzz.dice import mutated, text, value
 from tests.fuzz.lines import COUNTS, MODELS
 from tests.fuzz.requests import _ABSURD, _LIKELY, _SMALL
-from tests.fuzz.requests import BASES as _LINES
+from tests.fuzz.requests import _BASES as _LINES
 from tests.fuzz.wrong import BASES
 from tscale.analysis.questions import NAMES, question
 from tscale.analysis.request import Option, spelled
