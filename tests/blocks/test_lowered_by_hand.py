@@ -207,12 +207,9 @@ def test_the_width_that_an_adapter_of_a_shared_block_yields_is_said() -> None:
 
 def test_a_tower_of_sounds_is_told_from_one_of_images() -> None:
     """By what its pieces, and what these keep, belong to."""
-    for reads, block in (("sounds", SOUNDS), ("images", IMAGES)):
-        tower = Tower(
-            part="audio_tower" if reads == "sounds" else "vision_tower",
-            reads=reads,
-            pieces=(Linear(name="in", d_in=4, d_out=6, keeps=("input",)),),
-        )  # type: ignore[arg-type]
+    piece = Linear(name="in", d_in=4, d_out=6, keeps=("input",))
+    sounds = Tower(part="audio_tower", reads="sounds", pieces=(piece,))
+    for tower, block in ((sounds, SOUNDS), (Tower(part="vision_tower", pieces=(piece,)), IMAGES)):
         (group,) = tower.groups(saves=True)
         assert tower.block == block
         assert {one.block for one in (*group.entries, *group.saved)} == {block}

@@ -92,7 +92,7 @@ def _ring(ranks: Group, cluster: Cluster) -> float:
         return 1.0
     n, nodes = as_float(ranks.ranks), as_float(ranks.nodes)
     among: float = where(nodes > 1, (nodes - 1) / nodes, 1.0)
-    return (1 - 1 / n) / among
+    return cast("float", (1 - 1 / n) / among)
 
 
 def keys_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> Sent:
