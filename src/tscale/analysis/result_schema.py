@@ -20,6 +20,7 @@ _ADAPTERS: Final = {
     "feed_forward": {"d_ff": 256},
     "positions": {"kind": "rotary"},
     "norm": {"kind": "rmsnorm"},
+    "tied": True,
     "adapter": {"rank": 4, "targets": ["q", "v"]},
 }
 SAMPLES: Final[dict[str, tuple[dict[str, Any], ...]]] = {

@@ -31,7 +31,7 @@ _SCALARS: Final[dict[Loss, int]] = {"softmax": 3, "sigmoid": 1}
 class Contrast:
     """Similarities of the images of a micro-batch and its texts, and the loss on them (Radford 2021, Zhai 2023).
 
-    It owns nothing: the scale and the bias stand beside it. Each sequence has one image.
+    It owns nothing: the scale and the bias stand next to it. Each sequence has one image.
     """
 
     __pydantic_config__: ClassVar[dict[str, object]] = CONFIG

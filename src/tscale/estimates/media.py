@@ -121,7 +121,7 @@ def _tower_of(spec: ModelSpec | TowerSpec, reads: str, option: str) -> Tower:
     encoder = getattr(spec, "encoder", None)
     if reads == "sounds" and encoder is not None and encoder.mel_bins:
         raise RequestError(
-            f"{option}: the encoder of {spec.label} reads sound as its source, and no tower beside text does: drop it"
+            f"{option}: the encoder of {spec.label} reads sound as its source, and no tower does: drop it"
         )
     if not towers:
         raise RequestError(f"{option}: {spec.label} has no tower that reads {reads}: drop it")

@@ -97,10 +97,7 @@ def loss_report(
     )
     alike = [] if run is None else list(equivalents(run))
     by_bits = precision_data(judged, bits)
-    after = f"predicted loss after {int(tokens.value):,} training tokens is"
-    title = f"{spec.label}: {after} {_losses(judged)}"
-    if bits is not None:
-        title = f"{spec.label} in {bits_text(bits)}: {after} {losses_in(judged, bits)}"
+    title = _title(spec, int(tokens.value), judged, bits)
     records = [_data(one, served) for one in judged]
     tables = (
         view(title, _COLUMNS, map(_shown, judged, records), subject=spec.name),
@@ -136,6 +133,13 @@ def loss_report(
         *law_notes(laws, explain=explain),
     ]
     return Report(title, tables, data, tuple(filter(None, notes)), tuple(_step(one, bits) for one in judged))
+
+
+def _title(spec: ModelSpec, tokens: int, judged: Sequence[Judged], bits: Bits | None) -> str:
+    after = f"predicted loss after {tokens:,} training tokens is"
+    if bits is None:
+        return f"{spec.label}: {after} {_losses(judged)}"
+    return f"{spec.label} in {bits_text(bits)}: {after} {losses_in(judged, bits)}"
 
 
 def _losses(judged: Sequence[Judged]) -> str:
