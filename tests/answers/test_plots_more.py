@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,16 @@ def test_the_areas_of_parameters_end_at_the_total(name: str) -> None:
     for area in plot.series:
         tops = [float(point.y) for point in area.points]
         assert tops == sorted(tops)
+
+
+def test_a_stack_of_any_depth_is_drawn_in_some_hundred_points() -> None:
+    """From the tables of 50,257 tokens and 1,024 positions on, 12·d^2 + 13·d a layer, to the last norm behind the last of 10^12."""
+    d, depth = 768, 10**12
+    (line, _) = params_plot([replace(model("gpt2"), layers=depth), built_in("gpt3")]).series
+    drawn = heights(line.points)
+    assert len(drawn) <= 513
+    assert drawn[0] == (50257 + 1024) * d
+    assert drawn[depth] == drawn[0] + depth * (12 * d * d + 13 * d) + 2 * d
 
 
 def test_gpt3_grows_by_as_much_in_each_layer() -> None:

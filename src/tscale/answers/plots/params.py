@@ -19,6 +19,8 @@ _PARTS: Final = ("embedding", "attention", "feed_forward")
 _OTHER: Final = "norms and all else"
 _OF_TABLES: Final[dict[Part, str]] = {"head": "embedding", "positions": "embedding"}
 _LAYERS: Final = Unit("layers", "", "full")
+_MOST_POINTS: Final = 512
+"""Of a deeper stack not every layer is a point: a plot takes as long as one of so many layers."""
 _NAMES: Final = {"embedding": "embedding and head", "attention": "attention", "feed_forward": "feed-forward"}
 
 
@@ -60,7 +62,7 @@ def _by_part(ledger: Ledger, layers: int, depth: int) -> dict[str, int]:
 
 def _grown(spec: ModelSpec) -> Iterator[tuple[int, dict[str, int]]]:
     ledger, depth = lower(spec), depth_of(spec)
-    for layers in range(depth + 1):
+    for layers in (*range(0, depth, -(-depth // _MOST_POINTS)), depth):
         yield layers, _by_part(ledger, layers, depth)
 
 
