@@ -18,7 +18,7 @@ from tscale.analysis.plan_serving import ServingAxes, check_serving, serving_pla
 from tscale.analysis.plan_training import TrainingAxes
 from tscale.analysis.post_training import method_words
 from tscale.analysis.request import Option, asked, file_name, spelled
-from tscale.analysis.spread import rank_of
+from tscale.analysis.spread import rank_of, targets_of
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.axis import Axis, Span
 from tscale.errors import RequestError
@@ -174,7 +174,7 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
         rank = rank_of(self.lora_rank, own) or (RANK if self.qlora else None)
         if rank is None:
             return None
-        targets = own.roles if own and "lora_targets" not in self.given else self.lora_targets
+        targets = targets_of(self.lora_targets, own, self.given)
         return Adapters(rank, targets, DTYPES["nf4"] if self.qlora else None)
 
     @property

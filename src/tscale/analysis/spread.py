@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import TYPE_CHECKING, Final
 
 from tscale.analysis import options
@@ -64,6 +65,11 @@ def rank_of(asked: int | None, own: Adapter | None) -> int | None:
     return asked or (own.rank if own else None)
 
 
+def targets_of(asked: frozenset[Role] | None, own: Adapter | None, given: Container[str]) -> frozenset[Role] | None:
+    """The matrices that have adapters: as asked where that is given, or of those that a model is; None for all."""
+    return own.roles if own and "lora_targets" not in given else asked
+
+
 @spec_dataclass
 class Spread(Request):
     """Devices, the degrees of each kind of parallelism, and how a step is computed."""
@@ -100,7 +106,7 @@ class Spread(Request):
 
     def targets_of(self, own: Adapter | None) -> frozenset[Role] | None:
         """The matrices that have adapters: as asked, or of those that the model is; None for all."""
-        return own.roles if own and "lora_targets" not in self.given else self.lora_targets
+        return targets_of(self.lora_targets, own, self.given)
 
     @property
     def plan(self) -> Parallelism:

@@ -39,7 +39,7 @@ _CROSSOVER_COLUMNS = (Column("crossover (one sequence)", "crossover", numeric=Fa
 def attention_report(spec: ModelSpec, ask: Ask) -> Report:
     """Attention's cost at each context length, where it overtakes the rest, and what stood in its place before."""
     model = counted(spec)
-    contexts = sorted(set(ask.contexts)) or default_contexts(spec)
+    contexts = _contexts(spec, ask)
     rows = [costs_of(model, context, ask) for context in contexts]
     records = [_record(cost, spec) for cost in rows]
     crossed = crossovers(model, ask)
@@ -67,9 +67,13 @@ def attention_report(spec: ModelSpec, ask: Ask) -> Report:
 def attention_figures(spec: ModelSpec, ask: Ask) -> Data:
     """The figures of the same answer by their keys, without tables and derivations: what a row of a sweep holds."""
     model = counted(spec)
-    contexts = list(ask.contexts) if len(ask.contexts) == 1 else sorted(set(ask.contexts)) or default_contexts(spec)
-    records = [_record(costs_of(model, context, ask), spec) for context in contexts]
+    records = [_record(costs_of(model, context, ask), spec) for context in _contexts(spec, ask)]
     return _document(spec, ask, records, crossovers(model, ask))
+
+
+def _contexts(spec: ModelSpec, ask: Ask) -> list[int]:
+    """The lengths that are asked about, the shortest first; a single one, which a sweep may record, is compared with none."""
+    return list(ask.contexts) if len(ask.contexts) == 1 else sorted(set(ask.contexts)) or default_contexts(spec)
 
 
 def _document(

@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tscale.answers.media import media_notes
-from tscale.core.metric import Column, Figure, Table
-from tscale.core.units import FLOPS, TOKENS
+from tscale.core.metric import Column, Table
+from tscale.core.view import view
 from tscale.estimates.media import Media, media_costs
+from tscale.estimates.train.media import run_media_records
 from tscale.models.spec import ModelSpec
 
 
 def run_media_table(spec: ModelSpec, media: Media) -> Iterator[Table]:
     """Tokens of each kind in a sequence, and FLOPs of its towers; nothing where there are none."""
-    costs = media_costs(spec, media)
-    if not costs:
+    records = run_media_records(spec, media)
+    if not records:
         return
     columns = (
         Column("in each sequence", "media", numeric=False),
         Column("tokens", "tokens"),
         Column("tower FLOPs, forward", "tower_flops"),
     )
-    rows = ((cost.name, Figure(cost.tokens, TOKENS), Figure(cost.flops.total, FLOPS)) for cost in costs)
-    yield Table("", columns, tuple(rows), aside=True)
+    yield view("", columns, records, aside=True)
 
 
 def run_media_notes(spec: ModelSpec, media: Media, *, planned: bool) -> Iterator[str]:

@@ -11,7 +11,7 @@ from tscale.estimates.train.answered import Answered, answered
 from tscale.estimates.train.ask import Ask
 from tscale.estimates.train.cases import Case
 from tscale.estimates.train.figures import in_range, rent_data
-from tscale.estimates.train.media import run_media_data
+from tscale.estimates.train.media import run_media_records
 from tscale.estimates.utilisation import Utilisation
 from tscale.models.spec import ModelSpec
 
@@ -32,6 +32,7 @@ def train_figures(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Data:
 def train_data(one: Answered) -> dict[str, Data]:
     """All of it for programs."""
     several = len(one.cases) > 1
+    media = run_media_records(one.model.spec, one.ask.media)
     return {
         "model": one.model.spec.name,
         "tokens": one.whole.tokens,
@@ -50,5 +51,5 @@ def train_data(one: Answered) -> dict[str, Data]:
         "utilisation_runs": one.assumed.data() if isinstance(one.assumed, Utilisation) else [],
         "range": [in_range(*pair, one.rent) for pair in zip(one.cases, one.columns, strict=True)] if several else [],
         **({} if one.planned is None else {"plan": one.planned.data}),
-        **run_media_data(one.model.spec, one.ask.media),
+        **({"media": media} if media else {}),
     }

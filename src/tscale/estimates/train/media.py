@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tscale.core.metric import Data, Figure
+from tscale.core.metric import Figure, Label
 from tscale.core.units import COUNT, FLOPS, TOKENS
+from tscale.core.view import Record
 from tscale.estimates.explaining import TracedModel
 from tscale.estimates.media import Media, check_fits, media_costs, tower_passes
 from tscale.estimates.trained import Trained
@@ -25,19 +26,14 @@ def trained_on_media(run: Trained, spec: ModelSpec, media: Media) -> Trained:
     return run.with_media(tower_passes(spec, media))
 
 
-def run_media_data(spec: ModelSpec, media: Media) -> dict[str, Data]:
-    """Tokens of each kind in a sequence, and FLOPs of its towers, by the keys of JSON; nothing where there are none."""
-    costs = media_costs(spec, media)
-    if not costs:
-        return {}
-    return {
-        "media": [
-            {
-                "media": cost.key,
-                "count": Figure(cost.many, COUNT),
-                "tokens": Figure(cost.tokens, TOKENS),
-                "tower_flops": Figure(cost.flops.total, FLOPS),
-            }
-            for cost in costs
-        ]
-    }
+def run_media_records(spec: ModelSpec, media: Media) -> list[Record]:
+    """Tokens of each kind in a sequence, and FLOPs of its towers."""
+    return [
+        {
+            "media": Label(cost.name, cost.key),
+            "count": Figure(cost.many, COUNT),
+            "tokens": Figure(cost.tokens, TOKENS),
+            "tower_flops": Figure(cost.flops.total, FLOPS),
+        }
+        for cost in media_costs(spec, media)
+    ]
