@@ -153,7 +153,7 @@ def test_more_values_than_a_spec_could_have(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", ["flops", "train --gpu h100 --gpus 64", "flops --explain", "params --explain"])
+@pytest.mark.parametrize("command", ["train --gpu h100 --gpus 64", "flops --explain"])
 def test_more_stages_of_training_than_functions_may_be_nested(tmp_path: Path, command: str) -> None:
     """Their sum is a derivation that is as deep as they are many."""
     many = tmp_path / "many.yaml"

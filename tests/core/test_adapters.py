@@ -191,7 +191,7 @@ def test_a_step_of_adapters_is_not_predicted_below_its_bound(name: str, policy: 
         "context": 2048,
         "recompute": policy,
     }
-    steps = [tscale.train(name, lora_rank=rank, **given).to_dict()["plan"] for rank in (4, 32, 256)]
+    steps = [tscale.train(name, lora_rank=rank, **given).to_dict()["plan"] for rank in (4, 256)]
     for step in steps:
         assert step["step_seconds_at_least"] <= step["step_seconds"]["low"]
     for key in ("step_seconds_at_least", "computing_seconds"):

@@ -148,7 +148,7 @@ def advised(plan: Parallelism, says: str) -> Iterator[Parallelism]:
 def test_advice_can_be_followed(name: str) -> None:
     """No number that a refusal names is refused for the same reason, and who follows it comes to a plan that is taken."""
     rng = random.Random(f"{name}, advice")  # noqa: S311 (seeded, to draw plans)
-    for _ in range(40):
+    for _ in range(16):
         plan = drawn(rng, name)
         reasons: list[str] = []
         while says := memory_says(name, plan):

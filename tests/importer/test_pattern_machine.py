@@ -31,7 +31,7 @@ GLOBS = st.lists(st.sampled_from(["a", "b", "*", "?", ".", "[ab]", "[!a]", "[a-c
 
 
 @pytest.mark.slow
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(REGEXES, st.lists(NAMES, min_size=1, max_size=4))
 def test_a_regular_expression_matches_as_pythons_does(text: str, names: list[str]) -> None:
     machine = regex_machine(text)
@@ -41,7 +41,7 @@ def test_a_regular_expression_matches_as_pythons_does(text: str, names: list[str
 
 
 @pytest.mark.slow
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(GLOBS, st.lists(NAMES, min_size=1, max_size=4))
 def test_a_name_with_stars_matches_as_pythons_does(text: str, names: list[str]) -> None:
     for name in names:

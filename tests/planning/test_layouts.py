@@ -218,7 +218,7 @@ def _rows(count: int, size: int, seed: int) -> Iterator[int]:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ASKED)
 def test_memory_is_that_of_memory_train(name: str) -> None:
-    _has_memory_of_train(_of(name), 15)
+    _has_memory_of_train(_of(name), 8)
 
 
 @pytest.mark.parametrize("name", SMALL)

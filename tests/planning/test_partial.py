@@ -50,7 +50,7 @@ def test_one_layer_less_does_not_fit(model: str, gpus: int, batch: int) -> None:
     found = sized.found
     rows = np.flatnonzero(found.layouts.columns["first"] > 0).tolist()
     assert len(rows) > 20
-    for row in random.Random(4).sample(rows, 12):  # noqa: S311 (a sample to test)
+    for row in random.Random(4).sample(rows, 6):  # noqa: S311 (a sample to test)
         layout = found.layouts.one(row)
         usable, room = sized._rooms(groups_of(layout.plan))
         at = (int(found.total[row]), int(found.least[row]))

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from fractions import Fraction
+from functools import cache
 
 import pytest
 
@@ -55,18 +56,24 @@ COMMANDS = [
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 
 
+@cache
+def shown(columns: int | None, *command: str) -> str:
+    """What a terminal of so many columns shows, asked for once: several tests look at the same."""
+    return run(*command, columns=columns).out
+
+
 @pytest.mark.parametrize("columns", [80, 100, 120, 200])
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_nothing_is_wider_than_the_terminal(command: list[str], columns: int) -> None:
-    assert max(len(line) for line in run(*command, columns=columns).out.splitlines()) <= columns
+    assert max(len(line) for line in shown(columns, *command).splitlines()) <= columns
 
 
 @pytest.mark.parametrize("columns", [40, 80, 120])
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_no_digit_is_cut_at_any_width(command: list[str], columns: int) -> None:
     """Whatever number a narrow terminal shows stands in the wide answer too, whole."""
-    whole = set(NUMBER.findall(run(*command).out))
-    narrow = run(*command, columns=columns).out
+    whole = set(NUMBER.findall(shown(None, *command)))
+    narrow = shown(columns, *command)
     tables = "\n".join(line for line in narrow.splitlines() if "  " in line)
     assert "…" not in narrow
     assert set(NUMBER.findall(tables)) <= whole

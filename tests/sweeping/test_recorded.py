@@ -89,24 +89,11 @@ def test_rows_are_what_the_question_answers(question: str, fixed: Mapping[str, o
     sweep, evaluator, part = swept(question, fixed, vary)
     assert [structure.why for structure in evaluator.structures.values()] == [""]
     names = [column.name for column in sweep.columns]
-    for row in random.Random(8).sample(range(part.rows), min(part.rows, 12)):  # noqa: S311
+    for row in random.Random(8).sample(range(part.rows), min(part.rows, 25)):  # noqa: S311
         cells = dict(zip(names, part.cells(row, sweep.columns), strict=True))
         alone = answer_of(sweep.job, places_of(row, sweep.job.lengths))
         assert cells["refused"] == alone.refused
         for name, cell in alone.figures.items():
-            assert cells.get(name) == plain(cell), (name, cells)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("question", "fixed", "vary"), SWEEPS)
-def test_hundreds_of_rows_are_what_the_question_answers(
-    question: str, fixed: Mapping[str, object], vary: list[str]
-) -> None:
-    sweep, _, part = swept(question, fixed, vary)
-    names = [column.name for column in sweep.columns]
-    for row in random.Random(9).sample(range(part.rows), min(part.rows, 300)):  # noqa: S311
-        cells = dict(zip(names, part.cells(row, sweep.columns), strict=True))
-        for name, cell in answer_of(sweep.job, places_of(row, sweep.job.lengths)).figures.items():
             assert cells.get(name) == plain(cell), (name, cells)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple, cast
 
 from tscale.catalogue import index
@@ -92,8 +93,9 @@ def text_of(name: str) -> str:
     return index.text_of("models", name)
 
 
+@cache
 def built_in(name: str) -> Spec:
-    """The spec of a built-in model, by the name the catalogue knows it by."""
+    """The spec of a built-in model, by the name the catalogue knows it by: frozen, so that one is made once."""
     data = index.compiled("models", name)
     if data is None:
         return from_yaml(name)

@@ -1,6 +1,7 @@
 """The command line: commands made of questions and a few of their own, each imported when it is asked for."""
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from importlib import import_module
 from typing import Annotated, Any, Final
 
@@ -74,6 +75,7 @@ class Commands(dict[str, Any]):
         yield from ((name, line) for name, (_, _, line) in _OTHERS.items())
 
 
+@cache
 def _made(name: str) -> Any:
     """The command of a name, as typer makes it of a function."""
     from tscale.cli.headings import WithHeadings
