@@ -184,6 +184,7 @@ def test_the_largest_batch_that_fits_is_the_last_of_which_serve_is_certain() -> 
         assert told["fits"] is fits
 
 
+@pytest.mark.slow
 def test_fit_draws_the_runs_and_the_law_that_fits_them() -> None:
     runs = tuple(runs_of(BESIROGLU, 40, 0.003, 1))
     answered = fitted(Runs("runs.csv", runs, (), ()), 100, 0, "all", "fit")

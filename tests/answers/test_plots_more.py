@@ -184,6 +184,7 @@ def test_learning_rates_are_drawn_as_they_are_answered() -> None:
     assert len({float(point.y) for point in series(plot, "kaplan2020-hyper").points}) == 1  # of parameters alone
 
 
+@pytest.mark.slow
 def test_phases_are_drawn_as_they_are_held() -> None:
     ask = Requested.made({"model": "gpt2", "train": True, "method": "grpo", "gpu": "h100", "context": 768})
     plot = phases_plot(ask.spec, ask.post_training(ask.spec, ask.training, ask.context, ask.batch))

@@ -67,6 +67,7 @@ def test_rollouts_take_what_serving_takes(model: str) -> None:
     assert rollout["total"] == served["total"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_the_peak_is_that_of_a_loop_over_phases(model: str) -> None:
     """PPO with all four models of one size, and each of them asleep in turn."""
@@ -194,6 +195,7 @@ verl docs/perf/device_tuning.rst and the scripts that it names; 512 and 1,024 to
 but what a phase uses."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", VERL)
 def test_runs_of_verl_are_not_said_to_be_impossible(model: str) -> None:
     """Sequences of GSM8K have about 400 tokens (the logs of these scripts); a micro-batch is one sequence here, of which they pack more."""

@@ -36,6 +36,7 @@ def grid(truth: Truth, experts: tuple[float, ...] = (1,)) -> list[Run]:
     return [Run(line, n, d, truth(n, d, e) * exp(draw.gauss(0, NOISE)), e) for line, (n, d, e) in enumerate(sizes, 2)]
 
 
+@pytest.mark.slow
 def test_kaplans_constants_come_back() -> None:
     found = fit_form(grid(lambda n, d, _: KAPLAN.loss(n, d)), FORMS["kaplan"], 20, 0)
     assert found.values["alpha_N"] == pytest.approx(KAPLAN.alpha_N, rel=0.02)
@@ -47,6 +48,7 @@ def test_kaplans_constants_come_back() -> None:
         assert draws[0] < value < draws[-1]
 
 
+@pytest.mark.slow
 def test_the_joint_law_of_experts_comes_back_where_the_runs_are() -> None:
     """Of eleven constants few are known from 72 runs, but their loss is: within the noise of each of them."""
     truth = joint()

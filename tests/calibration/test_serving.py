@@ -83,6 +83,7 @@ def test_ends_of_intervals_hold_runs_of_groups_that_are_left_out() -> None:
     assert factors(ratios, wide)[0] < factors(ratios)[0] < 1 < factors(ratios)[1] < factors(ratios, wide)[1]
 
 
+@pytest.mark.slow
 def test_first_tokens_that_wait_for_a_start_up_hardly_move_those_of_others() -> None:
     """Every tenth of vLLM's first tokens made 8 times as late: predictions of nine tenths move by less than 5%."""
     runs = of_rows(row for row in table() if row["engine"] == "vllm")
@@ -245,6 +246,7 @@ def test_a_measured_run_is_given_in_seconds() -> None:
     assert found.times is not None and found.times.known == "measured"
 
 
+@pytest.mark.slow
 def test_own_runs_move_their_deployment(tmp_path: Path) -> None:
     """A machine on which all takes twice as long as the constants say: with its runs, predictions come near, without one too."""
     loads = ("4", "8", "16", "32", "64")

@@ -26,6 +26,7 @@ def _runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("runs.csv").write_text(csv_of(runs_of(BESIROGLU, 40, 0.003, 1)), encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_its_json_has_the_keys_that_programs_read() -> None:
     data = answer(*FIT, "--seed", "3")
     assert {
@@ -59,6 +60,7 @@ def test_its_json_has_the_keys_that_programs_read() -> None:
     assert (law["counts"], law["flops_by"]) == ("all", "6ND")
 
 
+@pytest.mark.slow
 def test_the_exponents_and_the_optimum_follow_from_the_constants() -> None:
     data = answer(*FIT)
     law = Parametric(*(data["constants"][name]["value"] for name in Parametric._fields))
@@ -76,6 +78,7 @@ def test_the_exponents_and_the_optimum_follow_from_the_constants() -> None:
     assert [optimum["extrapolated"] for optimum in data["optima"]] == [False, True, True, True]
 
 
+@pytest.mark.slow
 def test_the_law_that_it_writes_is_read_by_optimal() -> None:
     written = answer(*FIT, "-o", "mine.yaml", "--counts", "non_embedding")
     law = read_law("mine.yaml")
@@ -130,6 +133,7 @@ def test_the_same_answer_twice() -> None:
     assert run(*FIT, "--seed", "5").out != run(*FIT, "--seed", "6").out
 
 
+@pytest.mark.slow
 def test_it_writes_over_no_file_unless_told_to() -> None:
     Path("mine.yaml").write_text("dear to me", encoding="utf-8")
     done = run(*FIT, "-o", "mine.yaml")
@@ -150,6 +154,7 @@ def test_runs_that_are_wrong_write_nothing() -> None:
     assert not Path("other.yaml").exists()
 
 
+@pytest.mark.slow
 def test_where_it_cannot_be_written() -> None:
     for force in ((), ("--force",)):
         done = run(*FIT, "-o", "absent/mine.yaml", *force)
@@ -166,6 +171,7 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     assert (done.code, done.out, done.err) == (1, "", _INSTALL)
 
 
+@pytest.mark.slow
 def test_explain_shows_what_is_sought_and_what_follows() -> None:
     out = run(*FIT, "--explain").out
     assert "Huber(LSE(ln A − alpha·ln N, ln B − beta·ln D, ln E) − ln L)" in out

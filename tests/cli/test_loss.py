@@ -33,6 +33,7 @@ def test_no_run_of_equal_loss_takes_fewer_flops(name: str, log_params: float, lo
     assert best.flops <= 6 * 10 ** (log_params + log_tokens) * (1 + 1e-9)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=15)
 @given(st.floats(8, 10), st.floats(0.1, 30))
 def test_of_repeated_tokens_too(log_params: float, epochs: float) -> None:

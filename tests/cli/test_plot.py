@@ -79,12 +79,14 @@ def test_the_same_picture_is_the_same_bytes(command: list[str], ending: str, tmp
     assert re.search(rb"20\d\d-\d\d-\d\dT", first.read_bytes()) is None
 
 
+@pytest.mark.slow
 def test_a_png_is_one(tmp_path: Path) -> None:
     file = tmp_path / "a.PNG"
     assert run("attention", "gpt3", "--plot", str(file)).code == 0
     assert file.read_bytes().startswith(b"\x89PNG\r\n")
 
 
+@pytest.mark.slow
 @BY_WORDS
 @pytest.mark.parametrize("columns", [None, 40])
 def test_a_pipe_gets_a_picture_without_colour_within_its_width(command: list[str], columns: int | None) -> None:
@@ -172,6 +174,7 @@ def test_a_terminal_gets_colours_and_no_background(term: str, coloured: bool) ->
     assert not re.search(r"\x1b\[(4\d|10\d|[\d;]*48;)", shown)
 
 
+@pytest.mark.slow
 def test_no_color_is_heeded() -> None:
     assert "\x1b" not in in_terminal(["attention", "gpt3", "--plot"], {"TERM": "xterm-256color", "NO_COLOR": "1"})
 

@@ -54,6 +54,7 @@ def test_supervised_fine_tuning_has_no_prompts_and_responses() -> None:
     assert "prompts and responses" not in run(*plan, "sft").out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["sft", "dpo", "grpo", "ppo"])
 def test_every_answer_is_derived_and_the_same_in_all_formats(method: str) -> None:
     step = ["--method", method, "--gpu", "h100", "--gpus", "8", "--batch", "64", "--zero", "3"]
@@ -71,6 +72,7 @@ def test_every_answer_is_derived_and_the_same_in_all_formats(method: str) -> Non
         json.loads(run(*command, "--format", "json").out)
 
 
+@pytest.mark.slow
 def test_a_step_that_does_not_fit_is_a_no() -> None:
     done = run("memory", "llama-3.1-8b", *GRPO.split(), "--gpu", "h100")
     assert done.code == 3
@@ -78,6 +80,7 @@ def test_a_step_that_does_not_fit_is_a_no() -> None:
     assert "one of these fits" in done.out
 
 
+@pytest.mark.slow
 def test_a_phase_without_a_peak_of_its_own_is_named_where_it_does_not_fit() -> None:
     """What does not fit may be another phase than the largest: reserves of serving and training differ."""
     done = run("memory", "llama-3.1-8b", "--train", "--method", "ppo", "--gpu", "h100")
@@ -92,6 +95,7 @@ def test_the_python_function_answers_the_same() -> None:
     assert found["peak"] == answer("memory", "gpt2", *GRPO.split(), "--group", "4", "--prompts", "8")["peak"]
 
 
+@pytest.mark.slow
 def test_a_plan_names_the_layout_that_train_predicts() -> None:
     step = "--method grpo --prompts 64 --group 8 --context 1024 --prompt-tokens 256"
     plan = (

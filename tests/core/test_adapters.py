@@ -202,6 +202,7 @@ def test_a_step_of_adapters_is_not_predicted_below_its_bound(name: str, policy: 
 SEARCHED = ("--train", "--gpu", "h100", "--gpus", "8", "--batch", "16")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how", ["--lora-rank 16", "--lora-rank 8 --lora-targets q,v --tensor 1,2", "--qlora --micro-batch 1 --zero 0..2"]
 )
@@ -218,6 +219,7 @@ def test_a_planned_layout_of_adapters_is_what_train_and_memory_say_of_it(how: st
         assert row["per_device_bytes"] == held["per_device_bytes"]["total"]
 
 
+@pytest.mark.slow
 def test_adapters_in_a_file_are_planned_as_those_that_are_asked_for(tmp_path: Path) -> None:
     """And those of a system in a file."""
     (tmp_path / "adapter_config.json").write_text(
@@ -235,6 +237,7 @@ def test_adapters_in_a_file_are_planned_as_those_that_are_asked_for(tmp_path: Pa
     assert first["step_seconds"] in [row["step_seconds"] for row in asked["rows"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how", ["--method grpo --lora-rank 16", "--method sft --qlora", "--method ppo --lora-rank 8 --lora-targets q,v"]
 )

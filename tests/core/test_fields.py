@@ -46,6 +46,7 @@ def test_no_text_spells_an_option(room: str) -> None:
     assert not found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", ["answers", "estimates"])
 def test_no_error_of_an_answer_spells_an_option(room: str) -> None:
     """Its notes do, which JSON has as the terminal."""

@@ -155,6 +155,7 @@ def test_anything_else_is_refused(text: str) -> None:
         parse_count(text, what="--tokens", most=10**24)
 
 
+@pytest.mark.slow
 def test_a_sum_of_thousands_of_terms_is_written_out_and_made_again() -> None:
     """A sum is as deep as it has terms, deeper than Python calls functions within functions."""
     total: int = 0

@@ -209,6 +209,7 @@ def test_no_inner_width_is_past_half_or_twice_the_proportions(widening: Fraction
     assert (best.shape.d_model, best.params) == (64, found * 64**3)
 
 
+@pytest.mark.slow
 def test_every_depth_and_width_that_comes_within_1_percent_is_found_where_all_are_asked_for() -> None:
     """Of layers of d_ff parameters alone, on a grid of 64, for 100 of the widest at d_model 1,024: 99 to 256 layers of that width."""
     budget, aspect = 100 * 2048, 8

@@ -28,6 +28,7 @@ def test_twice_the_devices_lose_twice_the_time_to_a_second_of_steps() -> None:
     assert two == 2 * one
 
 
+@pytest.mark.slow
 def test_days_and_dollars_are_said_with_and_without() -> None:
     said = found(*RUN)
     share = said["goodput"]["middle"]

@@ -52,6 +52,7 @@ def test_the_command_of_a_row_gives_its_figures(args: str) -> None:
         assert plan["memory"]["verdict"] == row["verdict"]
 
 
+@pytest.mark.slow
 def test_the_keys_are_those_that_were_asked_for() -> None:
     found = _plan(ARGS)
     keys = {"model", "gpu", "gpus", "evaluated", "search_seconds", "rejected", "rows", "pareto", "command"}
@@ -65,6 +66,7 @@ def test_the_keys_are_those_that_were_asked_for() -> None:
     assert found["evaluated"] == found["fitting"] + sum(found["rejected"].values())
 
 
+@pytest.mark.slow
 def test_nothing_that_fits_is_an_honest_no() -> None:
     done = run("plan", "gpt3", "--train", "--gpu", "h100", "--gpus", "8", "--batch", "8")
     assert done.code == 3
@@ -120,6 +122,7 @@ def test_a_fixed_axis_is_kept_and_a_listed_one_varied() -> None:
     assert {row["recompute"] for row in found["rows"]} == {"full"}
 
 
+@pytest.mark.slow
 def test_given_stages_are_in_every_row() -> None:
     rows = _plan(f"{ARGS} --stages 5,4,4,3 --top 100")["rows"]
     assert {(row["pipeline"], row["interleave"], *row["stages"]) for row in rows} == {(4, 1, 5, 4, 4, 3)}
@@ -186,6 +189,7 @@ def test_its_tables_are_whole_at_80_columns(where: tuple[str, str]) -> None:
     assert max(map(len, said.splitlines())) <= 80
 
 
+@pytest.mark.slow
 def test_python_gives_axes_as_lists() -> None:
     found = tscale.plan(
         "llama-3.2-1b",
@@ -237,6 +241,7 @@ def test_long_sequences_are_cut_over_devices(context: int, ways: set[int]) -> No
     assert (len(found) > 1) == (len(ways) > 1)
 
 
+@pytest.mark.slow
 def test_each_framework_has_the_best_layout_that_it_has_options_for() -> None:
     plan = tscale.plan("llama-3.1-70b", train=True, gpu="h100", gpus=256, batch=512).to_dict()
     best = plan["rows"][0]["step_seconds"]["middle"]

@@ -240,6 +240,7 @@ def test_a_rule_that_reads_a_key_which_its_row_does_not_list_is_refused(row: dic
     assert message in wrong(row)
 
 
+@pytest.mark.slow
 def test_the_schema_has_every_rule_with_its_parameters() -> None:
     schema = json.loads(run("schema", "families").out)
     for column, rules in RULES.items():

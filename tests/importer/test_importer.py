@@ -148,6 +148,7 @@ def test_the_defaults_of_a_class_are_read_and_not_refused(family: str) -> None:
         assert _total(spec_of(line["config"])) == line["total"]
 
 
+@pytest.mark.slow
 def test_most_changes_are_counted() -> None:
     """A refusal is always right, so that it is rare is a promise of its own."""
     refused = 0

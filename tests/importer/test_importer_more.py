@@ -93,6 +93,7 @@ def test_the_defaults_of_a_class_are_read_and_not_refused(family: str) -> None:
         assert validated(parse_document(to_yaml(spec), "x.yaml")) == spec
 
 
+@pytest.mark.slow
 def test_most_changes_are_counted() -> None:
     """A refusal is always right, so that it is rare is a promise of its own."""
     refused = sum(is_refused(line["config"]) for line in VARIATIONS)

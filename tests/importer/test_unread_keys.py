@@ -89,6 +89,7 @@ def test_code_of_the_repository_s_own_is_said_to_be_able_to_read_them() -> None:
     assert _note({"model_type": "gemma3", "extra": 1, "text_config": own}).endswith("(auto_map) may read it.")
 
 
+@pytest.mark.slow
 def test_a_long_list_of_them_is_cut() -> None:
     note = _note({"model_type": "llama", **{f"key_{number}": 1 for number in range(100_000)}})
     assert note.endswith("key_10, key_11 and 99,988 more.")

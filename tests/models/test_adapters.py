@@ -56,6 +56,7 @@ FAMILIES = [
 ]
 
 
+@pytest.mark.slow
 def test_adapters_of_each_family_are_those_of_peft_or_refused(tmp_path: Path) -> None:
     """Small models of 122 families, with all linear modules and with single ones: what is counted is what peft trains."""
     right, wrong = 0, {}

@@ -41,6 +41,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     return [cell.outputs[-1].data for cell in cells]
 
 
+@pytest.mark.slow
 def test_the_sweep_has_a_row_a_plan(shown: list[dict[str, Any]]) -> None:
     names, *rows = _rows(shown[0]["text/html"])
     assert names[1:] == ["gpus", "context", "cache_gb", "total_gb", "fits", "ms_per_token_at_least"]

@@ -54,6 +54,7 @@ def test_chunks_that_are_none_are_refused(chunk: str, error: str) -> None:
         question("plan").made({**ASKED, "chunk": chunk}).deployments  # noqa: B018
 
 
+@pytest.mark.slow
 def test_smaller_chunks_carry_no_more_users_within_a_first_token() -> None:
     """Where prompts wait for steps to take them in, the target of the first token is reached at fewer users."""
     asked = {**ASKED, "users": None, "rate": None, "tpot": None}

@@ -41,6 +41,7 @@ def test_a_field_that_the_first_alone_has_is_a_difference_too(tmp_path: Path) ->
     assert [(one["name"], one["before"], one["after"]) for one in found["changes"]] == [("dtype", "fp8", "default")]
 
 
+@pytest.mark.slow
 def test_a_change_that_is_refused_alone_says_why(tmp_path: Path) -> None:
     first = saved(tmp_path, "a.yaml", {"model": "llama-3.1-8b", "gpu": "h100", "gpus": 8, "batch": 64, "zero": 3})
     second = saved(

@@ -80,6 +80,7 @@ def test_as_many_tokens_are_written_as_requests_come(load: str, asked: int) -> N
         assert (row["requests_per_second"] == asked) == (load == "rate")
 
 
+@pytest.mark.slow
 def test_the_slow_side_of_each_row_meets_the_targets() -> None:
     found = plan("deepseek-v3", rate=6, pipeline=1, pools="aggregated")
     assert found["meets"]
@@ -155,6 +156,7 @@ def test_dollars_of_tokens_come_to_those_of_all_devices() -> None:
     assert row["usd_per_request"] == pytest.approx(request)
 
 
+@pytest.mark.slow
 def test_prompts_that_are_cached_cost_less() -> None:
     answer = plan("llama-3.1-70b", rate=12, prefix="75%", pools="aggregated", pipeline=1)
     hits, without = answer["rows"][0], answer["without_prefix"]
@@ -195,6 +197,7 @@ def test_a_prefix_in_host_memory_takes_longer_than_one_on_the_device_and_less_th
     assert ttft == sorted(ttft)
 
 
+@pytest.mark.slow
 def test_chips_with_prices_are_ranked_by_dollars() -> None:
     rows = plan("llama-3.1-70b", "h100,h200,b200", rate=6)["rows"]
     dollars = [row["usd_per_request"] for row in rows]

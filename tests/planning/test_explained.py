@@ -25,6 +25,7 @@ def steps(text: str) -> dict[str, tuple[str, float]]:
     return found
 
 
+@pytest.mark.slow
 def test_figures_of_the_first_layout_follow_from_their_derivations() -> None:
     """The seconds are the sum of their parts, and MFU is FLOPs over devices, peak and seconds (Narayanan 2021)."""
     row = answer(*TRAIN)["rows"][0]
@@ -37,6 +38,7 @@ def test_figures_of_the_first_layout_follow_from_their_derivations() -> None:
     assert math.isclose(found["days"][1], row["days"])
 
 
+@pytest.mark.slow
 def test_figures_of_the_first_deployment_follow_from_their_derivations() -> None:
     row = answer(*SERVE)["rows"][0]
     found = steps(run(*SERVE, "--explain").out)
@@ -48,6 +50,7 @@ def test_figures_of_the_first_deployment_follow_from_their_derivations() -> None
     assert "latency" in found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [TRAIN, SERVE])
 def test_derivations_are_of_json_and_of_pages_too(words: list[str]) -> None:
     data: Any = json.loads(run(*words, "--explain", "--format", "json").out)
@@ -65,11 +68,13 @@ def test_both_systems_of_a_comparison_are_derived(tmp_path: Path, monkeypatch: p
     assert "How each number was made: b.yaml: gpt3, a step" in text
 
 
+@pytest.mark.slow
 def test_python_explains_a_plan() -> None:
     found = tscale.plan("gpt3", train=True, gpu="h100", gpus=64, batch=64, tensor=8, pipeline=8)
     assert "step_seconds = computing + " in found.explain()
 
 
+@pytest.mark.slow
 def test_the_best_layout_is_kept_as_a_system_that_train_reproduces(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,6 +89,7 @@ def test_the_best_layout_is_kept_as_a_system_that_train_reproduces(
     assert again["evaluated"] < 100
 
 
+@pytest.mark.slow
 def test_the_best_deployment_is_kept_as_a_system_that_serve_reproduces(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,6 +100,7 @@ def test_the_best_deployment_is_kept_as_a_system_that_serve_reproduces(
     assert served["tpot_seconds"] == row["tpot_seconds"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("load", [["--rate", "5", "--ttft-percentile", "90"], ["--users", "40"]])
 def test_the_load_and_the_targets_are_kept_with_the_best_deployment(
     load: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -42,6 +42,7 @@ def _bytes(sized: Sized, layout: Layout, again: Again) -> tuple[int, int]:
     return trainer(sized.subject.spec, training, CONTEXT).totals()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "gpus", "batch"), [("llama-3.1-8b", 16, 64), ("mixtral-8x7b", 64, 64), ("jamba", 64, 64)]
 )
@@ -75,6 +76,7 @@ def test_each_layer_more_takes_longer() -> None:
         assert own <= more
 
 
+@pytest.mark.slow
 def test_what_is_listed_is_all_that_is_tried() -> None:
     sized = _sized("llama-3.1-8b", 16, 64, listed=True)
     found = sized.found

@@ -171,6 +171,7 @@ def test_answers_that_are_all_as_long_wait_less_than_it_says(rate: float, places
     assert measured < said < 2.5 * measured
 
 
+@pytest.mark.slow
 def test_a_deployment_at_its_largest_load_keeps_its_target_in_a_simulation() -> None:
     """The best of a plan, by its own curve at the slow side; answers' lengths vary as those of an exponential distribution."""
     asked = {"model": "llama-3.1-8b", "serve": True, "gpu": "h100", "gpus": 1, "ttft": "500ms", "tpot": "20ms"}
@@ -184,6 +185,7 @@ def test_a_deployment_at_its_largest_load_keeps_its_target_in_a_simulation() -> 
     assert measured == pytest.approx(best.ttft_at_most, rel=0.1)
 
 
+@pytest.mark.slow
 def test_a_deployment_keeps_its_target_for_the_share_of_requests_that_is_asked_for() -> None:
     """As above, for nine of ten requests: so many have their first token in time.
 

@@ -24,12 +24,14 @@ def _sized(gpus: int = 32, chip: str = "h100", top: int = 10, batch: int = 128) 
     return Sized(subject_of(resolve("llama-3.1-8b"), 4096), ask, named, gpus, None)
 
 
+@pytest.mark.slow
 def test_every_layout_is_ranked_or_rejected_for_one_reason() -> None:
     found = _sized().found
     assert found.evaluated == found.size + sum(found.rejected.values())
     assert (np.diff(found.seconds) >= 0).all()
 
 
+@pytest.mark.slow
 def test_the_best_are_the_best_of_all_with_their_bounds() -> None:
     """Each of the first hundreds, predicted alone: no other is among the fastest five, though bounds were not asked of it."""
     sized = _sized(gpus=8, batch=32)
@@ -99,6 +101,7 @@ def test_too_many_layouts_are_refused_before_any_is_made() -> None:
         grid(axes, 64)
 
 
+@pytest.mark.slow
 def test_pieces_of_a_stage_are_equally_deep_unless_others_are_asked_for() -> None:
     """32 layers on 2 stages are 4 pieces of 4 each, not 3 of 6, 6 and 5 or 4, whose stages wait for one another."""
     named = ("h100", find_hardware("h100", ()))

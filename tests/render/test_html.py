@@ -149,6 +149,7 @@ def test_the_same_answer_is_the_same_page_in_another_process() -> None:
     assert parse(made[0].decode()).one("h1").text
 
 
+@pytest.mark.slow
 def test_built_in_models_have_pages() -> None:
     for name in names()[::7]:
         report = params_report([built_in(name)])

@@ -84,6 +84,7 @@ def swept(question: str, fixed: Mapping[str, object], vary: list[str]) -> tuple[
     return sweep, evaluator, evaluator.part(tuple((0, length) for length in sweep.job.lengths))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("question", "fixed", "vary"), SWEEPS)
 def test_rows_are_what_the_question_answers(question: str, fixed: Mapping[str, object], vary: list[str]) -> None:
     sweep, evaluator, part = swept(question, fixed, vary)
@@ -100,6 +101,7 @@ def test_rows_are_what_the_question_answers(question: str, fixed: Mapping[str, o
 DPO: dict[str, object] = {"model": "qwen3-8b", "gpu": "h100", "gpus": "8", "zero": "3", "method": "dpo"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("question", "fixed"),
     [
@@ -128,6 +130,7 @@ def test_every_question_is_compiled_or_says_why_not(question: str) -> None:
     assert question in compared
 
 
+@pytest.mark.slow
 def test_few_rows_are_answered_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of thousands of rows the question is asked as often as there are ways, and twice for each as a check."""
     sweep = prepared(job_of("memory", LLAMA, SERVED))
@@ -196,6 +199,7 @@ def test_a_search_is_made_for_each_row() -> None:
     assert again(found, room=rooms, each=[7] * len(rooms)) == [-1 if one is None else one for one in expected]
 
 
+@pytest.mark.slow
 def test_halving_is_done_again_for_each_row() -> None:
     """Against the search itself, to the last digit; one search may stand within another."""
     record = Record()

@@ -95,6 +95,7 @@ def test_six_nd_is_exact_far_past_64_bits() -> None:
         assert row["training_flops.six_nd"] == 6 * 174_604_259_328 * row["tokens"]
 
 
+@pytest.mark.slow
 def test_few_ways_serve_all_rows() -> None:
     """A comparison that pins a row to itself would leave nothing to compile."""
     sweep = made("flops", "llama-3.1-8b", *SHAPES, "context=1k..16k*2", "tokens=1e12,2e12")
