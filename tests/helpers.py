@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -17,6 +18,7 @@ from tscale.core.costs.params import params
 from tscale.core.ledger import Ledger, Saved
 from tscale.core.parallelism import Parallelism
 from tscale.models.lower import lower
+from tscale.models.made import mapped
 from tscale.models.spec import Head, ModelSpec
 from tscale.models.stages import stages
 
@@ -46,6 +48,38 @@ residual streams, with gates on latent attention, or with experts that compute n
 def trainable() -> tuple[str, ...]:
     """The built-in models whose saved activations are known."""
     return tuple(name for name in disclosed() if name not in UNRECORDED)
+
+
+_TOLD = {
+    "name",
+    "title",
+    "aliases",
+    "year",
+    "published",
+    "weights",
+    "releases",
+    "sources",
+    "evidence",
+    "notes",
+    "notes_on",
+}
+
+
+@cache
+def structures() -> tuple[str, ...]:
+    """A built-in model of each structure: of those that differ in sizes alone, the first. Their derivations have the same form."""
+    first = dict[str, str]()
+    for name in disclosed():
+        spec = built_in(name)
+        parts = [mapped(getattr(spec, one.name), _sizeless) for one in fields(spec) if one.name not in _TOLD]
+        first.setdefault(repr(parts), name)
+    return tuple(first.values())
+
+
+def _sizeless(path: str, leaf: Any) -> Any:
+    """A number as one or as more; a text that nothing is counted by as none."""
+    told = path.endswith(("source", "evidence", "note"))
+    return "" if told else min(leaf, 2) if type(leaf) in (int, float) else leaf
 
 
 FEW: Final = 5

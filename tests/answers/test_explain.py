@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.core.test_numbers import evaluated
-from tests.helpers import run
+from tests.helpers import run, structures
 from tscale.answers.attention import attention_report
 from tscale.answers.compare import compare_report
 from tscale.answers.flops import flops_report
 from tscale.answers.memory.answer import memory_report
 from tscale.answers.memory_train.answer import memory_train_report
 from tscale.answers.params.answer import params_report
-from tscale.catalogue.models import built_in, names
+from tscale.catalogue.models import built_in
 from tscale.core.costs.training_setup import Training
 from tscale.core.dtypes import DTYPES
 from tscale.core.metric import Report, Step
@@ -32,7 +32,7 @@ from tscale.estimates.memory.serving import Ask as MemoryAsk
 from tscale.estimates.memory_train.ask import Ask as TrainAsk
 from tscale.models.spec import ModelSpec
 
-MODELS = [name for name in names() if isinstance(built_in(name), ModelSpec)]
+MODELS = structures()
 
 
 def reports(name: str) -> Iterator[Report]:

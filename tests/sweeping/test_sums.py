@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import tscale
+from tests.helpers import structures
 from tscale.catalogue.models import built_in, names
 from tscale.core.metric import Figure
 from tscale.errors import TscaleError
@@ -78,8 +79,8 @@ def test_sums_are_those_of_the_answer(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SPECS)
-def test_sums_of_every_model_are_those_of_the_answer(name: str) -> None:
+@pytest.mark.parametrize("name", structures())
+def test_sums_of_every_structure_are_those_of_the_answer(name: str) -> None:
     assert agree(name, 1) > 0
 
 
