@@ -9,13 +9,14 @@ import re
 import subprocess
 import sys
 import termios
+from functools import cache
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from tests.helpers import answer, run
+from tests.helpers import Answer, answer, run
 from tscale.cli.boundary import plot_with_value
 from tscale.render import plot as drawing
 
@@ -33,6 +34,12 @@ COMMANDS = [
 ]
 BY_WORDS = pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 SVG = "{http://www.w3.org/2000/svg}"
+
+
+@cache
+def unplotted(columns: int | None, *command: str) -> Answer:
+    """The answer without its picture, asked for once: several tests hold theirs to it."""
+    return run(*command, columns=columns)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +70,7 @@ def test_an_svg_is_well_formed_and_its_text_is_text(command: list[str], tmp_path
     done = run(*command, "--plot", str(file))
     assert (done.code, done.err) == (0, "")
     assert done.out.endswith(f"{file} is written\n")
-    assert done.out.removesuffix(f"{file} is written\n") == run(*command).out
+    assert done.out.removesuffix(f"{file} is written\n") == unplotted(None, *command).out
     root = ET.fromstring(file.read_text(encoding="utf-8"))  # noqa: S314 (we wrote it)
     words = {element.text for element in root.iter(f"{SVG}text")}
     assert words & {"context (tokens)", "training tokens", "year", "parameters", "batch size (sequences)"}
@@ -92,7 +99,7 @@ def test_a_png_is_one(tmp_path: Path) -> None:
 def test_a_pipe_gets_a_picture_without_colour_within_its_width(command: list[str], columns: int | None) -> None:
     done = run(*command, "--plot", columns=columns)
     assert (done.code, done.err) == (0, "")
-    report = run(*command, columns=columns).out
+    report = unplotted(columns, *command).out
     assert done.out.startswith(report)
     picture = done.out.removeprefix(report)
     assert "\x1b" not in picture
@@ -138,6 +145,7 @@ def test_nothing_is_imported_for_a_picture_that_is_not_asked_for() -> None:
     code = """
 import sys
 import termios
+from functools import cache
 from tscale.cli import app
 app(["attention", "gpt3"], standalone_mode=False)
 print([name for name in ("matplotlib", "plotext", "numpy", "tscale.render.plot") if name in sys.modules], file=sys.stderr)
@@ -228,7 +236,7 @@ def test_a_title_is_text_whatever_it_holds(title: str, tmp_path: Path) -> None:
     ids=" ".join,
 )
 def test_the_ends_of_what_may_be_asked_are_drawn(command: list[str], tmp_path: Path) -> None:
-    report = run(*command, columns=80)
+    report = unplotted(80, *command)
     done = run(*command, "--plot", columns=80)
     assert (done.code, done.err) == (report.code, "")
     assert max(map(len, done.out.removeprefix(report.out).splitlines())) <= 80
