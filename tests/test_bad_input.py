@@ -145,6 +145,7 @@ def test_as_large_as_may_be_is_read(tmp_path: Path) -> None:
     assert run("validate", str(padded)).code == 0
 
 
+@pytest.mark.slow
 def test_more_values_than_a_spec_could_have(tmp_path: Path) -> None:
     """A quarter of a megabyte of them would take many seconds."""
     many = tmp_path / "many.yaml"
@@ -295,6 +296,7 @@ def test_an_endless_device(device: str) -> None:
     assert refused(run("params", device)) == f"{device}: is larger than 16384 KiB: a config.json takes two or three"
 
 
+@pytest.mark.slow
 @unix
 def test_a_device_without_end_or_content() -> None:
     assert refused(run("params", "/dev/null")) == "/dev/null: is empty: `tscale new NAME` writes a spec to start from"
@@ -430,6 +432,7 @@ def test_ctrl_c_ends_quietly() -> None:
     assert (process.returncode, out, err) == (130, "", "")
 
 
+@pytest.mark.slow
 def test_an_ascii_terminal_is_told_in_ascii() -> None:
     done = tscale("params", "é", capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"})
     assert done.returncode == 2

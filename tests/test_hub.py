@@ -121,6 +121,7 @@ def _moved(hub: Hub, name: str, files: dict[str, Any]) -> None:
         (hub.root / "tiny" / name / file).write_text(json.dumps(data), encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_repository_of_meta_s_files_is_read_by_its_params_json(hub: Hub, tmp_path: Path) -> None:
     """Llama 3.1 8B as Meta published it: 8,030,261,248 parameters."""
     meta = {"dim": 4096, "n_layers": 32, "n_heads": 32, "n_kv_heads": 8, "vocab_size": 128256, "ffn_dim_multiplier": 1.3,
@@ -132,6 +133,7 @@ def test_a_repository_of_meta_s_files_is_read_by_its_params_json(hub: Hub, tmp_p
     assert [file for file, _ in hub.asked] == ["config.json", "params.json"]
 
 
+@pytest.mark.slow
 def test_a_repository_of_adapters_is_read_with_the_one_that_they_are_for(hub: Hub, tmp_path: Path) -> None:
     adapter = {
         "peft_type": "LORA",
@@ -147,6 +149,7 @@ def test_a_repository_of_adapters_is_read_with_the_one_that_they_are_for(hub: Hu
     assert json.loads(done.out)["params"]["adapters"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("base", "said"),
     [
@@ -168,6 +171,7 @@ def test_adapters_of_the_hub_lead_to_no_circle_and_to_no_file_here(
     assert len(hub.asked) <= 6
 
 
+@pytest.mark.slow
 def test_a_repository_of_a_pipeline_says_its_parts(hub: Hub, tmp_path: Path) -> None:
     parts = {"_class_name": "FluxPipeline", "text_encoder": ["transformers", "CLIPTextModel"],
              "tokenizer": ["transformers", "CLIPTokenizer"], "transformer": ["diffusers", "FluxTransformer2DModel"]}  # fmt: skip

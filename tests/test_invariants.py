@@ -18,6 +18,7 @@ def test_invariants_hold(part: int) -> None:
     assert sum(answered for answered, _ in found.values()) > len(found) // 2
 
 
+@pytest.mark.slow
 def test_an_invariant_can_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer with a negative figure is found."""
     monkeypatch.setattr("tests.fuzz.invariants.figures", lambda _: [(".mfu", -1.0)])

@@ -149,6 +149,7 @@ def agreement() -> str:
     return "".join([*lines, *(f"| {name} | {_error(found)} |\n" for name, found in rows)])
 
 
+@pytest.mark.slow
 def test_the_table_of_errors_is_what_the_calibrations_say() -> None:
     assert AGREEMENT.findall(README.read_text(encoding="utf-8")) == [agreement()]
 

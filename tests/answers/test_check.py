@@ -119,6 +119,7 @@ def test_training_tokens_are_a_total_the_first_stages_or_the_sum_of_all(
     assert (found["verdict"], found["source"]) == (expected, source)
 
 
+@pytest.mark.slow
 def test_of_every_built_in_the_first_stages_tokens_and_the_sum_of_all_hold(tmp_path: Path) -> None:
     trained = [
         (spec.name, tokens)

@@ -480,6 +480,7 @@ def test_a_plan_whose_memory_is_not_known_is_timed_and_says_so(monkeypatch: pyte
 # ---- the three of them ----
 
 
+@pytest.mark.slow
 @given(
     flops=st.integers(10**15, 10**27),
     gpus=st.integers(1, 10**5),

@@ -195,12 +195,14 @@ def test_runs_that_tell_no_law_are_refused(runs: list[Run], said: str) -> None:
         fit(runs, 1, 0)
 
 
+@pytest.mark.slow
 def test_a_loss_that_does_not_fall_is_refused() -> None:
     runs = [run._replace(loss=5 - BESIROGLU.loss(run.params, 1e10) / 2) for run in runs_of(BESIROGLU, 40, 0, 1)]
     with pytest.raises(SpecError, match=r"no law of this form fits: the best (alpha|beta)"):
         fit(runs, 1, 0)
 
 
+@pytest.mark.slow
 def test_budgets_that_are_held_tell_a_law() -> None:
     """Tokens that fall as parameters rise, along one budget: unlike tokens that rise with them."""
     sizes = [1e8 * 1.2**step for step in range(30)]

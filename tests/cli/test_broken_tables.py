@@ -127,6 +127,7 @@ def test_runs_past_the_number_of_folds_are_judged_without_their_own() -> None:
     assert 0 < data["tpot"]["after"]["median"] <= data["tpot"]["after"]["p90"] < 1
 
 
+@pytest.mark.slow
 def test_a_calibration_with_a_cell_without_end_is_refused() -> None:
     assert run("calibrate", written("\n".join(SERVING[:3])), "-o", "own.csv").code == 0
     with Path("own.csv").open("a", encoding="utf-8") as file:

@@ -72,6 +72,7 @@ def test_its_heads_and_widths_divide_by_the_tensor_degree(tensor: int) -> None:
     assert kv_heads % tensor == 0 or tensor % kv_heads == 0
 
 
+@pytest.mark.slow
 def test_a_family_gives_its_nearest_in_size() -> None:
     assert answer("design", "--params", "60e9", "--like", "llama")["like"] == "llama-65b"
     assert answer("design", "--params", "70e9", "--like", "qwen2.5")["like"] == "qwen2.5-72b"
@@ -180,6 +181,7 @@ def test_a_mixture_with_dense_layers_first_is_found_again_by_its_own_size(like: 
     assert made.feed_forward == own.feed_forward
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("like", ["deepseek-v3", "glm-4.5"])
 @pytest.mark.parametrize("size", ["10e9", "100e9", "2e12"])
 def test_mixtures_with_dense_layers_first_are_within_one_per_cent(size: str, like: str) -> None:

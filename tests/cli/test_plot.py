@@ -107,6 +107,7 @@ def test_a_pipe_gets_a_picture_without_colour_within_its_width(command: list[str
     assert all(line == line.rstrip() for line in picture.splitlines())
 
 
+@pytest.mark.slow
 def test_programs_get_their_json_beside_a_file(tmp_path: Path) -> None:
     file = tmp_path / "a.svg"
     done = run("attention", "gpt3", "--format", "json", "--plot", str(file))

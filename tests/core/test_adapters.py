@@ -137,6 +137,7 @@ def test_adapters_are_not_trained_on_the_tokens_of_pre_training() -> None:
     assert "adapters are trained on tokens of their own: give them with --tokens" in done.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plan", [Parallelism(2), Parallelism(4, data=8, expert=8)])
 def test_devices_share_adapters_of_every_model_as_their_memory_is_counted(plan: Parallelism) -> None:
     """Adapters of a device's share, and its share of a model with adapters, are as many parameters."""

@@ -54,6 +54,7 @@ def test_shares_by_hand() -> None:
     assert law().share(Bits(3, 3, 3)) == 0
 
 
+@pytest.mark.slow
 def test_the_best_bits_are_those_of_brute_force_over_parameters_tokens_and_bits() -> None:
     """Equation 5, for two budgets: the least loss of 6·N·D·bits/16 FLOPs over a grid of all three."""
     constants = law()

@@ -110,6 +110,7 @@ def missed(budget: int, wanted: Proportions, d: int) -> int:
     return int(np.abs(counts - budget).min()) if counts.size else budget * 10**6
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(st.integers(5_000, 400_000), st.fractions(Fraction(1, 20), Fraction(60), max_denominator=20))
 def test_where_none_is_near_the_budget_the_one_that_misses_it_least_is_found(budget: int, aspect: Fraction) -> None:

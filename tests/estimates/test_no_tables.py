@@ -6,6 +6,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 import tscale.estimates
 
 SHOWN = {"Report", "Table", "Column", "Detail", "view"}
@@ -24,6 +26,7 @@ def test_it_finds_what_is_imported_and_what_is_read_of_a_module() -> None:
     assert list(shown_in(source)) == ["Table", "Column"]
 
 
+@pytest.mark.slow
 def test_estimates_make_no_tables() -> None:
     room = Path(tscale.estimates.__file__).parent
     found = {

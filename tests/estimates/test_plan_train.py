@@ -115,6 +115,7 @@ def test_of_devices_without_a_network_no_number_of_them_is_told() -> None:
     assert "it fits with" not in done.out
 
 
+@pytest.mark.slow
 def test_a_fixed_axis_is_kept_and_a_listed_one_varied() -> None:
     found = _plan(f"{ARGS} --tensor 2 --zero 1,3 --micro-batch 1 --recompute full --top 100")
     assert {row["tensor"] for row in found["rows"]} == {2}
@@ -150,6 +151,7 @@ def test_the_fewest_devices_for_a_time_are_too_slow_where_they_are_fewer() -> No
     assert fewer["rows"][0]["days"] > 2
 
 
+@pytest.mark.slow
 def test_dollars_are_spent_on_tokens() -> None:
     found = _plan(f"{ARGS} --dollars 1e5 --price 2 --top 1")
     row = found["rows"][0]

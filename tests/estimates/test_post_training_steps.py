@@ -175,6 +175,7 @@ applications/DeepSpeed-Chat/README.md, Table 1; 264,292 prompts of 256 tokens wi
 (training/step3_rlhf_finetuning/BenckmarkSetting.md)."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", DEEPSPEED_CHAT)
 def test_deepspeed_chat_was_no_faster_than_the_bound(model: str) -> None:
     """The layout is not said: ZeRO's third stage, in which a step sends more than in most, has the same bound of computing."""
@@ -206,12 +207,14 @@ def others() -> tuple[Measured, ...]:
     return tuple(measured(configs() / "measured" / "post_training_others.csv"))
 
 
+@pytest.mark.slow
 def test_steps_of_other_software_take_two_to_three_times_as_long() -> None:
     """verl with its optimizer on the host and engines without CUDA graphs, and Miles on a chip of which no run was fitted."""
     ratios = {one.model: one.ratio(shipped().constants) for one in others()}
     assert ratios == {"deepseek-v3": pytest.approx(3.0, abs=0.05), "qwen3-30b-a3b": pytest.approx(2.0, abs=0.05)}
 
 
+@pytest.mark.slow
 def test_rollouts_of_miles_are_within_the_interval_of_left_out_models_and_its_training_is_not() -> None:
     """152.79 s of rollouts and 95.30 s of training were published: predicted training is too fast on AMD, of which no run was fitted."""
     miles = next(one for one in others() if one.model == "qwen3-30b-a3b")

@@ -22,6 +22,7 @@ LINES = recorded("heads.jsonl") + recorded("classes.jsonl")
 LLAMA = {"model_type": "llama", "num_hidden_layers": 2}
 
 
+@pytest.mark.slow
 def test_classifiers_are_counted_right_or_refused() -> None:
     """Parameters to the last digit, with three labels each."""
     known = [line for line in LINES if not is_refused(line["config"])]

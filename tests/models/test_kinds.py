@@ -113,6 +113,7 @@ def test_the_embedding_and_the_head_may_be_pieces_of_their_own() -> None:
     assert each == [params(stage).total for stage in stages(spec, plan._replace(interleave=1), lower(spec))]
 
 
+@pytest.mark.slow
 def test_names_of_derivations_mean_one_number() -> None:
     """Two blocks of several head widths, and an encoder with other heads than its decoder."""
     for args in (

@@ -20,6 +20,7 @@ def saved(folder: Path, name: str, system: dict[str, object]) -> str:
     return str(file)
 
 
+@pytest.mark.slow
 def test_each_row_is_what_serve_says_with_one_field_changed(tmp_path: Path) -> None:
     first, second = saved(tmp_path, "a.yaml", FIRST), saved(tmp_path, "b.yaml", SECOND)
     found = tscale.plan(second, compare=first).to_dict()

@@ -71,6 +71,7 @@ def test_rows_are_the_answers_of_serve(model: str, gpu: str, asked: dict[str, An
         assert answer[f"predicted_{key}"] == pytest.approx(row[key], rel=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("load", "asked"), [("rate", 6), ("users", 40)])
 def test_as_many_tokens_are_written_as_requests_come(load: str, asked: int) -> None:
     """6 requests a second of 512 tokens of answers, whatever the deployment could do; users wait for their own."""
@@ -149,6 +150,7 @@ def test_nothing_that_meets_targets_says_what_comes_nearest() -> None:
     assert near["tpot_seconds"]["high"] > 1e-4
 
 
+@pytest.mark.slow
 def test_dollars_of_tokens_come_to_those_of_all_devices() -> None:
     row = plan("llama-3.1-70b", rate=6, price=3)["rows"][0]
     request = (row["usd_per_million_input"] * 4096 + row["usd_per_million_output"] * 512) / 1e6

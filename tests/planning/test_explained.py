@@ -135,6 +135,7 @@ def test_a_system_that_serve_kept_gives_a_plan_its_prompt_and_its_users(
     assert found["rows"] == same["rows"]
 
 
+@pytest.mark.slow
 def test_tokens_that_nobody_gave_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tokens of Qwen3-VL's training are not known, and a plan's command has to name some; its days are nobody's."""
     monkeypatch.chdir(tmp_path)
@@ -149,6 +150,7 @@ def test_tokens_that_nobody_gave_are_not_kept(tmp_path: Path, monkeypatch: pytes
     assert (refused.code, "here as a line of both files, tokens: 300e9" in refused.err) == (3, True)
 
 
+@pytest.mark.slow
 def test_what_was_not_found_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     done = run("plan", "gpt3", "--train", "--gpu", "h100", "--gpus", "1", "--batch", "64", "--save", "none.yaml")

@@ -163,6 +163,7 @@ def _firsts(rate: float, places: int) -> tuple[float, ...]:
     return tuple(firsts(saturating(), rate, places, lambda random: random.exponential(1.0), 40_000))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rate", "places"), [(3.0, 8), (3.6, 12)])
 def test_answers_that_are_all_as_long_wait_less_than_it_says(rate: float, places: int) -> None:
     curve = saturating()

@@ -42,6 +42,7 @@ def test_the_layout_that_llama_3_was_trained_in_is_within_10_percent_of_the_best
     assert found.behind <= 0.1
 
 
+@pytest.mark.slow
 def test_layouts_that_nvidia_published_are_within_10_percent_of_the_best() -> None:
     """Of dense models on one node; `rankings` has the others, of which some are not."""
     rows = [row for row in rows_of("published_layouts.csv") if row["model"] == "llama-3-8b" and row["gpus"] == "8"]

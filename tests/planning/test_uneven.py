@@ -38,6 +38,7 @@ def test_pieces_between_the_ends_are_of_one_size() -> None:
     assert uneven_stages(34, [2], [2], 2.4) == ((9, 9, 9, 7),)
 
 
+@pytest.mark.slow
 def test_a_split_with_less_for_the_last_stage_is_faster() -> None:
     """Four stages of Llama 3.1 8B wait for 8 layers and a head of 2.4; with 9, 9 and 8 before 6 and the head, for 9."""
     args = "plan llama-3.1-8b --train --gpu h100 --gpus 32 --batch 128 --pipeline 4 --interleave 1 --top 1 --format json --stages"

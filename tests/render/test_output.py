@@ -107,6 +107,7 @@ def test_a_picture_is_written_over_only_if_forced(
     assert files() == [target]
 
 
+@pytest.mark.slow
 def test_a_pdf_has_its_words_as_text() -> None:
     """Its letters are glyphs of an embedded font with a map back to Unicode, not outlines."""
     show_with_plot(report, lambda: [PLOT], "a.pdf", "json")

@@ -28,6 +28,7 @@ WORDS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(WORDS)
 def test_a_word_that_may_be_left_out_hides_nothing(words: list[Word]) -> None:
@@ -57,6 +58,7 @@ def test_in_cells_words_begin_at_whole_numbers() -> None:
     assert box == (12, 10, 19, 11)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 99), st.integers(0, 19), st.integers(1, 20)), max_size=12))
 def test_in_cells_words_do_not_touch(points: list[tuple[int, int, int]]) -> None:

@@ -146,6 +146,7 @@ def test_few_rows_are_answered_by_themselves(monkeypatch: pytest.MonkeyPatch) ->
     assert len(asked) < 20
 
 
+@pytest.mark.slow
 def test_rows_that_are_refused_say_why_with_their_own_numbers() -> None:
     sweep, evaluator, part = swept("train", PLAN, ["batch=1000..1100"])
     assert [structure.by_row for structure in evaluator.structures.values()] == [False]
