@@ -79,7 +79,7 @@ def test_of_a_grid_the_rows_and_columns_of_padding_are_cut_off(most: int | None)
         if width / height > columns / rows:
             content = int(round(height * columns / width, 7))
             while rows - content >= 2:  # a row above and one below
-                rows, content = rows - 2, content
+                rows -= 2
         else:
             content = int(round(width * rows / height, 7))
             while columns - content >= 2:
@@ -97,7 +97,7 @@ def test_an_image_is_brought_to_its_longest_side_and_split() -> None:
     for height, width in SIZES:
         other = int(400 / (width / height)) if width >= height else int(400 * (width / height))
         other += other % 2
-        along, across = ceil(400 / 64), max(ceil(other / 64), 0)
+        along, across = ceil(400 / 64), ceil(other / 64)
         rows, columns = (across, along) if width >= height else (along, across)
         seen = reading.read(height, width)
         tokens = 5 + 3 + rows * (columns * (5 + 2) + 1)

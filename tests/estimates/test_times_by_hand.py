@@ -168,9 +168,10 @@ def test_the_least_batch_that_computes_as_long_as_it_reads(matrices: bool, gpus:
 
     def waits(batch: int) -> bool:
         lines = [line for line in one.works(one.step(5, batch=batch)) if line.weights or not matrices]
-        return sum(line.flops / line.peak for line in lines) < sum(
-            line.weights + line.cache for line in lines
-        ) / device.memory_bytes_per_second
+        return (
+            sum(line.flops / line.peak for line in lines)
+            < sum(line.weights + line.cache for line in lines) / device.memory_bytes_per_second
+        )
 
     each = 2 if by_sequences else 1
     tried = range(each, 400, each)
