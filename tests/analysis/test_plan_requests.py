@@ -321,9 +321,9 @@ def test_each_kind_of_plan_has_its_derivations(monkeypatch: pytest.MonkeyPatch) 
     from tscale.analysis import plan_explained
 
     for name in ("serve_steps", "train_steps", "method_steps"):
-        monkeypatch.setattr(plan_explained, name, lambda data, command, name=name: [name, command])
+        monkeypatch.setattr(plan_explained, name, lambda _, command, name=name: [name, command])
 
-    report: Any = SimpleNamespace(data={"rows": [1], "command": "the command"}, _replace=lambda steps: steps)
+    report: Any = SimpleNamespace(data={"rows": [1], "command": "the command"}, _replace=lambda **given: given["steps"])
     for serve, method, used in (
         (True, None, "serve_steps"),
         (False, None, "train_steps"),

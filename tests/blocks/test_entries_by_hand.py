@@ -11,6 +11,7 @@ from tests.blocks.shapes import SITE, by_name, shapes
 from tscale.blocks import attentions
 from tscale.blocks.attention import Attention, Widths
 from tscale.blocks.augmented import Augmented
+from tscale.blocks.bottleneck import Bottleneck
 from tscale.blocks.compressed import CompressedAttention
 from tscale.blocks.contrast import Contrast
 from tscale.blocks.disentangled import Disentangled
@@ -19,12 +20,17 @@ from tscale.blocks.experts import Experts
 from tscale.blocks.feed_forward import FeedForward
 from tscale.blocks.hybrid_heads import HybridHeads
 from tscale.blocks.indexed import IndexedAttention
+from tscale.blocks.latent import LatentAttention
 from tscale.blocks.layer_input import LayerInput
+from tscale.blocks.mamba import Mamba
 from tscale.blocks.mamba2 import Mamba2
 from tscale.blocks.relative import Relative, RelativeBias
 from tscale.blocks.rwkv import Rwkv
+from tscale.blocks.shared import SharedBlock
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.blocks.streams import AltUp
+from tscale.blocks.text_pieces import in_text
+from tscale.blocks.tower_pieces import Attend, Depthwise, Gains, Linear, TowerLayers
 from tscale.core.ledger import ALWAYS, Matmul, Saved, Subset
 
 D = 32
@@ -353,3 +359,92 @@ def test_a_field_without_a_default_may_follow_one_that_has_one() -> None:
     assert all(one.kw_only for one in fields(Late))  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         Late(1, 3)  # type: ignore[call-arg, misc]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Rarer attention, and pieces next to text
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_an_odd_number_of_differential_heads_makes_a_pair_of_the_last() -> None:
+    """5 heads of 8 are 3 pairs, each with a norm of its difference; keys of 3 heads are 2 pairs."""
+    block = Attention(heads=5, kv_heads=5, head_dim=8, differential=True)
+    kept = by_name(block.saves(SITE))
+    assert {name: one.width for name, one in kept.items() if "difference" in name or name == "scores.out"} == {
+        "scores.differences": 3, "scores.out": 2 * 5 * 8, "difference.norm.input": 5 * 8, "difference.norm.statistics": 3,
+    }  # fmt: skip
+    assert kept["scores.differences"].keys == "target"
+    assert not any(one.dropout for one in kept.values())
+    entries = by_name(Attention(heads=6, kv_heads=3, head_dim=8, differential=True).lower(SITE, caches=True))
+    assert (entries["q"].cut.pieces, entries["k"].cut.pieces, entries["k"].cut.otherwise) == (3, 2, "repeated")
+    assert entries["scores"].d_v == 2 * 8
+
+
+def test_lent_keys_are_kept_once_for_all_layers_that_borrow_them() -> None:
+    lent = [one for one in Attention(heads=4, kv_heads=2, borrows_keys=True).saves(SITE) if isinstance(one, Subset)]
+    assert [(one.copies, one.items[0].name) for one in lent] == [(1, "m.borrowed.k"), (1, "m.borrowed.v")]
+    assert [one.items[0].keeping for one in lent] == [("full",)] * 2  # type: ignore[union-attr]
+
+
+def test_norms_of_queries_and_keys_are_kept_by_heads_or_whole() -> None:
+    """6 heads of 8, 3 of keys: one number for each head, or one for all; values that are keys are kept once for both norms."""
+    for how, statistics in (("head", {"q": 6, "k": 3}), ("full", {"q": 1, "k": 1})):
+        kept = by_name(Attention(heads=6, kv_heads=3, head_dim=8, qk_norm=how).saves(SITE))  # type: ignore[arg-type]
+        assert {name: kept[f"{name}_norm.statistics"].width for name in "qk"} == statistics
+        assert {name: kept[f"{name}_norm.input"].width for name in "qk"} == {"q": 48, "k": 24}
+    both = by_name(
+        Attention(heads=6, kv_heads=3, head_dim=8, qk_norm="head", values_are_keys=True, v_norm=True).saves(SITE)
+    )
+    assert both["k_norm.input"].keeping == both["q_norm.input"].keeping == ("naive", "selective", "flash")
+    assert "v_norm.input" not in both
+    assert both["v_norm.statistics"].width == 3
+    alone = by_name(Attention(heads=6, kv_heads=3, head_dim=8, qk_norm="head", values_are_keys=True).saves(SITE))
+    assert alone["k_norm.input"].keeping == ("naive",)
+    values = by_name(Attention(heads=6, kv_heads=3, head_dim=8, v_dim=5, v_norm=True).saves(SITE))
+    assert values["v_norm.input"].width == 3 * 5
+    own = by_name(Attention(heads=6, kv_heads=3, head_dim=8, values_are_keys=True, v_norm=True).saves(SITE))
+    assert own["v_norm.input"].width == 3 * 8
+
+
+def test_queries_and_keys_of_a_narrow_stream_are_made_of_what_they_share() -> None:
+    entries = by_name(Bottleneck(kind="bottleneck", heads=2, width=8, d_ff=16).lower(SITE, caches=True))
+    assert {name: entries[name].role for name in ("in", "shared", "q", "k", "v", "o", "up", "down", "out")} == {
+        "in": "in", "shared": "in", "q": "q", "k": "k", "v": "v", "o": "o", "up": "up", "down": "down", "out": "out",
+    }  # fmt: skip
+
+
+def test_half_of_an_indexer_is_none() -> None:
+    for given in ({"index_heads": 2}, {"index_dim": 3}):
+        block = LatentAttention(kind="latent", heads=2, kv_rank=12, nope_dim=6, rope_dim=4, v_dim=7, **given)  # type: ignore[arg-type]
+        assert not any("index" in name for name in by_name(block.lower(SITE, caches=True)))
+
+
+def test_adapters_of_a_shared_block_stand_beside_the_feed_forward_alone_unless_attention_has_them_too() -> None:
+    block = SharedBlock(kind="shared-block", heads=8, d_ff=48, adapter_rank=3, mamba=Mamba(kind="mamba"))
+    assert {name for name in by_name(block.saves(SITE)) if "adapter" in name} == {"adapter"}
+    assert {name for name in by_name(block.lower(SITE, caches=True)) if "adapter" in name} == {
+        "adapter.down",
+        "adapter.up",
+    }
+
+
+def test_pieces_next_to_text_run_over_its_tokens_or_not_at_all() -> None:
+    """What is at `inputs` runs over tokens, what is at `once` once, and what is at `patches` or `outputs` is stored alone."""
+    pieces = [
+        *(Linear(name=at, d_in=4, d_out=5, times=3, at=at) for at in ("inputs", "once", "patches", "outputs")),  # type: ignore[arg-type]
+        Depthwise(kind="depthwise", name="conv", channels=6, kernel=2), Attend(kind="scores", name="scores", heads=2, head_dim=7, at="inputs", copies=3),
+        Gains(kind="vector", name="gain", width=8),
+    ]  # fmt: skip
+    found = by_name(in_text(pieces, "m", "source", "mixer"))
+    assert {name: (found[name].stream, found[name].used, found[name].stored) for name in ("inputs", "once", "patches", "outputs")} == {
+        "inputs": ("source", 3, 1), "once": ("once", 3, 1), "patches": ("source", 0, 1), "outputs": ("source", 0, 1),
+    }  # fmt: skip
+    assert (found["conv"].stream, found["conv"].used) == ("source", 1)
+    assert (found["scores"].stream, found["scores"].keys, found["scores"].used) == ("source", "source", 3)
+    assert {one.part for name, one in found.items() if name != "scores"} == {"mixer"}
+
+
+def test_lines_of_a_tower_s_layers_begin_with_their_name_unless_it_is_the_usual_one() -> None:
+    for name, begins in (("layers", "t.attention."), ("blocks", "t.blocks.attention.")):
+        layers = TowerLayers(kind="layers", name=name, layers=2, d_model=D, attention=Attention(heads=4))
+        assert all(one.name.startswith(begins) for one in layers.lower("t"))

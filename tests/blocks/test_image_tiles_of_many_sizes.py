@@ -8,6 +8,7 @@ from math import ceil, isclose
 import pytest
 
 from tscale.blocks.image_tiles import AnyResolution, PaddedTiles, SplitImage, TiledImage, WholeOrTiles, WindowedImage
+from tscale.blocks.tower_inputs import BoundedImage, PaddedImage
 
 SIDES = (20, 64, 90, 100, 130, 200, 250, 333, 400, 777)
 SIZES = [*product(SIDES, SIDES)]
@@ -134,3 +135,36 @@ def test_windows_of_an_image_larger_than_the_whole_one() -> None:
         windows = side // 504 + (side % 504 > 504 / 5)
         seen = reading.read(side, side)
         assert [times for times, _ in seen.passes] == [1, windows**2], side
+
+
+def test_a_grid_of_as_many_tiles_as_there_may_be_is_taken_as_it_begins() -> None:
+    """Phi-4's 41 by 80 pixels are 2 by 2 tiles of 40, though 1 by 2 are nearer in shape: 39 rows are padding, 3 patches of 10 of 8."""
+    seen = PaddedTiles(kind="padded-tiles", tile=40, patch=10, max_tiles=4).read(41, 80)
+    assert (seen.passes[1][0], seen.tokens) == (4, 2 * 2 + 2 + 1 + 3 * 4 + 3)
+
+
+def test_a_high_image_within_the_longest_side_keeps_its_size() -> None:
+    """Idefics2: 500 by 400 pixels are 35 by 28 whole patches of 14."""
+    reading = BoundedImage(kind="bounded", patch=14, shortest=378, longest=980, outputs=64)
+    assert reading.read(500, 400).passes[0][1].inputs == 35 * 28
+    assert reading.read(400, 500).passes[0][1].inputs == 28 * 35
+
+
+def test_an_image_lower_than_a_patch_has_one_row_of_them() -> None:
+    """Of 20 patches in a row 16 may be: over √(20/16) the row is 250 pixels long, in which 9 groups of 28 begin."""
+    reading = PaddedImage(kind="padded", patch=14, merge=2, max_patches=16, max_side=100)
+    for size in ((5, 280), (280, 5)):
+        assert reading.read(*size).tokens == 9
+
+
+def test_so_few_pixels_are_brought_to_the_fewest_groups() -> None:
+    """LFM2-VL: 9 groups of 16 by 16 pixels at the least."""
+    reading = WholeOrTiles(kind="whole-or-tiles", tile=64, patch=8, min_tokens=9, max_tokens=100, max_tiles=6)
+    assert reading.read(16, 16).tokens == 9 + 2
+
+
+def test_tokens_are_shrunk_where_they_are_more_than_a_tenth_too_many_to_a_side() -> None:
+    """LLaVA-OneVision: 22 by 22 are just a tenth more than 20 by 20, and 23 by 22 are more: over 1.1247 they are 20 by 19."""
+    reading = AnyResolution(kind="any-resolution", grids=GRIDS, tile=100, outputs=100, patches=100, max_tiles=4)
+    assert reading._shrunk(22, 22, 10) == (22, 22)
+    assert reading._shrunk(23, 22, 10) == (20, 19)
