@@ -1,0 +1,262 @@
+"""What would make a model fit, and how memory grows: changes of stand-ins, tried in an order that one works out by hand."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tscale.catalogue.hardware import find_hardware
+from tscale.core.dtypes import DTYPES
+from tscale.core.ledger import Cache
+from tscale.core.parallelism import Parallelism
+from tscale.core.precision import OPTIMIZERS, PRECISIONS
+from tscale.errors import RequestError
+from tscale.estimates.capacity import Capacity, kind_of
+from tscale.estimates.memory import changes as serving
+from tscale.estimates.memory.held import Keeping
+from tscale.estimates.memory.room import Room, contexts_up_to, growth
+from tscale.estimates.memory_train import changes
+
+H100 = find_hardware("h100")
+
+
+def test_contexts_double_up_to_the_longest() -> None:
+    for longest, found in (
+        (100, [100]),
+        (4096, [4096]),
+        (4097, [4096, 4097]),
+        (20_000, [4096, 8192, 16_384, 20_000]),
+        (8192, [4096, 8192]),
+    ):
+        contexts = contexts_up_to(longest)
+        assert [next(contexts) for _ in found] == found
+        assert next(contexts, None) is None
+
+
+def test_parts_grow_from_the_first_token_to_twice_the_context_or_a_quarter_past_what_fits() -> None:
+    """In 64 steps, and at the context itself."""
+    for context, longest, furthest in ((640, None, 1280), (640, 6400, 8000), (640, 100, 1280), (10, None, 20)):
+        found = growth(context, 5, longest, lambda one: {"part": one})  # type: ignore[dict-item, return-value]
+        expected = sorted({context, *(max(furthest * place // 64, 1) for place in range(65))})
+        assert list(found.rows) == expected
+        assert (found.rows[context], min(found.rows), max(found.rows)) == ({"part": context}, 1, furthest)
+        assert found[2:] == (5, longest)
+
+
+def test_what_has_no_end_has_no_figure() -> None:
+    assert Room(None, None).data() == {"max_batch": None, "max_context": None}
+    data: Any = Room(3, 4).data()
+    assert (data["max_batch"].value, data["max_context"].value) == (3, 4)
+
+
+def test_a_state_is_kept_in_its_own_format_or_in_that_of_the_cache_if_that_has_16_bits() -> None:
+    fp8, fp32, bf16 = (DTYPES[name] for name in ("fp8", "fp32", "bf16"))
+    state, conv, kv = (
+        Cache(role, role, "once" if role != "kv" else "target", 8) for role in ("state", "conv_state", "kv")
+    )
+    for keeping, cache, kept in (
+        (Keeping(), bf16, (bf16, bf16, bf16)), (Keeping(), fp8, (bf16, bf16, fp8)), (Keeping(), fp32, (fp32, fp32, fp32)),
+        (Keeping(state=fp32), fp8, (fp32, bf16, fp8)), (Keeping(conv=fp8), bf16, (bf16, fp8, bf16)),
+    ):  # fmt: skip
+        assert tuple(keeping.format(entry, cache) for entry in (state, conv, kv)) == kept
+    assert Keeping().bits == (None, None)
+    assert Keeping(state=fp32, conv=fp8).bits == (32, 8)
+
+
+def _capacity(**given: Any) -> Capacity:
+    return Capacity(H100.device(), **given)
+
+
+def test_the_least_share_of_the_memory_that_is_enough_leaves_room_for_software() -> None:
+    """A share in whole per cent, where more than that is used now, and what software takes at the least is left."""
+    capacity = _capacity()
+    memory, low, usable = capacity.device.device_bytes, capacity.reserve.low, capacity.usable
+    percent = memory // 100
+
+    def share(total: int, one: Capacity = capacity) -> list[str]:
+        return [change.option for change in serving.larger_share(total, one)]
+
+    assert share(usable // 2) == []
+    most = (100 * (memory - low)) // memory
+    assert share(most * percent) == [f"--memory-share {most}%"]
+    assert share((most + 1) * percent + 10**6) == []
+    assert share(60 * percent, _capacity(share=Fraction(1, 2))) == ["--memory-share 60%"]
+    assert share(60 * percent + 10**6, _capacity(share=Fraction(1, 2))) == ["--memory-share 61%"]
+    assert share(50 * percent, _capacity(share=Fraction(1, 2))) == []
+
+
+def test_larger_hardware_is_of_the_same_kind_and_has_the_least_memory_first() -> None:
+    """Three at the most; with the memory of now it is none, nor where nothing has as much."""
+    total = 100 * 10**9
+    found = list(serving.larger_hardware(total, 8, H100, _capacity()))
+    names = [change.option.removeprefix("--gpu ") for change in found]
+    sizes = [find_hardware(name).device().device_bytes for name in names]
+    assert len(names) == 3
+    assert sizes == sorted(sizes)
+    assert sizes[0] >= total
+    assert all(change.total == total for change in found)
+    assert {kind_of(name) for name in names} == {kind_of(H100.name)}
+    assert list(serving.larger_hardware(10**15, 8, H100, _capacity())) == []
+
+
+def test_dollars_are_written_to_three_digits() -> None:
+    assert [serving._usd(Fraction(value)) for value in ("2.346", "1234", "0.5", "16")] == ["2.35", "1,230", "0.5", "16"]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Changes of training
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+class Model:
+    """A stand-in for what is trained: what is changed of it, and a total of 100."""
+
+    has_loss = True
+    context = 4096
+
+    def __init__(self, **given: Any) -> None:
+        plain = {
+            "attention": "flash", "recompute": "none", "plan": Parallelism(), "micro_batch": 4, "loss_kernel": "plain", "run": None,
+            "precision": PRECISIONS["bf16"], "optimizer": OPTIMIZERS["adamw"], "base": None, "rank": None, "again": None,
+        }  # fmt: skip
+        self.training = SimpleNamespace(**plain | given)
+        self.spec = SimpleNamespace(layers=12)
+
+    def with_(self, **given: Any) -> Model:
+        known = {name: value for name, value in given.items() if name != "loss"}
+        return Model(**vars(self.training) | known)
+
+    def of_length(self, _: int) -> Model:
+        return self
+
+    def worst(self) -> Any:
+        return 0, SimpleNamespace(total=100)
+
+
+def _options(found: Any) -> list[str]:
+    return [change.option for change in found]
+
+
+@pytest.mark.parametrize(
+    ("given", "options"),
+    [
+        ({}, ["--recompute full"]), ({"attention": "naive"}, ["--attention flash", "--recompute selective", "--recompute full"]),
+        ({"recompute": "selective", "attention": "naive"}, ["--attention flash", "--recompute full"]), ({"recompute": "selective"}, ["--recompute full"]),
+        ({"recompute": "full"}, []), ({"recompute": "full", "attention": "naive"}, ["--attention flash"]),
+    ],
+)  # fmt: skip
+def test_the_pass_is_fused_or_computed_again(
+    given: dict[str, Any], options: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ratios = {"none": Fraction(1), "selective": Fraction(11, 10), "full": Fraction(4, 3)}
+    monkeypatch.setattr(changes, "lower", lambda _: None)
+    monkeypatch.setattr(changes, "hardware_flops_ratio", lambda _, __, policy: ratios[policy])
+    model: Any = Model(**given)
+    found = list(changes._of_the_pass(model))
+    assert _options(found) == options
+    last = "21.2% more FLOPs" if given.get("recompute") == "selective" else "33.3% more FLOPs"
+    assert all(change.costs == last for change in found if change.option == "--recompute full")
+
+
+def test_the_loss_is_fused_where_a_device_has_the_whole_vocabulary() -> None:
+    for given, options in (
+        ({}, ["--loss fused-linear"]),
+        ({"plan": Parallelism(tensor=2)}, []),
+        ({"loss_kernel": "fused-linear"}, []),
+    ):
+        model: Any = Model(**given)
+        assert _options(changes._of_the_loss(model)) == options
+    without: Any = Model()
+    without.has_loss = False
+    assert _options(changes._of_the_loss(without)) == []
+
+
+def test_less_of_a_batch_or_of_a_context_than_now() -> None:
+    """Of micro-batches of 4 and a context of 4,096."""
+    model: Any = Model()
+    for micro, context, options in (
+        (2, 1024, ["--micro-batch 2", "--context 1024"]), (4, 4096, []), (5, 5000, []), (0, 0, []), (None, None, []), (3, None, ["--micro-batch 3"]),
+    ):  # fmt: skip
+        assert _options(changes._of_the_batch(model, micro, context)) == options
+    assert [change.costs for change in changes._of_the_batch(model, 2, 1024)] == [
+        "micro-batches of 2, not 4: more of them in a step",
+        "25% of the context",
+    ]
+
+
+def test_more_is_sharded_where_several_devices_share_a_copy() -> None:
+    for plan, options in (
+        (Parallelism(), []), (Parallelism(data=8), ["--zero 1", "--zero 2", "--zero 3"]), (Parallelism(data=8, zero=2), ["--zero 3"]), (Parallelism(data=8, zero=3), []),
+        (Parallelism(tensor=2), ["--sequence"]), (Parallelism(tensor=2, sequence=True), []), (Parallelism(context=2), ["--zero 1", "--zero 2", "--zero 3"]),
+    ):  # fmt: skip
+        model: Any = Model(plan=plan)
+        assert _options(changes._of_zero(model)) == options
+
+
+def test_formats_that_take_less() -> None:
+    for given, options in (
+        ({}, ["--optimizer adam-8bit", "--optimizer adafactor", "--precision pure-bf16", "--qlora"]),
+        ({"optimizer": OPTIMIZERS["adam-8bit"]}, ["--optimizer adafactor", "--precision pure-bf16", "--qlora"]),
+        ({"precision": PRECISIONS["pure-bf16"]}, ["--optimizer adam-8bit", "--optimizer adafactor", "--qlora"]),
+        ({"base": DTYPES["nf4"]}, ["--optimizer adam-8bit", "--optimizer adafactor", "--precision pure-bf16"]),
+    ):  # fmt: skip
+        model: Any = Model(**given)
+        assert _options(changes._of_the_formats(model)) == options
+    for rank, said in ((None, 64), (5, 5)):
+        one: Any = Model(rank=rank)
+        assert list(changes._of_the_formats(one))[-1].costs.startswith(f"only adapters of rank {said} are trained")
+
+
+def test_higher_degrees_are_first_of_the_devices_that_there_are_and_then_of_more() -> None:
+    """A degree of 2 on 12 copies: 4 on 6 copies, 6 on 4 and 16 on none, then each on all 12; 3 is no multiple."""
+    model: Any = Model(plan=Parallelism(tensor=2, data=12))
+    found = [(degree, plan.tensor, plan.data) for degree, plan in changes._plans(model, "tensor", [1, 2, 3, 4, 6, 16])]
+    assert found == [(4, 4, 6), (6, 6, 4), (4, 4, 12), (6, 6, 12), (16, 16, 12)]
+    staged: Any = Model(plan=Parallelism(pipeline=1, data=2))
+    assert [(degree, plan.pipeline, plan.data) for degree, plan in changes._plans(staged, "pipeline", [1, 2])] == [
+        (2, 2, 1),
+        (2, 2, 2),
+    ]
+
+
+def test_a_plan_on_more_devices_says_how_many() -> None:
+    model: Any = Model(plan=Parallelism(data=2))
+
+    def spread(plan: Parallelism) -> list[tuple[str, str]]:
+        return [(change.option, change.costs) for change in changes._spread(model, "--tensor 2", plan, "; so")]
+
+    assert spread(Parallelism(tensor=2, data=2)) == [("--tensor 2 --data 2 --gpus 4", "4 devices, not 2; so")]
+    assert spread(Parallelism(tensor=2, data=1)) == [("--tensor 2 --data 1", "fewer copies of the model; so")]
+    assert spread(Parallelism(tensor=2, data=2**13)) == [
+        ("--tensor 2 --data 8192 --gpus 16384", "16,384 devices, not 2; so")
+    ]
+    assert spread(Parallelism(tensor=2, data=2**13 + 1)) == []
+
+    def refuse(**_: Any) -> Any:
+        raise RequestError("no")
+
+    model.with_ = refuse
+    assert spread(Parallelism(tensor=2, data=1)) == []
+
+
+def test_copies_are_doubled_where_zero_makes_use_of_them() -> None:
+    """Up to 16,384 devices."""
+    for plan, copies in (
+        (Parallelism(data=2**12, zero=1), [2**13, 2**14]), (Parallelism(data=2**12), []), (Parallelism(data=2**12, zero=1, shards=8), []),
+        (Parallelism(tensor=8, data=512, zero=3), [1024, 2048]),
+    ):  # fmt: skip
+        model: Any = Model(plan=plan)
+        assert [int(option.split()[1]) for option in _options(changes._data(model))] == copies
+
+
+def test_the_first_change_that_is_enough_is_taken() -> None:
+    capacity = _capacity()
+    usable = capacity.usable
+    tried = iter([serving.Change("a", usable + 1, ""), serving.Change("b", usable, ""), serving.Change("c", 0, "")])
+    assert _options(changes._first(tried, capacity)) == ["b"]
+    assert changes._first(iter([serving.Change("a", usable + 1, "")]), capacity) == []
+    many = serving.Change("a", usable, "", groups=9)
+    assert many.fits(_capacity(groups=9)) == _capacity(groups=9).fits(usable)

@@ -1,0 +1,290 @@
+"""Steps after pre-training, put together of stand-ins: phases, rollouts and what is asked of a step."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tscale.calibration.interval import Interval
+from tscale.core.costs.post_training import SLEEPERS, StepConstants
+from tscale.core.costs.rollout import Lengths
+from tscale.core.parallelism import Parallelism
+from tscale.core.precision import OPTIMIZERS
+from tscale.errors import RequestError
+from tscale.estimates.post_training import changes, rollout, step
+from tscale.estimates.post_training.models import Ask
+from tscale.estimates.post_training.phases import Held, decisive, peak
+from tscale.estimates.post_training.rollout import How, Timed
+from tscale.estimates.post_training.step import Passed, StepTime, _Trained
+from tscale.models.trainer import RANK
+
+
+def _ask(method: Any = "grpo", *, plan: Parallelism | None = None, **given: Any) -> Ask:
+    how = SimpleNamespace(
+        plan=Parallelism(data=8) if plan is None else plan, micro_batch=1, recompute="full", loss="fused-linear", optimizer=OPTIMIZERS["adam-8bit"], rank=4,
+    )  # fmt: skip
+    training: Any = SimpleNamespace(
+        how=how, with_=lambda **changed: SimpleNamespace(how=SimpleNamespace(**vars(how) | changed))
+    )
+    return Ask(method, training, **given)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What is asked
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_rollouts_are_shared_among_engines() -> None:
+    """8 devices that train, of 2 to an engine, are 4 engines; of 3 prompts with 6 answers, 18 rollouts, 5 fall on the fullest."""
+    ask = _ask(prompts=3, group=6, rollout_tensor=2)
+    assert (ask.rollouts, ask.devices, ask.generating, ask.engines, ask.tensor, ask.waiting) == (18, 8, 8, 4, 2, (5, 0))
+    assert ask._replace(rollout_batch=2).waiting == (2, 3)
+    assert ask._replace(rollout_batch=9).waiting == (5, 0)
+    apart = _ask(prompts=3, group=6, apart=3)
+    assert (apart.devices, apart.generating, apart.engines, apart.tensor, apart.waiting) == (11, 3, 3, 1, (6, 0))
+    with pytest.raises(RequestError, match="does not divide the 3 devices that generate"):
+        apart._replace(rollout_tensor=2).engines  # noqa: B018
+
+
+def test_a_reference_is_scored_unless_there_is_none_or_it_was_scored_before() -> None:
+    spec: Any = object()
+    for given, scored in (
+        ({}, False),
+        ({"reference": spec}, True),
+        ({"reference": spec, "precomputed": True}, False),
+        ({"precomputed": True}, False),
+    ):
+        assert _ask("dpo", **given).scores_reference == scored
+    assert [_ask(method).online for method in ("sft", "dpo", "grpo", "ppo")] == [False, False, True, True]
+
+
+def test_sequences_and_updates_of_a_step() -> None:
+    """16 rollouts in batches of 6 for 3 epochs are 8 updates; pairs are two sequences each; without rollouts there is one update."""
+
+    def trained(ask: Ask) -> Any:
+        return _Trained(SimpleNamespace(ask=ask, longest=900), None, How())  # type: ignore[arg-type]
+
+    online = trained(_ask(prompts=4, group=4, batch=6, prompt=100, response=50, epochs=3))
+    assert (online._sequences, online._of_update, online._mean) == (16, 6, 150)
+    assert trained(_ask(prompts=4, group=4))._of_update == 16
+    pairs = trained(_ask("dpo", batch=6, prompt=100, response=50))
+    assert (pairs._sequences, pairs._of_update, pairs._mean) == (12, 12, 150)
+    supervised = trained(_ask("sft", batch=6))
+    assert (supervised._sequences, supervised._of_update, supervised._mean) == (6, 6, 900)
+    online._passed = lambda *_, **__: step._Passed(2.0, Interval(1.0, 2.0, 3.0), "")
+    found = online._updates("training", None, 1000)
+    assert (found.bound, tuple(found.seconds), found.tokens) == (
+        pytest.approx(16.0),
+        pytest.approx((8.0, 16.0, 24.0)),
+        3000,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Time
+# ---------------------------------------------------------------------------------------------------------------------
+
+PHASES = (
+    Timed("rollout", 3.0, Interval(4.0, 6.0, 9.0), 100),
+    Timed("old log-probs", 1.0, Interval(1.0, 2.0, 3.0), 100),
+    Timed("training", 2.0, Interval(2.0, 3.0, 4.0), 100),
+)
+
+
+def _time(
+    phases: tuple[Timed, ...] = PHASES, *, overlapped: bool = False, colocated: bool = True, moved: int = 10
+) -> StepTime:
+    return StepTime(phases, overlapped, colocated, 1, 1, moved)
+
+
+def test_a_step_takes_its_phases_in_turn_or_the_longer_of_those_that_overlap() -> None:
+    assert (_time().bound, _time().alone) == (6.0, 11.0)
+    assert (_time(overlapped=True).bound, _time(overlapped=True).alone) == (3.0, 6.0)
+    unknown = (*PHASES[:2], PHASES[2]._replace(seconds=None))
+    assert (_time(unknown).alone, _time(unknown).middle(StepConstants()), _time(unknown, moved=0).seconds(None)) == (
+        None,
+        None,
+        None,
+    )  # type: ignore[arg-type]
+
+
+def test_what_a_step_takes_beside_its_passes() -> None:
+    """Passes take 1.5 times as long within a step, and each of 10 bytes a second, or a tenth on devices apart; never less than the bound."""
+    constants = StepConstants(1.5, 1.0, 0.1)
+    assert _time().middle(constants) == pytest.approx(1.5 * 11 + 10)
+    assert _time(colocated=False).middle(constants) == pytest.approx(1.5 * 11 + 1)
+    assert _time().middle(StepConstants(0.1)) == 6.0
+    calibration: Any = SimpleNamespace(constants=constants, low=0.5, high=2.0)
+    found = _time().seconds(calibration)
+    assert found is not None
+    assert found.middle == pytest.approx(26.5)
+    assert found.low < found.middle < found.high
+    assert _time(PHASES[2:], moved=0).seconds(calibration) == Interval(2.0, 3.0, 4.0)
+    assert _time(PHASES[1:], moved=0).seconds(calibration) == Interval(3.0, 5.0, 7.0)
+
+
+def test_phases_of_a_step_are_put_together() -> None:
+    """Devices apart overlap where rollouts may be stale; of methods that generate nothing no sequences fall on an engine."""
+    passed = Passed(PHASES[1:], "why not")
+    generated: Any = SimpleNamespace(timed=PHASES[0], at_once=7)
+    server = SimpleNamespace(weights=lambda: SimpleNamespace(total=99))
+    for ask, how, found in (
+        (_ask(prompts=3, group=6, apart=4), How(steps_off=1), (True, False, 7, 5, 99, "why not")), (_ask(prompts=3, group=6, apart=4), How(), (False, False, 7, 5, 99, "why not")),
+        (_ask(prompts=3, group=6), How(steps_off=1), (False, True, 7, 3, 99, "why not")), (_ask(prompts=3, group=6), How(bound_only=True), (False, True, 7, 3, 99, "bounds alone are asked for")),
+    ):  # fmt: skip
+        models: Any = SimpleNamespace(ask=ask, server=server)
+        one = step.together(models, how, generated, passed)
+        assert one[1:] == found
+        assert one.phases == PHASES
+    alone = step.together(SimpleNamespace(ask=_ask("sft", batch=6), server=None), How(), None, passed)  # type: ignore[arg-type]
+    assert (alone.phases, alone.at_once, alone.each, alone.moved) == (PHASES[1:], 0, 0, 0)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Rollouts
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+class Case(SimpleNamespace):
+    """A deployment that takes 0.1 s and 0.01 s more for each sequence of an engine for a token, and 2 s for a prompt."""
+
+    def _replace(self, **given: Any) -> Case:
+        return Case(**vars(self) | given)
+
+
+def _predicted(case: Any) -> Any:
+    middle = 0.1 + 0.01 * case.concurrency / 4
+    return SimpleNamespace(
+        tpot=Interval(middle / 2, middle, 2 * middle),
+        tpot_bound=middle / 4,
+        ttft=Interval(1.0, 2.0, 3.0),
+        ttft_bound=0.5,
+        prompts_per_second=4 / 2.0,
+    )
+
+
+def test_the_least_seconds_of_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 6 sequences on each of 4 engines: the mean response at the full batch, or the longest alone where all are of one length."""
+    monkeypatch.setattr(rollout, "_predicted", _predicted)
+    ask: Any = SimpleNamespace(engines=4)
+    together, alone = 0.16 / 4, 0.11 / 4
+    assert rollout._least_decoding(Case(), Lengths(50, 200), 6, ask) == pytest.approx(max(50 * together, 50 * alone))  # type: ignore[arg-type]
+    assert rollout._least_decoding(Case(), Lengths(100, 100), 6, ask) == pytest.approx(100 * together)  # type: ignore[arg-type]
+    slow = dict(zip((4, 24), (8.0, 1.0), strict=True))  # a stand-in in which one alone takes longer
+    monkeypatch.setattr(rollout, "_predicted", lambda case: SimpleNamespace(tpot_bound=slow[case.concurrency]))
+    assert rollout._least_decoding(Case(), Lengths(100, 100), 6, ask) == pytest.approx(800.0)  # type: ignore[arg-type]
+    assert rollout._least_decoding(Case(), Lengths(50, 200), 6, ask) == pytest.approx(400.0)  # type: ignore[arg-type]
+
+
+def test_rollouts_are_prompts_of_each_group_and_steps_of_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """12 prompts on 4 engines, of 2 s each and with 2 answers; responses all of 100 tokens, of 6 at once."""
+    monkeypatch.setattr(rollout, "_predicted", _predicted)
+    ask = _ask(prompts=12, group=2, prompt=64, response=100, plan=Parallelism(data=4))
+    models: Any = SimpleNamespace(ask=ask, longest=164)
+    found = rollout._rollout(models, Case(), 6, How())  # type: ignore[arg-type]
+    assert found.seconds is not None
+    assert found.seconds.middle == pytest.approx(3 * 2.0 + 100 * 0.16)
+    assert found.seconds.low == pytest.approx(3 * 1.0 + 100 * 0.08)
+    assert found.seconds.high == pytest.approx(3 * 3.0 + 100 * 0.32)
+    assert found.bound == pytest.approx(3 * 0.5 + 100 * 0.04)
+    assert (found.phase, found.tokens) == ("rollout", 2400)
+    assert rollout._rollout(models, Case(), 6, How(bound_only=True)).seconds is None  # type: ignore[arg-type]
+    twice = rollout._rollout(models, Case(), 3, How())  # type: ignore[arg-type]
+    assert twice.seconds is not None
+    assert twice.seconds.middle == pytest.approx(
+        3 * 2.0 + 2 * 100 * 0.13
+    )  # three at a time: those that wait take as long again
+
+
+def test_an_engine_takes_as_many_as_its_cache_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollout, "_fitting", lambda *_: 0)
+    ask = _ask(prompts=80, group=1, response=9)
+    ask.training.hardware = SimpleNamespace(label="chip")  # type: ignore[misc]
+    models: Any = SimpleNamespace(ask=ask, spec=SimpleNamespace(label="model"))
+    for room, each, most in ((100, 10, 10), (101, 10, 10), (55, 10, 5), (10, 10, 1)):
+        monkeypatch.setattr(rollout, "cache_room", lambda _, room=room, each=each: (room, each))
+        assert rollout._at_once(models, Case()) == most  # type: ignore[arg-type]
+    monkeypatch.setattr(rollout, "cache_room", lambda _: (9, 10))
+    with pytest.raises(RequestError, match="has no room for a sequence"):
+        rollout._at_once(models, Case())  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Memory
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _held(total: int, usable: int | None = None) -> Held:
+    capacity: Any = None if usable is None else SimpleNamespace(usable=usable)
+    return Held("training", (SimpleNamespace(value=total),), capacity, spare=3)  # type: ignore[arg-type]
+
+
+def test_the_peak_holds_most_and_the_decisive_phase_has_the_least_room() -> None:
+    few, many = _held(50, 40), _held(60, 90)
+    assert (peak((few, many)), decisive((few, many))) == (many, few)
+    assert decisive((_held(50), _held(60))) == _held(60)
+    assert (many.total, many.least, _held(50).verdict) == (60, 57, None)
+
+
+def _tried(found: Any) -> list[str]:
+    return [one.option for one in found]
+
+
+def test_changes_of_rollouts() -> None:
+    """Of engines of 2 of 8 devices: of 4 and 8; and half of the 8 sequences at once, and half again."""
+    ask = _ask(prompts=32, group=1, rollout_tensor=2)
+    assert _tried(changes._of_rollouts(ask)) == [
+        "--rollout-tensor 4",
+        "--rollout-tensor 8",
+        "--rollout-batch 4",
+        "--rollout-batch 2",
+        "--rollout-batch 1",
+    ]
+    assert next(changes._of_rollouts(ask)).costs == "2 engines; all-reduces in every layer"
+    assert [one.ask.rollout_tensor for one in changes._of_rollouts(ask)][:2] == [4, 8]
+
+
+@pytest.mark.parametrize(
+    ("ask", "options"),
+    [
+        (_ask("sft", batch=8), []), (_ask("dpo", batch=8), ["--sleep all"]), (_ask("dpo", batch=8, asleep=frozenset(SLEEPERS)), []),
+        (_ask("grpo", prompts=8, group=1, asleep=frozenset(SLEEPERS)), ["--rollout-tensor 2", "--rollout-tensor 4", "--rollout-tensor 8"]),
+    ],
+)  # fmt: skip
+def test_what_is_tried_of_a_step_whose_training_is_light(ask: Ask, options: list[str]) -> None:
+    """Adapters in 8 bits with all layers computed again; ZeRO alone is left, of 8 copies."""
+    found = _tried(changes._candidates(None, ask))  # type: ignore[arg-type]
+    assert found == [*options, "--zero 1", "--zero 2", "--zero 3"]
+
+
+def test_what_else_is_tried_of_training() -> None:
+    def options(**given: Any) -> list[str]:
+        ask = _ask("sft", batch=8, plan=given.pop("plan", Parallelism()))
+        vars(ask.training.how).update(given)
+        return _tried(changes._candidates(None, ask))  # type: ignore[arg-type]
+
+    assert options() == []
+    assert options(micro_batch=2) == ["--micro-batch 1"]
+    assert options(recompute="none") == ["--recompute full"]
+    assert options(loss="plain") == ["--loss fused-linear"]
+    assert options(loss="plain", plan=Parallelism(tensor=2)) == []
+    assert options(optimizer=OPTIMIZERS["adamw"]) == ["--optimizer adam-8bit"]
+    assert options(rank=None) == [f"--lora-rank {RANK}"]
+    assert options(plan=Parallelism(data=8, zero=2)) == ["--zero 3"]
+    assert options(plan=Parallelism(data=8, zero=3)) == []
+
+
+def test_all_phases_fit_or_it_does_not() -> None:
+    def one(*, fits: bool | None) -> Any:
+        capacity = None if fits is None else SimpleNamespace(fits=lambda _: fits)
+        return SimpleNamespace(capacity=capacity, total=1)
+
+    for phases, fits in (((None, True), True), ((True, False), False), ((False, False), False), ((), True)):
+        assert changes.fitting(tuple(one(fits=each) for each in phases)) == fits
+
+
+def test_a_forward_pass_is_a_third_of_a_step() -> None:
+    assert Fraction(1, 3) == step.FORWARD
