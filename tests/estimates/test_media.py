@@ -125,15 +125,6 @@ def test_the_first_token_s_derivation_has_the_towers() -> None:
     assert "towers, time" in said
 
 
-def test_images_that_are_keys_of_other_layers_are_refused_as_such() -> None:
-    """Llama 3.2 Vision: the patches of an image are what the image layers attend to, and no tokens (Dubey 2024)."""
-    config = next(line["config"] for line in recorded("towers.jsonl") if line["config"]["model_type"] == "mllama")
-    with pytest.raises(RequestError, match="keys and values of its layers that attend to them"):
-        media_costs(
-            spec_of(config | {"text_config": config["text_config"] | {"cross_attention_layers": [1]}}), Media(images=1)
-        )
-
-
 @pytest.mark.parametrize("kind", ["clip", "siglip"])
 def test_images_that_are_compared_with_texts_come_one_beside_each(kind: str) -> None:
     """The losses of both pair the n-th image with the n-th text (Radford 2021, figure 3; Zhai 2023, algorithm 1)."""

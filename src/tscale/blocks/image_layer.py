@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import ClassVar, Literal
 
 from tscale.blocks.attention import Attention
 from tscale.blocks.feed_forward import FeedForward
-from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, unrecorded
+from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size, unrecorded
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Entry, Matmul, Saved, Subset, Vector
 
@@ -24,6 +24,8 @@ class ImageLayer:
     """Attention of text to what a tower yields."""
     feed_forward: FeedForward
     """What follows it in the same layer."""
+    images: Size | None = None
+    """Positions of a sequence's images, class tokens included; by default a sequence has none, and skips the layer."""
     on: LayerSelector | None = None
     """Which layers it stands in; by default, those that no other mixer claims."""
 
@@ -35,20 +37,31 @@ class ImageLayer:
             if block.on is not None:
                 yield (field, "on"), "both stand in the same layers: say which outside of the two"
 
-    def lower(self, site: LayerContext, *, caches: bool) -> Iterator[Entry]:
-        """The weights of both, which no token of a plain text runs through; the norm of the second half, and two gates."""
-        for label, entries in (
-            ("attention", self.attention.lower(site, caches=False)),
+    def lower(self, site: LayerContext, *, caches: bool) -> Iterator[Entry | Subset]:
+        """The weights of both, the norm of the second half, and two gates; what the tokens of a sequence with images run through.
+
+        Keys and values are made of the images' positions once, and kept: every token is scored with all of them, as images stand
+        before the text about them.
+        """
+        to_images = site._replace(keys="images", causal=False)
+        halves = (
+            ("attention", self.attention.lower(to_images, caches=caches)),
             ("feed_forward", self.feed_forward.lower(site._replace(name=f"{site.name}.feed_forward"))),
-        ):
-            for entry in entries:
-                if isinstance(entry, Matmul):
-                    yield entry._replace(used=0)
-                elif isinstance(entry, Vector):
-                    yield entry
+        )
+        for label, entries in halves:
+            yield from entries if self.images is not None else _stored(entries)
             yield Vector(f"{site.name}.{label}_gate", "scale", "mixer", 1)
         yield Vector(f"{site.name}.norm.feed_forward", "norm", "norm", site.d_model)
 
     def saves(self, site: LayerContext) -> Iterator[Saved | Subset]:
         """Nothing: raises `RequestError`, since nobody has recorded what a layer keeps that some sequences skip."""
         raise unrecorded(f"{site.name}, which attends to images,")
+
+
+def _stored(entries: Iterable[Entry | Subset]) -> Iterator[Entry]:
+    """The weights alone, which no token of a plain text runs through."""
+    for entry in entries:
+        if isinstance(entry, Matmul):
+            yield entry._replace(used=0)
+        elif isinstance(entry, Vector):
+            yield entry

@@ -36,10 +36,13 @@ class FixedImage:
     """Class tokens next to them."""
     outputs: Size
     """Tokens of an image."""
+    tokens: Size | None = None
+    """Tokens of an image where its outputs are none, but what layers of the language model attend to (Llama 3.2 Vision)."""
 
     def read(self, height: int, width: int) -> Seen:
         """The same whatever the size."""
-        return Seen(((1, tile_run(self.patches, self.classes, self.outputs)),), self.outputs)
+        tokens = self.outputs if self.tokens is None else self.tokens
+        return Seen(((1, tile_run(self.patches, self.classes, self.outputs)),), tokens)
 
 
 @spec_dataclass

@@ -87,6 +87,18 @@ def _step(ends: Ends) -> Reading:
     return WindowedImage(kind="windows", side=side, window=504, patch=patch, merge=4, longest=3024)
 
 
+def _mllama(ends: Ends) -> Reading:
+    """Llama 3.2 Vision: as many tiles whatever an image's size, those beyond its own are padding; each padded to whole groups of positions."""
+    tiles, patches = ends.tower.size("max_num_tiles"), ends.tower.grid()
+    padded = -(-(patches + 1) // _MLLAMA_GROUP) * _MLLAMA_GROUP
+    return FixedImage(
+        kind="fixed", patches=tiles * patches, classes=tiles * (padded - patches), outputs=tiles * (patches + 1), tokens=1
+    )
+
+
+_MLLAMA_GROUP: Final = 8
+
+
 def _fixed(outputs: Callable[[Ends], int]) -> Callable[[Ends], Reading]:
     def reading(ends: Ends) -> Reading:
         grid, classes = _patches(ends)
@@ -291,6 +303,7 @@ IMAGES: Final[dict[str, Callable[[Ends], Reading | None]]] = {
     "qianfan_ocr": _intern,
     "cohere2_vision": _cohere,
     "llama4": _llama4,
+    "mllama": _mllama,
     "idefics2": _idefics2,
     "idefics3": _idefics3,
     "smolvlm": _idefics3,

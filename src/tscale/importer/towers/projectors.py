@@ -90,9 +90,9 @@ def llama4(ends: Ends) -> Pieces:
 
 
 def mllama(ends: Ends) -> Pieces:
-    """One matrix, whose outputs are keys and values of the text model's cross-attention."""
+    """One matrix, to whose outputs layers of the text model attend."""
     v, d = ends.tower, ends.d_model
-    yield linear("linear", v.size("vision_output_dim"), d)
+    yield linear("linear", v.size("vision_output_dim"), d, at="outputs", keeps=READ)
 
 
 def deepseek(ends: Ends) -> Pieces:
