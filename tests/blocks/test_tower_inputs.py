@@ -127,7 +127,7 @@ def test_an_image_takes_the_flops_that_the_framework_counts(family: str) -> None
     spec = spec_of(line["config"])
     assert spec.towers
     reading: Any = spec.towers[0].input
-    ((_, run),) = reading.read(*line["image"]).passes
+    (_, run), *_ = reading.read(*line["image"]).passes
     towers = [(tower.part, tuple(tower.groups())) for tower in spec.towers if tower.reads == "images"]
     assert tower_flops("x", towers, ((1, run),)).total == line["flops"]
 

@@ -36,8 +36,21 @@ NATIVE = {
     "ernie4_5_vl_moe": 28,
 }
 """Families that are told the patches of an image, each with the pixels of a group's side."""
-TOWERS = {"idefics2": {"image_size": 980, "patch_size": 14, "num_hidden_layers": 2}}
+TILED = {"granite_docling": 128, "got_ocr2": 320, "deepseek_vl_hybrid": 96}
+"""Families that are given one tile of a side."""
+PACKED = {"minicpmv4_6": (616, 336)}
+"""Families that are given the patches of an image in a row."""
+TOWERS = {
+    "idefics2": {"image_size": 980, "patch_size": 14, "num_hidden_layers": 2},
+    "granite_docling": {"image_size": 128, "out_hidden_size": 64},
+    "got_ocr2": {"image_size": 320},
+    "minicpmv4_6": {"patch_size": 14},
+    "deepseek_vl_hybrid": {"image_size": 96, "patch_size": 4},
+}
 MORE = {
+    "minicpmv4_6": {
+        "text_config": {"linear_num_value_heads": 4, "linear_num_key_heads": 2, "layer_types": ["full_attention"] * 2}
+    },
     "ernie4_5_vl_moe": {"text_config": {"hidden_size": 512}},
     "llama4": {"text_config": {"num_local_experts": 2, "intermediate_size_mlp": 128, "head_dim": 16}},
     "qwen3_5": {
@@ -49,7 +62,22 @@ MORE = {
 def features(family: str, model: Any, config: Any) -> tuple[int, tuple[int, int]]:
     """FLOPs of one image, and its size."""
     v = config.vision_config
-    if family in BOUNDED:
+    if family in TILED:
+        side = TILED[family]
+        size, inputs = (side, side), {"pixel_values": torch.zeros(1, 3, side, side)}
+        if family == "granite_docling":
+            inputs = {
+                "pixel_values": torch.zeros(1, 1, 3, side, side),
+                "pixel_attention_mask": torch.ones(1, 1, dtype=torch.bool),
+            }
+    elif family in PACKED:
+        size, patch = PACKED[family], v.patch_size
+        grid = [side // patch for side in size]
+        inputs = {
+            "pixel_values": torch.zeros(1, 3, patch, grid[0] * grid[1] * patch),
+            "target_sizes": torch.tensor([grid]),
+        }
+    elif family in BOUNDED:
         size = BOUNDED[family]
         model.requires_grad_(False)  # the counter follows gradients that no_grad leaves latents without
         inputs, model = {"pixel_values": torch.ones(1, 1, 3, *size)}, model.model
@@ -73,7 +101,7 @@ def features(family: str, model: Any, config: Any) -> tuple[int, tuple[int, int]
 
 
 def main() -> None:
-    for family in sys.argv[1:] or (*FIXED, *NATIVE, *BOUNDED):
+    for family in sys.argv[1:] or (*FIXED, *NATIVE, *BOUNDED, *TILED, *PACKED):
         file = base(family)
         more = MORE.get(family, {}).get("text_config", {})
         file["text_config"] = file["text_config"] | SMALL | more

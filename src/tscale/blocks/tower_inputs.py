@@ -13,6 +13,7 @@ from tscale.blocks.fields import CONFIG, Size
 from tscale.blocks.image_tiles import (
     AnyResolution,
     PaddedTiles,
+    SlicedImage,
     SplitImage,
     TiledImage,
     WholeOrTiles,
@@ -194,12 +195,15 @@ class Sound:
     """Seconds of a piece that the tower always reads whole."""
     padded: bool = False
     """Whether the tokens of the padding are handed over too."""
+    chunk: Size | None = None
+    """Positions that are made of one chunk of frames, which convolutions read as a patch (Qwen3-ASR)."""
 
     def hear(self, seconds: int) -> Seen:
         """Positions and tokens of so many seconds."""
         length = seconds * self.positions_per_second
         if self.piece_seconds is None:
-            return Seen(((1, TowerRun(length, length // self.merge)),), length // self.merge)
+            classes = 0 if self.chunk is None else length - ceil(length / self.chunk)
+            return Seen(((1, TowerRun(length, length // self.merge, classes)),), length // self.merge)
         piece = self.piece_seconds * self.positions_per_second
         pieces = ceil(length / piece)
         tokens = pieces * piece // self.merge if self.padded else length // self.merge
@@ -219,5 +223,6 @@ ImageReading = (
     | PaddedTiles
     | WholeOrTiles
     | WindowedImage
+    | SlicedImage
 )
 Reading = ImageReading | Sound

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 from tscale.blocks.attention import Attention, core_saves
 from tscale.blocks.contrast import Contrast
-from tscale.blocks.fields import CONFIG, LayerContext, Problem, Size, Tagged, unrecorded
+from tscale.blocks.fields import CONFIG, MOST_SIZE, LayerContext, Problem, Size, Tagged, Whole, unrecorded
 from tscale.blocks.kinds import FEED_FORWARDS, MIXERS, SIMPLE_PIECES
 from tscale.blocks.norm import Norm
 from tscale.blocks.seen import Few
@@ -55,8 +55,8 @@ class Linear:
     """Whether each output has a bias."""
     copies: Size = 1
     """Copies with weights of their own."""
-    times: Size = 1
-    """How often one of its positions is multiplied by it (a convolution before a stride of 2 runs twice)."""
+    times: Annotated[int, Whole(0, MOST_SIZE)] = 1
+    """How often one of its positions is multiplied by it (a convolution before a stride of 2 runs twice); 0: it is stored alone."""
     at: RunsOver = "inputs"
     """What it runs over."""
     keeps: tuple[Literal["input", "output", "activation"], ...] | None = None

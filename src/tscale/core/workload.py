@@ -11,7 +11,7 @@ from tscale.core.ledger import Block, Stream
 class TowerRun(NamedTuple):
     """One image or sound through its tower: `inputs` positions of the tower's own, and `outputs` for the language model.
 
-    `classes`: how many of the inputs are no patches of the image, but learned.
+    `classes`: how many of the inputs are no patches of the image, but learned or padding; below 0 where patches are merged before.
     """
 
     inputs: int

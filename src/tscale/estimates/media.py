@@ -101,7 +101,7 @@ def _costs(spec: ModelSpec | TowerSpec, media: Media) -> Iterator[MediaCost]:
         tower = _tower_of(spec, "images", field("video_frames"))
         assert tower.input is not None
         assert not isinstance(tower.input, Sound)
-        if isinstance(tower.input, NativeImage) and not tower.input.videos:
+        if not getattr(tower.input, "videos", True):
             raise RequestError(
                 f"{field('video_frames')}: {spec.label} does not read frames as images, and how it reads videos is not known: drop it"
             )
@@ -224,4 +224,6 @@ def _forward(spec: ModelSpec, context: int) -> int:
 
 def _without_images(spec: ModelSpec) -> ModelSpec:
     """The model of a plain text, which skips the layers that attend to images."""
-    return replace(spec, attention=tuple(replace(m, images=None) if m.kind == "image-layer" else m for m in spec.mixers))
+    return replace(
+        spec, attention=tuple(replace(m, images=None) if m.kind == "image-layer" else m for m in spec.mixers)
+    )

@@ -89,8 +89,10 @@ def _of_sounds(file: File, d_model: int) -> tuple[Tower, ...] | None:
     if build is None:
         return None
     seen = file.family in _BEHIND_VISION
-    between = tuple(_BEHIND_AUDIO[file.family](Ends(file, a, d_model)))
+    ends = Ends(file, a, d_model)
+    between, reading = tuple(_BEHIND_AUDIO[file.family](ends)), inputs.SOUNDS.get(file.family)
+    heard = reading(ends) if callable(reading) else reading
     return (
-        Tower(part="audio_tower", reads="sounds", input=inputs.SOUNDS.get(file.family), pieces=tuple(build(a))),
+        Tower(part="audio_tower", reads="sounds", input=heard, pieces=tuple(build(a))),
         Tower(part="projector", name="audio_projector" if seen else None, reads="sounds", pieces=between),
     )

@@ -63,14 +63,24 @@ def glmasr(a: Sizes) -> Pieces:
 
 
 def qwen3_asr(a: Sizes) -> Pieces:
-    """Qwen3-ASR: three convolutions over time and frequency, each of which halves both."""
-    d, width, bins = a.size("d_model"), a.size("downsample_hidden_size"), a.size("num_mel_bins")
-    rows = bins
+    """Qwen3-ASR: three convolutions over time and frequency of a chunk of frames, each of which halves both; layers that look within
+    several chunks (Qwen 2025)."""
+    d, width, rows = a.size("d_model"), a.size("downsample_hidden_size"), a.size("num_mel_bins")
+    chunk = frames = 2 * a.size("n_window")
     for place, d_in in enumerate((1, width, width)):
-        rows = -(-rows // 2)
-        yield linear(f"conv_{place + 1}", 9 * d_in, width, times=rows * 2 ** (2 - place))
+        rows, frames = -(-rows // 2), -(-frames // 2)
+        yield linear(f"conv_{place + 1}", 9 * d_in, width, at="patches", times=rows * frames)
     yield linear("conv_out", width * rows, d, bias=False)
-    yield layers(a.size("encoder_layers"), d, a.size("encoder_attention_heads"), a.size("encoder_ffn_dim"))
+    chunks = a.size("n_window_infer") // chunk
+    if not chunks:
+        raise a.wrong("n_window_infer", f"it is less than a chunk of {chunk} frames")
+    yield layers(
+        a.size("encoder_layers"),
+        d,
+        a.size("encoder_attention_heads"),
+        a.size("encoder_ffn_dim"),
+        window=chunks * frames,
+    )
     yield norm("norm.post", d)
 
 

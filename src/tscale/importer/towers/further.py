@@ -110,19 +110,19 @@ def _granite_docling(ends: Ends) -> Pieces:
         raise file.own.wrong("density_router_hidden_size", "a router between both paths is not known yet: only null is")
     d, out, factor = v.size("hidden_size"), v.size("out_hidden_size"), v.size("scale_factor")
     deep = len(v.sizes("deepstack_visual_indexes"))
-    paths = [("coarse", factor)]
+    paths = [("coarse", factor, 1)]
     if v.flag("use_fine_route"):
         if factor == 1:
             raise v.wrong("scale_factor", "1 has no half for the fine path")
-        paths.append(("fine", factor // 2))
+        paths.append(("fine", factor // 2, 0))  # which images take where a processor is asked for it alone
     yield norm("norm.in", d)
-    for name, side in paths:
+    for name, side, times in paths:
         wide = side**2 * d
-        yield linear(name, wide, out, bias=False, at="outputs")
+        yield linear(name, wide, out, bias=False, at="outputs", times=times)
         if deep:
             yield norm(f"{name}.deepstack.norm", wide, copies=deep)
-            yield linear(f"{name}.deepstack.linear_1", wide, out, at="outputs", copies=deep)
-            yield linear(f"{name}.deepstack.linear_2", out, out, at="outputs", copies=deep)
+            yield linear(f"{name}.deepstack.linear_1", wide, out, at="outputs", copies=deep, times=times)
+            yield linear(f"{name}.deepstack.linear_2", out, out, at="outputs", copies=deep, times=times)
     yield norm("norm.mid", out)
     yield linear("linear", out, out, bias=False, at="outputs")
     yield norm("norm.out", out)

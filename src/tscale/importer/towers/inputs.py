@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from tscale.blocks.image_tiles import (
     AnyResolution,
     PaddedTiles,
+    SlicedImage,
     SplitImage,
     TiledImage,
     WholeOrTiles,
@@ -92,7 +93,11 @@ def _mllama(ends: Ends) -> Reading:
     tiles, patches = ends.tower.size("max_num_tiles"), ends.tower.grid()
     padded = -(-(patches + 1) // _MLLAMA_GROUP) * _MLLAMA_GROUP
     return FixedImage(
-        kind="fixed", patches=tiles * patches, classes=tiles * (padded - patches), outputs=tiles * (patches + 1), tokens=1
+        kind="fixed",
+        patches=tiles * patches,
+        classes=tiles * (padded - patches),
+        outputs=tiles * (patches + 1),
+        tokens=1,
     )
 
 
@@ -217,6 +222,32 @@ def _idefics3(ends: Ends) -> Reading:
     return SplitImage(kind="split", tile=side, longest=4 * side, patches=grid, outputs=outputs)
 
 
+def _docling(ends: Ends) -> Reading:
+    """Granite Docling: tiles on the grid nearest to a page's shape, by the coarse path."""
+    grid, _ = _patches(ends)
+    side, _ = ends.tower.sides("image_size")
+    outputs = grid // ends.tower.size("scale_factor") ** 2
+    return SplitImage(kind="split", tile=side, max_tiles=32, max_side=16, patches=grid, outputs=outputs)
+
+
+def _minicpm(ends: Ends) -> Reading | None:
+    """Where it merges patches half-way and once behind its tower; not known otherwise. An image has a number of one digit."""
+    own, v = ends.file.own, ends.tower
+    halfway, _ = v.sides("window_kernel_size")
+    if own.value("downsample_mode") != "16x" or own.size("merger_times") != 1 or halfway != _SIDES:
+        return None
+    if v.whole("insert_layer_id") >= v.size("num_hidden_layers"):
+        return None  # nothing is merged
+    return SlicedImage(kind="slices", side=448, patch=v.size("patch_size"), max_slices=9, markers=3, videos=False)
+
+
+def _got(ends: Ends) -> Reading:
+    """GOT-OCR2: one size, of which two convolutions quarter the patches twice; two markers."""
+    side = ends.tower.sides("image_size")[0] // ends.tower.sides("patch_size")[0]
+    outputs = (-(-side // 4)) ** 2
+    return FixedImage(kind="fixed", patches=side**2, outputs=outputs, tokens=outputs + 2)
+
+
 def _idefics2(ends: Ends) -> Reading | None:
     """As many tokens as its resampler has latents, between two markers, of whatever size an image is brought to."""
     resampler = ends.file.inside("perceiver_config")
@@ -307,6 +338,10 @@ IMAGES: Final[dict[str, Callable[[Ends], Reading | None]]] = {
     "idefics2": _idefics2,
     "idefics3": _idefics3,
     "smolvlm": _idefics3,
+    "granite_docling": _docling,
+    "minicpmv4_6": _minicpm,
+    "minicpmv4_7": _minicpm,
+    "got_ocr2": _got,
     "llava_next": _llava_next,
     "llava_next_video": _llava_next,
     "llava_onevision": _one_vision,
@@ -318,7 +353,19 @@ def _sound(per_second: int, merge: int, piece: int | None = None, *, padded: boo
     return Sound(kind="sound", positions_per_second=per_second, merge=merge, piece_seconds=piece, padded=padded)
 
 
-SOUNDS: Final[dict[str, Sound]] = {
+_CHUNK: Final = 100
+
+
+def _of_chunks(ends: Ends) -> Sound | None:
+    """13 positions of each second, which is a chunk of 100 frames; of other chunks the processor's rule is not known."""
+    if 2 * ends.tower.size("n_window") != _CHUNK:
+        return None
+    return Sound(kind="sound", positions_per_second=13, chunk=13)
+
+
+SOUNDS: Final[dict[str, Sound | Callable[[Ends], Sound | None]]] = {
+    "qwen3_asr": _of_chunks,
+    "qwen3_omni_moe_thinker": _of_chunks,
     "qwen2_audio": _sound(50, 2, 30),
     "voxtral": _sound(50, 4, 30, padded=True),
     "gemma4": _sound(25, 1),
