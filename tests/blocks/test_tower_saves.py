@@ -25,8 +25,8 @@ LEARNED = {
 COMPARED = ("clip", "siglip", "siglip2")
 """Models that compare images with as many texts: what they keep is of a whole micro-batch."""
 WHOLE = {
-    "llava-clip", "llava-siglip", "llava_next", "llava_onevision", "vipllava", "paligemma", "llava-pixtral", *TOWERS_ALONE,
-    *COMPARED,
+    "llava-clip", "llava-siglip", "llava_next", "llava_onevision", "vipllava", "paligemma", "llava-pixtral", "gemma4_unified",
+    *TOWERS_ALONE, *COMPARED,
 }  # fmt: skip
 """Towers each of whose patches is an output; in all others, four are one, or in Qwen2-Audio two."""
 TILES = {"llava_next": 3, "llava_onevision": 3}
@@ -207,6 +207,12 @@ def _gemma4(one: Case) -> Iterator[tuple[str, int]]:
     yield "a norm without weights before the projector, in fp32", groups * (4 * D + 2 * 4)
 
 
+def _unified(one: Case) -> Iterator[tuple[str, int]]:
+    yield "a norm without weights before the projector, in fp32", one.positions * (4 * D + 2 * 4)
+    yield "row and column of each patch, whether it is padding, and the two axes", one.positions * (2 * 8 + 1) + 2 * 8
+    yield "whether each row and column is one", one.positions * 2 * one.number
+
+
 def _places(one: Case) -> Iterator[tuple[str, int]]:
     yield "positions of patches", 8 * one.positions
 
@@ -312,6 +318,7 @@ _OWN: dict[str, Any] = {
     "vipllava": _post_unread,
     "gemma3": _gemma3,
     "gemma4": _gemma4,
+    "gemma4_unified": _unified,
     "idefics3": _places,
     "smolvlm": _places,
     "qwen2_5_vl": _qwen2_5,

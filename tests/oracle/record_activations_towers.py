@@ -88,7 +88,8 @@ def listed(config: dict[str, Any], count: int, side: tuple[int, int], kind: torc
 
 def placed(config: dict[str, Any], count: int, side: tuple[int, int], kind: torch.dtype) -> dict[str, Any]:
     """Patches, each with its place."""
-    size = config["vision_config"]["patch_size"]
+    v = config["vision_config"]
+    size = v["patch_size"] * (v.get("pooling_kernel_size", 1) if "mm_embed_dim" in v else 1)
     rows, columns = side[0] // size, side[1] // size
     places = torch.stack(torch.meshgrid(torch.arange(columns), torch.arange(rows), indexing="xy"), -1).reshape(-1, 2)
     return {
@@ -158,6 +159,13 @@ CASES: dict[str, tuple[str, dict[str, Any], Callable[..., dict[str, Any]], tuple
         {"model_type": "gemma4", "vision_config": {
             "model_type": "gemma4_vision", **VISION, "num_key_value_heads": 4, "head_dim": 16, "pooling_kernel_size": 2},
          "text_config": text("gemma4_text", hidden_size_per_layer_input=0, num_kv_shared_layers=0)}, placed, ANY,
+    ),
+    "gemma4_unified": (
+        "Gemma4UnifiedForConditionalGeneration",
+        {"model_type": "gemma4_unified", "vision_config": {
+            "model_type": "gemma4_unified_vision", "patch_size": 4, "pooling_kernel_size": 2, "mm_embed_dim": 64,
+            "mm_posemb_size": 16, "output_proj_dims": 64},
+         "text_config": text("gemma4_unified_text", num_kv_shared_layers=0)}, placed, ANY,
     ),
     "idefics3": (
         "Idefics3ForConditionalGeneration",

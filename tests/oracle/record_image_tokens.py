@@ -180,6 +180,7 @@ def main() -> None:
     record("kimi_k25")
     record("video_llama_3", sizes={"patch_size": 14})
     record("gemma4")
+    record("gemma4_unified")
     record("gemma3", own={"image_seq_length": 256})
     record("paligemma", of="siglip", own={"image_seq_length": 256})
     record("mistral3", code="pixtral", image={"size": {"longest_edge": 1540}, "patch_size": 14},

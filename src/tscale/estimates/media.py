@@ -124,7 +124,11 @@ def _named(many: int, what: str, size: str) -> str:
 
 def _tower_of(spec: ModelSpec | TowerSpec, reads: str, option: str) -> Tower:
     """The tower that reads images or sounds."""
-    towers = [tower for tower in spec.towers or () if tower.reads == reads and tower.part != "projector"]
+    towers = [
+        tower
+        for tower in spec.towers or ()
+        if tower.reads == reads and (tower.part != "projector" or tower.input is not None)
+    ]
     encoder = getattr(spec, "encoder", None)
     if reads == "sounds" and encoder is not None and encoder.mel_bins:
         raise RequestError(

@@ -7,6 +7,7 @@ A family is here where its projector is (`projectors`, `audio`), a type of tower
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from tscale.blocks.tower import Tower
@@ -91,8 +92,8 @@ def _of_sounds(file: File, d_model: int) -> tuple[Tower, ...] | None:
     seen = file.family in _BEHIND_VISION
     ends = Ends(file, a, d_model)
     between, reading = tuple(_BEHIND_AUDIO[file.family](ends)), inputs.SOUNDS.get(file.family)
-    heard = reading(ends) if callable(reading) else reading
-    return (
-        Tower(part="audio_tower", reads="sounds", input=heard, pieces=tuple(build(a))),
-        Tower(part="projector", name="audio_projector" if seen else None, reads="sounds", pieces=between),
-    )
+    heard, own = reading(ends) if callable(reading) else reading, tuple(build(a))
+    projector = Tower(part="projector", name="audio_projector" if seen else None, reads="sounds", pieces=between)
+    if not own:
+        return (replace(projector, input=heard),)
+    return Tower(part="audio_tower", reads="sounds", input=heard, pieces=own), projector

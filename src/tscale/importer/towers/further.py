@@ -9,7 +9,7 @@ from tscale.blocks.tower_pieces import Piece, Simple
 from tscale.importer.towers import audio, vision
 from tscale.importer.towers.ends import Ends, Projector, two_layers
 from tscale.importer.towers.merging import qwen2_5, qwen3
-from tscale.importer.towers.parts import bare_layers, depthwise, layers, linear, norm, table, vector
+from tscale.importer.towers.parts import READ, bare_layers, depthwise, layers, linear, norm, table, vector
 from tscale.importer.towers.querying import qformer
 from tscale.importer.towers.sizes import File, Sizes
 
@@ -74,6 +74,16 @@ def ernie(v: Sizes) -> Pieces:
     yield norm("norm.post", d)
 
 
+def unified(v: Sizes) -> Pieces:
+    """Gemma 4 12B: no tower, but a matrix from the pixels of a square to the text model's width, norms and tables of rows and columns."""
+    pixels, d = 3 * (v.size("patch_size") * v.size("pooling_kernel_size")) ** 2, v.size("mm_embed_dim")
+    yield norm("norm.pixels", pixels, at="patches")
+    yield linear("patch_embedding", pixels, d, at="patches", keeps=READ)
+    yield norm("norm.patches", d, at="patches")
+    yield table("positions", 2 * v.size("mm_posemb_size"), d)
+    yield norm("norm.positions", d, at="patches")
+
+
 VISION: Final[dict[str, Callable[[Sizes], Pieces]]] = {
     "qwen2_5_omni_vision_encoder": vision.qwen2_5,
     "qwen3_omni_moe_vision_encoder": vision.qwen3,
@@ -82,12 +92,14 @@ VISION: Final[dict[str, Callable[[Sizes], Pieces]]] = {
     "instructblipvideo_vision_model": vision.blip2,
     "blip_vision_model": blip,
     "ernie4_5_vl_moe_vision": ernie,
+    "gemma4_unified_vision": unified,
 }
 """The pieces of further types of vision tower."""
 AUDIO: Final[dict[str, Callable[[Sizes], Pieces]]] = {
     "qwen2_5_omni_audio_encoder": omni_ears,
     "qwen3_omni_moe_audio_encoder": audio.qwen3_asr,
     "audioflamingo3_encoder": audio.voxtral,
+    "gemma4_unified_audio": lambda _: iter(()),  # samples of a sound are what its projector reads
 }
 """The pieces of further types of audio tower."""
 
@@ -148,6 +160,16 @@ def _ernie(ends: Ends) -> Pieces:
     yield norm("norm", d, "rmsnorm")
 
 
+def _unified_images(ends: Ends) -> Pieces:
+    """One matrix behind a norm without weights."""
+    yield linear("linear", ends.tower.size("output_proj_dims"), ends.d_model, bias=False, at="outputs", keeps=READ)
+
+
+def _unified_sounds(ends: Ends) -> Pieces:
+    """The same, from the samples of a sound."""
+    yield linear("linear", ends.tower.size("audio_embed_dim"), ends.d_model, bias=False, at="outputs", keeps=READ)
+
+
 def _nothing(_: Ends) -> Pieces:
     return iter(())
 
@@ -160,6 +182,7 @@ BEHIND_VISION: Final[dict[str, Projector]] = {
     "florence2": _florence,
     "granite_docling": _granite_docling,
     "instructblipvideo": _of_videos,
+    "gemma4_unified": _unified_images,
 }
 """What further families have between their vision tower and the text model."""
 
@@ -192,5 +215,6 @@ BEHIND_AUDIO: Final[dict[str, Projector]] = {
     "qwen3_omni_moe_thinker": _omni_moe_sounds,
     "audioflamingo3": _flamingo,
     "musicflamingo": _flamingo,
+    "gemma4_unified": _unified_sounds,
 }
 """What further families have between their audio tower and the text model."""

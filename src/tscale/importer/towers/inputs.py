@@ -155,6 +155,12 @@ def _gemma4(ends: Ends) -> Reading:
     return BudgetImage(kind="budget", patch=v.size("patch_size"), merge=v.size("pooling_kernel_size"), outputs=280)
 
 
+def _unified(ends: Ends) -> Reading:
+    """Gemma 4 12B: squares of merged patches, each of which is a token."""
+    side = ends.tower.size("patch_size") * ends.tower.size("pooling_kernel_size")
+    return BudgetImage(kind="budget", patch=side, merge=1, outputs=280)
+
+
 def _intern(ends: Ends) -> Reading:
     grid, classes = _patches(ends)
     side, _ = ends.tower.sides("image_size")
@@ -330,6 +336,7 @@ IMAGES: Final[dict[str, Callable[[Ends], Reading | None]]] = {
     "lighton_ocr": _pixtral,
     "mistral_large4": _pixtral,
     "gemma4": _gemma4,
+    "gemma4_unified": _unified,
     "internvl": _intern,
     "qianfan_ocr": _intern,
     "cohere2_vision": _cohere,
@@ -369,6 +376,7 @@ SOUNDS: Final[dict[str, Sound | Callable[[Ends], Sound | None]]] = {
     "qwen2_audio": _sound(50, 2, 30),
     "voxtral": _sound(50, 4, 30, padded=True),
     "gemma4": _sound(25, 1),
+    "gemma4_unified": _sound(25, 1),
     "qwen2_5_omni_thinker": _sound(50, 2),
     "audioflamingo3": _sound(50, 2, 30),
     "glmasr": _sound(50, 4, 30),
