@@ -197,10 +197,19 @@ class Sound:
     """Whether the tokens of the padding are handed over too."""
     chunk: Size | None = None
     """Positions that are made of one chunk of frames, which convolutions read as a patch (Qwen3-ASR)."""
+    window: Size | None = None
+    """Positions of a window that queries attend to, the last one padded (Granite Speech)."""
+    queries: Size = 1
+    """Tokens of a window."""
+    block: Size = 1
+    """Positions of a block within which layers attend, the last one padded."""
 
     def hear(self, seconds: int) -> Seen:
         """Positions and tokens of so many seconds."""
         length = seconds * self.positions_per_second
+        if self.window is not None:
+            tokens, padded = ceil(length / self.window) * self.queries, ceil(length / self.block) * self.block
+            return Seen(((1, TowerRun(length, tokens, length - padded)),), tokens)
         if self.piece_seconds is None:
             classes = 0 if self.chunk is None else length - ceil(length / self.chunk)
             return Seen(((1, TowerRun(length, length // self.merge, classes)),), length // self.merge)

@@ -166,11 +166,16 @@ class Depthwise:
     """Whether each channel has a bias."""
     at: RunsOver = "inputs"
     """What it runs over."""
+    times: Size = 1
+    """How often one of its positions is filtered, where what is before strides has more of them."""
+    trimmed: bool = True
+    """Whether frameworks run it over kernel - 1 positions more, and cut these off again."""
 
     def lower(self, prefix: str) -> Iterator[Entry]:
         """The convolution."""
         name, stream = f"{prefix}.{self.name}", STREAMS[self.at]
-        yield Conv(name, "conv", "vision_tower", stream, self.channels, self.kernel, self.bias)
+        found = Conv(name, "conv", "vision_tower", stream, self.channels, self.kernel, self.bias, used=self.times)
+        yield found._replace(trimmed=self.trimmed)
 
     def saves(self, prefix: str) -> Iterator[Saved]:
         """Refused: nobody has recorded what stands next to one."""
@@ -196,15 +201,20 @@ class Attend:
     """What the keys run over."""
     copies: Size = 1
     """How often it is computed."""
+    most: Size | None = None
+    """Keys that each query sees, those of its window or block; by default all of them."""
 
     def lower(self, prefix: str) -> Iterator[Entry]:
         """The scores."""
         d, name = self.head_dim, f"{prefix}.{self.name}"
-        yield Scores(name, STREAMS[self.at], STREAMS[self.keys], self.heads, d, d, causal=False, used=self.copies)
+        found = Scores(name, STREAMS[self.at], STREAMS[self.keys], self.heads, d, d, causal=False, used=self.copies)
+        yield found._replace(most=self.most)
 
     def saves(self, prefix: str) -> Iterator[Saved]:
         """Queries, keys and values, and the probabilities where they are kept; the matrix behind it keeps its output."""
         name, width = f"{prefix}.{self.name}", self.heads * self.head_dim
+        if self.most is not None:
+            raise unrecorded(name)
         site = LayerContext(name, width, 1, STREAMS[self.at], STREAMS[self.keys], causal=False)
         for what, stream in (("q", site.stream), ("k", site.keys), ("v", site.keys)):
             yield Saved(f"{name}.{what}", "projector", stream, width, keeping=ALWAYS, used=self.copies)

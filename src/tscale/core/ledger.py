@@ -173,7 +173,10 @@ class Scores(NamedTuple):
 
 
 class Conv(NamedTuple):
-    """A depthwise convolution along `stream`: each of `channels` is filtered by `kernel` weights of its own."""
+    """A depthwise convolution along `stream`: each of `channels` is filtered by `kernel` weights of its own.
+
+    `trimmed`: whether frameworks run it over kernel - 1 positions more, and cut these off again.
+    """
 
     name: str
     role: Role
@@ -184,6 +187,7 @@ class Conv(NamedTuple):
     bias: bool = False
     cut: Cut | None = None
     trained: bool = True
+    trimmed: bool = True
     stored: int = 1
     used: int = 1
     block: Block = OUTSIDE

@@ -360,6 +360,15 @@ def _sound(per_second: int, merge: int, piece: int | None = None, *, padded: boo
     return Sound(kind="sound", positions_per_second=per_second, merge=merge, piece_seconds=piece, padded=padded)
 
 
+def _in_windows(ends: Ends) -> Sound | None:
+    """Granite Speech: 50 positions a second, of which the queries of each window become tokens; not known where these do not divide it."""
+    window, rate = (ends.file.own.size(key) for key in ("window_size", "downsample_rate"))
+    if window % rate:
+        return None
+    queries, block = window // rate, ends.tower.size("context_size")
+    return Sound(kind="sound", positions_per_second=50, window=window, queries=queries, block=block)
+
+
 _CHUNK: Final = 100
 
 
@@ -371,6 +380,7 @@ def _of_chunks(ends: Ends) -> Sound | None:
 
 
 SOUNDS: Final[dict[str, Sound | Callable[[Ends], Sound | None]]] = {
+    "granite_speech": _in_windows,
     "qwen3_asr": _of_chunks,
     "qwen3_omni_moe_thinker": _of_chunks,
     "qwen2_audio": _sound(50, 2, 30),
