@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
+from typing import Any
 
 import torch
 import transformers
@@ -32,21 +34,21 @@ CHANGES = (
 SEQUENCES = ((40, 1), (33, 2), (300, 3))
 
 
-def made(file):
+def made(file: dict[str, Any]) -> torch.nn.Module:
     """A model of a file."""
     config = CONFIG_MAPPING[FAMILY].from_dict(json.loads(json.dumps(file)))
     config._attn_implementation = "eager"
     return getattr(transformers, CLASS)(config).eval()
 
 
-def flops(run) -> int:
+def flops(run: Callable[[], Any]) -> tuple[int, Any]:
     """FLOPs of a call, and what it returns."""
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         found = run()
     return counter.get_total_flops(), found
 
 
-def counted(model, tokens: int, images: int):
+def counted(model: torch.nn.Module, tokens: int, images: int) -> tuple[dict[str, int], int]:
     """FLOPs of each part, and the numbers that are cached of images."""
     v = model.config.vision_config
     tiles = v.max_num_tiles

@@ -21,6 +21,8 @@ from transformers import CONFIG_MAPPING
 
 SMALL = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
          "num_key_value_heads": 2, "vocab_size": 512, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}  # fmt: skip
+BART = {"d_model": 64, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 96, "decoder_ffn_dim": 96, "vocab_size": 512,
+        "encoder_attention_heads": 4, "decoder_attention_heads": 4}  # fmt: skip
 FIXED = {"llava": 336, "gemma3": 224, "paligemma": 224, "internvl": 448, "llama4": 448, "aya_vision": 364, "aria": 224}
 BOUNDED = {"idefics2": (378, 504)}
 """Families that are given images of several shapes, none of them all zeros, which stands for padding."""
@@ -36,7 +38,7 @@ NATIVE = {
     "ernie4_5_vl_moe": 28,
 }
 """Families that are told the patches of an image, each with the pixels of a group's side."""
-TILED = {"granite_docling": 128, "got_ocr2": 320, "deepseek_vl_hybrid": 96}
+TILED = {"florence2": 768, "granite_docling": 128, "got_ocr2": 320}
 """Families that are given one tile of a side."""
 PACKED = {"minicpmv4_6": (616, 336)}
 """Families that are given the patches of an image in a row."""
@@ -45,7 +47,6 @@ TOWERS = {
     "granite_docling": {"image_size": 128, "out_hidden_size": 64},
     "got_ocr2": {"image_size": 320},
     "minicpmv4_6": {"patch_size": 14},
-    "deepseek_vl_hybrid": {"image_size": 96, "patch_size": 4},
 }
 MORE = {
     "minicpmv4_6": {
@@ -104,7 +105,7 @@ def main() -> None:
     for family in sys.argv[1:] or (*FIXED, *NATIVE, *BOUNDED, *TILED, *PACKED):
         file = base(family)
         more = MORE.get(family, {}).get("text_config", {})
-        file["text_config"] = file["text_config"] | SMALL | more
+        file["text_config"] = BART if family == "florence2" else file["text_config"] | SMALL | more
         file["vision_config"] = file["vision_config"] | TOWERS.get(family, {})
         if "out_hidden_size" in file["vision_config"]:
             file["vision_config"]["out_hidden_size"] = 64

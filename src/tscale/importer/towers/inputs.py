@@ -28,6 +28,7 @@ from tscale.blocks.tower_inputs import (
     RowsOfImage,
     Sound,
 )
+from tscale.importer.towers.further import davit_sides
 
 if TYPE_CHECKING:
     from tscale.blocks.tower_inputs import Reading
@@ -247,6 +248,12 @@ def _minicpm(ends: Ends) -> Reading | None:
     return SlicedImage(kind="slices", side=448, patch=v.size("patch_size"), max_slices=9, markers=3, videos=False)
 
 
+def _florence(ends: Ends) -> Reading:
+    """Florence-2: one size, of whose last stage each position becomes a token, and their average another."""
+    patches = davit_sides(ends.tower)[-1] ** 2
+    return FixedImage(kind="fixed", patches=patches, outputs=patches + 1)
+
+
 def _got(ends: Ends) -> Reading:
     """GOT-OCR2: one size, of which two convolutions quarter the patches twice; two markers."""
     side = ends.tower.sides("image_size")[0] // ends.tower.sides("patch_size")[0]
@@ -349,6 +356,7 @@ IMAGES: Final[dict[str, Callable[[Ends], Reading | None]]] = {
     "minicpmv4_6": _minicpm,
     "minicpmv4_7": _minicpm,
     "got_ocr2": _got,
+    "florence2": _florence,
     "llava_next": _llava_next,
     "llava_next_video": _llava_next,
     "llava_onevision": _one_vision,
