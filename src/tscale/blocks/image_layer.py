@@ -8,8 +8,10 @@ from typing import ClassVar, Literal
 from tscale.blocks.attention import Attention
 from tscale.blocks.feed_forward import FeedForward
 from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size, unrecorded
+from tscale.blocks.norm import Norm
 from tscale.blocks.spec_dataclass import spec_dataclass
-from tscale.core.ledger import Entry, Matmul, Saved, Subset, Vector
+from tscale.blocks.sub_layer import sub_layer_saves
+from tscale.core.ledger import ALWAYS, Entry, Matmul, Saved, Subset, Vector
 
 
 @spec_dataclass
@@ -54,8 +56,21 @@ class ImageLayer:
         yield Vector(f"{site.name}.norm.feed_forward", "norm", "norm", site.d_model)
 
     def saves(self, site: LayerContext) -> Iterator[Saved | Subset]:
-        """Nothing: raises `RequestError`, since nobody has recorded what a layer keeps that some sequences skip."""
-        raise unrecorded(f"{site.name}, which attends to images,")
+        """What both halves keep, and what each gate scales; of the images their states, and once for all layers which tokens see which.
+
+        Raises `RequestError` for a plain text, which gives the layer no gradients.
+        """
+        if self.images is None:
+            raise unrecorded(f"{site.name}, which attends to images,")
+        name, d = site.name, site.d_model
+        states = Saved(f"{name}.states", "attention", "images", d, "product", keeping=ALWAYS, read_by=("k", "v"))
+        mask = Saved(f"{name}.mask", "attention", site.stream, 1, keys="images", keeping=("flash",))
+        yield Subset((states, mask), once=True)
+        yield from self.attention.saves(site._replace(keys="images", causal=False))
+        yield Saved(f"{name}.attention_gate.input", "attention", site.stream, d)
+        yield from Norm(kind="rmsnorm").saves_one(f"{name}.norm.feed_forward", site.stream, d, number="residual")
+        yield from sub_layer_saves(self.feed_forward, site._replace(name=f"{name}.feed_forward"), "feed_forward")
+        yield Saved(f"{name}.feed_forward_gate.input", "feed_forward", site.stream, d)
 
 
 def _stored(entries: Iterable[Entry | Subset]) -> Iterator[Entry]:

@@ -101,15 +101,18 @@ class Table:
     """Width of a row."""
     trained: bool = True
     """Whether it has a gradient; a table of sines has none."""
+    gated: bool = False
+    """Whether a learned gate scales the row that an image reads (Llama 3.2 Vision)."""
 
     def lower(self, prefix: str) -> Iterator[Entry]:
         """The table."""
         name = f"{prefix}.{self.name}"
         yield Lookup(name, "positions", "vision_tower", self.rows, self.width, trained=self.trained)
 
-    def saves(self, _: str) -> Iterator[Saved]:
-        """Nothing: a sum asks for neither of its terms again."""
-        return iter(())
+    def saves(self, prefix: str) -> Iterator[Saved]:
+        """The row of an image that a gate scales; else nothing: a sum asks for neither of its terms again."""
+        if self.gated:
+            yield Saved(f"{prefix}.{self.name}.row", "projector", "once", self.width, keeping=ALWAYS)
 
 
 @spec_dataclass
@@ -130,6 +133,8 @@ class Gains:
     has recorded what it keeps for the backward pass."""
     at: RunsOver = "inputs"
     """What it runs over."""
+    inputs: Size | None = None
+    """Numbers of a position that it scales; by default, as many as there are weights (one gate scales all of them)."""
 
     def lower(self, prefix: str) -> Iterator[Entry]:
         """The vector."""
@@ -142,7 +147,8 @@ class Gains:
         if self.does is None:
             raise unrecorded(name)
         if self.does == "scales":
-            yield Saved(f"{name}.input", "projector", stream, self.width, keeping=ALWAYS, used=self.copies)
+            scaled = self.width if self.inputs is None else self.inputs
+            yield Saved(f"{name}.input", "projector", stream, scaled, keeping=ALWAYS, used=self.copies)
         elif self.does != "joins":
             width = self.width // 2 if self.does == "layernorm" else self.width
             for kept in Norm(kind=self.does).saves_one(name, stream, width, "projector"):

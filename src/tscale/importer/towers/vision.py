@@ -236,15 +236,15 @@ def mllama(v: Sizes) -> Pieces:
     yield vector("class_embedding", d, does="joins")
     yield _patches(v, d, bias=False)
     yield table("positions", rows, d)
-    yield vector("positions.gate", 1)
-    yield table("positions.tiles", layouts, tiles * rows * d)
+    yield vector("positions.gate", 1, does="joins")
+    yield replace(table("positions.tiles", layouts, tiles * rows * d), gated=True)
     for place in ("pre", "post"):
-        yield table(f"tiles.{place}", layouts, tiles * d)
-        yield vector(f"tiles.{place}.gate", 1)
-    yield norm("norm.pre", d)
+        yield replace(table(f"tiles.{place}", layouts, tiles * d), gated=True)
+        yield vector(f"tiles.{place}.gate", 1, does="joins")
+    yield norm("norm.pre", d, at="outputs")  # before positions are padded
     heads, d_ff = v.size("attention_heads"), v.size("intermediate_size")
     yield layers(v.size("num_hidden_layers"), d, heads, d_ff, bias=False)
-    gates = (vector("gate.attention", 1), vector("gate.feed_forward", 1))
+    gates = tuple(replace(vector(f"gate.{half}", 1, does="scales"), inputs=d) for half in ("attention", "feed_forward"))
     yield layers(v.size("num_global_layers"), d, heads, d_ff, bias=False, each=gates, name="global")
     yield norm("norm.post", d)
 
