@@ -127,7 +127,7 @@ def test_an_image_takes_the_flops_that_the_framework_counts(family: str) -> None
     spec = spec_of(line["config"])
     assert spec.towers
     reading: Any = spec.towers[0].input
-    ((_, run),) = reading.read(*line["image"]).passes
+    (_, run), *_ = reading.read(*line["image"]).passes
     towers = [(tower.part, tuple(tower.groups())) for tower in spec.towers if tower.reads == "images"]
     assert tower_flops("x", towers, ((1, run),)).total == line["flops"]
 
@@ -147,10 +147,16 @@ def test_a_sound_takes_the_flops_that_the_framework_counts(family: str) -> None:
 
 @pytest.mark.parametrize(
     ("family", "seconds", "tokens"),
-    [("qwen2_5_omni_thinker", 7, 175), ("audioflamingo3", 7, 175), ("audioflamingo3", 61, 1525), ("glmasr", 7, 87)],
-)
+    [("qwen2_5_omni_thinker", 7, 175), ("audioflamingo3", 7, 175), ("audioflamingo3", 61, 1525), ("glmasr", 7, 87),
+     ("qwen3_asr", 1, 13), ("qwen3_asr", 40, 520), ("qwen3_omni_moe_thinker", 40, 520),
+     ("granite_speech", 1, 12), ("granite_speech", 3, 30), ("granite_speech", 61, 612)],
+)  # fmt: skip
 def test_a_sound_takes_as_many_tokens_as_the_processor_counts(family: str, seconds: int, tokens: int) -> None:
-    """As their `_get_audio_token_length` says of 100 frames a second: 7 s are 700 frames, 350 positions, 175 tokens of two, 87 of four."""
+    """As their `_get_audio_token_length` says of 100 frames a second: 7 s are 700 frames, 350 positions, 175 tokens of two, 87 of four.
+
+    Qwen3-ASR's convolutions make 13 positions of 100 frames. Granite Speech's extractor (`_get_num_audio_features`) has 3 tokens for
+    each window of 15 of 50 positions a second: 61 s are 3,050, or 204 windows.
+    """
     towers = [tower for tower in spec_of(HEARD[family]["config"]).towers or () if tower.part == "audio_tower"]
     reading: Any = towers[0].input
     assert reading.hear(seconds).tokens == tokens

@@ -25,8 +25,8 @@ LEARNED = {
 COMPARED = ("clip", "siglip", "siglip2")
 """Models that compare images with as many texts: what they keep is of a whole micro-batch."""
 WHOLE = {
-    "llava-clip", "llava-siglip", "llava_next", "llava_onevision", "vipllava", "paligemma", "llava-pixtral", *TOWERS_ALONE,
-    *COMPARED,
+    "llava-clip", "llava-siglip", "llava_next", "llava_onevision", "vipllava", "paligemma", "llava-pixtral", "gemma4_unified",
+    *TOWERS_ALONE, *COMPARED,
 }  # fmt: skip
 """Towers each of whose patches is an output; in all others, four are one, or in Qwen2-Audio two."""
 TILES = {"llava_next": 3, "llava_onevision": 3}
@@ -108,6 +108,8 @@ def _pass(record: dict[str, Any], saved: Saved) -> TowerPass:
         return TowerPass(
             saved.block, record["images"], TowerRun(wide // 2, wide // 2 // (2 if name == "qwen2_audio" else 4))
         )
+    if name == "mllama":  # two tiles of 16 patches and a class token, each padded to 24 positions
+        return TowerPass(saved.block, record["images"], TowerRun(48, 34, 16))
     patches = (high // 8) * (wide // 8)
     run = TowerRun(patches + LEARNED.get(name, 0), patches if name in WHOLE else patches // 4, LEARNED.get(name, 0))
     times = 1 if name in COMPARED else record["images"] * TILES.get(name, 1)
@@ -205,6 +207,19 @@ def _gemma4(one: Case) -> Iterator[tuple[str, int]]:
     yield "positions of patches, whether they are padding, and those of groups", one.positions * 17 + groups
     yield "weights of the averages", one.positions * (groups // one.images) * 4
     yield "a norm without weights before the projector, in fp32", groups * (4 * D + 2 * 4)
+
+
+def _unified(one: Case) -> Iterator[tuple[str, int]]:
+    yield "a norm without weights before the projector, in fp32", one.positions * (4 * D + 2 * 4)
+    yield "row and column of each patch, whether it is padding, and the two axes", one.positions * (2 * 8 + 1) + 2 * 8
+    yield "whether each row and column is one", one.positions * 2 * one.number
+
+
+def _mllama(one: Case) -> Iterator[tuple[str, int]]:
+    yield "gates, as factors", 7 * one.number
+    yield "the layouts of tiles", 8 * one.images
+    if not one.eager:
+        yield "the mask that keeps padding apart", one.positions * 48 * one.number
 
 
 def _places(one: Case) -> Iterator[tuple[str, int]]:
@@ -312,6 +327,8 @@ _OWN: dict[str, Any] = {
     "vipllava": _post_unread,
     "gemma3": _gemma3,
     "gemma4": _gemma4,
+    "gemma4_unified": _unified,
+    "mllama": _mllama,
     "idefics3": _places,
     "smolvlm": _places,
     "qwen2_5_vl": _qwen2_5,

@@ -286,7 +286,7 @@ def test_published_models_are_counted_as_the_framework_does(case: dict[str, Any]
         ),
         (
             {"model_type": "florence2", "tie_word_embeddings": False, "text_config": {}},
-            "tie_word_embeddings: only true is known for florence2",
+            "tie_word_embeddings (false) and text_config.tie_word_embeddings (true) differ: florence2 is known where both are the same",
         ),
         (
             {"model_type": "llava", "text_config": {"model_type": "mamba"}},

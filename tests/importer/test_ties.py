@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from tests.importer.recorded import recorded, spec_of
+from tscale.core.costs.params import params
 from tscale.errors import SpecError
+from tscale.models.lower import lower
 
 TIES = recorded("ties.jsonl")
 
@@ -50,3 +52,15 @@ def test_what_is_neither_true_nor_false_is_refused(at: str) -> None:
     text = config["text_config"] | ({"tie_word_embeddings": "yes"} if at == "text" else {})
     with pytest.raises(SpecError, match="tie_word_embeddings must be true or false"):
         spec_of(config | {"text_config": text} | ({"tie_word_embeddings": 1} if at == "whole" else {}))
+
+
+@pytest.mark.parametrize(("tied", "total"), [(True, 998_912), (False, 998_912 + 3 * 64 * 1000)])
+def test_florence_2_has_a_table_for_each_stack_and_one_for_none_where_it_is_not_tied(tied: bool, total: int) -> None:
+    """What transformers 5.24.0 counts on the meta device: the head and two stacks have tables beside the one that stands around them."""
+    text = {"model_type": "bart", "d_model": 64, "vocab_size": 1000, "tie_word_embeddings": tied}
+    for stack in ("encoder", "decoder"):
+        text |= {f"{stack}_layers": 2, f"{stack}_attention_heads": 4, f"{stack}_ffn_dim": 96}
+    vision = {"embed_dim": [16, 32, 64, 128], "depths": [1, 1, 1, 1], "projection_dim": 64}
+    vision |= {key: [2, 4, 8, 16] for key in ("num_heads", "num_groups")}
+    config = {"model_type": "florence2", "text_config": text, "vision_config": vision, "tie_word_embeddings": tied}
+    assert params(lower(spec_of(config)).whole).total == total

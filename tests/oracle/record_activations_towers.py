@@ -88,7 +88,8 @@ def listed(config: dict[str, Any], count: int, side: tuple[int, int], kind: torc
 
 def placed(config: dict[str, Any], count: int, side: tuple[int, int], kind: torch.dtype) -> dict[str, Any]:
     """Patches, each with its place."""
-    size = config["vision_config"]["patch_size"]
+    v = config["vision_config"]
+    size = v["patch_size"] * (v.get("pooling_kernel_size", 1) if "mm_embed_dim" in v else 1)
     rows, columns = side[0] // size, side[1] // size
     places = torch.stack(torch.meshgrid(torch.arange(columns), torch.arange(rows), indexing="xy"), -1).reshape(-1, 2)
     return {
@@ -111,6 +112,16 @@ def flat(config: dict[str, Any], count: int, side: tuple[int, int], kind: torch.
 def heard(config: dict[str, Any], count: int, side: tuple[int, int], kind: torch.dtype) -> dict[str, Any]:
     """Spectra of sounds of so many frames."""
     return {"input_features": torch.randn(count, side[0], side[1], dtype=kind)}
+
+
+def canvases(config: dict[str, Any], count: int, side: tuple[int, int], kind: torch.dtype) -> dict[str, Any]:
+    """Images of so many tiles each, with their layout (Llama 3.2 Vision)."""
+    tiles = config["vision_config"]["max_num_tiles"]
+    return {
+        "pixel_values": torch.randn(1, count, tiles, 3, *side, dtype=kind),
+        "aspect_ratio_ids": torch.ones(1, count, dtype=torch.long),
+        "aspect_ratio_mask": torch.ones(1, count, tiles, dtype=torch.long),
+    }
 
 
 CLIP = {"model_type": "clip_vision_model", **VISION, **OUT}
@@ -158,6 +169,13 @@ CASES: dict[str, tuple[str, dict[str, Any], Callable[..., dict[str, Any]], tuple
         {"model_type": "gemma4", "vision_config": {
             "model_type": "gemma4_vision", **VISION, "num_key_value_heads": 4, "head_dim": 16, "pooling_kernel_size": 2},
          "text_config": text("gemma4_text", hidden_size_per_layer_input=0, num_kv_shared_layers=0)}, placed, ANY,
+    ),
+    "gemma4_unified": (
+        "Gemma4UnifiedForConditionalGeneration",
+        {"model_type": "gemma4_unified", "vision_config": {
+            "model_type": "gemma4_unified_vision", "patch_size": 4, "pooling_kernel_size": 2, "mm_embed_dim": 64,
+            "mm_posemb_size": 16, "output_proj_dims": 64},
+         "text_config": text("gemma4_unified_text", num_kv_shared_layers=0)}, placed, ANY,
     ),
     "idefics3": (
         "Idefics3ForConditionalGeneration",
@@ -231,6 +249,16 @@ CASES: dict[str, tuple[str, dict[str, Any], Callable[..., dict[str, Any]], tuple
         "Cohere2VisionForConditionalGeneration",
         {"model_type": "cohere2_vision", "vision_config": SIGLIP, "text_config": text("cohere2"),
          "alignment_intermediate_size": 96, "downsample_factor": 2}, fixed, OWN,
+    ),
+    "mllama": (
+        "MllamaForConditionalGeneration",
+        {"model_type": "mllama", "vision_config": {
+            "model_type": "mllama_vision_model", "hidden_size": 64, "attention_heads": 4, "num_hidden_layers": 1,
+            "num_global_layers": 1, "intermediate_size": 144, "image_size": 32, "patch_size": 8, "max_num_tiles": 2,
+            "supported_aspect_ratios": [[1, 1], [1, 2], [2, 1]], "intermediate_layers_indices": [0], "vision_output_dim": 128},
+         "text_config": {"model_type": "mllama_text_model", "vocab_size": 128, "hidden_size": 80, "num_attention_heads": 4,
+                         "num_key_value_heads": 2, "num_hidden_layers": 2, "intermediate_size": 96,
+                         "cross_attention_layers": [1], "pad_token_id": 0}}, canvases, OWN,
     ),
     "kimi_k25": (
         "Kimi_K25ForConditionalGeneration",
@@ -349,6 +377,8 @@ def outputs(model: nn.Module, inputs: dict[str, Any], name: str) -> Any:
     if name in ALONE:
         found = model(**inputs)
         return read(found) if name != "dinov2" else found.last_hidden_state
+    if name == "mllama":
+        return model.model.multi_modal_projector(model.model.vision_model(**inputs).last_hidden_state)
     if name == "qwen2_audio":
         body = model.model
         return body.multi_modal_projector(body.audio_tower(**inputs).last_hidden_state)

@@ -18,10 +18,12 @@ import torch
 import transformers
 from transformers.image_utils import SizeDict
 from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
+from transformers.models.got_ocr2.processing_got_ocr2 import GotOcr2Processor
 from transformers.models.idefics2.processing_idefics2 import Idefics2Processor
 from transformers.models.lfm2_vl.processing_lfm2_vl import Lfm2VlProcessor
 from transformers.models.llama4 import image_processing_llama4 as llama4
 from transformers.models.llama4.processing_llama4 import Llama4Processor
+from transformers.models.minicpmv4_6.processing_minicpmv4_6 import MiniCPMV4_6Processor
 from transformers.models.step3p7.processing_step3p7 import Step3p7Processor
 
 IMAGES = [(224, 224), (336, 336), (480, 640), (768, 1024), (1024, 1024), (1080, 1920), (1920, 1080), (2160, 3840),
@@ -97,6 +99,33 @@ def idefics2_tokens(made: Any) -> int:
     return found[0].count("<")
 
 
+class Words:
+    """A tokenizer that takes what stands in brackets, a digit, and line ends in a row, for one token each."""
+
+    def __call__(self, text: str, **_: Any) -> dict[str, list[int]]:
+        return {"input_ids": [0] * len(re.findall(r"<[^>]+>|\d|\n+", text))}
+
+
+def record_placed() -> None:
+    """Of processors that put an image's tokens into a text: those of the text that stands for it, with its markers."""
+    got, mini = object.__new__(GotOcr2Processor), object.__new__(MiniCPMV4_6Processor)
+    got.image_processor, got.image_token = transformers.GotOcr2ImageProcessor(), "<imgpad>"
+    mini.image_processor, mini.slice_mode, mini.image_token = (
+        transformers.MiniCPMV4_6ImageProcessor(),
+        True,
+        "<image_pad>",
+    )
+    for name in ("image_start", "image_end", "slice_start", "slice_end", "image_id_start", "image_id_end"):
+        setattr(mini, f"{name}_token", f"<{name}>")
+    for size in IMAGES:
+        image = torch.zeros(3, *size, dtype=torch.uint8)
+        _, (said,) = got._process_images([image], **got.images_kwargs)
+        write("got_ocr2", size, len(Words()(f"<img>{said}</img>")["input_ids"]))
+        _, found = mini._process_images([image], return_tensors="pt")
+        (said,) = mini._prepend_local_ids(["<image_pad>"], found, "<image_pad>")
+        write("minicpmv4_6", size, len(Words()(said)["input_ids"]), patch_size=14)
+
+
 def record_run() -> None:
     """Of processors that count no tokens by themselves: what they write for images that they are given."""
     phi4 = transformers.Phi4MultimodalImageProcessor()
@@ -129,6 +158,14 @@ def record_run() -> None:
 
 def main() -> None:
     record_run()
+    record_placed()
+    docling = {
+        "image_seq_len": 64,
+        "image_token": "<image>",
+        "fake_image_token": "<fake>",
+        "global_image_tag": "<whole>",
+    }
+    record("granite_docling", own=docling | {"tokenizer": Words()})
     record("qwen3_omni_moe_thinker", code="qwen3_omni_moe", of="qwen2_vl", image={"patch_size": 16})
     record("qwen2_vl")
     record("qwen2_5_vl", of="qwen2_vl")
@@ -143,6 +180,7 @@ def main() -> None:
     record("kimi_k25")
     record("video_llama_3", sizes={"patch_size": 14})
     record("gemma4")
+    record("gemma4_unified")
     record("gemma3", own={"image_seq_length": 256})
     record("paligemma", of="siglip", own={"image_seq_length": 256})
     record("mistral3", code="pixtral", image={"size": {"longest_edge": 1540}, "patch_size": 14},

@@ -19,20 +19,40 @@ from record_towers import base
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import CONFIG_MAPPING
 
-SECONDS = {"qwen2_5_omni_thinker": 8, "audioflamingo3": 30, "glmasr": 30}
-MASKS = {"qwen2_5_omni_thinker": "feature_attention_mask"}
+SECONDS = {"qwen2_5_omni_thinker": 8, "audioflamingo3": 30, "glmasr": 30, "qwen3_asr": 21, "qwen3_omni_moe_thinker": 17,
+           "granite_speech": 11}  # fmt: skip
+MASKS = dict.fromkeys(("qwen2_5_omni_thinker", "qwen3_omni_moe_thinker"), "feature_attention_mask")
+MORE = {
+    "qwen3_omni_moe_thinker": {
+        "text_config": {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "head_dim": 16},
+        "vision_config": {"deepstack_visual_indexes": [0]},
+    }
+}
 
 
 def main() -> None:
-    for family, seconds in SECONDS.items():
+    for family in sys.argv[1:] or SECONDS:
+        seconds = SECONDS[family]
         file = base(family)
         file["text_config"] |= SMALL
+        for part, more in MORE.get(family, {}).items():
+            file[part] |= more
+        if family == "granite_speech":
+            file["projector_config"]["encoder_hidden_size"] = file["encoder_config"]["hidden_dim"]
+        if family == "qwen3_asr":
+            file["audio_config"]["output_dim"] = SMALL["hidden_size"]
         if "omni" in family:
             file["audio_config"]["output_dim"] = file["vision_config"]["out_hidden_size"] = SMALL["hidden_size"]
         config = CONFIG_MAPPING[family].from_dict(json.loads(json.dumps(file)))
         config._attn_implementation = "eager"
         model = getattr(transformers, file["architectures"][0])(config).eval()
         frames = 100 * seconds
+        if family == "granite_speech":
+            features = torch.zeros(1, frames // 2, config.encoder_config.input_dim)
+            with torch.no_grad(), FlopCounterMode(display=False) as counter:
+                model.get_audio_features(input_features=features)
+            print(json.dumps({"config": file, "seconds": seconds, "flops": counter.get_total_flops()}))
+            continue
         mask = {MASKS.get(family, "input_features_mask"): torch.ones(1, frames, dtype=torch.long)}
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             model.get_audio_features(input_features=torch.zeros(1, config.audio_config.num_mel_bins, frames), **mask)

@@ -21,6 +21,8 @@ from transformers import CONFIG_MAPPING
 
 SMALL = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
          "num_key_value_heads": 2, "vocab_size": 512, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}  # fmt: skip
+BART = {"d_model": 64, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 96, "decoder_ffn_dim": 96, "vocab_size": 512,
+        "encoder_attention_heads": 4, "decoder_attention_heads": 4}  # fmt: skip
 FIXED = {"llava": 336, "gemma3": 224, "paligemma": 224, "internvl": 448, "llama4": 448, "aya_vision": 364, "aria": 224}
 BOUNDED = {"idefics2": (378, 504)}
 """Families that are given images of several shapes, none of them all zeros, which stands for padding."""
@@ -36,8 +38,20 @@ NATIVE = {
     "ernie4_5_vl_moe": 28,
 }
 """Families that are told the patches of an image, each with the pixels of a group's side."""
-TOWERS = {"idefics2": {"image_size": 980, "patch_size": 14, "num_hidden_layers": 2}}
+TILED = {"florence2": 768, "granite_docling": 128, "got_ocr2": 320}
+"""Families that are given one tile of a side."""
+PACKED = {"minicpmv4_6": (616, 336)}
+"""Families that are given the patches of an image in a row."""
+TOWERS = {
+    "idefics2": {"image_size": 980, "patch_size": 14, "num_hidden_layers": 2},
+    "granite_docling": {"image_size": 128, "out_hidden_size": 64},
+    "got_ocr2": {"image_size": 320},
+    "minicpmv4_6": {"patch_size": 14},
+}
 MORE = {
+    "minicpmv4_6": {
+        "text_config": {"linear_num_value_heads": 4, "linear_num_key_heads": 2, "layer_types": ["full_attention"] * 2}
+    },
     "ernie4_5_vl_moe": {"text_config": {"hidden_size": 512}},
     "llama4": {"text_config": {"num_local_experts": 2, "intermediate_size_mlp": 128, "head_dim": 16}},
     "qwen3_5": {
@@ -49,7 +63,22 @@ MORE = {
 def features(family: str, model: Any, config: Any) -> tuple[int, tuple[int, int]]:
     """FLOPs of one image, and its size."""
     v = config.vision_config
-    if family in BOUNDED:
+    if family in TILED:
+        side = TILED[family]
+        size, inputs = (side, side), {"pixel_values": torch.zeros(1, 3, side, side)}
+        if family == "granite_docling":
+            inputs = {
+                "pixel_values": torch.zeros(1, 1, 3, side, side),
+                "pixel_attention_mask": torch.ones(1, 1, dtype=torch.bool),
+            }
+    elif family in PACKED:
+        size, patch = PACKED[family], v.patch_size
+        grid = [side // patch for side in size]
+        inputs = {
+            "pixel_values": torch.zeros(1, 3, patch, grid[0] * grid[1] * patch),
+            "target_sizes": torch.tensor([grid]),
+        }
+    elif family in BOUNDED:
         size = BOUNDED[family]
         model.requires_grad_(False)  # the counter follows gradients that no_grad leaves latents without
         inputs, model = {"pixel_values": torch.ones(1, 1, 3, *size)}, model.model
@@ -73,10 +102,10 @@ def features(family: str, model: Any, config: Any) -> tuple[int, tuple[int, int]
 
 
 def main() -> None:
-    for family in sys.argv[1:] or (*FIXED, *NATIVE, *BOUNDED):
+    for family in sys.argv[1:] or (*FIXED, *NATIVE, *BOUNDED, *TILED, *PACKED):
         file = base(family)
         more = MORE.get(family, {}).get("text_config", {})
-        file["text_config"] = file["text_config"] | SMALL | more
+        file["text_config"] = BART if family == "florence2" else file["text_config"] | SMALL | more
         file["vision_config"] = file["vision_config"] | TOWERS.get(family, {})
         if "out_hidden_size" in file["vision_config"]:
             file["vision_config"]["out_hidden_size"] = 64

@@ -46,6 +46,7 @@ OTHERS = {
 """Other types of towers that files of a family name."""
 TEXTS = {
     "gemma4": {"num_hidden_layers": 6, "hidden_size_per_layer_input": 0, "num_kv_shared_layers": 0},
+    "gemma4_unified": {"num_hidden_layers": 6, "num_kv_shared_layers": 0},
     "glm4v_moe": {"head_dim": 128},
     "glm_ocr": {"head_dim": 128},
     "minicpmv4_6": {"num_hidden_layers": 4},
@@ -66,10 +67,6 @@ DEEP = (
 """How towers call their layers: three of them tell as much as thirty."""
 FEW = {"deepstack_visual_indexes": [0, 2], "fullatt_block_indexes": [1], "global_attn_indexes": [1],
        "intermediate_layers_indices": [0, 2], "resampler_depth": 2, "insert_layer_id": 1}  # fmt: skip
-GIVEN = {"vision_config": "gemma4_vision", "audio_config": "gemma4_audio"}
-"""What Gemma 4 has only where a file names it."""
-
-
 OWN = (
     "lm_head.",
     "text_model.",
@@ -95,8 +92,8 @@ def base(family: str) -> dict[str, Any]:
         if name in TEXT or name == "vq_config":
             continue
         inner = getattr(usual, name, None)
-        if inner is None and family == "gemma4":
-            inner = CONFIG_MAPPING[GIVEN[name]]()
+        if inner is None and family in ("gemma4", "gemma4_unified"):
+            inner = CONFIG_MAPPING[f"{family}_{name.removesuffix('_config')}"]()
         if inner is None or isinstance(inner, dict):
             continue
         given = plain(inner) | {"model_type": inner.model_type}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscale.analysis import options
 from tscale.analysis.found import hardware_of, spec_of
+from tscale.analysis.media import WithMedia
 from tscale.analysis.request import Request, asked
 from tscale.blocks.spec_dataclass import spec_dataclass
 
@@ -34,10 +35,15 @@ class OfModel(Request):
 
     @cached_property
     def spec(self) -> ModelSpec:
-        """The spec. Raises `NotPublishedError` where its shape was never published."""
+        """The spec, which knows of images where layers of it attend to them. Raises `NotPublishedError` where none was published."""
         from tscale.models.resolve import disclosed
 
-        return disclosed(self.found)
+        spec = disclosed(self.found)
+        if not isinstance(self, WithMedia) or not self.media.any:
+            return spec
+        from tscale.estimates.media import seeing
+
+        return seeing(spec, self.media)
 
     def assumed(self, report: Report) -> Report:
         """The answer, marked as assumed where the model is counted like another."""

@@ -22,7 +22,7 @@ def media_table(spec: ModelSpec, costs: tuple[MediaCost, ...], context: int) -> 
     rows: list[Record] = []
     for cost, record in zip(costs, media_data(spec, costs, context), strict=True):
         towers = cost.flops.vision_tower + cost.flops.audio_tower
-        total = cost.flops.total + language_flops(spec, cost.tokens, context)
+        total = cost.flops.total + language_flops(spec, cost, context)
         rows.append({**record, "tower_flops": Figure(towers, FLOPS), "total": Figure(total, FLOPS)})
     return view("", columns, rows, aside=True)
 

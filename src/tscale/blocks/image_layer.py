@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import ClassVar, Literal
 
 from tscale.blocks.attention import Attention
 from tscale.blocks.feed_forward import FeedForward
-from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, unrecorded
+from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size, unrecorded
+from tscale.blocks.norm import Norm
 from tscale.blocks.spec_dataclass import spec_dataclass
-from tscale.core.ledger import Entry, Matmul, Saved, Subset, Vector
+from tscale.blocks.sub_layer import sub_layer_saves
+from tscale.core.ledger import ALWAYS, Entry, Matmul, Saved, Subset, Vector
 
 
 @spec_dataclass
@@ -24,6 +26,8 @@ class ImageLayer:
     """Attention of text to what a tower yields."""
     feed_forward: FeedForward
     """What follows it in the same layer."""
+    images: Size | None = None
+    """Positions of a sequence's images, class tokens included; by default a sequence has none, and skips the layer."""
     on: LayerSelector | None = None
     """Which layers it stands in; by default, those that no other mixer claims."""
 
@@ -35,20 +39,44 @@ class ImageLayer:
             if block.on is not None:
                 yield (field, "on"), "both stand in the same layers: say which outside of the two"
 
-    def lower(self, site: LayerContext, *, caches: bool) -> Iterator[Entry]:
-        """The weights of both, which no token of a plain text runs through; the norm of the second half, and two gates."""
-        for label, entries in (
-            ("attention", self.attention.lower(site, caches=False)),
+    def lower(self, site: LayerContext, *, caches: bool) -> Iterator[Entry | Subset]:
+        """The weights of both, the norm of the second half, and two gates; what the tokens of a sequence with images run through.
+
+        Keys and values are made of the images' positions once, and kept: every token is scored with all of them, as images stand
+        before the text about them.
+        """
+        to_images = site._replace(keys="images", causal=False)
+        halves = (
+            ("attention", self.attention.lower(to_images, caches=caches)),
             ("feed_forward", self.feed_forward.lower(site._replace(name=f"{site.name}.feed_forward"))),
-        ):
-            for entry in entries:
-                if isinstance(entry, Matmul):
-                    yield entry._replace(used=0)
-                elif isinstance(entry, Vector):
-                    yield entry
+        )
+        for label, entries in halves:
+            yield from entries if self.images is not None else _stored(entries)
             yield Vector(f"{site.name}.{label}_gate", "scale", "mixer", 1)
         yield Vector(f"{site.name}.norm.feed_forward", "norm", "norm", site.d_model)
 
     def saves(self, site: LayerContext) -> Iterator[Saved | Subset]:
-        """Nothing: raises `RequestError`, since nobody has recorded what a layer keeps that some sequences skip."""
-        raise unrecorded(f"{site.name}, which attends to images,")
+        """What both halves keep, and what each gate scales; of the images their states, and once for all layers which tokens see which.
+
+        Raises `RequestError` for a plain text, which gives the layer no gradients.
+        """
+        if self.images is None:
+            raise unrecorded(f"{site.name}, which attends to images,")
+        name, d = site.name, site.d_model
+        states = Saved(f"{name}.states", "attention", "images", d, "product", keeping=ALWAYS, read_by=("k", "v"))
+        mask = Saved(f"{name}.mask", "attention", site.stream, 1, keys="images", keeping=("flash",))
+        yield Subset((states, mask), once=True)
+        yield from self.attention.saves(site._replace(keys="images", causal=False))
+        yield Saved(f"{name}.attention_gate.input", "attention", site.stream, d)
+        yield from Norm(kind="rmsnorm").saves_one(f"{name}.norm.feed_forward", site.stream, d, number="residual")
+        yield from sub_layer_saves(self.feed_forward, site._replace(name=f"{name}.feed_forward"), "feed_forward")
+        yield Saved(f"{name}.feed_forward_gate.input", "feed_forward", site.stream, d)
+
+
+def _stored(entries: Iterable[Entry | Subset]) -> Iterator[Entry]:
+    """The weights alone, which no token of a plain text runs through."""
+    for entry in entries:
+        if isinstance(entry, Matmul):
+            yield entry._replace(used=0)
+        elif isinstance(entry, Vector):
+            yield entry

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
-from math import ceil, floor, isqrt, sqrt
+from math import ceil, floor, isqrt, log, sqrt
 from typing import ClassVar, Literal
 
-from tscale.blocks.fields import CONFIG, Size
+from tscale.blocks.fields import CONFIG, Problem, Size
 from tscale.blocks.seen import Few, Seen, native_groups, tile_run
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.workload import TowerRun
@@ -33,6 +34,8 @@ class TiledImage:
     """Further tokens for each tile, the whole image included."""
     markers: Few = 0
     """Further tokens for each image."""
+    max_side: Size | None = None
+    """The most tiles of a side; by default as many as of a grid."""
     fit: Literal["shape", "scale"] = "shape"
     """Which grid it is: that of the nearest shape, or the smallest that holds the image at the least enlargement, or else at the
     least shrinking."""
@@ -48,7 +51,7 @@ class TiledImage:
 
     def grid(self, height: int, width: int, least: int = 1) -> tuple[int, int]:
         """Rows and columns of the grid, of at least so many tiles."""
-        sides = range(1, self.max_tiles + 1)
+        sides = range(1, min(self.max_tiles, self.max_side or self.max_tiles) + 1)
         grids = [(columns, rows) for columns in sides for rows in sides if least <= columns * rows <= self.max_tiles]
         grids.sort(key=lambda grid: grid[0] * grid[1])
         return self._nearest(height, width, grids) if self.fit == "shape" else self._closest(height, width, grids)
@@ -73,15 +76,22 @@ class TiledImage:
 
 @spec_dataclass
 class SplitImage:
-    """An image is enlarged to a longest side and split into tiles, with a marker each, and seen whole besides (Idefics3)."""
+    """An image is enlarged and split into tiles, with markers of each, and seen whole besides (Idefics3).
+
+    By a longest side, or onto the grid that is nearest to its shape.
+    """
 
     __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     kind: Literal["split"]
     tile: Size
     """Pixels of a tile's side."""
-    longest: Size
-    """Pixels that the longest side is brought to."""
+    longest: Size | None = None
+    """Pixels that the longest side is brought to; absent where grids are of so many tiles."""
+    max_tiles: Size | None = None
+    """The most tiles of a grid that is nearest to an image's shape (Granite Docling)."""
+    max_side: Size | None = None
+    """The most tiles of a side of such a grid."""
     patches: Size
     """Positions of the tower for a tile."""
     outputs: Size
@@ -95,7 +105,16 @@ class SplitImage:
         tokens = self.outputs + 3 + (rows * ((self.outputs + 2) * columns + 1) if split else 0)
         return Seen(((tiles, TowerRun(self.patches, self.outputs)),), tokens)
 
+    def problems(self) -> Iterator[Problem]:
+        """What contradicts itself in it."""
+        if (self.longest is None) == (self.max_tiles is None):
+            yield ("longest",), "set either longest or max_tiles: one of them says how an image is split"
+
     def _grid(self, height: int, width: int) -> tuple[int, int]:
+        if self.longest is None:
+            most, side = self.max_tiles or 1, self.max_side
+            tiles = TiledImage(kind="tiles", tile=self.tile, max_tiles=most, max_side=side, patches=1, outputs=1)
+            return tiles.grid(height, width)
         shape = width / height
         if width >= height:
             width, height = self.longest, int(self.longest / shape)
@@ -296,6 +315,70 @@ class WindowedImage:
             window = min(short, self.window)
         rows, columns = (max(1, length // window + (length % window > _MORE * window)) for length in (height, width))
         return rows, columns
+
+
+@spec_dataclass
+class SlicedImage:
+    """An image is seen whole at about one size, and cut into slices that follow its shape, each at about as large a one (MiniCPM-V).
+
+    Its tower merges patches half-way, and again behind it.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    kind: Literal["slices"]
+    side: Size
+    """Pixels of the side of a square that is as large as a slice."""
+    patch: Size
+    """Pixels of a patch's side."""
+    halfway: Size = 2
+    """Patches of a group's side that the tower merges half-way."""
+    merge: Size = 4
+    """Patches of a group's side: a group becomes one token."""
+    max_slices: Size
+    """The most slices."""
+    markers: Few = 0
+    """Further tokens for each image beside the two around it, as its number."""
+    videos: bool = True
+    """Whether frames of a video are read as images are."""
+
+    def read(self, height: int, width: int) -> Seen:
+        """Two markers for the whole image and for each slice, and one between rows of slices."""
+        grid = self._grid(height, width)
+        whole = self._run(height, width, enlarged=grid is None)
+        tokens = self.markers + 2 + whole.outputs
+        if grid is None:
+            return Seen(((1, whole),), tokens)
+        rows, columns = grid
+        high, wide = (_rounded(length, parts) / parts for length, parts in ((height, rows), (width, columns)))
+        part = self._run(high, wide, enlarged=True)
+        return Seen(((1, whole), (rows * columns, part)), tokens + rows * columns * (part.outputs + 2) + rows - 1)
+
+    def _run(self, height: float, width: float, *, enlarged: bool) -> TowerRun:
+        """What is brought to about the size of a slice where it is larger, or whatever it is: in whole groups of patches."""
+        if enlarged or height * width > self.side**2:
+            shape = width / height
+            height = int(self.side / sqrt(shape))
+            width = int(height * shape)
+        group = self.patch * self.merge
+        patches = (_rounded(height, group) // self.patch) * (_rounded(width, group) // self.patch)
+        inputs = patches // self.halfway**2
+        return TowerRun(inputs, patches // self.merge**2, inputs - patches)
+
+    def _grid(self, height: int, width: int) -> tuple[int, int] | None:
+        """Rows and columns of slices that are nearest to the image's shape; None where it is no larger than one."""
+        parts = min(ceil(width * height / self.side**2), self.max_slices)
+        if parts <= 1:
+            return None
+        numbers = (number for number in (parts - 1, parts, parts + 1) if 1 < number <= self.max_slices)
+        grids = [(rows, number // rows) for number in numbers for rows in range(1, number + 1) if number % rows == 0]
+        shape = log(width / height)
+        return min(grids, key=lambda grid: (abs(shape - log(grid[1] / grid[0])), -grid[0]))
+
+
+def _rounded(length: float, unit: int) -> int:
+    """A length in whole units, one at the least."""
+    return max(round(length / unit) * unit, unit)
 
 
 _THIN = 32

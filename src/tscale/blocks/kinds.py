@@ -113,6 +113,7 @@ TOWER_INPUTS: Final = Kinds(
         "padded-tiles": "blocks.image_tiles.PaddedTiles",
         "whole-or-tiles": "blocks.image_tiles.WholeOrTiles",
         "windows": "blocks.image_tiles.WindowedImage",
+        "slices": "blocks.image_tiles.SlicedImage",
         "sound": "blocks.tower_inputs.Sound",
     }
 )

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Annotated, ClassVar, Final, Literal
 
 from tscale.blocks.fields import CONFIG, Problem, Tagged
+from tscale.blocks.image_tiles import SplitImage
 from tscale.blocks.kinds import TOWER_INPUTS, TOWER_PIECES
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.blocks.tower_inputs import Reading, Sound
@@ -47,6 +48,9 @@ class Tower:
         """What contradicts itself in it."""
         if self.input is not None and isinstance(self.input, Sound) != (self.reads == "sounds"):
             yield ("input", "kind"), f"it is not how {self.reads} are read: choose another kind, or set reads"
+        if isinstance(self.input, SplitImage):
+            for path, message in self.input.problems():
+                yield ("input", *path), message
         for place, piece in enumerate(self.pieces):
             if isinstance(piece, TowerLayers):
                 for path, message in piece.problems():

@@ -13,6 +13,7 @@ from tscale.blocks.fields import CONFIG, Size
 from tscale.blocks.image_tiles import (
     AnyResolution,
     PaddedTiles,
+    SlicedImage,
     SplitImage,
     TiledImage,
     WholeOrTiles,
@@ -36,10 +37,13 @@ class FixedImage:
     """Class tokens next to them."""
     outputs: Size
     """Tokens of an image."""
+    tokens: Size | None = None
+    """Tokens of an image where its outputs are none, but what layers of the language model attend to (Llama 3.2 Vision)."""
 
     def read(self, height: int, width: int) -> Seen:
         """The same whatever the size."""
-        return Seen(((1, tile_run(self.patches, self.classes, self.outputs)),), self.outputs)
+        tokens = self.outputs if self.tokens is None else self.tokens
+        return Seen(((1, tile_run(self.patches, self.classes, self.outputs)),), tokens)
 
 
 @spec_dataclass
@@ -191,12 +195,24 @@ class Sound:
     """Seconds of a piece that the tower always reads whole."""
     padded: bool = False
     """Whether the tokens of the padding are handed over too."""
+    chunk: Size | None = None
+    """Positions that are made of one chunk of frames, which convolutions read as a patch (Qwen3-ASR)."""
+    window: Size | None = None
+    """Positions of a window that queries attend to, the last one padded (Granite Speech)."""
+    queries: Size = 1
+    """Tokens of a window."""
+    block: Size = 1
+    """Positions of a block within which layers attend, the last one padded."""
 
     def hear(self, seconds: int) -> Seen:
         """Positions and tokens of so many seconds."""
         length = seconds * self.positions_per_second
+        if self.window is not None:
+            tokens, padded = ceil(length / self.window) * self.queries, ceil(length / self.block) * self.block
+            return Seen(((1, TowerRun(length, tokens, length - padded)),), tokens)
         if self.piece_seconds is None:
-            return Seen(((1, TowerRun(length, length // self.merge)),), length // self.merge)
+            classes = 0 if self.chunk is None else length - ceil(length / self.chunk)
+            return Seen(((1, TowerRun(length, length // self.merge, classes)),), length // self.merge)
         piece = self.piece_seconds * self.positions_per_second
         pieces = ceil(length / piece)
         tokens = pieces * piece // self.merge if self.padded else length // self.merge
@@ -216,5 +232,6 @@ ImageReading = (
     | PaddedTiles
     | WholeOrTiles
     | WindowedImage
+    | SlicedImage
 )
 Reading = ImageReading | Sound

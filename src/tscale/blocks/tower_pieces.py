@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 from tscale.blocks.attention import Attention, core_saves
 from tscale.blocks.contrast import Contrast
-from tscale.blocks.fields import CONFIG, LayerContext, Problem, Size, Tagged, unrecorded
+from tscale.blocks.fields import CONFIG, MOST_SIZE, LayerContext, Problem, Size, Tagged, Whole, unrecorded
 from tscale.blocks.kinds import FEED_FORWARDS, MIXERS, SIMPLE_PIECES
 from tscale.blocks.norm import Norm
 from tscale.blocks.seen import Few
@@ -55,8 +55,8 @@ class Linear:
     """Whether each output has a bias."""
     copies: Size = 1
     """Copies with weights of their own."""
-    times: Size = 1
-    """How often one of its positions is multiplied by it (a convolution before a stride of 2 runs twice)."""
+    times: Annotated[int, Whole(0, MOST_SIZE)] = 1
+    """How often one of its positions is multiplied by it (a convolution before a stride of 2 runs twice); 0: it is stored alone."""
     at: RunsOver = "inputs"
     """What it runs over."""
     keeps: tuple[Literal["input", "output", "activation"], ...] | None = None
@@ -101,15 +101,18 @@ class Table:
     """Width of a row."""
     trained: bool = True
     """Whether it has a gradient; a table of sines has none."""
+    gated: bool = False
+    """Whether a learned gate scales the row that an image reads (Llama 3.2 Vision)."""
 
     def lower(self, prefix: str) -> Iterator[Entry]:
         """The table."""
         name = f"{prefix}.{self.name}"
         yield Lookup(name, "positions", "vision_tower", self.rows, self.width, trained=self.trained)
 
-    def saves(self, _: str) -> Iterator[Saved]:
-        """Nothing: a sum asks for neither of its terms again."""
-        return iter(())
+    def saves(self, prefix: str) -> Iterator[Saved]:
+        """The row of an image that a gate scales; else nothing: a sum asks for neither of its terms again."""
+        if self.gated:
+            yield Saved(f"{prefix}.{self.name}.row", "projector", "once", self.width, keeping=ALWAYS)
 
 
 @spec_dataclass
@@ -130,6 +133,8 @@ class Gains:
     has recorded what it keeps for the backward pass."""
     at: RunsOver = "inputs"
     """What it runs over."""
+    inputs: Size | None = None
+    """Numbers of a position that it scales; by default, as many as there are weights (one gate scales all of them)."""
 
     def lower(self, prefix: str) -> Iterator[Entry]:
         """The vector."""
@@ -142,7 +147,8 @@ class Gains:
         if self.does is None:
             raise unrecorded(name)
         if self.does == "scales":
-            yield Saved(f"{name}.input", "projector", stream, self.width, keeping=ALWAYS, used=self.copies)
+            scaled = self.width if self.inputs is None else self.inputs
+            yield Saved(f"{name}.input", "projector", stream, scaled, keeping=ALWAYS, used=self.copies)
         elif self.does != "joins":
             width = self.width // 2 if self.does == "layernorm" else self.width
             for kept in Norm(kind=self.does).saves_one(name, stream, width, "projector"):
@@ -166,11 +172,16 @@ class Depthwise:
     """Whether each channel has a bias."""
     at: RunsOver = "inputs"
     """What it runs over."""
+    times: Size = 1
+    """How often one of its positions is filtered, where what is before strides has more of them."""
+    trimmed: bool = True
+    """Whether frameworks run it over kernel - 1 positions more, and cut these off again."""
 
     def lower(self, prefix: str) -> Iterator[Entry]:
         """The convolution."""
         name, stream = f"{prefix}.{self.name}", STREAMS[self.at]
-        yield Conv(name, "conv", "vision_tower", stream, self.channels, self.kernel, self.bias)
+        found = Conv(name, "conv", "vision_tower", stream, self.channels, self.kernel, self.bias, used=self.times)
+        yield found._replace(trimmed=self.trimmed)
 
     def saves(self, prefix: str) -> Iterator[Saved]:
         """Refused: nobody has recorded what stands next to one."""
@@ -196,15 +207,20 @@ class Attend:
     """What the keys run over."""
     copies: Size = 1
     """How often it is computed."""
+    most: Size | None = None
+    """Keys that each query sees, those of its window or block; by default all of them."""
 
     def lower(self, prefix: str) -> Iterator[Entry]:
         """The scores."""
         d, name = self.head_dim, f"{prefix}.{self.name}"
-        yield Scores(name, STREAMS[self.at], STREAMS[self.keys], self.heads, d, d, causal=False, used=self.copies)
+        found = Scores(name, STREAMS[self.at], STREAMS[self.keys], self.heads, d, d, causal=False, used=self.copies)
+        yield found._replace(most=self.most)
 
     def saves(self, prefix: str) -> Iterator[Saved]:
         """Queries, keys and values, and the probabilities where they are kept; the matrix behind it keeps its output."""
         name, width = f"{prefix}.{self.name}", self.heads * self.head_dim
+        if self.most is not None:
+            raise unrecorded(name)
         site = LayerContext(name, width, 1, STREAMS[self.at], STREAMS[self.keys], causal=False)
         for what, stream in (("q", site.stream), ("k", site.keys), ("v", site.keys)):
             yield Saved(f"{name}.{what}", "projector", stream, width, keeping=ALWAYS, used=self.copies)

@@ -22,9 +22,10 @@ TowerPart = Literal["vision_tower", "audio_tower", "projector"]
 Part = Literal["embedding", "positions", "attention", "mixer", "feed_forward", "norm", "head", TowerPart]
 """What a weight belongs to; `mixer` is whatever mixes tokens without attention scores."""
 
-Stream = Literal["source", "target", "once", "tower_patches", "tower_inputs", "tower_outputs"]
-"""What an entry runs over: an encoder's tokens, a decoder's tokens, or a single position of each sequence; in a tower, the patches of an
-image, its own positions (these and class tokens, or frames of a sound), or what it hands to the language model."""
+Stream = Literal["source", "target", "images", "once", "tower_patches", "tower_inputs", "tower_outputs"]
+"""What an entry runs over: an encoder's tokens, a decoder's tokens, positions of images that layers of a decoder attend to, or a single
+position of each sequence; in a tower, the patches of an image, its own positions (these and class tokens, or frames of a sound), or what
+it hands to the language model."""
 
 
 Stack = Literal["none", "encoder", "decoder", "tower"]
@@ -172,7 +173,10 @@ class Scores(NamedTuple):
 
 
 class Conv(NamedTuple):
-    """A depthwise convolution along `stream`: each of `channels` is filtered by `kernel` weights of its own."""
+    """A depthwise convolution along `stream`: each of `channels` is filtered by `kernel` weights of its own.
+
+    `trimmed`: whether frameworks run it over kernel - 1 positions more, and cut these off again.
+    """
 
     name: str
     role: Role
@@ -183,6 +187,7 @@ class Conv(NamedTuple):
     bias: bool = False
     cut: Cut | None = None
     trained: bool = True
+    trimmed: bool = True
     stored: int = 1
     used: int = 1
     block: Block = OUTSIDE

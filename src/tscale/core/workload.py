@@ -11,7 +11,7 @@ from tscale.core.ledger import Block, Stream
 class TowerRun(NamedTuple):
     """One image or sound through its tower: `inputs` positions of the tower's own, and `outputs` for the language model.
 
-    `classes`: how many of the inputs are no patches of the image, but learned.
+    `classes`: how many of the inputs are no patches of the image, but learned or padding; below 0 where patches are merged before.
     """
 
     inputs: int
@@ -29,7 +29,7 @@ class TowerRun(NamedTuple):
                 return self.outputs
             case "once":
                 return 1
-            case "source" | "target":
+            case "source" | "target" | "images":
                 return 0  # no token of text is in it
             case _:
                 assert_never(stream)
@@ -46,12 +46,14 @@ class TowerPass(NamedTuple):
 class SequenceLengths(NamedTuple):
     """One sequence: `target` tokens through a decoder, `source` tokens through an encoder (0 where there is none).
 
-    `media`: what of it runs through towers before its tokens are made.
+    `media`: what of it runs through towers before its tokens are made. `images`: positions of images that layers of the decoder attend
+    to, which are no tokens (Llama 3.2 Vision).
     """
 
     target: int
     source: int = 0
     media: tuple[TowerPass, ...] = ()
+    images: int = 0
 
     def through(self, block: Block) -> Iterator[TowerPass]:
         """The images and sounds that run through a block of a tower."""
@@ -69,6 +71,8 @@ class SequenceLengths(NamedTuple):
                 return self.target
             case "source":
                 return self.source
+            case "images":
+                return self.images
             case "once":
                 return 1
             case "tower_patches" | "tower_inputs" | "tower_outputs":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from tscale.core.metric import Data, Figure, Label
@@ -15,6 +16,7 @@ from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
 
 if TYPE_CHECKING:  # towers are imported where something is seen or heard
+    from tscale.blocks import Mixer
     from tscale.blocks.seen import Seen
     from tscale.blocks.tower import Tower
     from tscale.core.costs.media import TowerCost
@@ -56,6 +58,11 @@ class MediaCost(NamedTuple):
     flops: TowerCost
     passes: tuple[TowerPass, ...] = ()
 
+    @property
+    def outputs(self) -> int:
+        """Positions that towers hand over."""
+        return sum(one.times * one.run.outputs for one in self.passes)
+
 
 def tower_passes(spec: ModelSpec | TowerSpec, media: Media) -> tuple[TowerPass, ...]:
     """What runs through the towers for one sequence. Raises `RequestError` as `media_costs` does."""
@@ -94,7 +101,7 @@ def _costs(spec: ModelSpec | TowerSpec, media: Media) -> Iterator[MediaCost]:
         tower = _tower_of(spec, "images", field("video_frames"))
         assert tower.input is not None
         assert not isinstance(tower.input, Sound)
-        if isinstance(tower.input, NativeImage) and not tower.input.videos:
+        if not getattr(tower.input, "videos", True):
             raise RequestError(
                 f"{field('video_frames')}: {spec.label} does not read frames as images, and how it reads videos is not known: drop it"
             )
@@ -117,7 +124,11 @@ def _named(many: int, what: str, size: str) -> str:
 
 def _tower_of(spec: ModelSpec | TowerSpec, reads: str, option: str) -> Tower:
     """The tower that reads images or sounds."""
-    towers = [tower for tower in spec.towers or () if tower.reads == reads and tower.part != "projector"]
+    towers = [
+        tower
+        for tower in spec.towers or ()
+        if tower.reads == reads and (tower.part != "projector" or tower.input is not None)
+    ]
     encoder = getattr(spec, "encoder", None)
     if reads == "sounds" and encoder is not None and encoder.mel_bins:
         raise RequestError(
@@ -126,11 +137,6 @@ def _tower_of(spec: ModelSpec | TowerSpec, reads: str, option: str) -> Tower:
     if not towers:
         raise RequestError(f"{option}: {spec.label} has no tower that reads {reads}: drop it")
     tower = next((tower for tower in towers if tower.input is not None), None)
-    if reads == "images" and any(mixer.kind == "image-layer" for mixer in getattr(spec, "mixers", ())):
-        raise RequestError(
-            f"{option}: images are no tokens of {spec.label}'s sequence, but keys and values of its layers that attend to them, "
-            "whose cache and FLOPs are not known yet: drop the option"
-        )
     if tower is None:
         raise RequestError(
             f"{option}: how {spec.label} reads {reads} is not known: write its input into the spec, "
@@ -149,6 +155,24 @@ def _cost(spec: ModelSpec | TowerSpec, name: str, key: str, times: int, seen: Se
     block = SOUNDS if reads == "sounds" else IMAGES
     passes = tuple(TowerPass(block, times * count, run) for count, run in seen.passes)
     return MediaCost(name, key, times, times * seen.tokens, TowerCost(*(times * flops for flops in once)), passes)
+
+
+def seeing(spec: ModelSpec, media: Media) -> ModelSpec:
+    """The model of sequences with images: its layers that attend to these, where it has some, are told how many positions there are.
+
+    Raises `RequestError` as `media_costs` does.
+    """
+    if not (media.images or media.frames) or not any(mixer.kind == "image-layer" for mixer in spec.mixers):
+        return spec
+    from tscale.blocks.image_layer import ImageLayer
+
+    pictures = media._replace(seconds=0)
+    positions = sum(cost.outputs for cost in media_costs(spec, pictures))
+
+    def told(mixer: Mixer) -> Mixer:
+        return replace(mixer, images=positions) if isinstance(mixer, ImageLayer) else mixer
+
+    return replace(spec, attention=tuple(map(told, spec.mixers)))
 
 
 def check_fits(costs: tuple[MediaCost, ...], context: int) -> None:
@@ -178,16 +202,32 @@ def media_data(spec: ModelSpec, costs: tuple[MediaCost, ...], context: int) -> l
                 "vision_tower": Figure(cost.flops.vision_tower, FLOPS),
                 "audio_tower": Figure(cost.flops.audio_tower, FLOPS),
                 "projector": Figure(cost.flops.projector, FLOPS),
-                "language_model": Figure(language_flops(spec, cost.tokens, context), FLOPS),
+                "language_model": Figure(language_flops(spec, cost, context), FLOPS),
             },
         }
         for cost in costs
     ]
 
 
-def language_flops(spec: ModelSpec, tokens: int, context: int) -> int:
-    """FLOPs of the language model for some of a sequence's tokens, at the average of its tokens."""
+def language_flops(spec: ModelSpec, cost: MediaCost, context: int) -> int:
+    """FLOPs of the language model for some of a sequence's tokens, at the average of its tokens.
+
+    Where its layers attend to images, also what these add: keys and values of them, and all that tokens run through there.
+    """
+    whole, run = _forward(spec, context), run_of(spec, context)
+    plain = whole if not run.images else _forward(_without_images(spec), context)
+    added = ceil_div((whole - plain) * cost.outputs, int(run.images)) if run.images else 0
+    return ceil_div(cost.tokens * plain, int(run.tokens)) + added
+
+
+def _forward(spec: ModelSpec, context: int) -> int:
     from tscale.core.costs.forward import forward_flops
 
-    run = run_of(spec, context)
-    return ceil_div(tokens * int(forward_flops(lower(spec), run).total), int(run.tokens))
+    return int(forward_flops(lower(spec), run_of(spec, context)).total)
+
+
+def _without_images(spec: ModelSpec) -> ModelSpec:
+    """The model of a plain text, which skips the layers that attend to images."""
+    return replace(
+        spec, attention=tuple(replace(m, images=None) if m.kind == "image-layer" else m for m in spec.mixers)
+    )

@@ -201,8 +201,8 @@ def _tied_whole(
     for value in (outer, said):
         if not isinstance(value, bool | None):
             raise SpecError(f"{_TIED} must be true or false, not {shown(value)}", where=where)
-    if nested.retied == "unknown" and not {outer, said} <= {None, nested.tied}:
-        raise SpecError(f"{_TIED}: only {shown(nested.tied)} is known for {name}", where=where)
+    if nested.retied == "together":
+        return _tied_together(outer, said, name, nested, where), ()
     tied = _ties(outer, said, inner, nested)
     how = "tied" if tied else "not tied"
     if outer is None and (nested.unsaid or said not in (None, tied)):
@@ -218,6 +218,15 @@ def _tied_whole(
 
 
 _TIED: Final = "tie_word_embeddings"
+
+
+def _tied_together(outer: object, said: object, name: str, nested: Nested, where: str) -> bool:
+    """Whether head and tables are tied, which the whole and the text model say alike. Raises `SpecError` where they do not."""
+    of_whole, of_text = (nested.tied if value is None else bool(value) for value in (outer, said))
+    if of_whole != of_text:
+        raise SpecError(f"{_TIED} ({shown(of_whole)}) and text_config.{_TIED} ({shown(of_text)}) differ: {name} is known where both "
+                        "are the same", where=where)  # fmt: skip
+    return of_whole
 
 
 def _ties(outer: object, said: object, inner: str, nested: Nested) -> bool:

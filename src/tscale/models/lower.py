@@ -44,7 +44,7 @@ def run_of(spec: ModelSpec, context: int, source: int | None = None, target: int
     """The run of one sequence: `context` tokens, or in an encoder-decoder `source` and `target` where given."""
     match spec.kind:
         case "decoder":
-            return SequenceLengths(target=context)
+            return SequenceLengths(target=context, images=spec.image_positions)
         case "encoder":
             return SequenceLengths(target=0, source=context)
         case "encoder-decoder":

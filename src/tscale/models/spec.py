@@ -326,6 +326,11 @@ class ModelSpec:
         """Positions of the sound that an encoder reads, always as many; None where it reads no sound."""
         return None if self.encoder is None else self.encoder.frames
 
+    @property
+    def image_positions(self) -> int:
+        """Positions of a sequence's images that layers attend to; 0 where none does, or there are no images."""
+        return next((mixer.images or 0 for mixer in self.mixers if mixer.kind == "image-layer"), 0)
+
     def encoder_layers(self) -> int:
         """Depth of the encoder of an encoder-decoder."""
         return (self.encoder and self.encoder.layers) or self.layers

@@ -118,10 +118,10 @@ def leaves_out(ledger: Ledger) -> str:
 
 
 def conv_flops(conv: Conv, run: SequenceLengths | TowerRun) -> int:
-    """FLOPs of one sequence's depthwise convolutions in all layers of an entry, over the padded positions too."""
+    """FLOPs of one sequence's depthwise convolutions in all layers of an entry, over positions that are cut off again too."""
     if through_tower(run, conv):
         return sum(one.times * conv_flops(conv, one.run) for one in run.through(conv.block))
-    positions = run.length(conv.stream) + conv.kernel - 1
+    positions = run.length(conv.stream) + (conv.kernel - 1 if conv.trimmed else 0)
     return 2 * positions * conv.used * conv.channels * conv.kernel
 
 

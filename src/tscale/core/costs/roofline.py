@@ -64,7 +64,7 @@ class Pass(NamedTuple):
 
     `logits`: positions of a sequence that go through the head. `decoding`: whether latents are scored as they are. `in_turn`:
     whether the new tokens come one at a time, each reading the cache for itself. `source`: positions that an encoder reads in
-    a prefill, and whose keys and values are cached while decoding.
+    a prefill, and whose keys and values are cached while decoding. `images`: the same of the images that a decoder's layers attend to.
     """
 
     batch: int
@@ -74,6 +74,7 @@ class Pass(NamedTuple):
     decoding: bool
     in_turn: bool = False
     source: int = 0
+    images: int = 0
 
     @property
     def tokens(self) -> int:
@@ -84,6 +85,12 @@ class Pass(NamedTuple):
     def read(self) -> int:
         """Positions of one sequence that run through an encoder."""
         return 0 if self.decoding else self.source
+
+    def beside(self, scores: Scores) -> int | None:
+        """Keys of scores that are no tokens of their own stack: an encoder's, or positions of images; None of others."""
+        if scores.keys == "source":
+            return self.source
+        return self.images if scores.keys == "images" else None
 
 
 class Setup(NamedTuple):
@@ -172,15 +179,15 @@ def pass_seconds(setup: Setup, lines: list[Work]) -> float:
     return in_order(line.seconds(setup.cluster.device.memory_bytes_per_second) for line in lines)
 
 
-def decode_seconds(setup: Setup, batch: int, start: int, steps: int, source: int = 0) -> float:
-    """The least time of `steps` tokens of each sequence, one at a time, after `start` that are cached, and `source` beside.
+def decode_seconds(setup: Setup, batch: int, start: int, steps: int, source: int = 0, images: int = 0) -> float:
+    """The least time of `steps` tokens of each sequence, one at a time, after `start` that are cached, and `source` or `images` beside.
 
     All but the scores takes the same time at each step, and the scores' computing and traffic both grow with the keys that
     are seen, so that the sum of the longer one is the longer of the sums.
     """
-    first = works(setup, Pass(batch, 1, start, 1, decoding=True, source=source))
-    fixed = [line for line in first if line.group != "cache"]
-    all_steps = Pass(batch, steps, start, 1, decoding=True, in_turn=True, source=source)
+    first = Pass(batch, 1, start, 1, decoding=True, source=source, images=images)
+    fixed = [line for line in works(setup, first) if line.group != "cache"]
+    all_steps = first._replace(new=steps, in_turn=True)
     growing = [line for line in _mixed(setup, all_steps) if line.group == "cache"]
     return steps * pass_seconds(setup, fixed) + pass_seconds(setup, growing)
 
@@ -225,6 +232,8 @@ def _positions(entry: Matmul, run: Pass) -> int:
         return 1
     if entry.stream == "source":
         return run.read
+    if entry.stream == "images":
+        return 0 if run.decoding else run.images
     return run.new if run.decoding or not _spreads(entry) else run.before + run.new
 
 
@@ -314,8 +323,9 @@ def _read(scores: Scores, cache: Cache, run: Pass) -> int:
 
     A pass reads what its first token sees of the cache; decoding, its own tokens are in there too.
     """
-    if scores.keys == "source":
-        return (run.source * (run.new if run.in_turn else 1) if run.decoding else 0) * scores.used * cache.width
+    beside = run.beside(scores)
+    if beside is not None:
+        return (beside * (run.new if run.in_turn else 1) if run.decoding else 0) * scores.used * cache.width
     if run.in_turn:
         keys = _seen(scores, run)
     elif scores.stride is not None:  # a key is not there before the last of its positions
@@ -327,12 +337,11 @@ def _read(scores: Scores, cache: Cache, run: Pass) -> int:
 
 def _seen(scores: Scores, run: Pass) -> int:
     """Query-key pairs of one sequence in one layer: those of the new tokens, what is cached included."""
-    if scores.keys == "source":
-        return (
-            run.new * run.source
-            if scores.stream == "target"
-            else pairs(scores, SequenceLengths(0, source=run.read), "causal")
-        )
+    beside = run.beside(scores)
+    if beside is not None:
+        if scores.stream == "target":
+            return run.new * beside
+        return pairs(scores, SequenceLengths(0, source=run.read), "causal")
     if run.decoding:
         scores = scores._replace(behind=0)  # a step of decoding hides nothing of the cache
     after = pairs(scores, SequenceLengths(target=run.before + run.new), "causal")

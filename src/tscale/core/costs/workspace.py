@@ -69,6 +69,8 @@ def _step_tokens(stream: Stream, run: SequenceLengths, batch: int, chunk: int) -
             return batch * run.source
         case "target":
             return minimum(batch * run.target, batch + chunk)
+        case "images":
+            return run.images  # a prompt's at a time, as its towers
         case "once":
             return batch
         case "tower_patches" | "tower_inputs" | "tower_outputs":

@@ -76,10 +76,11 @@ def steps_of_passes(one: Served) -> Iterator[Step]:
     ask, made = one.ask, one.of(traced(one.spec))
     batch = TracedInt(ask.batch, label="batch")
     source = TracedInt(made.source, label="source") if made.source else 0
-    prompt = one.prompt._replace(batch=batch, source=source)
+    images = TracedInt(made.images, label="image_positions") if made.images else 0
+    prompt = one.prompt._replace(batch=batch, source=source, images=images)
     if not made.source:
         prompt = prompt._replace(new=TracedInt(prompt.new, label="prompt"))
-    step = Pass(batch, 1, TracedInt(one.middle, label="cached"), 1, decoding=True, source=source)
+    step = Pass(batch, 1, TracedInt(one.middle, label="cached"), 1, decoding=True, source=source, images=images)
     for title, run in (("prefill", prompt), ("decoding", step)):
         subject = f"{one.spec.name}, {title}"
         lines = made.works(run)

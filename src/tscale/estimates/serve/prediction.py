@@ -121,6 +121,8 @@ def case_of_ask(spec: ModelSpec, hardware: Hardware, ask: Ask, deployment: Deplo
     """The deployment that a request describes. Raises `RequestError` for a model that is not served so, or a wrong layout."""
     if spec.kind != "decoder":
         raise RequestError(f"{spec.label} is an {spec.kind}: the calibration knows decoders alone")
+    if spec.image_positions:
+        raise RequestError(f"layers of {spec.label} attend to images: the calibration knows no run of such layers")
     ledger = lower(spec)
     weights = format_of(spec, ask.weights)
     layout = deployment.layout or ServingLayout(tensor=ask.gpus, expert_tensor=ask.gpus)

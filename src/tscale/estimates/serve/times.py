@@ -100,6 +100,11 @@ class Served(NamedTuple):
         return self.ask.context if self.spec.kind == "encoder-decoder" else 0
 
     @property
+    def images(self) -> int:
+        """Positions of images that its layers attend to beside the tokens of a sequence."""
+        return self.spec.image_positions
+
+    @property
     def start(self) -> int:
         """Tokens that are cached before the second one of an answer: the prompt's, or behind an encoder one to begin with."""
         return 1 if self.source else self.ask.context
@@ -115,12 +120,12 @@ class Served(NamedTuple):
         ask = self.ask
         if self.source:
             return Pass(ask.batch, 1, 0, 1, decoding=False, source=self.source)
-        return Pass(ask.batch, ask.context - ask.prefix, ask.prefix, 1, decoding=False)
+        return Pass(ask.batch, ask.context - ask.prefix, ask.prefix, 1, decoding=False, images=self.images)
 
     def step(self, cached: int, new: int = 1, batch: int | None = None) -> Pass:
         """A pass that decodes, with as many tokens cached."""
         batch = self.ask.batch if batch is None else batch
-        return Pass(batch, new, cached, new, decoding=True, source=self.source)
+        return Pass(batch, new, cached, new, decoding=True, source=self.source, images=self.images)
 
     def works(self, run: Pass) -> list[Work]:
         return works(self.setup, run)
@@ -143,7 +148,8 @@ class Served(NamedTuple):
 
     def decoding(self, start: int, steps: int) -> float:
         """The time of so many tokens of each sequence, after `start` that are cached."""
-        return decode_seconds(self.setup, self.ask.batch, start, steps, self.source) / float(self.ask.efficiency)
+        seconds = decode_seconds(self.setup, self.ask.batch, start, steps, self.source, self.images)
+        return seconds / float(self.ask.efficiency)
 
     def of(self, spec: ModelSpec) -> Served:
         """Another model on the same devices, or this one on numbers that remember."""

@@ -9,6 +9,7 @@ from tscale.blocks import Attention, Experts, FeedForward, Learned, Mixer, Mlp, 
 from tscale.blocks.fields import LayerSelector
 from tscale.importer.hooks.bert import longformer_window
 from tscale.importer.rules.stacks import stack
+from tscale.importer.towers.parts import table
 from tscale.models.spec import Embedding, Encoder
 
 if TYPE_CHECKING:
@@ -21,6 +22,14 @@ def fsmt_embedding(config: Config) -> Embedding:
     if source != target:
         raise config.wrong(f"src_vocab_size ({source}) and tgt_vocab_size ({target}) differ: that is not known yet")
     return Embedding(shared=config.flag("tie_word_embeddings"))
+
+
+def tables(config: Config) -> Embedding:
+    """One table; where it is not tied, one for each stack, and another that stands around them and none reads."""
+    if config.flag("tie_word_embeddings"):
+        return Embedding()
+    unread = table("unread_tokens", config.size("vocab_size"), config.size("d_model"))
+    return Embedding(shared=False, pieces=(unread,))
 
 
 def nllb_experts(config: Config, dense: FeedForward) -> Mlp | tuple[Mlp, ...]:

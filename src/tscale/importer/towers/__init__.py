@@ -7,6 +7,7 @@ A family is here where its projector is (`projectors`, `audio`), a type of tower
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from tscale.blocks.tower import Tower
@@ -89,8 +90,10 @@ def _of_sounds(file: File, d_model: int) -> tuple[Tower, ...] | None:
     if build is None:
         return None
     seen = file.family in _BEHIND_VISION
-    between = tuple(_BEHIND_AUDIO[file.family](Ends(file, a, d_model)))
-    return (
-        Tower(part="audio_tower", reads="sounds", input=inputs.SOUNDS.get(file.family), pieces=tuple(build(a))),
-        Tower(part="projector", name="audio_projector" if seen else None, reads="sounds", pieces=between),
-    )
+    ends = Ends(file, a, d_model)
+    between, reading = tuple(_BEHIND_AUDIO[file.family](ends)), inputs.SOUNDS.get(file.family)
+    heard, own = reading(ends) if callable(reading) else reading, tuple(build(a))
+    projector = Tower(part="projector", name="audio_projector" if seen else None, reads="sounds", pieces=between)
+    if not own:
+        return (replace(projector, input=heard),)
+    return Tower(part="audio_tower", reads="sounds", input=heard, pieces=own), projector

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Final
 
 from tscale.blocks.tower_pieces import Piece, Simple
@@ -17,6 +18,7 @@ from tscale.importer.towers.parts import (
     norm,
     scores,
     table,
+    unlearned,
     vector,
 )
 from tscale.importer.towers.querying import qformer
@@ -63,30 +65,42 @@ def glmasr(a: Sizes) -> Pieces:
 
 
 def qwen3_asr(a: Sizes) -> Pieces:
-    """Qwen3-ASR: three convolutions over time and frequency, each of which halves both."""
-    d, width, bins = a.size("d_model"), a.size("downsample_hidden_size"), a.size("num_mel_bins")
-    rows = bins
+    """Qwen3-ASR: three convolutions over time and frequency of a chunk of frames, each of which halves both; layers within chunks."""
+    d, width, rows = a.size("d_model"), a.size("downsample_hidden_size"), a.size("num_mel_bins")
+    chunk = frames = 2 * a.size("n_window")
     for place, d_in in enumerate((1, width, width)):
-        rows = -(-rows // 2)
-        yield linear(f"conv_{place + 1}", 9 * d_in, width, times=rows * 2 ** (2 - place))
+        rows, frames = -(-rows // 2), -(-frames // 2)
+        yield linear(f"conv_{place + 1}", 9 * d_in, width, at="patches", times=rows * frames)
     yield linear("conv_out", width * rows, d, bias=False)
-    yield layers(a.size("encoder_layers"), d, a.size("encoder_attention_heads"), a.size("encoder_ffn_dim"))
+    chunks = a.size("n_window_infer") // chunk
+    if not chunks:
+        raise a.wrong("n_window_infer", f"it is less than a chunk of {chunk} frames")
+    yield layers(
+        a.size("encoder_layers"),
+        d,
+        a.size("encoder_attention_heads"),
+        a.size("encoder_ffn_dim"),
+        window=chunks * frames,
+    )
     yield norm("norm.post", d)
 
 
 def granite(a: Sizes) -> Pieces:
-    """Granite Speech: conformers with a table of distances each, and two heads of characters (Gulati 2020)."""
-    d, heads, head_dim = a.size("hidden_dim"), a.size("num_heads"), a.size("dim_head")
+    """Granite Speech: conformers that attend within blocks, with a table of distances each, and two heads of characters (Gulati 2020)."""
+    d, heads, head_dim, block = a.size("hidden_dim"), a.size("num_heads"), a.size("dim_head"), a.size("context_size")
     out, inner, wide = a.size("output_dim"), d * a.size("feedforward_mult"), d * a.size("conv_expansion_factor")
     yield linear("input", a.size("input_dim"), d)
     each: list[Simple] = []
     for half in ("feed_forward_1", "feed_forward_2"):
         each += [norm(f"norm.{half}", d), linear(f"{half}.up", d, inner), linear(f"{half}.down", inner, d)]
     each += [
-        norm("norm.attention", d), linear("q", d, heads * head_dim, bias=False),
-        linear("kv", d, 2 * heads * head_dim, bias=False), scores("scores", heads, head_dim, at="inputs"),
-        linear("o", heads * head_dim, d), table("distances", 2 * a.size("max_pos_emb") + 1, head_dim),
-        norm("norm.conv", d), linear("conv.up", d, 2 * wide), depthwise("conv", wide, a.size("conv_kernel_size")),
+        norm("norm.attention", d), linear("q", d, heads * head_dim, bias=False, at="patches"),
+        linear("kv", d, 2 * heads * head_dim, bias=False, at="patches"),
+        replace(scores("scores", heads, head_dim, at="patches", keys="patches"), most=block),
+        table("distances", 2 * a.size("max_pos_emb") + 1, head_dim),
+        replace(unlearned("scored_distances", head_dim, block, at="patches"), times=heads),
+        linear("o", heads * head_dim, d), norm("norm.conv", d), linear("conv.up", d, 2 * wide),
+        replace(depthwise("conv", wide, a.size("conv_kernel_size")), trimmed=False),
         norm("norm.conv_inner", wide), linear("conv.down", wide, d), norm("norm.post", d),
     ]  # fmt: skip
     yield bare_layers(a.size("num_layers"), d, each, "layers")
@@ -206,8 +220,11 @@ def _granite(ends: Ends) -> Pieces:
     file, d = ends.file, ends.d_model
     q = file.inside("projector_config")
     assert q is not None, "the class always has one"
-    queries = file.own.size("window_size") // file.own.size("downsample_rate")
-    yield from qformer(q, q.size("encoder_hidden_size"), queries)
+    window = file.own.size("window_size")
+    queries = window // file.own.size("downsample_rate")
+    if not queries:
+        raise file.own.wrong("downsample_rate", f"it is more than a window of {window} positions")
+    yield from qformer(q, q.size("encoder_hidden_size"), queries, window=window)
     yield linear("linear", q.size("hidden_size"), d, at="outputs")
 
 

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Final
 
 from tscale.blocks.tower_pieces import Piece, Simple
 from tscale.importer.towers import audio, vision
 from tscale.importer.towers.ends import Ends, Projector, two_layers
 from tscale.importer.towers.merging import qwen2_5, qwen3
-from tscale.importer.towers.parts import bare_layers, depthwise, layers, linear, norm, table, vector
+from tscale.importer.towers.parts import (
+    READ,
+    bare_layers,
+    depthwise,
+    layers,
+    linear,
+    norm,
+    scores,
+    table,
+    unlearned,
+    vector,
+)
 from tscale.importer.towers.querying import qformer
 from tscale.importer.towers.sizes import File, Sizes
 
@@ -32,28 +44,88 @@ def omni_ears(a: Sizes) -> Pieces:
     yield norm("norm.post", d)
 
 
+FLORENCE_SIDE: Final = 768
+"""Pixels of the side that Florence-2's processor brings an image to; its files of models do not say it."""
+
+
+def davit_sides(v: Sizes) -> tuple[int, ...]:
+    """Positions along a side of each stage of a DaViT."""
+    kernels, strides, paddings = (v.sizes(key) for key in ("patch_size", "patch_stride", "patch_padding"))
+    if not len(kernels) == len(strides) == len(paddings) or not all(strides):
+        raise v.wrong("patch_stride", "patch_stride, patch_size and patch_padding must be as long, and strides above 0")
+    sides, side = list[int](), FLORENCE_SIDE
+    for kernel, stride, padding in zip(kernels, strides, paddings, strict=True):
+        side = (side + 2 * padding - kernel) // stride + 1
+        if side <= 0:
+            raise v.wrong(
+                "patch_size", f"nothing of an image of {FLORENCE_SIDE} pixels is left behind so large kernels"
+            )
+        sides.append(side)
+    return tuple(sides)
+
+
 def davit(v: Sizes) -> Pieces:
-    """DaViT: stages of convolutions and of layers that attend within windows, and then over channels (Ding 2022)."""
-    widths, depths = v.sizes("embed_dim"), v.sizes("depths")
-    kernels, before = v.sizes("patch_size"), v.value("patch_prenorm")
-    if not isinstance(before, list) or not len(widths) == len(depths) == len(kernels) == len(before) or not all(widths):
-        raise v.wrong("depths", "depths, embed_dim, patch_size and patch_prenorm must be as long, and above 0")
+    """DaViT: stages of convolutions and of layers that attend within windows, and then over channels (Ding 2022).
+
+    Images are brought to one size, so that every piece says how often it runs for one.
+    """
+    widths, depths, kernels, before = (
+        v.sizes("embed_dim"),
+        v.sizes("depths"),
+        v.sizes("patch_size"),
+        v.value("patch_prenorm"),
+    )
+    sides, heads, groups = davit_sides(v), v.sizes("num_heads"), v.sizes("num_groups")
+    stages = {len(one) for one in (widths, depths, sides, heads, groups)}
+    if not isinstance(before, list) or stages != {len(before)} or not all(widths) or not all(heads) or not all(groups):
+        raise v.wrong(
+            "depths",
+            "depths, embed_dim, patch_size, patch_prenorm, num_heads and num_groups must be as long, and above 0",
+        )
     d_in = v.size("in_channels")
-    for stage, (d, depth, kernel, normed) in enumerate(zip(widths, depths, kernels, before, strict=True), 1):
-        yield linear(f"conv_{stage}", kernel**2 * d_in, d)
-        yield norm(f"norm.conv_{stage}", d_in if normed else d)
-        inner = int(d * v.real("mlp_ratio"))
-        each: list[Simple] = []
-        for half in ("windows", "channels"):
-            each += [
-                depthwise(f"{half}.conv_1", d, 9, bias=True), norm(f"norm.{half}.attention", d),
-                linear(f"{half}.qkv", d, 3 * d, bias=v.flag("qkv_bias")), linear(f"{half}.o", d, d),
-                depthwise(f"{half}.conv_2", d, 9, bias=True), norm(f"norm.{half}.feed_forward", d),
-                linear(f"{half}.up", d, inner), linear(f"{half}.down", inner, d),
-            ]  # fmt: skip
+    for place, (d, depth, side) in enumerate(zip(widths, depths, sides, strict=True)):
+        yield linear(f"conv_{place + 1}", kernels[place] ** 2 * d_in, d, at="once", times=side**2)
+        yield norm(f"norm.conv_{place + 1}", d_in if before[place] else d)
+        each = [*_davit_windows(v, d, heads[place], side), *_davit_channels(v, d, groups[place], side)]
         if depth:
-            yield bare_layers(depth, d, each, f"stage_{stage}")
+            yield bare_layers(depth, d, each, f"stage_{place + 1}", at="once")
         d_in = d
+
+
+def _davit_windows(v: Sizes, d: int, heads: int, side: int) -> list[Simple]:
+    """Attention within windows, of which the last ones are padded, and a feed-forward."""
+    window, name = v.size("window_size"), "windows"
+    many = (-(-side // window)) ** 2
+    padded = many * window**2
+    seen = replace(scores(f"{name}.scores", heads, d // heads, at="once", keys="once"), copies=many * window**4)
+    return [*_davit_half(v, d, name, side, padded), seen, *_davit_feed_forward(v, d, name, side)]
+
+
+def _davit_channels(v: Sizes, d: int, groups: int, side: int) -> list[Simple]:
+    """Attention of channels to those of their group, over all positions, and a feed-forward."""
+    name, width = "channels", d // groups
+    seen = replace(unlearned(f"{name}.scores", width, width, at="once"), times=2 * groups * side**2)
+    return [*_davit_half(v, d, name, side, side**2), seen, *_davit_feed_forward(v, d, name, side)]
+
+
+def _davit_half(v: Sizes, d: int, name: str, side: int, positions: int) -> list[Simple]:
+    return [
+        _filtered(f"{name}.conv_1", d, side), norm(f"norm.{name}.attention", d),
+        linear(f"{name}.qkv", d, 3 * d, bias=v.flag("qkv_bias"), at="once", times=positions),
+        linear(f"{name}.o", d, d, at="once", times=positions),
+    ]  # fmt: skip
+
+
+def _davit_feed_forward(v: Sizes, d: int, name: str, side: int) -> list[Simple]:
+    inner = int(d * v.real("mlp_ratio"))
+    return [
+        _filtered(f"{name}.conv_2", d, side), norm(f"norm.{name}.feed_forward", d),
+        linear(f"{name}.up", d, inner, at="once", times=side**2), linear(f"{name}.down", inner, d, at="once", times=side**2),
+    ]  # fmt: skip
+
+
+def _filtered(name: str, channels: int, side: int) -> Simple:
+    return replace(depthwise(name, channels, 9, bias=True), at="once", times=side**2, trimmed=False)
 
 
 def blip(v: Sizes) -> Pieces:
@@ -74,6 +146,16 @@ def ernie(v: Sizes) -> Pieces:
     yield norm("norm.post", d)
 
 
+def unified(v: Sizes) -> Pieces:
+    """Gemma 4 12B: no tower, but a matrix from the pixels of a square to the text model's width, norms and tables of rows and columns."""
+    pixels, d = 3 * (v.size("patch_size") * v.size("pooling_kernel_size")) ** 2, v.size("mm_embed_dim")
+    yield norm("norm.pixels", pixels, at="patches")
+    yield linear("patch_embedding", pixels, d, at="patches", keeps=READ)
+    yield norm("norm.patches", d, at="patches")
+    yield table("positions", 2 * v.size("mm_posemb_size"), d)
+    yield norm("norm.positions", d, at="patches")
+
+
 VISION: Final[dict[str, Callable[[Sizes], Pieces]]] = {
     "qwen2_5_omni_vision_encoder": vision.qwen2_5,
     "qwen3_omni_moe_vision_encoder": vision.qwen3,
@@ -82,12 +164,14 @@ VISION: Final[dict[str, Callable[[Sizes], Pieces]]] = {
     "instructblipvideo_vision_model": vision.blip2,
     "blip_vision_model": blip,
     "ernie4_5_vl_moe_vision": ernie,
+    "gemma4_unified_vision": unified,
 }
 """The pieces of further types of vision tower."""
 AUDIO: Final[dict[str, Callable[[Sizes], Pieces]]] = {
     "qwen2_5_omni_audio_encoder": omni_ears,
     "qwen3_omni_moe_audio_encoder": audio.qwen3_asr,
     "audioflamingo3_encoder": audio.voxtral,
+    "gemma4_unified_audio": lambda _: iter(()),  # samples of a sound are what its projector reads
 }
 """The pieces of further types of audio tower."""
 
@@ -99,7 +183,7 @@ def _florence(ends: Ends) -> Pieces:
     d, out, rows = widths[-1], v.size("projection_dim"), v.size("max_position_embeddings")
     yield table("positions.rows", rows, d // 2)
     yield table("positions.columns", rows, d - d // 2)
-    yield linear("linear", d, out, bias=False)
+    yield linear("linear", d, out, bias=False, at="outputs")
     yield norm("norm", out)
 
 
@@ -110,19 +194,19 @@ def _granite_docling(ends: Ends) -> Pieces:
         raise file.own.wrong("density_router_hidden_size", "a router between both paths is not known yet: only null is")
     d, out, factor = v.size("hidden_size"), v.size("out_hidden_size"), v.size("scale_factor")
     deep = len(v.sizes("deepstack_visual_indexes"))
-    paths = [("coarse", factor)]
+    paths = [("coarse", factor, 1)]
     if v.flag("use_fine_route"):
         if factor == 1:
             raise v.wrong("scale_factor", "1 has no half for the fine path")
-        paths.append(("fine", factor // 2))
+        paths.append(("fine", factor // 2, 0))  # which images take where a processor is asked for it alone
     yield norm("norm.in", d)
-    for name, side in paths:
+    for name, side, times in paths:
         wide = side**2 * d
-        yield linear(name, wide, out, bias=False, at="outputs")
+        yield linear(name, wide, out, bias=False, at="outputs", times=times)
         if deep:
             yield norm(f"{name}.deepstack.norm", wide, copies=deep)
-            yield linear(f"{name}.deepstack.linear_1", wide, out, at="outputs", copies=deep)
-            yield linear(f"{name}.deepstack.linear_2", out, out, at="outputs", copies=deep)
+            yield linear(f"{name}.deepstack.linear_1", wide, out, at="outputs", copies=deep, times=times)
+            yield linear(f"{name}.deepstack.linear_2", out, out, at="outputs", copies=deep, times=times)
     yield norm("norm.mid", out)
     yield linear("linear", out, out, bias=False, at="outputs")
     yield norm("norm.out", out)
@@ -148,6 +232,16 @@ def _ernie(ends: Ends) -> Pieces:
     yield norm("norm", d, "rmsnorm")
 
 
+def _unified_images(ends: Ends) -> Pieces:
+    """One matrix behind a norm without weights."""
+    yield linear("linear", ends.tower.size("output_proj_dims"), ends.d_model, bias=False, at="outputs", keeps=READ)
+
+
+def _unified_sounds(ends: Ends) -> Pieces:
+    """The same, from the samples of a sound."""
+    yield linear("linear", ends.tower.size("audio_embed_dim"), ends.d_model, bias=False, at="outputs", keeps=READ)
+
+
 def _nothing(_: Ends) -> Pieces:
     return iter(())
 
@@ -160,6 +254,7 @@ BEHIND_VISION: Final[dict[str, Projector]] = {
     "florence2": _florence,
     "granite_docling": _granite_docling,
     "instructblipvideo": _of_videos,
+    "gemma4_unified": _unified_images,
 }
 """What further families have between their vision tower and the text model."""
 
@@ -192,5 +287,6 @@ BEHIND_AUDIO: Final[dict[str, Projector]] = {
     "qwen3_omni_moe_thinker": _omni_moe_sounds,
     "audioflamingo3": _flamingo,
     "musicflamingo": _flamingo,
+    "gemma4_unified": _unified_sounds,
 }
 """What further families have between their audio tower and the text model."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from tscale.blocks.image_tiles import (
     AnyResolution,
     PaddedTiles,
+    SlicedImage,
     SplitImage,
     TiledImage,
     WholeOrTiles,
@@ -27,6 +28,7 @@ from tscale.blocks.tower_inputs import (
     RowsOfImage,
     Sound,
 )
+from tscale.importer.towers.further import davit_sides
 
 if TYPE_CHECKING:
     from tscale.blocks.tower_inputs import Reading
@@ -87,6 +89,22 @@ def _step(ends: Ends) -> Reading:
     return WindowedImage(kind="windows", side=side, window=504, patch=patch, merge=4, longest=3024)
 
 
+def _mllama(ends: Ends) -> Reading:
+    """Llama 3.2 Vision: as many tiles whatever an image's size, those beyond its own are padding; each padded to whole groups of positions."""
+    tiles, patches = ends.tower.size("max_num_tiles"), ends.tower.grid()
+    padded = -(-(patches + 1) // _MLLAMA_GROUP) * _MLLAMA_GROUP
+    return FixedImage(
+        kind="fixed",
+        patches=tiles * patches,
+        classes=tiles * (padded - patches),
+        outputs=tiles * (patches + 1),
+        tokens=1,
+    )
+
+
+_MLLAMA_GROUP: Final = 8
+
+
 def _fixed(outputs: Callable[[Ends], int]) -> Callable[[Ends], Reading]:
     def reading(ends: Ends) -> Reading:
         grid, classes = _patches(ends)
@@ -136,6 +154,12 @@ def _pixtral(ends: Ends) -> Reading:
 def _gemma4(ends: Ends) -> Reading:
     v = ends.tower
     return BudgetImage(kind="budget", patch=v.size("patch_size"), merge=v.size("pooling_kernel_size"), outputs=280)
+
+
+def _unified(ends: Ends) -> Reading:
+    """Gemma 4 12B: squares of merged patches, each of which is a token."""
+    side = ends.tower.size("patch_size") * ends.tower.size("pooling_kernel_size")
+    return BudgetImage(kind="budget", patch=side, merge=1, outputs=280)
 
 
 def _intern(ends: Ends) -> Reading:
@@ -203,6 +227,38 @@ def _idefics3(ends: Ends) -> Reading:
     side, _ = ends.tower.sides("image_size")
     outputs = grid // ends.file.own.size("scale_factor") ** 2
     return SplitImage(kind="split", tile=side, longest=4 * side, patches=grid, outputs=outputs)
+
+
+def _docling(ends: Ends) -> Reading:
+    """Granite Docling: tiles on the grid nearest to a page's shape, by the coarse path."""
+    grid, _ = _patches(ends)
+    side, _ = ends.tower.sides("image_size")
+    outputs = grid // ends.tower.size("scale_factor") ** 2
+    return SplitImage(kind="split", tile=side, max_tiles=32, max_side=16, patches=grid, outputs=outputs)
+
+
+def _minicpm(ends: Ends) -> Reading | None:
+    """Where it merges patches half-way and once behind its tower; not known otherwise. An image has a number of one digit."""
+    own, v = ends.file.own, ends.tower
+    halfway, _ = v.sides("window_kernel_size")
+    if own.value("downsample_mode") != "16x" or own.size("merger_times") != 1 or halfway != _SIDES:
+        return None
+    if v.whole("insert_layer_id") >= v.size("num_hidden_layers"):
+        return None  # nothing is merged
+    return SlicedImage(kind="slices", side=448, patch=v.size("patch_size"), max_slices=9, markers=3, videos=False)
+
+
+def _florence(ends: Ends) -> Reading:
+    """Florence-2: one size, of whose last stage each position becomes a token, and their average another."""
+    patches = davit_sides(ends.tower)[-1] ** 2
+    return FixedImage(kind="fixed", patches=patches, outputs=patches + 1)
+
+
+def _got(ends: Ends) -> Reading:
+    """GOT-OCR2: one size, of which two convolutions quarter the patches twice; two markers."""
+    side = ends.tower.sides("image_size")[0] // ends.tower.sides("patch_size")[0]
+    outputs = (-(-side // 4)) ** 2
+    return FixedImage(kind="fixed", patches=side**2, outputs=outputs, tokens=outputs + 2)
 
 
 def _idefics2(ends: Ends) -> Reading | None:
@@ -287,13 +343,20 @@ IMAGES: Final[dict[str, Callable[[Ends], Reading | None]]] = {
     "lighton_ocr": _pixtral,
     "mistral_large4": _pixtral,
     "gemma4": _gemma4,
+    "gemma4_unified": _unified,
     "internvl": _intern,
     "qianfan_ocr": _intern,
     "cohere2_vision": _cohere,
     "llama4": _llama4,
+    "mllama": _mllama,
     "idefics2": _idefics2,
     "idefics3": _idefics3,
     "smolvlm": _idefics3,
+    "granite_docling": _docling,
+    "minicpmv4_6": _minicpm,
+    "minicpmv4_7": _minicpm,
+    "got_ocr2": _got,
+    "florence2": _florence,
     "llava_next": _llava_next,
     "llava_next_video": _llava_next,
     "llava_onevision": _one_vision,
@@ -305,10 +368,33 @@ def _sound(per_second: int, merge: int, piece: int | None = None, *, padded: boo
     return Sound(kind="sound", positions_per_second=per_second, merge=merge, piece_seconds=piece, padded=padded)
 
 
-SOUNDS: Final[dict[str, Sound]] = {
+def _in_windows(ends: Ends) -> Sound | None:
+    """Granite Speech: 50 positions a second, of which the queries of each window become tokens; not known where these do not divide it."""
+    window, rate = (ends.file.own.size(key) for key in ("window_size", "downsample_rate"))
+    if window % rate:
+        return None
+    queries, block = window // rate, ends.tower.size("context_size")
+    return Sound(kind="sound", positions_per_second=50, window=window, queries=queries, block=block)
+
+
+_CHUNK: Final = 100
+
+
+def _of_chunks(ends: Ends) -> Sound | None:
+    """13 positions of each second, which is a chunk of 100 frames; of other chunks the processor's rule is not known."""
+    if 2 * ends.tower.size("n_window") != _CHUNK:
+        return None
+    return Sound(kind="sound", positions_per_second=13, chunk=13)
+
+
+SOUNDS: Final[dict[str, Sound | Callable[[Ends], Sound | None]]] = {
+    "granite_speech": _in_windows,
+    "qwen3_asr": _of_chunks,
+    "qwen3_omni_moe_thinker": _of_chunks,
     "qwen2_audio": _sound(50, 2, 30),
     "voxtral": _sound(50, 4, 30, padded=True),
     "gemma4": _sound(25, 1),
+    "gemma4_unified": _sound(25, 1),
     "qwen2_5_omni_thinker": _sound(50, 2),
     "audioflamingo3": _sound(50, 2, 30),
     "glmasr": _sound(50, 4, 30),

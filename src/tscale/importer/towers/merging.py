@@ -185,9 +185,10 @@ def got(ends: Ends) -> Pieces:
 def minicpm(ends: Ends) -> Pieces:
     """Norms and pairs of matrices, each of which merges four patches."""
     file, v, d = ends.file, ends.tower, ends.d_model
-    width, times = v.size("hidden_size"), file.own.size("merger_times")
+    width, rounds = v.size("hidden_size"), file.own.size("merger_times")
     merged = 4 * width
-    for step in range(times):
+    for step in range(rounds):
+        left = rounds - 1 - step
         yield norm(f"norm_{step + 1}", merged)
-        yield linear(f"linear_{step + 1}.up", merged, merged, at="outputs")
-        yield linear(f"linear_{step + 1}.down", merged, d if step == times - 1 else width, at="outputs")
+        yield linear(f"linear_{step + 1}.up", merged, merged, at="outputs", times=4**left)
+        yield linear(f"linear_{step + 1}.down", merged, width if left else d, at="outputs", times=4**left)

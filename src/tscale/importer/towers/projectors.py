@@ -90,9 +90,9 @@ def llama4(ends: Ends) -> Pieces:
 
 
 def mllama(ends: Ends) -> Pieces:
-    """One matrix, whose outputs are keys and values of the text model's cross-attention."""
+    """One matrix, to whose outputs layers of the text model attend."""
     v, d = ends.tower, ends.d_model
-    yield linear("linear", v.size("vision_output_dim"), d)
+    yield linear("linear", v.size("vision_output_dim"), d, at="outputs", keeps=READ)
 
 
 def deepseek(ends: Ends) -> Pieces:
@@ -108,7 +108,8 @@ def deepseek_hybrid(ends: Ends) -> Pieces:
     assert s is not None, "the class always has one"
     width, out = s.size("hidden_size"), s.size("output_channels")
     yield vector("high_res.alpha", 1)
-    yield from sam_neck("high_res.neck", width, out)
+    side = s.sides("image_size")[0] // s.sides("patch_size")[0]
+    yield from sam_neck("high_res.neck", width, out, side**2)
     yield linear("high_res.conv_1", 9 * out, 2 * out, bias=False, at="outputs")
     yield linear("high_res.conv_2", 9 * 2 * out, 4 * out, bias=False, at="outputs")
     yield linear("low_res", v.size("hidden_size"), d // 2, at="outputs")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tscale.blocks.tower_pieces import Simple
+from dataclasses import replace
+
+from tscale.blocks.tower_pieces import RunsOver, Simple
 from tscale.importer.towers.ends import Ends, Pieces
 from tscale.importer.towers.parts import bare_layers, linear, norm, scores, table, unlearned
 from tscale.importer.towers.sizes import Sizes
@@ -65,10 +67,11 @@ def blip2(ends: Ends) -> Pieces:
     yield linear("linear", q.size("hidden_size"), d, at="outputs")
 
 
-def qformer(q: Sizes, wide: int, queries: int, *, words: bool = False) -> Pieces:
+def qformer(q: Sizes, wide: int, queries: int, *, words: bool = False, window: int | None = None) -> Pieces:
     """Learned queries through layers that attend to each other and, in some of them, to a tower's outputs of a width.
 
-    `words`: whether words run through it as well, by a table and feed-forwards of their own (InstructBLIP).
+    `words`: whether words run through it as well, by a table and feed-forwards of their own (InstructBLIP). `window`: so many of the
+    tower's outputs have queries of their own, which attend to them and each other alone (Granite Speech).
     """
     d, heads, d_ff = q.size("hidden_size"), q.size("num_attention_heads"), q.size("intermediate_size")
     depth, every = q.size("num_hidden_layers"), q.size("cross_attention_frequency")
@@ -78,18 +81,48 @@ def qformer(q: Sizes, wide: int, queries: int, *, words: bool = False) -> Pieces
         yield table("positions", q.size("max_position_embeddings"), d)
     yield norm("norm.embedding", d)
     halves = ("queries", "words") if words or q.value("use_qformer_text_input") is True else ("queries",)
+    behind: list[Simple] = [norm("norm.attention", d)]
+    for half in halves:
+        behind += [
+            linear(f"{half}.up", d, d_ff, at="outputs"),
+            linear(f"{half}.down", d_ff, d, at="outputs"),
+            norm(f"norm.{half}", d),
+        ]
+    cross = -(-depth // every)
+    if window is None:
+        yield bare_layers(depth, d, [*_among(d, heads), *behind], "qformer", at="outputs")
+        yield bare_layers(cross, d, _seeing(d, wide, heads), "qformer.cross", at="outputs")
+        return
+    # of the first layer queries are the same for all windows, until they have seen theirs
+    for name, count, same in (("qformer.first", 1, True), ("qformer", depth - 1, False)):
+        if count:
+            yield bare_layers(count, d, [*_among(d, heads, queries, same=same), *behind], name, at="outputs")
+    for name, count, same in (("qformer.first.cross", 1, True), ("qformer.cross", cross - 1, False)):
+        if count:
+            yield bare_layers(count, d, _seeing(d, wide, heads, (window, queries), same=same), name, at="outputs")
+
+
+def _among(d: int, heads: int, queries: int | None = None, *, same: bool = False) -> list[Simple]:
+    """Queries that attend to each other: all of them, or so many of a window, which may be the `same` for all windows."""
+    if same and queries is not None:
+        once = [linear(name, d, d, at="once", times=queries) for name in ("q", "k", "v", "o")]
+        return [*once, replace(scores("scores", heads, d // heads, at="once", keys="once"), copies=queries**2)]
     each = [linear(name, d, d, at="outputs") for name in ("q", "k", "v", "o")]
-    yield bare_layers(
-        depth, d,
-        [*each, scores("scores", heads, d // heads, keys="outputs"), norm("norm.attention", d),
-         *(piece for half in halves for piece in (
-             linear(f"{half}.up", d, d_ff, at="outputs"), linear(f"{half}.down", d_ff, d, at="outputs"),
-             norm(f"norm.{half}", d)))],
-        "qformer", at="outputs",
-    )  # fmt: skip
-    yield bare_layers(
-        -(-depth // every), d,
-        [linear("q", d, d, at="outputs"), linear("k", wide, d), linear("v", wide, d), scores("scores", heads, d // heads),
-         linear("o", d, d, at="outputs"), norm("norm", d)],
-        "qformer.cross", at="outputs",
-    )  # fmt: skip
+    return [*each, replace(scores("scores", heads, d // heads, keys="outputs"), most=queries)]
+
+
+def _seeing(
+    d: int, wide: int, heads: int, windows: tuple[int, int] | None = None, *, same: bool = False
+) -> list[Simple]:
+    """Queries that attend to a tower's outputs of a width: to all of them, or each of so many to those of a window of so many."""
+    window, queries = windows or (1, 1)
+    times = window // queries
+    query = linear("q", d, d, at="once", times=queries) if same else linear("q", d, d, at="outputs")
+    at: RunsOver = (
+        "outputs" if windows else "inputs"
+    )  # a window is padded: of its positions there are as many as queries say
+    seen = scores("scores", heads, d // heads, keys=at)
+    if windows:
+        seen = replace(seen, most=queries, copies=times)
+    keys = [linear(name, wide, d, at=at, times=times) for name in ("k", "v")]
+    return [query, *keys, seen, linear("o", d, d, at="outputs"), norm("norm", d)]

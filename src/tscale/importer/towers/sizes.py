@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Any, NoReturn, cast
+from typing import Any, Final, NoReturn, cast
 
 from tscale.blocks.fields import MOST_SIZE
 from tscale.errors import SpecError, shown
@@ -24,6 +24,10 @@ def recorded() -> dict[str, dict[str, Any]]:
 
 _WORDS = frozenset({"model_type", "vocab_size", "projection_dim"})
 """Keys that files of towers repeat from the text model that these were trained with, and that no tower reads."""
+
+
+_HANDED: Final = dict.fromkeys(("minicpmv4_6", "minicpmv4_7"), ("insert_layer_id",))
+"""Keys of a whole that its class hands to the configuration of its vision tower, whatever that says."""
 
 
 class Sizes:
@@ -138,7 +142,9 @@ class File:
         if kind not in recorded()["types"]:
             return Sizes(data | {"model_type": kind}, {}, self.where, name)
         of_type = recorded()["types"][kind]
-        found = Sizes(_renamed(data, of_type["aliases"]) | {"model_type": kind}, of_type["keys"], self.where, name)
+        handed = {key: self.own.value(key) for key in _HANDED.get(self.family, ()) if name == "vision_config"}
+        said = _renamed(data, of_type["aliases"]) | handed | {"model_type": kind}
+        found = Sizes(said, of_type["keys"], self.where, name)
         self._read.append(found)
         return found
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Final, Literal
 
-from tscale.blocks.tower_pieces import Piece, Simple
+from tscale.blocks import Attention
+from tscale.blocks.tower_pieces import Piece, RunsOver, Simple, TowerLayers
 from tscale.importer.towers.parts import (
     ACTIVATED,
     READ,
+    bare_layers,
     layers,
     linear,
     norm,
     pooling_head,
+    scores,
     table,
+    unlearned,
     vector,
 )
 from tscale.importer.towers.sizes import Sizes
@@ -231,15 +236,15 @@ def mllama(v: Sizes) -> Pieces:
     yield vector("class_embedding", d, does="joins")
     yield _patches(v, d, bias=False)
     yield table("positions", rows, d)
-    yield vector("positions.gate", 1)
-    yield table("positions.tiles", layouts, tiles * rows * d)
+    yield vector("positions.gate", 1, does="joins")
+    yield replace(table("positions.tiles", layouts, tiles * rows * d), gated=True)
     for place in ("pre", "post"):
-        yield table(f"tiles.{place}", layouts, tiles * d)
-        yield vector(f"tiles.{place}.gate", 1)
-    yield norm("norm.pre", d)
+        yield replace(table(f"tiles.{place}", layouts, tiles * d), gated=True)
+        yield vector(f"tiles.{place}.gate", 1, does="joins")
+    yield norm("norm.pre", d, at="outputs")  # before positions are padded
     heads, d_ff = v.size("attention_heads"), v.size("intermediate_size")
     yield layers(v.size("num_hidden_layers"), d, heads, d_ff, bias=False)
-    gates = (vector("gate.attention", 1), vector("gate.feed_forward", 1))
+    gates = tuple(replace(vector(f"gate.{half}", 1, does="scales"), inputs=d) for half in ("attention", "feed_forward"))
     yield layers(v.size("num_global_layers"), d, heads, d_ff, bias=False, each=gates, name="global")
     yield norm("norm.post", d)
 
@@ -286,46 +291,76 @@ def janus(v: Sizes) -> Pieces:
 
 
 def sam(v: Sizes) -> Pieces:
-    """SAM's ViTDet: windows in all layers but some, a table of distances in each, and a neck (Kirillov 2023)."""
-    d, depth, heads = v.size("hidden_size"), v.size("num_hidden_layers"), v.size("num_attention_heads")
+    """SAM's ViTDet: windows in all layers but some, a table of distances in each, and a neck (Kirillov 2023).
+
+    Images are brought to its own size, so that every piece says how often it runs for one: windows are padded to whole ones.
+    """
+    d, depth = v.size("hidden_size"), v.size("num_hidden_layers")
     side = v.sides("image_size")[0] // v.sides("patch_size")[0]
     full = len([layer for layer in v.sizes("global_attn_indexes") if layer < depth])
-    yield _patches(v, d)
+    yield linear("patch_embedding", v.pixels(), d, at="once", times=side**2)
     if v.flag("use_abs_pos"):
         yield table("positions", side**2, d)
-    bias, window = _and_out(v.flag("qkv_bias")), v.size("window_size")
+    window = v.size("window_size")
     for name, count, reach in (("local", depth - full, window), ("layers", full, side)):
-        each: list[Simple] = []
-        if v.flag("use_rel_pos"):
-            each = [table(f"positions.{axis}", 2 * reach - 1, d // heads) for axis in ("rows", "columns")]
         if count:
-            within = window**2 if name == "local" else None
-            yield layers(count, d, heads, v.size("mlp_dim"), bias=bias, each=each, name=name, window=within)
-    out = v.size("output_channels")
-    yield from sam_neck("neck", d, out)
+            yield bare_layers(count, d, _sam_layer(v, side, reach), name, at="once")
+    yield from sam_neck("neck", d, v.size("output_channels"), side**2)
 
 
-def sam_neck(name: str, d: int, out: int) -> Pieces:
-    """Two convolutions with norms that narrow what SAM's layers yield."""
-    yield linear(f"{name}.conv_1", d, out, bias=False)
+def _sam_layer(v: Sizes, side: int, reach: int) -> list[Simple]:
+    """A layer over a square of so many patches, which look within windows of a side that are padded to whole ones."""
+    d, heads, d_ff, bias = v.size("hidden_size"), v.size("num_attention_heads"), v.size("mlp_dim"), v.flag("qkv_bias")
+    windows = (-(-side // reach)) ** 2
+    positions, head_dim = windows * reach**2, d // heads
+    distances: list[Simple] = []
+    if v.flag("use_rel_pos"):
+        for axis in ("rows", "columns"):
+            distances.append(table(f"positions.{axis}", 2 * reach - 1, head_dim))
+            scored = unlearned(f"distances.{axis}", head_dim, reach, at="once")
+            distances.append(replace(scored, times=positions * heads))
+    return [
+        norm("norm.attention", d),
+        *(linear(name, d, d, bias=bias, at="once", times=positions) for name in ("q", "k", "v")),
+        replace(scores("scores", heads, head_dim, at="once", keys="once"), copies=windows * reach**4),
+        *distances,
+        linear("o", d, d, at="once", times=positions),
+        norm("norm.feed_forward", d),
+        linear("up", d, d_ff, at="once", times=side**2),
+        linear("down", d_ff, d, at="once", times=side**2),
+    ]
+
+
+def sam_neck(name: str, d: int, out: int, patches: int) -> Pieces:
+    """Two convolutions with norms that narrow what SAM's layers yield of so many patches."""
+    yield linear(f"{name}.conv_1", d, out, bias=False, at="once", times=patches)
     yield norm(f"{name}.norm_1", out)
-    yield linear(f"{name}.conv_2", 9 * out, out, bias=False)
+    yield linear(f"{name}.conv_2", 9 * out, out, bias=False, at="once", times=patches)
     yield norm(f"{name}.norm_2", out)
 
 
 def minicpm(v: Sizes) -> Pieces:
-    """MiniCPM-V 4.6: a SigLIP with one layer that merges windows of patches half-way."""
-    d = v.size("hidden_size")
-    yield from _siglip(v, v.grid())
+    """MiniCPM-V 4.6: a SigLIP with attention within windows of patches half-way, which are merged behind it."""
+    d, heads, d_ff = v.size("hidden_size"), v.size("num_attention_heads"), v.size("intermediate_size")
+    count, before = v.size("num_hidden_layers"), v.whole("insert_layer_id") + 1
     high, wide = v.sides("window_kernel_size")
-    merged = high * wide * d
-    for matrix in ("q", "k", "v", "o"):
-        yield linear(f"merger.{matrix}", d, d)
+    window, merged = high * wide, high * wide * d
+    yield _patches(v, d)
+    yield table("positions", v.grid(), d)
+    stacks: tuple[tuple[str, int, RunsOver], ...] = (
+        ("layers", min(before, count), "patches"),
+        ("merged", max(count - before, 0), "inputs"),
+    )
+    for name, many, at in stacks:
+        if many:
+            yield layers(many, d, heads, d_ff, name=name, at=at)
+    within = Attention(heads=heads, bias=True, window=window, chunked=True)
+    yield TowerLayers(kind="layers", name="merger", layers=1, d_model=d, attention=within, at="patches")
     yield norm("merger.norm_1", d)
     yield norm("merger.norm_2", merged)
-    inner = high * wide * v.size("intermediate_size")
-    yield linear("merger.up", merged, inner, at="outputs")
-    yield linear("merger.down", inner, d, at="outputs")
+    yield linear("merger.up", merged, window * d_ff)
+    yield linear("merger.down", window * d_ff, d)
+    yield norm("norm.post", d)
 
 
 KINDS: Final[dict[str, Callable[[Sizes], Pieces]]] = {

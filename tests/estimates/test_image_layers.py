@@ -1,0 +1,99 @@
+"""Layers that attend to images (Llama 3.2 Vision), against what transformers computes and caches, and through every door."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+import tscale
+from tests.core.test_roofline import alone
+from tests.helpers import run
+from tests.importer.recorded import recorded, spec_of
+from tscale.core.costs.cache import cache_bytes
+from tscale.core.costs.forward import forward_flops
+from tscale.core.costs.roofline import Pass, decode_seconds, pass_seconds, works
+from tscale.core.ledger import Cache
+from tscale.errors import RequestError
+from tscale.estimates.media import Media, media_costs, seeing
+from tscale.models.lower import lower, run_of
+
+LINES = recorded("image_layers.jsonl")
+CONFIG = LINES[0]["config"]
+
+
+@pytest.mark.parametrize("line", LINES, ids=[f"{n}-{line['images']}" for n, line in enumerate(LINES)])
+def test_images_take_what_the_framework_computes_and_caches(line: dict[str, Any]) -> None:
+    """Tower, projector, a sequence with the head at every position, one step behind it, and keys and values of the images."""
+    media = Media(images=line["images"])
+    spec = seeing(spec_of(line["config"]), media)
+    (cost,), ledger, tokens = media_costs(spec, media), lower(spec), line["tokens"]
+    step = Pass(1, 1, tokens, 1, decoding=True, images=spec.image_positions)
+    assert {
+        "tower": cost.flops.vision_tower,
+        "projector": cost.flops.projector,
+        "prefill": forward_flops(ledger, run_of(spec, tokens)).total,
+        "step": sum(work.flops for work in works(alone(ledger), step)),
+    } == line["flops"]
+    own = {entry.name for entry in ledger.entries if isinstance(entry, Cache) and entry.stream == "images"}
+    kept = {one.name: one.value for one in cache_bytes(ledger, run_of(spec, tokens), 8).lines}
+    assert sum(kept[name] for name in own) == line["kept"]
+
+
+def test_a_prefill_and_its_steps_are_one_pass_over_all_tokens() -> None:
+    """Keys and values of images are made once, and every token is scored with them, those of an answer too."""
+    spec = seeing(spec_of(CONFIG), Media(images=2))
+    setup, positions = alone(lower(spec)), spec.image_positions
+    passes = [Pass(1, 30, 0, 30, decoding=False, images=positions)]
+    passes += [Pass(1, 1, cached, 1, decoding=True, images=positions) for cached in range(30, 36)]
+    assert (
+        sum(work.flops for one in passes for work in works(setup, one))
+        == forward_flops(setup.whole, run_of(spec, 36), "causal").total
+    )
+    steps = sum(pass_seconds(setup, works(setup, one)) for one in passes[1:])
+    assert decode_seconds(setup, 1, 30, 6, images=positions) == pytest.approx(steps, rel=1e-9)
+
+
+def test_a_plain_text_skips_the_layers() -> None:
+    """Two layers of five, whose weights are stored all the same: 3·64·96 and 2·(64·64 + 64·32) in a layer."""
+    spec = spec_of(CONFIG)
+    plain, seen = (forward_flops(lower(one), run_of(one, 10)).total for one in (spec, seeing(spec, Media(images=1))))
+    positions, layer = 4 * 26, 3 * 64 * 96 + 2 * 64 * 64
+    added = 10 * layer + positions * 2 * 64 * 32 + 10 * positions * 2 * 64
+    assert seen - plain == 2 * 2 * added
+    assert tscale.params(lower(spec)).total == tscale.params(lower(seeing(spec, Media(images=1)))).total
+
+
+def test_an_image_is_one_token_and_holds_the_keys_of_its_tiles() -> None:
+    """4 tiles of 26 positions, keys and values of 2·16 numbers in 2 layers; its one token has the keys and values of 3 more."""
+    done = tscale.memory(CONFIG, context=128, images=3, batch=2, dtype="bf16").to_dict()
+    (media,) = done["media"]
+    each = 4 * 26 * 2 * 2 * 2 * 16 * 2 + 3 * 2 * 2 * 16 * 2
+    assert (media["tokens"], media["kv_cache_bytes"]) == (3, 2 * 3 * each)
+    assert done["per_device_bytes"]["kv_cache"] == 2 * (128 * 3 * 128 + 3 * 4 * 26 * 2 * 128)
+
+
+def test_flops_say_what_images_add_to_the_language_model() -> None:
+    """The same with images and without, and the average of the one token that an image is."""
+    said = tscale.flops(CONFIG, tokens="1e6", context=100, images=2).to_dict()["media"][0]["flops"]
+    spec = spec_of(CONFIG)
+    plain, seen = (forward_flops(lower(one), run_of(one, 100)).total for one in (spec, seeing(spec, Media(images=2))))
+    assert said["language_model"] == seen - plain + -(-2 * plain // 100)
+
+
+def test_a_prompt_reads_its_images_before_its_first_token(tmp_path: Any) -> None:
+    """At best, the keys of 4 tiles are read by each further token: 2 layers of 2·2·16 numbers of 2 bytes, at 3.35e12 bytes/s."""
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG), encoding="utf-8")
+    asked = ("serve", str(tmp_path), "--gpu", "h100", "--context", "64", "--output", "8", "--format", "json")
+    plain, seen = (json.loads(run(*asked, *more).out) for more in ((), ("--images", "4")))
+    weights = 2 * (2 * 64 * 64 + 3 * 64 * 96 + 2 * 16 + 64 + 2) * 2  # of the layers that a plain text skips
+    assert seen["tower_seconds"] > 0
+    assert seen["seconds_per_token"] - plain["seconds_per_token"] == pytest.approx(
+        (weights + 16 * 26 * 2 * 64 * 2) / 3.35e12, rel=0.01
+    )
+
+
+def test_what_layers_keep_of_images_for_a_backward_pass_is_refused() -> None:
+    with pytest.raises(RequestError, match="keeps for the backward pass"):
+        tscale.memory(CONFIG, train=True, context=64, images=1)
