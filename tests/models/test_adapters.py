@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from tests.helpers import run
-from tests.importer.recorded import Line, recorded
+from tests.importer.recorded import Line, recorded, spec_of
 from tscale.core.costs.params import params
+from tscale.core.costs.states import adapters
 from tscale.errors import TscaleError
 from tscale.models.lower import lower
 from tscale.models.resolve import resolve
@@ -205,6 +206,14 @@ def test_targets_that_are_other_modules_or_none_are_refused(
     with pytest.raises(TscaleError) as caught:
         resolve(str(folder_of({"config": base, "adapter": LINES[0]["adapter"]}, tmp_path, target_modules=[target])))
     assert said in str(caught.value)
+
+
+def test_adapters_on_all_matrices_of_a_vision_model_leave_its_convolutions_out() -> None:
+    """peft 0.21.2, all-linear of rank 8 on this LLaVA: 30,720 in its CLIP, 7,168 in the projector, 90,624 in the Llama."""
+    sizes = {"hidden_size": 128, "intermediate_size": 320, "num_hidden_layers": 2, "num_attention_heads": 4}
+    clip = {"model_type": "clip_vision_model", "image_size": 56, "patch_size": 14, **sizes}
+    spec = spec_of({"model_type": "llava", "text_config": LINES[0]["config"], "vision_config": clip})
+    assert params(adapters(lower(spec).whole, 8)).total == 30_720 + 7_168 + 90_624
 
 
 def test_adapters_of_nothing_that_the_model_has_are_refused(tmp_path: Path) -> None:

@@ -56,8 +56,8 @@ def embedding_saves(stack: Stack) -> Iterator[Saved]:
 def hearing_entries(site: LayerContext, mel_bins: int, frames: int) -> Iterator[Entry]:
     """Whisper's two convolutions of length 3, as matrices (the first yields two frames for each position), and its sines."""
     d = site.d_model
-    yield Matmul(f"{site.name}conv_1", "conv", "embedding", site.stream, 3 * mel_bins, d, bias=True, used=2)
-    yield Matmul(f"{site.name}conv_2", "conv", "embedding", site.stream, 3 * d, d, bias=True)
+    yield Matmul(f"{site.name}conv_1", "conv", "embedding", site.stream, 3 * mel_bins, d, bias=True, conv=True, used=2)
+    yield Matmul(f"{site.name}conv_2", "conv", "embedding", site.stream, 3 * d, d, bias=True, conv=True)
     yield Lookup(f"{site.name}embedding.sines", "positions", "positions", frames, d, trained=False)
 
 

@@ -16,9 +16,7 @@ _FEW: Final = (2, 3, 4, 8)
 
 def awq(said: Said) -> Converted:
     """Packed integers with a scale and a zero point for each group; the zero points are stored in any case."""
-    format = integers(
-        said.bits("bits", "w_bit", of=_FEW), said.group("group_size", "q_group_size", default=128)
-    )
+    format = integers(said.bits("bits", "w_bit", of=_FEW), said.group("group_size", "q_group_size", default=128))
     return Converted(format, kept_apart(said.names("modules_to_not_convert")))
 
 

@@ -40,7 +40,7 @@ def davit(v: Sizes) -> Pieces:
         raise v.wrong("depths", "depths, embed_dim, patch_size and patch_prenorm must be as long, and above 0")
     d_in = v.size("in_channels")
     for stage, (d, depth, kernel, normed) in enumerate(zip(widths, depths, kernels, before, strict=True), 1):
-        yield linear(f"conv_{stage}", kernel**2 * d_in, d)
+        yield linear(f"conv_{stage}", kernel**2 * d_in, d, conv=True)
         yield norm(f"norm.conv_{stage}", d_in if normed else d)
         inner = int(d * v.real("mlp_ratio"))
         each: list[Simple] = []
@@ -60,7 +60,7 @@ def blip(v: Sizes) -> Pieces:
     """BLIP's: as BLIP-2's, with every bias (Li 2022)."""
     d, heads = v.size("hidden_size"), v.size("num_attention_heads")
     yield vector("class_embedding", d)
-    yield linear("patch_embedding", 3 * v.size("patch_size") ** 2, d, at="patches")
+    yield linear("patch_embedding", 3 * v.size("patch_size") ** 2, d, at="patches", conv=True)
     yield table("positions", v.grid() + 1, d)
     yield layers(v.size("num_hidden_layers"), d, heads, v.size("intermediate_size"))
     yield norm("norm.post", d)
