@@ -73,11 +73,28 @@ JOINED = [
     ("llama", {}, 8, EVERY, {"rank_pattern": {"proj": 32, "o_proj": 16}, "use_dora": True}),
 ]  # fmt: skip
 """Where one matrix is several in other models, where the names are those of other families, and with ranks by name."""
+GPT2 = {"n_embd": 256, "n_layer": 3, "n_head": 8, "n_inner": 448}
+DEEP = {"num_hidden_layers": 12}
+PLACES = [
+    ("llama", {}, 8, ["q_proj", "v_proj"], {"layers_to_transform": [0, 2]}),
+    ("llama", {}, 8, EVERY, {"layers_to_transform": 1, "layers_pattern": "layers"}),
+    ("gpt2", GPT2, 8, ["c_attn"], {"layers_to_transform": [1], "layers_pattern": ["layers", "h"]}),
+    ("llama", DEEP, 8, r".*layers\.(1|[5-7]|1[01])\.self_attn\.(q|v)_proj"),
+    ("llama", DEEP, 8, r"^model\.layers\.[\d]{1,}\.(?:self_attn|mlp)\.(?:(?:k_proj|down_proj))$"),
+    ("llama", {}, 8, ["layers.0.self_attn.q_proj", "model.layers.2.mlp.up_proj", "o_proj"]),
+    ("llama", DEEP, 8, ["1.self_attn.q_proj"]),
+    ("llama", {}, 8, ["q_proj", "v_proj"], {"rank_pattern": {r"layers\.[01]\..*q_proj": 16, "^model.layers.2.self_attn.v_proj": 4}}),
+    ("llama", {}, 8, ["q_proj", "v_proj"], {"rank_pattern": {"k_proj": 16}, "alpha_pattern": {"v_proj": 32}}),
+    ("llama", {}, 8, EVERY, {"exclude_modules": ["layers.1.mlp.up_proj", "v_proj"]}),
+    ("llama", {}, 8, EVERY, {"exclude_modules": r".*\.1\..*", "use_dora": True}),
+    ("gemma2", {"head_dim": 48}, 8, r".*\.[02]\.self_attn\.(k|o)_proj"),
+]  # fmt: skip
+"""In some layers alone: by number, by a pattern, by single modules, with ranks in some, and without what is left out."""
 
 
 def main() -> None:
     """Prints a line a case."""
-    for family, change, rank, targets, *more in [*CASES, *MORE, *JOINED]:
+    for family, change, rank, targets, *more in [*CASES, *MORE, *JOINED, *PLACES]:
         own = transformers.CONFIG_MAPPING[family]()
         values = {key: value for key, value in SMALL.items() if hasattr(own, key)} | change
         config = transformers.CONFIG_MAPPING[family](**values)
@@ -90,7 +107,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             model.peft_config["default"].save_pretrained(folder)
             saved = json.loads(Path(folder, "adapter_config.json").read_text())
-        saved["target_modules"] = sorted(saved["target_modules"])
+        if not isinstance(saved["target_modules"], str):
+            saved["target_modules"] = sorted(saved["target_modules"])
         print(json.dumps({"config": json.loads(config.to_json_string()), "adapter": saved, "trained": trained}))
 
 

@@ -25,9 +25,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import CONFIG_MAPPING, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
 
 FAMILIES = {
-    AutoModelForMaskedLM: "xmod fnet convbert luke roc_bert",
-    AutoModel: "lilt markuplm layoutlmv3",
-    AutoModelForCausalLM: "longcat_flash",
+    AutoModelForMaskedLM: "xmod fnet convbert luke roc_bert ultrabert esmc",
+    AutoModel: "lilt markuplm layoutlmv3 openai_privacy_filter",
+    AutoModelForCausalLM: "longcat_flash beam doge apertus1p5_text",
     AutoModelForSeq2SeqLM: "prophetnet",
 }
 SMALL = {
@@ -87,6 +87,7 @@ record.BASE |= {
     },
     "fnet": {key: value for key, value in SMALL.items() if key != "num_attention_heads"},
 }
+DOGE_MOE = {"is_moe": True, "num_experts": 64, "num_experts_per_tok": 4}
 record_more.EXTRA |= {
     "xmod": [
         {"languages": ["en_XX", "de_DE", "fr_FR"], "default_language": "en_XX"},
@@ -108,7 +109,16 @@ record_more.EXTRA |= {
     "ultrabert": [
         {"layer_types": ["sliding_attention"] * 4},
         {"layer_types": ["full_attention", "sliding_attention"] * 2},
+        {"attention_windows": [64, 64, 0, 64]},
     ],
+    "doge": [
+        DOGE_MOE,
+        DOGE_MOE | {"num_experts": 50, "mlp_bias": True, "attention_bias": True},
+        DOGE_MOE | {"num_experts_per_tok": 3, "intermediate_size": 320},
+        {"sliding_window": 16, "num_key_value_heads": None},
+    ],
+    "apertus1p5_text": [{"output_vocab_size": 700}, {"output_vocab_size": 1000}],
+    "openai_privacy_filter": [{"architectures": ["OpenAIPrivacyFilterForTokenClassification"]}],
     "longcat_flash": [{"zero_expert_num": 0}, {"zero_expert_num": 12, "n_routed_experts": 16}, {"router_bias": True}],
     "beam": [
         {"layer_types": ["full_attention"] * 4},
@@ -202,7 +212,8 @@ def write(changed: str, config: dict) -> None:
 def built(config: dict, device: str = "meta") -> torch.nn.Module:
     """The class that a configuration names."""
     said = {key: value for key, value in config.items() if key != "architectures"}
-    said["id2label"] = {int(key): value for key, value in said.get("id2label", {0: "a", 1: "b"}).items()}
+    if "id2label" in said:
+        said["id2label"] = {int(key): value for key, value in said["id2label"].items()}
     configuration = CONFIG_MAPPING[config["model_type"]].from_dict(EXTRA_WORDS.get(config["model_type"], {}) | said)
     with torch.device(device):
         return getattr(transformers, config["architectures"][0])(configuration).eval()
@@ -215,7 +226,8 @@ def flops(config: dict, total: int) -> int | None:
     for device in ("meta", "cpu"):
         try:
             model = built(config, device)
-            model.config._attn_implementation = "eager"  # the counter knows no fused kernel of a processor
+            # the counter knows no fused kernel of a processor, and grouped products of experts there are in BF16 alone
+            model.config._attn_implementation = model.config._experts_implementation = "eager"
             with FlopCounterMode(display=False) as counter, torch.no_grad():
                 words = torch.full((1, LENGTH), 5, device=device)
                 model(input_ids=words, **more_inputs(config, words))

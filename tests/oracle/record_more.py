@@ -189,7 +189,7 @@ def active(model: torch.nn.Module) -> int | None:
 def is_routed(name: str, parameter: torch.Tensor) -> bool:
     """Whether a tensor holds the matrices of all routed experts of a layer."""
     known = ".experts." in name or "put_linear." in name  # JetMoE calls its own input_linear and output_linear
-    return known and "shared" not in name and parameter.dim() == 3
+    return known and "shared" not in name and (parameter.dim() == 3 or name.endswith("_bias"))
 
 
 def cache(model: torch.nn.Module) -> dict[str, int] | None:

@@ -31,6 +31,8 @@ _OF_RUNS: Final = (
     "tokens", "days", "mfu", "count", "tokens_per_second", "goodput", "watts", "pue", "grid", "dtype", *MEDIA,
 )  # fmt: skip
 """What is of a run of tokens, and not of a step after pre-training."""
+_FEW_BITS: Final = frozenset({"fp8", "int8", "fp4"})
+"""Formats of products that are narrower than those of a frozen model in 4 bits."""
 _OF_PLAN: Final = tuple(name for name in (*POLICIES, *DEGREES) if name != "recompute")
 
 
@@ -179,6 +181,11 @@ class Ask(PostTraining, WithMedia, Spread, OnHardware):
             if "lora_targets" in self.given:
                 raise RequestError("--lora-targets is of adapters: add --lora-rank or --qlora, or drop it")
             return
+        for name in ("precision", "dtype"):
+            if self.qlora and getattr(self, name) in _FEW_BITS:
+                from tscale.estimates.memory_train.ask import multiplied_in_16
+
+                raise multiplied_in_16(name, getattr(self, name))
         if self.count == "6nd":
             raise RequestError(
                 "--count 6nd counts gradients of all weights, and of a frozen model there are none: use full or causal"

@@ -48,6 +48,8 @@ class Attention:
     """Whether keys and values are an earlier layer's, so that there are no matrices for them, and no cache (Gemma 3n)."""
     gated: bool = False
     """Whether the query projection also yields a gate of its own width on the output (Qwen3-Next)."""
+    gate_bias: bool = False
+    """Whether that gate has one bias for each head, and a matrix of its own without any (Beam)."""
     head_gates: bool = False
     """Whether a projection yields one number for each head that gates its output (Laguna)."""
     qk_norm: Literal["head", "full"] | None = None
@@ -110,6 +112,8 @@ class Attention:
             yield ("values_are_keys",), "a layer that borrows its keys has no projection to take values from: drop it"
         if self.borrows_keys and self.v_norm:
             yield ("v_norm",), "a layer that borrows its values has them normalised already: drop it"
+        if self.gate_bias and not self.gated:
+            yield ("gate_bias",), "there is no gate to have a bias: set gated, or drop it"
         if self.qk_norm_bias and self.qk_norm is None:
             yield ("qk_norm_bias",), "there is no norm to have a bias: set qk_norm, or drop it"
         yield from self._sight_problems()
@@ -156,7 +160,7 @@ class Attention:
         heads, kv_heads, head_dim = self.widths(site.d_model)
         d = site.d_model
         biased: tuple[Projection, ...] = ("q", "k", "v", "o") if self.bias is True else (self.bias or ())
-        queries = 2 * heads * head_dim if self.gated else heads * head_dim
+        queries = 2 * heads * head_dim if self.gated and not self.gate_bias else heads * head_dim
         by_head, by_kv_head = self._cuts(site.d_model)
         yield self._grouped(Matmul(f"{site.name}.q", "q", "attention", site.stream, d, queries, "q" in biased, by_head))
         v_dim = head_dim if self.v_dim is None else self.v_dim
@@ -167,6 +171,9 @@ class Attention:
             cut = by_head if wide == "q" else by_kv_head
             label = f"{site.name}.{wide}_global"
             yield Matmul(label, wide, "attention", site.keys, d, width, wide in biased, cut, used=0)
+        if self.gate_bias:
+            yield Matmul(f"{site.name}.gate", "gates", "attention", site.stream, d, queries, cut=by_head)
+            yield Vector(f"{site.name}.gate_bias", "gates", "attention", heads, by_head)
         if self.head_gates:
             yield Matmul(f"{site.name}.gates", "gates", "attention", site.stream, d, heads, cut=by_head)
         yield from self._norms(site)

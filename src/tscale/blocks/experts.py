@@ -32,6 +32,9 @@ class Experts:
     """Whether every matrix of every routed expert has a bias."""
     router_bias: bool = False
     """Whether the router has a bias."""
+    product_keys: Size | None = None
+    """Keys in each of two lists that the router scores, of which every pair is an expert (Doge, He 2024); by default each expert has a
+    score of its own."""
     selection_bias: Literal["buffer", "parameter"] | None = None
     """A number for each expert that is added when experts are chosen: kept as a buffer, or as a parameter."""
     idle: Size | None = None
@@ -43,6 +46,10 @@ class Experts:
     """Inner width of as many experts for the tokens of images, with a router of their own: stored, and run by no text (ERNIE 4.5 VL)."""
     shared_d_ff: Size | None = None
     """Inner width of the shared experts, summed over all of them."""
+    shared_gated: bool | None = None
+    """Whether shared experts have a gate matrix, where routed ones are unlike them in this (Doge)."""
+    shared_bias: bool = False
+    """Whether every matrix of the shared experts has a bias."""
     shared_gate: bool = False
     """Whether the shared experts' output is gated by one number a token."""
     scaled: bool = False
@@ -71,6 +78,11 @@ class Experts:
                 f"a token cannot use {self.top_k} of {self.experts} experts: set top_k to at most {self.experts}",
             )
         yield from self._problems_of_groups()
+        if self.product_keys is not None and self.product_keys**2 > self.experts:
+            pairs = self.product_keys**2
+            yield ("product_keys",), f"{pairs} pairs of keys are more than the {self.experts} experts: set fewer keys"
+        if (self.shared_bias or self.shared_gated is not None) and self.shared_d_ff is None:
+            yield ("shared_d_ff",), "there is no shared expert with a gate or a bias: set shared_d_ff, or drop these"
         if self.shared_gate and self.shared_d_ff is None:
             yield ("shared_gate",), "there is no shared expert to gate: set shared_d_ff, or drop it"
 
@@ -114,7 +126,7 @@ class Experts:
                 groups=among,
             )
 
-        yield matmul("router", d, self._choices(), bias=self.router_bias)
+        yield matmul("router", d, self._scored(), bias=self.router_bias)
         yield from self._selection(site)
         width = d if self.latent is None else self.latent
         if self.latent is not None:
@@ -130,10 +142,11 @@ class Experts:
         if self.out_bias:
             yield Vector(f"{name}.bias", "bias", "feed_forward", d)
         if self.shared_d_ff is not None:
-            yield matmul("shared_up", d, self.shared_d_ff, Cut(self.shared_d_ff))
-            if self.gated:
-                yield matmul("shared_gate", d, self.shared_d_ff, Cut(self.shared_d_ff))
-            yield matmul("shared_down", self.shared_d_ff, d, Cut(self.shared_d_ff, "in"))
+            columns, biased = Cut(self.shared_d_ff), self.shared_bias
+            yield matmul("shared_up", d, self.shared_d_ff, columns, bias=biased)
+            if self._shared_gated():
+                yield matmul("shared_gate", d, self.shared_d_ff, columns, bias=biased)
+            yield matmul("shared_down", self.shared_d_ff, d, Cut(self.shared_d_ff, "in"), bias=biased)
             if self.shared_gate:
                 yield matmul("shared_switch", d, 1)
         if self.out_norm:
@@ -154,6 +167,13 @@ class Experts:
         )
         for entry in own.lower(site._replace(name=f"{site.name}.images")):
             yield entry._replace(used=0) if isinstance(entry, Matmul) else entry
+
+    def _shared_gated(self) -> bool:
+        return self.gated if self.shared_gated is None else self.shared_gated
+
+    def _scored(self) -> int:
+        """Numbers that the router yields for a token."""
+        return self._choices() if self.product_keys is None else 2 * self.product_keys
 
     def _choices(self) -> int:
         """Experts that the router chooses among."""
@@ -176,6 +196,8 @@ class Experts:
 
         Every device that an expert is cut over has a slice of it, so that all copies of its tokens are gathered there.
         """
+        if self.product_keys is not None:
+            raise unrecorded(f"{site.name}, whose experts are pairs of keys,")
         if self.idle is not None:
             raise unrecorded(f"{site.name}, whose router chooses among experts that compute nothing too,")
         if self.image_d_ff is not None:
@@ -203,7 +225,7 @@ class Experts:
         if self.latent is not None:
             yield saved("latent.up.input", width)
         if self.shared_d_ff is not None:
-            yield from inner_saves(site, f"{name}.shared", self.shared_d_ff, gated=self.gated)
+            yield from inner_saves(site, f"{name}.shared", self.shared_d_ff, gated=self._shared_gated())
             if self.shared_gate:
                 yield saved("shared.switch", 1)
                 yield saved("shared.out", d)

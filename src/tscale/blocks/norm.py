@@ -29,6 +29,8 @@ class Norm:
     """Whether a norm has weights at all; false for one that only normalises, as in OLMo."""
     final: bool | None = None
     """Whether a norm follows the last layer; by default, all but a post-norm stack have one."""
+    final_bias: bool | None = None
+    """Whether that norm has a bias, where it is unlike the others in this (ESM C)."""
     layer_scale: bool = False
     """Whether what each layer yields is scaled by one number, kept as a buffer (Gemma 4)."""
     embedding: bool = False
@@ -38,9 +40,12 @@ class Norm:
 
     def width(self, d_model: int) -> int:
         """Weights of one norm: a gain for each channel, and a bias where there is one; 0 for a norm without weights."""
+        return self._weights(d_model, self.bias)
+
+    def _weights(self, d_model: int, bias: bool | None) -> int:
         if not self.gain:
             return 0
-        biased = self.kind == "layernorm" if self.bias is None else self.bias
+        biased = self.kind == "layernorm" if bias is None else bias
         return 2 * d_model if biased else d_model
 
     def lower(self, site: LayerContext, sub_layer: str) -> Iterator[Entry]:
@@ -68,7 +73,8 @@ class Norm:
     def lower_final(self, site: LayerContext) -> Iterator[Entry]:
         """The norm behind the last layer."""
         if self._has_final():
-            yield Vector(f"{site.name}norm.final", "final_norm", "norm", self.width(site.d_model))
+            width = self._weights(site.d_model, self.bias if self.final_bias is None else self.final_bias)
+            yield Vector(f"{site.name}norm.final", "final_norm", "norm", width)
 
     def saves_final(self, site: LayerContext) -> Iterator[Saved]:
         """What the norm behind the last layer keeps."""

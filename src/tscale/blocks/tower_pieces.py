@@ -64,6 +64,8 @@ class Linear:
     function follows; and the activation of which its input is a product, as a gate makes it. Absent where nobody has recorded it."""
     inputs: Size | None = None
     """Numbers of its input that belong to one position, where a convolution's kernels overlap; by default d_in."""
+    conv: bool = False
+    """Whether it is a convolution."""
     learned: bool = True
     """Whether its numbers are weights; false where each position computes them (ConvBERT's filters)."""
 
@@ -71,9 +73,8 @@ class Linear:
         """The matrix."""
         name, stream, used = f"{prefix}.{self.name}", STREAMS[self.at], self.copies * self.times
         stored = self.copies if self.learned else 0
-        yield Matmul(
-            name, "projection", "vision_tower", stream, self.d_in, self.d_out, self.bias, stored=stored, used=used
-        )
+        made = Matmul(name, "projection", "vision_tower", stream, self.d_in, self.d_out, self.bias, conv=self.conv)
+        yield made._replace(stored=stored, used=used)
 
     def saves(self, prefix: str) -> Iterator[Saved]:
         """What it multiplies, and what an activation function behind it reads again."""

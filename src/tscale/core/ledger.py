@@ -73,7 +73,8 @@ class Matmul(NamedTuple):
     sequence that are multiplied by it; None for all of them. `one_of`: whether it is an expert's, where a device has one alone.
     `groups`: where experts are in groups, how many there are, and in how many of them a token's experts are at the most.
     `trained`: whether it has a gradient; a model that adapters are trained on has none. `abreast`: so many of its uses are one product,
-    of several streams side by side, for which it is read once.
+    of several streams side by side, for which it is read once. `conv`: whether a model's own code has it as a convolution, on which
+    adapters of all linear modules do not stand.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Matmul(NamedTuple):
     groups: tuple[int, int] | None = None
     trained: bool = True
     abreast: int = 1
+    conv: bool = False
     stored: int = 1
     used: int = 1
     block: Block = OUTSIDE

@@ -6,7 +6,7 @@ layer. Nothing here knows the spec: which layers a group stands in is all that i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import accumulate
 from itertools import count as counted_from
 from typing import NamedTuple
@@ -143,6 +143,17 @@ def one_layer(ledger: Ledger, stack: Stack, layer: int) -> Ledger:
     alone = Stretch(layer, 1)
     groups = (group for group in ledger.groups if group.stack == stack and not isinstance(group.where, str))
     return Ledger(ledger.model, tuple(_of_layers(group, 1) for group in groups if alone.count(group)))
+
+
+def some_layers(ledger: Ledger, layers: Collection[int]) -> Ledger:
+    """What some layers of a stack have of a model, without what stands before and behind them."""
+    groups: list[Group] = []
+    for group in ledger.groups:
+        where = group.where
+        own = 0 if isinstance(where, str) else sum(where.count(n + 1) - where.count(n) for n in layers)
+        if own:
+            groups.append(_of_layers(group, own))
+    return Ledger(ledger.model, tuple(groups))
 
 
 def _of_layers(group: Group, layers: int) -> Group:

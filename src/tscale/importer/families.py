@@ -152,7 +152,7 @@ _REASONS: Final = {
     "its tower is not known": "granite_speech_plus nemo_speechlm omniasr vibevoice_asr voxtral_realtime cohere_compass deepseek_ocr2 "
     "granite4_vision hunyuan_vl hy_v4_vl inkling2 inkling_mm_model lfm3_vl minicpm_ocr molmo2 cosmos3_edge cosmos3_omni muse_glimmer muse_spark nemotron_h_omni unlimited_ocr "
     "fun_asr_nano moss_transcribe_diarize dots3_note kosmos-2 kosmos-2.5 git t5gemma2 kyutai_speech_to_text",
-    "its kinds of layers are not known": "dots3_note_text inkling_text inkling2_text doge beam apertus1p5_text esmc openai_privacy_filter ultrabert",
+    "its kinds of layers are not known": "dots3_note_text inkling_text inkling2_text",
 }
 NOT_YET: Final = {name: reason for reason, names in _REASONS.items() for name in names.split()}
 """Families that are known, and why they cannot be read yet."""

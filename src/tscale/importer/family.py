@@ -161,6 +161,8 @@ class Family:
     """Whether heads work in pairs, one output subtracted from the other."""
     gated_heads: bool = False
     """Whether a projection of the width of the queries gates the heads' outputs."""
+    gate_bias: bool = False
+    """Whether that gate has a bias for each head."""
     sinks: bool = False
     """Whether heads have a learned sink."""
     global_projections: bool = False

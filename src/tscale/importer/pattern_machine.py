@@ -180,6 +180,18 @@ def regex_machine(text: str) -> Machine | None:
     anchored = inner != text
     if len(text) > _MOST_TEXT or (anchored and "|" in re.sub(r"\([^()]*\)", "", inner)):
         return None  # an anchor would be of one alternative alone
+    return _machine(inner, to_end=to_end)
+
+
+def whole_machine(text: str) -> Machine | None:
+    """The machine of a regular expression that matches a whole name, where anchors at its ends say nothing; None of one that is not read."""
+    to_end = text.endswith("$") and not text.endswith("\\$")
+    inner = text.removeprefix("^").removesuffix("$" if to_end else "")
+    plain = inner.replace(r"[\d]", r"\d").replace("{1,}", "+")  # other spellings of what is read
+    return None if len(text) > _MOST_TEXT else _machine(plain, to_end=True)
+
+
+def _machine(inner: str, *, to_end: bool) -> Machine | None:
     builder = _Builder(inner)
     try:
         end = builder.alternatives(0)

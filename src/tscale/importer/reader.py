@@ -318,6 +318,7 @@ def _attention(config: Config) -> Mixer:
         qk_norm=qk_norm,
         qk_norm_bias=family.qk_norm_bias and qk_norm is not None,
         gated=family.gated_heads,
+        gate_bias=family.gate_bias,
         out_norm=family.out_norm,
         differential=family.differential,
         sinks=family.sinks,

@@ -16,8 +16,9 @@ from tscale.core.ledger import Matmul
 from tscale.errors import SpecError, TscaleError, called, shown
 from tscale.importer.config_file import MOST_BYTES
 from tscale.importer.config_keys import is_size
+from tscale.importer.families import FAMILIES
 from tscale.importer.json_file import parse_object
-from tscale.models.adapter_modules import Module, chosen, modules_of, ranks_of
+from tscale.models.adapter_modules import Module, chosen, modules_of
 from tscale.models.adapter_spec import Adapter, TargetRank
 from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
@@ -30,7 +31,7 @@ _TARGETS: Final = {
 }  # fmt: skip
 """Modules of transformers that hold one matrix each, by the names of adapters' targets."""
 _PLAIN: Final[Mapping[str, object]] = {
-    "bias": "none", "lora_bias": False, "layers_to_transform": None, "rank_pattern": {},
+    "bias": "none", "lora_bias": False, "layers_to_transform": None, "layers_pattern": None, "rank_pattern": {},
     "exclude_modules": None, "trainable_token_indices": None, "target_parameters": None, "megatron_config": None,
     "layer_replication": None, "use_qalora": False, "alora_invocation_tokens": None,
     "use_bdlora": None, "arrow_config": None, "kasa_config": None, "monteclora_config": None, "velora_config": None,
@@ -51,7 +52,7 @@ def adapted(text: str, path: Path, where: str) -> ModelSpec:
     config = parse_object(text, where, what="an adapter_config.json", infinite=True)
     base = _base(config, path, where)
     modules = _modules(base, config, path)
-    adapter = _adapter(config, modules, where)
+    adapter, notes = _adapter(config, modules, int(base.layers), where)
     if not modules:
         _refuse_other_names(base, adapter, _names(config), where)
     spec = replace(
@@ -60,7 +61,7 @@ def adapted(text: str, path: Path, where: str) -> ModelSpec:
         title=base.label,
         aliases=(),
         adapter=adapter,
-        notes=(*base.notes, _ELSEWHERE),
+        notes=(*base.notes, *notes, _ELSEWHERE),
     )
     if "head" in adapter.whole and base.head.kind != "language-model":
         raise SpecError(f"modules_to_save: {base.label} has no lm_head", where=where)
@@ -84,35 +85,47 @@ def _modules(base: ModelSpec, config: Mapping[str, object], path: Path) -> tuple
     family = parse_object(read_text(str(file), MOST_BYTES), str(file), what="a config.json", infinite=True).get(
         "model_type"
     )
-    return modules_of(family) if isinstance(family, str) else ()
+    found = modules_of(family) if isinstance(family, str) else ()
+    row = FAMILIES.get(str(family))
+    if row is None or row.experts is None:
+        return found
+    return tuple(one._replace(target=None) if one.target in _OF_FEED_FORWARDS else one for one in found)
 
 
+_OF_FEED_FORWARDS: Final = frozenset({"up", "gate", "down", "gate_up"})
+"""What peft takes for matrices of experts in a family that has some, in layers without any too."""
 _PLAIN_MIXERS: Final = frozenset({"multi-head"})
 
 
-def _adapter(config: Mapping[str, object], modules: tuple[Module, ...], where: str) -> Adapter:
-    _refuse_unknown(config, {"rank_pattern"} if modules else set(), where)
+def _adapter(
+    config: Mapping[str, object], modules: tuple[Module, ...], layers: int, where: str
+) -> tuple[Adapter, tuple[str, ...]]:
+    _refuse_unknown(config, _CHOOSE if modules else (), where)
     rank, base = config.get("r", 8), config.get("base_model_name_or_path")
     if not is_size(rank) or not isinstance(rank, int) or rank > MOST_SIZE:
         raise SpecError(f"r must be a whole number from 1 to 10^12, not {shown(rank)}", where=where)
     dora = config.get("use_dora") or False
     if not isinstance(dora, bool):
         raise SpecError(f"use_dora must be true or false, not {shown(dora)}", where=where)
-    if modules:
-        on = chosen(modules, config.get("target_modules"), where)
-        targets = tuple(dict.fromkeys(one.target for one in on))
-        own = ranks_of(on, config.get("rank_pattern"), where)
-        ranks = tuple(TargetRank(target=target, rank=of) for target, of in own.items() if of != rank)
-    else:
-        targets, ranks = _targets(config.get("target_modules"), where), ()
-    return Adapter(
+    plain = Adapter(
         rank=rank,
-        targets=targets,
-        ranks=ranks,
+        targets=(),
         magnitudes=dora,
         whole=_whole(config.get("modules_to_save"), where),
         base=base if isinstance(base, str) else None,
     )
+    if not modules:
+        return replace(plain, targets=_targets(config.get("target_modules"), where)), ()
+    places, notes = chosen(modules, config, rank, layers, where)
+    targets = tuple(dict.fromkeys(one.target for one in places))
+    if any(len(one.layers) < layers for one in places):
+        return replace(plain, targets=targets, places=places), notes
+    ranks = tuple(TargetRank(target=one.target, rank=one.rank) for one in places if one.rank != rank)
+    return replace(plain, targets=targets, ranks=ranks), notes
+
+
+_CHOOSE: Final = ("rank_pattern", "layers_to_transform", "layers_pattern", "exclude_modules")
+"""Keys that choose among modules, which are known where the modules of a model are."""
 
 
 def _refuse_unknown(config: Mapping[str, object], known: Container[str], where: str) -> None:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Final, NamedTuple
 
-from tscale.errors import SpecError, shown
+from tscale.errors import SpecError, nearest, shown
+from tscale.importer.layer_lists import MOST_LAYERS
+from tscale.importer.pattern_machine import Budget, Machine, Overspent, whole_machine
+from tscale.models.adapter_spec import TargetLayers
 
 _ATTENTION: Final = r"self_attn|attn|attention|self_attention"
 _MLP: Final = r"mlp|ffn|feed_forward"
@@ -31,18 +34,19 @@ _IN_A_LAYER: Final = re.compile(r".*?\{\}\.(.+)")
 
 
 class Module(NamedTuple):
-    """A linear module of each layer: its path with {} for the number of the layer, and what it is to an adapter."""
+    """A linear module of each layer: its path with {} for the number of the layer, and what it is to an adapter, where that is known."""
 
     path: str
-    target: str
+    target: str | None
 
 
 @cache
 def modules_of(family: str) -> tuple[Module, ...]:
-    """The linear modules of a family's layers; nothing of one that has others too, or whose layers differ."""
+    """The linear modules of a family's layers; nothing of one of which none is known, or that stand elsewhere too."""
     names = json.loads((files("tscale.importer") / "modules.json").read_text(encoding="utf-8")).get(family, ())
-    found = [Module(name, target) for name in names if (target := _target_of(name)) is not None]
-    return tuple(found) if len(found) == len(names) else ()
+    found = tuple(Module(name, _target_of(name)) for name in names)
+    in_layers = all(_IN_A_LAYER.fullmatch(name) for name in names)
+    return found if in_layers and any(one.target for one in found) else ()
 
 
 def _target_of(path: str) -> str | None:
@@ -51,48 +55,163 @@ def _target_of(path: str) -> str | None:
     return next((target for end, target in ends if inside and re.fullmatch(end, inside[1])), None)
 
 
-def chosen(modules: Iterable[Module], said: object, where: str) -> tuple[Module, ...]:
-    """The modules that target_modules names. Raises `SpecError` where it names none, or layers by number."""
-    every = tuple(modules)
-    if isinstance(said, str):
-        if said != "all-linear":
-            raise SpecError(
-                f"target_modules {shown(said)} is a pattern, which is not known yet: a list of names, such as q_proj, or all-linear",
-                where=where,
-            )
-        return every
-    names = said if isinstance(said, list) and all(isinstance(name, str) for name in said) else None
-    if names is None:
-        raise SpecError(f"target_modules must be a list of names, such as q_proj, not {shown(said)}", where=where)
-    for name in names:
-        if re.search(r"(^|\.)\d+(\.|$)", name):
-            raise SpecError(f"target_modules: {shown(name)} is of one layer, which is not known yet", where=where)
-    found = tuple(one for one in every if any(one.path == name or one.path.endswith(f".{name}") for name in names))
+class Chosen(NamedTuple):
+    """What target_modules and the keys beside it choose: matrices with the rank of their adapters and the layers that have them."""
+
+    places: tuple[TargetLayers, ...]
+    notes: tuple[str, ...]
+
+
+class _Names:
+    """Which paths of modules a value of target_modules or exclude_modules means, as peft's check_target_module_exists has it."""
+
+    def __init__(self, key: str, said: object, where: str) -> None:
+        self._names: frozenset[str] = frozenset()
+        self._machine: Machine | None = None
+        if isinstance(said, str):
+            self._machine = _machine(key, said, where)
+        elif isinstance(said, list) and said and all(isinstance(name, str) for name in said):
+            self._names = frozenset(said)
+        else:
+            raise SpecError(f"{key} must be a list of names, such as q_proj, not {shown(said)}", where=where)
+        self._budget = Budget(_MOST_STEPS)
+
+    def mean(self, path: str) -> bool:
+        """Whether a path is one of the names, ends with one behind a dot, or is of the pattern."""
+        if self._machine is not None:
+            return self._machine.matches(path, self._budget)
+        steps = path.split(".")
+        return any(".".join(steps[first:]) in self._names for first in range(len(steps)))
+
+
+def chosen(modules: Iterable[Module], config: Mapping[str, object], rank: int, layers: int, where: str) -> Chosen:
+    """The matrices that an adapter_config.json chooses, in a model of so many layers. Raises `SpecError` where it chooses none."""
+    every, said = tuple(modules), config.get("target_modules")
+    if layers > MOST_LAYERS:
+        raise SpecError(
+            f"adapters are chosen in models of up to {MOST_LAYERS:,} layers: this one has {layers:,}", where=where
+        )
+    try:
+        wanted = None if said == "all-linear" else _Names("target_modules", said, where)
+        left_out = config.get("exclude_modules")
+        without = _Names("exclude_modules", left_out, where) if left_out else None
+        numbers, ranks = _numbers(config, said, where), _ranks(config.get("rank_pattern"), where)
+        found: dict[tuple[str, int], list[int]] = {}
+        met: set[str] = set()
+        for module in every:
+            for layer in range(layers):
+                path = module.path.replace("{}", str(layer))
+                if (wanted is None or wanted.mean(path)) and not (without and without.mean(path)) and numbers(path):
+                    found.setdefault((_known(module, every, where), _rank_at(path, ranks, rank, met)), []).append(layer)
+    except Overspent:
+        raise SpecError(
+            "the patterns of these adapters take too many steps to match: name modules instead", where=where
+        ) from None
     if not found:
-        have = ", ".join(dict.fromkeys(one.path.rpartition(".")[2] for one in every))
-        raise SpecError(f"target_modules names no modules of this model: it has {have}", where=where)
-    return found
+        raise SpecError(_nothing(every, config), where=where)
+    places = tuple(TargetLayers(target=target, rank=of, layers=tuple(on)) for (target, of), on in found.items())
+    unread = [name for name in ranks if name not in met]
+    notes = (
+        f"rank_pattern: no module that has an adapter is called {', '.join(map(shown, unread))}: peft passes it over.",
+    )
+    return Chosen(places, notes if unread else ())
 
 
-_PATTERN: Final = re.compile(r"\^?[A-Za-z_][A-Za-z0-9_]*((\\)?\.[A-Za-z_][A-Za-z0-9_]*)*")
+def _known(module: Module, every: tuple[Module, ...], where: str) -> str:
+    if module.target is None:
+        known = ", ".join(dict.fromkeys(one.path.rpartition(".")[2] for one in every if one.target is not None))
+        raise SpecError(
+            f"target_modules: {module.path} is a module that is not known yet of adapters on this model: only {known} are",
+            where=where,
+        )
+    return module.target
 
 
-def ranks_of(modules: Iterable[Module], said: object, where: str) -> dict[str, int]:
-    """The ranks of rank_pattern, by target. Raises `SpecError` for patterns that are more than the end of a path."""
+def _nothing(every: tuple[Module, ...], config: Mapping[str, object]) -> str:
+    """What is said where no module is chosen: what the model has, and the nearest of it to a name that was given."""
+    said = config.get("target_modules")
+    have = list(dict.fromkeys(one.path.rpartition(".")[2] for one in every))
+    if isinstance(said, str):
+        an_example = every[0].path.replace("{}", "0")
+        return f"target_modules {shown(said)} matches no module of this model, such as {an_example}: it has {', '.join(have)}"
+    names = [str(name).rpartition(".")[2] for name in said] if isinstance(said, list) else []
+    if any(name in have for name in names):
+        keys = [
+            key for key in ("layers_to_transform", "layers_pattern", "exclude_modules") if config.get(key) is not None
+        ]
+        beside = f" that {' and '.join(keys)} leave{'s' if len(keys) == 1 else ''}" if keys else " of such a path"
+        return f"target_modules names no modules of this model{beside}: {every[0].path} is one, {{}} the number of its layer"
+    hints = [hint for name in names if (hint := nearest(name, have)).startswith("did")]
+    return f"target_modules names no modules of this model: it has {', '.join(have)}{': ' + hints[0] if hints else ''}"
+
+
+def _numbers(config: Mapping[str, object], said: object, where: str) -> Callable[[str], bool]:
+    """Whether layers_to_transform and layers_pattern have the layer of a path."""
+    only, pattern = config.get("layers_to_transform"), config.get("layers_pattern")
+    if only is None or only == []:
+        if pattern:
+            raise SpecError(
+                "layers_pattern says nothing without layers_to_transform: set that too, or drop it", where=where
+            )
+        return lambda _: True
+    if isinstance(said, str):
+        raise SpecError(
+            "layers_to_transform is of lists of names: a target_modules that is a pattern says the layers itself",
+            where=where,
+        )
+    listed = only if isinstance(only, list) else [only]
+    if not all(type(number) is int and number >= 0 for number in listed):
+        raise SpecError(f"layers_to_transform must be numbers of layers from 0, not {shown(only)}", where=where)
+    names = [pattern] if isinstance(pattern, str) else pattern or []
+    if not isinstance(names, list) or not all(isinstance(name, str) and re.fullmatch(r"\w+", name) for name in names):
+        raise SpecError(
+            f"layers_pattern must be the name of a list of layers, such as layers, not {shown(pattern)}", where=where
+        )
+    before = "|".join(map(str, names)) or r"[^.]*"
+    at = re.compile(rf"(?:^|.*?\.)(?:{before})\.(?P<number>\d+)\.")
+    numbers = frozenset(listed)
+
+    def has(path: str) -> bool:
+        found = at.match(path)
+        return found is not None and int(found["number"]) in numbers
+
+    return has
+
+
+def _ranks(said: object, where: str) -> dict[str, tuple[Machine, int]]:
+    """The patterns of rank_pattern with the rank of each: one is of the end of a path, or with ^ of all of it."""
     if said in (None, {}):
         return {}
     if not isinstance(said, Mapping):
         raise SpecError(f"rank_pattern must be a mapping of names to ranks, not {shown(said)}", where=where)
-    found: dict[str, int] = {}
+    found = {}
     for pattern, rank in said.items():
-        if not _PATTERN.fullmatch(pattern):
-            raise SpecError(
-                f"rank_pattern: {shown(pattern)} is not known yet: only ends of a module's path are, such as q_proj",
-                where=where,
-            )
+        whole = pattern if pattern.startswith("^") else rf"(.*\.)?({pattern.removesuffix('$')})"
+        machine = _machine("rank_pattern", whole, where, pattern)
         if not isinstance(rank, int) or isinstance(rank, bool) or rank < 1:
             raise SpecError(f"rank_pattern: a rank is a whole number from 1, not {shown(rank)}", where=where)
-        for one in modules:
-            if re.fullmatch(rf"(.*\.)?({pattern})", one.path):
-                found.setdefault(one.target, rank)
+        found[pattern] = (machine, rank)
     return found
+
+
+def _rank_at(path: str, ranks: Mapping[str, tuple[Machine, int]], usual: int, met: set[str]) -> int:
+    budget = Budget(_MOST_STEPS)
+    for pattern, (machine, rank) in ranks.items():
+        if machine.matches(path, budget):
+            met.add(pattern)
+            return rank
+    return usual
+
+
+def _machine(key: str, text: str, where: str, called: str | None = None) -> Machine:
+    found = whole_machine(text)
+    if found is None:
+        raise SpecError(
+            f"{key}: the pattern {shown(text if called is None else called)} is not read: it may have up to 300 characters, classes of "
+            "them, groups, alternatives and * + ?, such as .*\\.[0-3]\\..*(q|v)_proj",
+            where=where,
+        )
+    return found
+
+
+_MOST_STEPS: Final = 4_000_000

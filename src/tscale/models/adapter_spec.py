@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
-from tscale.blocks.fields import CONFIG, Problem, Size, of_one_line
+from tscale.blocks.fields import CONFIG, MOST_SIZE, Problem, Size, Whole, of_one_line
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.costs.states import TARGETS, adapters
 from tscale.core.ledger import Ledger
+from tscale.core.partition import some_layers
 from tscale.core.roles import Role
 from tscale.errors import nearest, shown
 
@@ -17,6 +18,7 @@ _SEVERAL: Final = ("attention", "mlp")
 _LATENT: Final[frozenset[Role]] = frozenset({"q_down", "q_up", "kv_down", "kv_up"})
 
 
+LayerNumber = Annotated[int, Whole(0, MOST_SIZE)]
 JOINED: Final[Mapping[str, tuple[str, ...]]] = {"qkv": ("q", "k", "v"), "gate_up": ("gate", "up")}
 """Matrices that a model's own code holds in one, which then has one adapter."""
 
@@ -34,6 +36,20 @@ class TargetRank:
 
 
 @spec_dataclass
+class TargetLayers:
+    """Adapters on one kind of matrix in some layers."""
+
+    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
+
+    target: str
+    """The matrix, as targets names it."""
+    rank: Size
+    """What lies between the two matrices of these adapters."""
+    layers: tuple[LayerNumber, ...]
+    """The layers that have one, counted from 0."""
+
+
+@spec_dataclass
 class Adapter:
     """Low-rank adapters (LoRA) that are trained on a model, which is frozen."""
 
@@ -45,6 +61,8 @@ class Adapter:
     """The matrices that have one: q, k, v, o, up, gate, down, or attention or mlp for all of them; qkv or gate_up where these are one."""
     ranks: tuple[TargetRank, ...] = ()
     """Ranks of targets that have another one than the rest."""
+    places: tuple[TargetLayers, ...] = ()
+    """Where not every layer has the same adapters: each target with its layers and their rank, in place of ranks."""
     magnitudes: bool = False
     """Whether each output of those matrices has a learned length as well (DoRA)."""
     whole: tuple[Literal["head", "embedding"], ...] = ()
@@ -65,20 +83,18 @@ class Adapter:
 
     @property
     def is_plain(self) -> bool:
-        """Whether all of its adapters have one rank, and each is on one matrix."""
-        return not self.ranks and not JOINED.keys() & set(self.targets)
+        """Whether all of its adapters have one rank, each is on one matrix, and all layers have the same."""
+        return not self.ranks and not self.places and not JOINED.keys() & set(self.targets)
 
     def on(self, ledger: Ledger) -> Ledger:
         """The adapters on a model's matrices."""
         if self.is_plain:
             return adapters(ledger, self.rank, self.roles, magnitudes=self.magnitudes)
         own = {one.target: one.rank for one in self.ranks}
+        where = [(one.target, one.rank, some_layers(ledger, one.layers)) for one in self.places]
         each = [
-            adapters(
-                ledger, own.get(target, self.rank), replace(self, targets=(target,)).roles, magnitudes=self.magnitudes,
-                joined=target in JOINED,
-            )
-            for target in self.targets
+            adapters(there, rank, replace(self, targets=(target,)).roles, magnitudes=self.magnitudes, joined=target in JOINED)
+            for target, rank, there in where or [(one, own.get(one, self.rank), ledger) for one in self.targets]
         ]  # fmt: skip
         return replace(each[0], groups=tuple(group for one in each for group in one.groups))
 
@@ -97,9 +113,16 @@ class Adapter:
         for place, one in enumerate(self.ranks):
             if one.target not in self.targets:
                 yield ("ranks", place, "target"), f"{shown(one.target)} is no target of these adapters"
+        for place, there in enumerate(self.places):
+            if there.target not in self.targets:
+                yield ("places", place, "target"), f"{shown(there.target)} is no target of these adapters"
+            if not there.layers or len(set(there.layers)) < len(there.layers):
+                yield ("places", place, "layers"), "layers are each listed once, and there is at least one"
+        if self.places and self.ranks:
+            yield ("ranks",), "places say the rank of every target: drop one of the two"
         if len(set(self.whole)) < len(self.whole):
             yield ("whole",), "modules are each listed once"
-        highest = max((self.rank, *(one.rank for one in self.ranks)))
+        highest = max((self.rank, *(one.rank for one in (*self.ranks, *self.places))))
         if highest > d_model:
             yield ("rank",), f"a rank of {highest:,} is no low one: the model is {d_model:,} wide"
         yield from of_one_line(base=self.base)

@@ -56,8 +56,8 @@ def embedding_saves(stack: Stack) -> Iterator[Saved]:
 def hearing_entries(site: LayerContext, mel_bins: int, frames: int) -> Iterator[Entry]:
     """Whisper's two convolutions of length 3, as matrices (the first yields two frames for each position), and its sines."""
     d = site.d_model
-    yield Matmul(f"{site.name}conv_1", "conv", "embedding", site.stream, 3 * mel_bins, d, bias=True, used=2)
-    yield Matmul(f"{site.name}conv_2", "conv", "embedding", site.stream, 3 * d, d, bias=True)
+    yield Matmul(f"{site.name}conv_1", "conv", "embedding", site.stream, 3 * mel_bins, d, bias=True, conv=True, used=2)
+    yield Matmul(f"{site.name}conv_2", "conv", "embedding", site.stream, 3 * d, d, bias=True, conv=True)
     yield Lookup(f"{site.name}embedding.sines", "positions", "positions", frames, d, trained=False)
 
 
@@ -100,12 +100,13 @@ def head_entries(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:
             pass  # the projection alone
         case _:
             assert_never(head.kind)
-    by_word = Cut(spec.vocabulary, otherwise="padded")
+    answers = spec.vocabulary if head.words is None else head.words
+    by_word = Cut(answers, otherwise="padded")
     stored = 0 if spec.tied else 1
-    words = Matmul("head", "head", "head", stream, width, spec.vocabulary, cut=by_word, stored=stored)
+    words = Matmul("head", "head", "head", stream, width, answers, cut=by_word, stored=stored)
     yield spec.streams.read(words) if spec.streams is not None and spec.streams.kind == "predicting" else words
     if head.bias:
-        yield Vector("head.bias", "bias", "head", spec.vocabulary, by_word)
+        yield Vector("head.bias", "bias", "head", answers, by_word)
 
 
 def _classifier(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:
@@ -183,6 +184,7 @@ def head_saves(spec: ModelSpec, stream: Stream) -> Iterator[Saved]:
             if spec.embedding.width is not None and spec.embedding.projects == "tokens":
                 yield saved("projection.input", d)
     yield saved("input", width)
-    by_word = Cut(spec.vocabulary, otherwise="padded")
-    yield saved("logits", spec.vocabulary)._replace(number="fp32", cut=by_word, role="logits")
+    answers = spec.vocabulary if head.words is None else head.words
+    by_word = Cut(answers, otherwise="padded")
+    yield saved("logits", answers)._replace(number="fp32", cut=by_word, role="logits")
     yield saved("words", 1)._replace(number="index", gathered=True)

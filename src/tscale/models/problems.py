@@ -142,6 +142,12 @@ def _of_weights(spec: ModelSpec) -> Iterator[Problem]:
         for path, message in spec.assumed.problems():
             yield ("assumed", *path), message
     if spec.adapter is not None:
+        for place, there in enumerate(spec.adapter.places):
+            if there.layers and max(there.layers) >= spec.layers:
+                yield (
+                    ("adapter", "places", place, "layers"),
+                    f"layer {max(there.layers)} is none of {spec.layers}, counted from 0",
+                )
         for path, message in spec.adapter.problems(spec.d_model):
             yield ("adapter", *path), message
 

@@ -187,6 +187,8 @@ class Head:
     transform: Literal["biased", "plain", "none"] = "biased"
     """What stands before a masked head's projection: a square layer with a bias and a norm, as in BERT; the same without
     a bias (ModernBERT); or nothing."""
+    words: Size | None = None
+    """Words that it can answer with, where these are not the whole vocabulary (Apertus 1.5 answers with no word of an image)."""
     width: Size | None = None
     """Width of what a masked head projects to the vocabulary, where it is not the token embedding's (RemBERT)."""
     further: Size | None = None

@@ -141,7 +141,8 @@ def _trained_whole(spec: ModelSpec) -> Iterator[Line]:
     """Parameters of the modules of which adapters train a copy: as wide as the token embedding, a row a word."""
     width, _ = spec.embedding_widths()
     for module in () if spec.adapter is None else spec.adapter.whole:
-        rows = spec.vocabulary + (spec.embedding.more_rows or 0) if module == "embedding" else spec.vocabulary
+        words = spec.vocabulary if spec.head.words is None else spec.head.words
+        rows = spec.vocabulary + (spec.embedding.more_rows or 0) if module == "embedding" else words
         yield Line(f"{module}.trained", rows * width)
 
 
@@ -154,7 +155,19 @@ def _trained(spec: ModelSpec, summary: dict[str, Figure]) -> str:
     whole = "".join(f" and a copy of the {module}" for module in spec.adapter.whole)
     trained = f"{int(summary['adapters'].value):,}"
     ranks = "".join(f", {int(one.rank)} on {one.target}" for one in spec.adapter.ranks)
+    if spec.adapter.places:
+        each = (f"rank {int(one.rank)} on {one.target} in {_of_layers(one.layers)}" for one in spec.adapter.places)
+        return f", and trains {trained} in adapters of {', '.join(each)}{lengths}{whole}"
     return f", and trains {trained} in adapters of rank {rank} on {targets}{ranks}{lengths}{whole}"
+
+
+def _of_layers(layers: Sequence[int]) -> str:
+    """Layers by number where they are few, and how many they are."""
+    numbers = sorted(map(int, layers))
+    if len(numbers) > 1 and numbers == list(range(numbers[0], numbers[-1] + 1)):
+        return f"layers {numbers[0]} to {numbers[-1]}"
+    listed = ", ".join(map(str, numbers[:8]))
+    return f"layer{'s' if len(numbers) > 1 else ''} {listed}{f' and {len(numbers) - 8:,} more' if len(numbers) > 8 else ''}"
 
 
 def _wanted(summary: dict[str, Figure]) -> list[tuple[PublishedName, int]]:

@@ -230,7 +230,9 @@ def find_targets(text: str) -> frozenset[Role] | None:
 
 def _is_target(entry: Entry, targets: frozenset[Role] | None) -> bool:
     """Whether an entry has an adapter."""
-    return isinstance(entry, Matmul) and is_linear(entry) and (targets is None or entry.role in targets)
+    return (
+        isinstance(entry, Matmul) and is_linear(entry) and not entry.conv and (targets is None or entry.role in targets)
+    )
 
 
 def adapters(

@@ -61,8 +61,18 @@ def train_ask(
     return Ask(how, context, memory_share, hardware, media)
 
 
+def multiplied_in_16(name: str, format: str) -> RequestError:
+    """That products of fewer bits are asked of QLoRA, by the option that asks for them."""
+    return RequestError(
+        f"{field(name, format)} multiplies in fewer bits, and {field('qlora')} in 16 what is frozen in 4 (Dettmers 2023, section 3): "
+        f"use {field(name, 'bf16')}, or drop {field('qlora')}"
+    )
+
+
 def refuse(spec: ModelSpec, ask: Ask) -> None:
     """Raises `RequestError` for what cannot be trained so."""
+    if ask.how.base is not None and ask.how.precision.products:
+        raise multiplied_in_16("precision", ask.how.precision.name)
     if ask.how.rank is not None and ask.how.rank > spec.d_model:
         raise RequestError(
             f"a rank of {ask.how.rank:,} is no low one: {spec.label} is {spec.d_model:,} wide, the most for {field('lora_rank')}"

@@ -112,7 +112,7 @@ def _of_the_formats(model: Trainer) -> Iterator[Change]:
         precision = PRECISIONS["pure-bf16"]
         costs = "no master weights: updates below bf16's 8 bits are lost"
         yield _change(model, f"--precision {precision.name}", costs, precision=precision)
-    if training.base is None:
+    if training.base is None and not training.precision.products:  # matrices in 4 bits are multiplied in 16
         costs = f"only adapters of rank {training.rank or RANK} are trained, on a model in 4 bits"
         yield _change(model, "--qlora", costs, rank=training.rank or RANK, base=DTYPES["nf4"])
 

@@ -96,3 +96,9 @@ def xlm_embedding(config: Config) -> Embedding:
     """A table of languages, where there are several."""
     several = config.size("n_langs") > 1 and config.flag("use_lang_emb")
     return Embedding(segments=config.size("n_langs") if several else None)
+
+
+def labels_where_told(config: Config, head: Head) -> Head:
+    """As many labels as the file says; as many as the class has names for where it is silent."""
+    told = config.says("id2label") is not None or config.says("num_labels") is not None
+    return replace(head, classes=config.labels()) if told and head.classes is not None else head

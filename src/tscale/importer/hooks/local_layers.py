@@ -1,4 +1,4 @@
-"""Flint, MiMo and Laguna, whose local layers are of another shape."""
+"""Flint, Beam, MiMo and Laguna, whose local layers stand at places or have shapes of their own."""
 
 from __future__ import annotations
 
@@ -21,6 +21,12 @@ def flint_window(config: Config) -> AttentionMask:
         config.optional("sliding_window"),
         lambda layer: not (layer < 2 or layer % 4 == 1 or layer == last),
     )
+
+
+def beam_window(config: Config) -> AttentionMask:
+    """Global are every sixth layer, and the last."""
+    last, window = layers_told_apart(config) - 1, config.optional("sliding_window")
+    return by_layer_types(config, window, lambda layer: (layer + 1) % 6 != 0 and layer != last)
 
 
 def flint_experts(config: Config) -> list[bool]:

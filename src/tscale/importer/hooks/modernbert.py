@@ -1,11 +1,12 @@
-"""ModernBERT and its decoder."""
+"""ModernBERT, its decoder, and UltraBERT."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tscale.importer.layer_lists import AttentionMask, by_layer_types
+from tscale.importer.layer_lists import AttentionMask, a_layer_each, by_layer_types, layers_told_apart
+from tscale.importer.towers.parts import linear
 from tscale.models.spec import Head
 
 if TYPE_CHECKING:
@@ -23,3 +24,25 @@ def decoder_window(config: Config) -> AttentionMask:
     period = config.size("global_attn_every_n_layers")
     half = config.optional("sliding_window") or config.size("local_attention") // 2
     return by_layer_types(config, half, lambda layer: layer % period != 0)
+
+
+def ultrabert_window(config: Config) -> AttentionMask:
+    """Every third layer sees everything, the others so many tokens to either side; older files list the distance of each layer."""
+    listed, distance = a_layer_each(config, "attention_windows", int), config.size("sliding_window")
+    if listed is not None:
+        told = {one for one in listed if one}
+        if len(told) > 1:
+            raise config.wrong("attention_windows: windows of several lengths are not known: the class takes the first")
+        distance = next(iter(told), distance)
+    usual = [(layer + 1) % 3 != 0 for layer in range(layers_told_apart(config))]
+    local = usual if listed is None else [one > 0 for one in listed]
+    return by_layer_types(config, 2 * distance + 1, lambda layer: local[layer])
+
+
+def ultrabert_head(config: Config, head: Head) -> Head:
+    """Two matrices stand before the table of a masked head, of a width of their own between them; a classifier is one matrix."""
+    if head.kind != "masked":
+        return head if head.classes is None else replace(head, classes=config.labels())
+    d, width = config.size("hidden_size"), config.size("prediction_head_size")
+    pieces = (linear("transform.down", d, width, bias=False), linear("transform.up", width, d, bias=False))
+    return replace(head, pieces=pieces)

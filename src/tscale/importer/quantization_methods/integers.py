@@ -16,15 +16,13 @@ _FEW: Final = (2, 3, 4, 8)
 
 def awq(said: Said) -> Converted:
     """Packed integers with a scale and a zero point for each group; the zero points are stored in any case."""
-    format = integers(
-        said.number("bits", "w_bit", default=4, of=_FEW), said.group("group_size", "q_group_size", default=128)
-    )
+    format = integers(said.bits("bits", "w_bit", of=_FEW), said.group("group_size", "q_group_size", default=128))
     return Converted(format, kept_apart(said.names("modules_to_not_convert")))
 
 
 def gptq(said: Said) -> Converted:
     """As AWQ, and for each column the group that it is of; whole blocks may be left out, or have bits of their own."""
-    bits, group = said.number("bits", default=4, of=_FEW), said.group("group_size", default=128)
+    bits, group = said.bits("bits", of=_FEW), said.group("group_size", default=128)
     format = integers(bits, group, order=True)
     kept: list[tuple[Pattern, str | None]] = []
     unread: list[str] = []
@@ -35,7 +33,7 @@ def gptq(said: Said) -> Converted:
         elif text.startswith("-:"):
             kept.append((pattern, None))
         else:
-            own_bits = own.number("bits", default=bits, of=_FEW)
+            own_bits = own.bits("bits", default=bits, of=_FEW)
             kept.append((pattern, integers(own_bits, own.group("group_size", default=group), order=True)))
     only = said.lists("modules_in_block_to_quantize")
     if only:
@@ -48,7 +46,7 @@ def gptq(said: Said) -> Converted:
 
 def auto_round(said: Said) -> Converted:
     """As GPTQ or AWQ, whose packing it uses; modules of 16 bits are named each."""
-    bits, group = said.number("bits", default=4, of=_FEW), said.group("group_size", default=128)
+    bits, group = said.bits("bits", of=_FEW), said.group("group_size", default=128)
     kept: list[tuple[Pattern, str | None]] = []
     for name, own in (said.inner("extra_config") or Said("", {}, "")).objects():
         own_bits = own.number("bits", default=bits, of=(1, 2, 3, 4, 5, 6, 7, 8, 16, 32))
@@ -156,7 +154,7 @@ def mlx(said: Said) -> Converted:
         if mode != "affine":
             unread.append(f"{own.key}: the mode {shown(mode)} is not read here")
             return None
-        bits = own.number("bits", default=said.number("bits", default=4, of=_MLX_BITS), of=_MLX_BITS)
+        bits = own.number("bits", default=said.bits("bits", of=_MLX_BITS), of=_MLX_BITS)
         return integers(bits, own.group("group_size", default=said.group("group_size", default=64)), zero="-z16")
 
     main = format(said)

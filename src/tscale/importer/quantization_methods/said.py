@@ -26,6 +26,13 @@ class Said:
             raise self.wrong(name, f"one of {', '.join(map(str, of))}" if of else f"a whole number {_IN_RANGE}")
         return value
 
+    def bits(self, *names: str, of: tuple[int, ...], default: int = 4) -> int:
+        """How many bits numbers have, of those that a method knows: as many as `default` where a file is silent, and never null."""
+        for name in names:
+            if name in self.data and self.data[name] is None:
+                raise self.wrong(name, f"one of {', '.join(map(str, of))}")
+        return self.number(*names, default=default, of=of)
+
     def group(self, *names: str, default: int) -> int:
         """Numbers that share a scale, under the first of some names that is there; -1 for those of a row."""
         name = next((name for name in names if self.data.get(name) is not None), names[0])

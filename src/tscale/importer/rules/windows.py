@@ -29,6 +29,7 @@ def windows(
     marks: Key | None = None,
     repeated_by: Key | None = None,
     chunked: bool = False,
+    each_side: bool = False,
 ) -> AttentionMask:
     """Local layers see a window, or a chunk if `chunked`; others see every key. By default all layers are local.
 
@@ -46,8 +47,11 @@ def windows(
         marks: A list with a number a layer, 0 for the one of each period, which goes before the period; an empty one is none.
         repeated_by: A key that may repeat the period, and say nothing else.
         chunked: Whether the window is a chunk, which there must be.
+        each_side: Whether the length is how far a query sees to either side, itself not counted.
     """
     window = _length(config, length, when, needed=chunked)
+    if each_side and window is not None:
+        window = 2 * window + 1
     if listed is None and period is None and from_layer is None:
         return AttentionMask(window if local else None)
     missed = period is not None and when is None  # a window without which layers in turn cannot be

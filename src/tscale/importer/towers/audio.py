@@ -30,8 +30,8 @@ Pieces = Iterator[Piece]
 def _two_convolutions(a: Sizes, d: int) -> Pieces:
     """Whisper's convolutions of length 3, the second of which halves the frames."""
     bins = a.size("num_mel_bins")
-    yield linear("conv_1", 3 * bins, d, times=2, keeps=ACTIVATED, inputs=2 * bins)
-    yield linear("conv_2", 3 * d, d, keeps=ACTIVATED, inputs=2 * d)
+    yield linear("conv_1", 3 * bins, d, times=2, keeps=ACTIVATED, inputs=2 * bins, conv=True)
+    yield linear("conv_2", 3 * d, d, keeps=ACTIVATED, inputs=2 * d, conv=True)
 
 
 def whisper(a: Sizes) -> Pieces:
@@ -70,7 +70,7 @@ def qwen3_asr(a: Sizes) -> Pieces:
     chunk = frames = 2 * a.size("n_window")
     for place, d_in in enumerate((1, width, width)):
         rows, frames = -(-rows // 2), -(-frames // 2)
-        yield linear(f"conv_{place + 1}", 9 * d_in, width, at="patches", times=rows * frames)
+        yield linear(f"conv_{place + 1}", 9 * d_in, width, at="patches", times=rows * frames, conv=True)
     yield linear("conv_out", width * rows, d, bias=False)
     chunks = a.size("n_window_infer") // chunk
     if not chunks:
@@ -99,9 +99,9 @@ def granite(a: Sizes) -> Pieces:
         replace(scores("scores", heads, head_dim, at="patches", keys="patches"), most=block),
         table("distances", 2 * a.size("max_pos_emb") + 1, head_dim),
         replace(unlearned("scored_distances", head_dim, block, at="patches"), times=heads),
-        linear("o", heads * head_dim, d), norm("norm.conv", d), linear("conv.up", d, 2 * wide),
+        linear("o", heads * head_dim, d), norm("norm.conv", d), linear("conv.up", d, 2 * wide, conv=True),
         replace(depthwise("conv", wide, a.size("conv_kernel_size")), trimmed=False),
-        norm("norm.conv_inner", wide), linear("conv.down", wide, d), norm("norm.post", d),
+        norm("norm.conv_inner", wide), linear("conv.down", wide, d, conv=True), norm("norm.post", d),
     ]  # fmt: skip
     yield bare_layers(a.size("num_layers"), d, each, "layers")
     yield linear("characters", d, out)
@@ -120,9 +120,9 @@ def conformer(a: Sizes) -> Pieces:
 
 def _usm(bins: int, d: int, depth: int, heads: int, kernel: int, first: int, second: int) -> Pieces:
     quarter = -(-bins // 4)
-    yield linear("conv_1", 9, first, bias=False, times=2 * -(-bins // 2))
+    yield linear("conv_1", 9, first, bias=False, times=2 * -(-bins // 2), conv=True)
     yield vector("norm.conv_1", first)
-    yield linear("conv_2", 9 * first, second, bias=False, times=quarter)
+    yield linear("conv_2", 9 * first, second, bias=False, times=quarter, conv=True)
     yield vector("norm.conv_2", second)
     yield linear("input", second * quarter, d, bias=False)
     each: list[Simple] = []
@@ -163,9 +163,9 @@ def phi4(a: Sizes) -> Pieces:
     for place in range(halves):
         rows = (rows + 1) // 2
         times = rows * 2 ** (halves - 1 - place)
-        yield linear(f"conv_{place + 1}", 9, width, times=times)
+        yield linear(f"conv_{place + 1}", 9, width, times=times, conv=True)
         if place:
-            yield linear(f"conv_{place + 1}.across", width, width, times=times)
+            yield linear(f"conv_{place + 1}.across", width, width, times=times, conv=True)
     rows = a.size("nemo_final_size") if a.says("nemo_final_size") else rows
     yield linear("input", width * rows, d)
     distances = a.size("bias_max_distance") * (1 if a.flag("bias_symmetric") else 2)
@@ -177,8 +177,9 @@ def phi4(a: Sizes) -> Pieces:
     inner, out = d * a.size("depthwise_multiplier"), a.size("depthwise_separable_out_channel")
     each += [
         scores("scores", heads, d // heads, at="inputs"), norm("norm.attention", d), norm("norm.post", d),
-        norm("norm.conv", d), linear("conv.up", d, 2 * wide), vector("conv.gate_bias", 2 * wide),
-        depthwise("conv", inner, kernel, bias=True), linear("conv.across", inner, out), linear("conv.down", d, wide),
+        norm("norm.conv", d), linear("conv.up", d, 2 * wide, conv=True), vector("conv.gate_bias", 2 * wide),
+        depthwise("conv", inner, kernel, bias=True), linear("conv.across", inner, out, conv=True),
+        linear("conv.down", d, wide, conv=True),
     ]  # fmt: skip
     yield bare_layers(a.size("num_blocks"), d, each, "layers")
 

@@ -58,7 +58,7 @@ def _convolutions(a: Sizes, widths: list[int]) -> Pieces:
         raise a.wrong("feat_extract_norm", "only group and layer are known")
     for place, (width, kernel) in enumerate(zip(widths, kernels, strict=True)):
         d_in = widths[place - 1] if place else 1
-        yield linear(f"conv_{place + 1}", kernel * d_in, width, bias=bias, times=prod(strides[place + 1 :]))
+        yield linear(f"conv_{place + 1}", kernel * d_in, width, bias=bias, times=prod(strides[place + 1 :]), conv=True)
         if kind == "layer" or not place:
             yield norm(f"norm.conv_{place + 1}", width)
 

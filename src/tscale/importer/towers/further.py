@@ -31,8 +31,8 @@ Pieces = Iterator[Piece]
 def omni_ears(a: Sizes) -> Pieces:
     """Qwen2.5-Omni's: Whisper's encoder, whose sines are no parameters and whose layers look within chunks (Xu 2025)."""
     d = a.size("d_model")
-    yield linear("conv_1", 3 * a.size("num_mel_bins"), d, times=2)
-    yield linear("conv_2", 3 * d, d)
+    yield linear("conv_1", 3 * a.size("num_mel_bins"), d, times=2, conv=True)
+    yield linear("conv_2", 3 * d, d, conv=True)
     yield layers(
         a.size("encoder_layers"),
         d,
@@ -84,7 +84,7 @@ def davit(v: Sizes) -> Pieces:
         )
     d_in = v.size("in_channels")
     for place, (d, depth, side) in enumerate(zip(widths, depths, sides, strict=True)):
-        yield linear(f"conv_{place + 1}", kernels[place] ** 2 * d_in, d, at="once", times=side**2)
+        yield linear(f"conv_{place + 1}", kernels[place] ** 2 * d_in, d, at="once", times=side**2, conv=True)
         yield norm(f"norm.conv_{place + 1}", d_in if before[place] else d)
         each = [*_davit_windows(v, d, heads[place], side), *_davit_channels(v, d, groups[place], side)]
         if depth:
@@ -132,7 +132,7 @@ def blip(v: Sizes) -> Pieces:
     """BLIP's: as BLIP-2's, with every bias (Li 2022)."""
     d, heads = v.size("hidden_size"), v.size("num_attention_heads")
     yield vector("class_embedding", d)
-    yield linear("patch_embedding", 3 * v.size("patch_size") ** 2, d, at="patches")
+    yield linear("patch_embedding", 3 * v.size("patch_size") ** 2, d, at="patches", conv=True)
     yield table("positions", v.grid() + 1, d)
     yield layers(v.size("num_hidden_layers"), d, heads, v.size("intermediate_size"))
     yield norm("norm.post", d)

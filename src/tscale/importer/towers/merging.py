@@ -85,7 +85,7 @@ def glm4v(ends: Ends) -> Pieces:
     v = ends.tower
     merge, out = v.size("spatial_merge_size"), v.size("out_hidden_size")
     inner = _glm_inner(v, out)
-    yield linear("downsample", v.size("hidden_size") * merge**2, out, at="outputs", keeps=READ)
+    yield linear("downsample", v.size("hidden_size") * merge**2, out, at="outputs", keeps=READ, conv=True)
     # an activation function reads what the norm yields, which is as wide as the matrix's own output
     yield linear("linear", out, out, bias=False, at="outputs", keeps=ACTIVATED)
     yield norm("norm", out, at="outputs")
@@ -177,8 +177,8 @@ def got(ends: Ends) -> Pieces:
     """Two convolutions that quarter the patches twice, and one matrix."""
     v, d = ends.tower, ends.d_model
     out = v.size("output_channels")
-    yield linear("conv_1", 9 * out, 2 * out, bias=False, at="outputs", times=4)
-    yield linear("conv_2", 9 * 2 * out, d, bias=False, at="outputs")
+    yield linear("conv_1", 9 * out, 2 * out, bias=False, at="outputs", times=4, conv=True)
+    yield linear("conv_2", 9 * 2 * out, d, bias=False, at="outputs", conv=True)
     yield linear("linear", d, d, at="outputs")
 
 

@@ -31,10 +31,20 @@ def linear(
     times: int = 1,
     keeps: Kept | None = None,
     inputs: int | None = None,
+    conv: bool = False,
 ) -> Linear:
-    """A matrix, with a bias unless it is said to have none; `keeps`: what was recorded of it."""
+    """A matrix, with a bias unless it is said to have none; `keeps`: what was recorded of it; `conv`: whether it is a convolution."""
     return Linear(
-        name=name, d_in=d_in, d_out=d_out, bias=bias, at=at, copies=copies, times=times, keeps=keeps, inputs=inputs
+        name=name,
+        d_in=d_in,
+        d_out=d_out,
+        bias=bias,
+        at=at,
+        copies=copies,
+        times=times,
+        keeps=keeps,
+        inputs=inputs,
+        conv=conv,
     )
 
 

@@ -110,8 +110,8 @@ def deepseek_hybrid(ends: Ends) -> Pieces:
     yield vector("high_res.alpha", 1)
     side = s.sides("image_size")[0] // s.sides("patch_size")[0]
     yield from sam_neck("high_res.neck", width, out, side**2)
-    yield linear("high_res.conv_1", 9 * out, 2 * out, bias=False, at="outputs")
-    yield linear("high_res.conv_2", 9 * 2 * out, 4 * out, bias=False, at="outputs")
+    yield linear("high_res.conv_1", 9 * out, 2 * out, bias=False, at="outputs", conv=True)
+    yield linear("high_res.conv_2", 9 * 2 * out, 4 * out, bias=False, at="outputs", conv=True)
     yield linear("low_res", v.size("hidden_size"), d // 2, at="outputs")
     yield linear("high_res", 4 * out, d // 2, at="outputs")
     yield linear("linear", d, d, at="outputs")

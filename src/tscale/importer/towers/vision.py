@@ -26,9 +26,12 @@ from tscale.importer.towers.sizes import Sizes
 Pieces = Iterator[Piece]
 
 
-def _patches(v: Sizes, width: int, *, bias: bool = True, channels: str = "num_channels", frames: int = 1) -> Piece:
-    """The convolution that makes a vector of each patch, of so many frames."""
-    return linear("patch_embedding", frames * v.pixels(channels), width, bias=bias, at="patches", keeps=READ)
+def _patches(
+    v: Sizes, width: int, *, bias: bool = True, channels: str = "num_channels", frames: int = 1, conv: bool = True
+) -> Piece:
+    """The convolution, or the matrix on cut-out pixels, that makes a vector of each patch, of so many frames."""
+    d_in = frames * v.pixels(channels)
+    return linear("patch_embedding", d_in, width, bias=bias, at="patches", keeps=READ, conv=conv)
 
 
 def _and_out(also: bool) -> tuple[Literal["q", "k", "v", "o"], ...]:
@@ -58,9 +61,9 @@ def siglip(v: Sizes) -> Pieces:
     yield from _siglip(v, v.grid(), head=v.flag("vision_use_head"))
 
 
-def _siglip(v: Sizes, rows: int, *, head: bool = False) -> Pieces:
+def _siglip(v: Sizes, rows: int, *, head: bool = False, conv: bool = True) -> Pieces:
     d = v.size("hidden_size")
-    yield _patches(v, d)
+    yield _patches(v, d, conv=conv)
     if rows:
         yield table("positions", rows, d)
     yield _usual(v)
@@ -81,7 +84,7 @@ def unplaced(v: Sizes) -> Pieces:
 
 def siglip2(v: Sizes) -> Pieces:
     """SigLIP 2 of any resolution: a table of so many positions, resized to each image."""
-    yield from _siglip(v, v.size("num_patches"), head=v.flag("vision_use_head"))
+    yield from _siglip(v, v.size("num_patches"), head=v.flag("vision_use_head"), conv=False)
 
 
 def phi4(v: Sizes) -> Pieces:
@@ -187,7 +190,7 @@ def _glm(v: Sizes, d_ff: int, *, bias: bool | tuple[Literal["q", "k", "v"], ...]
 def kimi(v: Sizes) -> Pieces:
     """MoonViT: a table of positions of a grid, resized to each image, besides rotated ones (Kimi Team 2025)."""
     d = v.size("hidden_size")
-    yield linear("patch_embedding", 3 * v.size("patch_size") ** 2, d, at="patches", keeps=READ)
+    yield linear("patch_embedding", 3 * v.size("patch_size") ** 2, d, at="patches", keeps=READ, conv=True)
     yield table("positions", v.size("pos_emb_height") * v.size("pos_emb_width"), d)
     yield _usual(v)
     yield norm("norm.post", d)
@@ -211,15 +214,15 @@ def step(v: Sizes) -> Pieces:
         v.size("num_hidden_layers"), d, v.size("num_attention_heads"), int(d * v.real("mlp_ratio")),
         each=(vector("scale.attention", d, does="scales"), vector("scale.feed_forward", d, does="scales")),
     )  # fmt: skip
-    yield linear("downsampler_1", 9 * d, 2 * d, at="outputs", times=4)
-    yield linear("downsampler_2", 9 * 2 * d, 4 * d, at="outputs")
+    yield linear("downsampler_1", 9 * d, 2 * d, at="outputs", times=4, conv=True)
+    yield linear("downsampler_2", 9 * 2 * d, 4 * d, at="outputs", conv=True)
 
 
 def llama4(v: Sizes) -> Pieces:
     """Llama 4: a class token, a table and rotated positions, and an adapter behind a pixel shuffle."""
     d = v.size("hidden_size")
     yield vector("class_embedding", d, does="joins")
-    yield _patches(v, d, bias=False)
+    yield _patches(v, d, bias=False, conv=False)
     yield table("positions", v.grid() + 1, d)
     yield norm("norm.pre", d)
     yield _usual(v)
@@ -270,7 +273,7 @@ def blip2(v: Sizes) -> Pieces:
     """BLIP-2's EVA-CLIP: a class token and a table (Li 2023)."""
     d = v.size("hidden_size")
     yield vector("class_embedding", d, does="joins")
-    yield linear("patch_embedding", 3 * v.size("patch_size") ** 2, d, at="patches", keeps=READ)
+    yield linear("patch_embedding", 3 * v.size("patch_size") ** 2, d, at="patches", keeps=READ, conv=True)
     yield table("positions", v.grid() + 1, d)
     heads, d_ff = v.size("num_attention_heads"), v.size("intermediate_size")
     yield layers(v.size("num_hidden_layers"), d, heads, d_ff, bias=_and_out(v.flag("qkv_bias")))
@@ -298,7 +301,7 @@ def sam(v: Sizes) -> Pieces:
     d, depth = v.size("hidden_size"), v.size("num_hidden_layers")
     side = v.sides("image_size")[0] // v.sides("patch_size")[0]
     full = len([layer for layer in v.sizes("global_attn_indexes") if layer < depth])
-    yield linear("patch_embedding", v.pixels(), d, at="once", times=side**2)
+    yield linear("patch_embedding", v.pixels(), d, at="once", times=side**2, conv=True)
     if v.flag("use_abs_pos"):
         yield table("positions", side**2, d)
     window = v.size("window_size")
@@ -333,9 +336,9 @@ def _sam_layer(v: Sizes, side: int, reach: int) -> list[Simple]:
 
 def sam_neck(name: str, d: int, out: int, patches: int) -> Pieces:
     """Two convolutions with norms that narrow what SAM's layers yield of so many patches."""
-    yield linear(f"{name}.conv_1", d, out, bias=False, at="once", times=patches)
+    yield linear(f"{name}.conv_1", d, out, bias=False, at="once", times=patches, conv=True)
     yield norm(f"{name}.norm_1", out)
-    yield linear(f"{name}.conv_2", 9 * out, out, bias=False, at="once", times=patches)
+    yield linear(f"{name}.conv_2", 9 * out, out, bias=False, at="once", times=patches, conv=True)
     yield norm(f"{name}.norm_2", out)
 
 

@@ -14,7 +14,7 @@ Biased = tuple[Literal["q", "k", "v", "o"], ...]
 
 
 def _patches(v: Sizes, d: int) -> Piece:
-    return linear("patch_embedding", v.pixels(), d, at="patches", keeps=READ)
+    return linear("patch_embedding", v.pixels(), d, at="patches", keeps=READ, conv=True)
 
 
 def _biased(v: Sizes) -> Biased:
