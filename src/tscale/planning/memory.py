@@ -16,7 +16,7 @@ from tscale.core.costs.training_setup import Layer, Training
 from tscale.core.ledger import Ledger, Saved
 from tscale.core.loss_kernels import KERNELS, default_kernel
 from tscale.core.metric import Quantity
-from tscale.core.parallelism import Parallelism, Schedule
+from tscale.core.parallelism import MOST_STAGES, Parallelism, Schedule
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
 from tscale.core.recompute import Again
 from tscale.core.sharding import share_of
@@ -24,9 +24,11 @@ from tscale.core.units import BYTES
 from tscale.planning.layouts import Axes, Columns, Layouts
 from tscale.planning.stage_kinds import Model
 from tscale.planning.structure import (
+    DEGREES,
     Orders,
     StageRows,
     ledger_of,
+    numbered,
     parts_of,
     plain,
     plan_of,
@@ -61,16 +63,35 @@ def held(model: Model, layouts: Layouts, orders: Orders, base: Training) -> Held
     prepares = base.base is not None  # then the loss says too what is kept in 32 bits (`Training.prepared`)
     of_states = structures(columns, flags[:2], (*_OF_STATES, *(("kernel",) if prepares else ())))
     of_pass = structures(columns, flags, _OF_PASS)
+    alike = _alike_in_states(columns, of_states)
     for stages in stage_rows(model, columns, orders):
-        kept = np.zeros(len(stages.rows), dtype=np.int64)
-        for _, places in split(of_states[stages.rows]):
-            kept[places] = _states(model, layouts, stages.only(places), base)
+        once, number = _once(stages, alike)
+        states = np.zeros(len(once.rows), dtype=np.int64)
+        for _, places in split(of_states[once.rows]):
+            states[places] = _states(model, layouts, once.only(places), base)
+        kept = states[number]
         code = of_pass * len(_KERNELS) + columns["kernel"] if stages.kind.last or prepares else of_pass
         for _, places in split(code[stages.rows]):
             own = stages.only(places)
             for most, one in zip(found, _pass(model, layouts, own, base), strict=True):
                 np.maximum.at(most, own.rows, kept[places] + one)
     return found
+
+
+def _alike_in_states(columns: Columns, of_states: Any) -> Any:
+    """A number for each layout, the same in those that keep the same of their parameters: they differ in how a pass is run alone.
+
+    Of an interleaved schedule the micro-batches count too (`tscale.core.costs.states`).
+    """
+    micro_batch = np.where(columns["interleave"] > 1, columns["micro_batch"], 0)
+    return numbered([of_states, micro_batch, *(columns[name] for name in (*DEGREES, "sharing"))])
+
+
+def _once(stages: StageRows, alike: Any) -> tuple[StageRows, Any]:
+    """Each stage of layouts that are alike once, and of all stages the number of theirs."""
+    code = alike[stages.rows] * MOST_STAGES + stages.place
+    _, first, number = np.unique(code, return_index=True, return_inverse=True)
+    return stages.only(first), number
 
 
 def _with_kernels(layouts: Layouts, base: Training) -> Columns:

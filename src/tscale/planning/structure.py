@@ -50,7 +50,7 @@ def plain(column: Any) -> Any:
 
 def plan_of(columns: Columns, rows: Any, order: Schedule) -> Parallelism:
     """The plan of rows of one structure, in arrays."""
-    own: dict[str, Any] = {name: plain(column[rows]) for name, column in columns.items() if name in _DEGREES}
+    own: dict[str, Any] = {name: plain(column[rows]) for name, column in columns.items() if name in DEGREES}
     sequence = plain(columns["sequence"][rows])
     hybrid = (columns["shards"][rows] > 0).any()
     sharing = plain(columns["sharing"][rows]) if hybrid else None
@@ -58,7 +58,8 @@ def plan_of(columns: Columns, rows: Any, order: Schedule) -> Parallelism:
     return Parallelism(**own, shards=sharing, schedule=order)
 
 
-_DEGREES: Final = ("tensor", "pipeline", "interleave", "data", "zero", "context", "expert", "expert_tensor")
+DEGREES: Final = ("tensor", "pipeline", "interleave", "data", "zero", "context", "expert", "expert_tensor")
+"""Columns that are degrees of a plan."""
 
 
 def structures(columns: Columns, flags: Sequence[Any], names: Sequence[str]) -> Any:
@@ -69,6 +70,17 @@ def structures(columns: Columns, flags: Sequence[Any], names: Sequence[str]) -> 
     for name in names:
         code = code * (int(columns[name].max(initial=0)) + 1) + columns[name]
     return code
+
+
+def numbered(columns: Sequence[Any]) -> Any:
+    """A number for each row, from 0 on, the same in rows that agree in all of some columns of whole numbers from 0 on."""
+    code, size = np.zeros(len(columns[0]), dtype=np.int64), 1
+    for column in columns:
+        values = int(column.max(initial=0)) + 1
+        if size * values > 2**63:
+            code, size = np.unique(code, return_inverse=True)[1], len(code)
+        code, size = code * values + column, size * values
+    return np.unique(code, return_inverse=True)[1]
 
 
 def stage_rows(model: Model, columns: Columns, orders: Orders) -> Iterator[StageRows]:
