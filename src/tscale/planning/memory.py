@@ -16,7 +16,7 @@ from tscale.core.costs.training_setup import Layer, Training
 from tscale.core.ledger import Ledger, Saved
 from tscale.core.loss_kernels import KERNELS, default_kernel
 from tscale.core.metric import Quantity
-from tscale.core.parallelism import MOST_STAGES, Parallelism, Schedule
+from tscale.core.parallelism import Parallelism, Schedule
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
 from tscale.core.recompute import Again
 from tscale.core.sharding import share_of
@@ -24,11 +24,11 @@ from tscale.core.units import BYTES
 from tscale.planning.layouts import Axes, Columns, Layouts
 from tscale.planning.stage_kinds import Model
 from tscale.planning.structure import (
-    DEGREES,
     Orders,
     StageRows,
     ledger_of,
     numbered,
+    once,
     parts_of,
     plain,
     plan_of,
@@ -40,6 +40,8 @@ from tscale.planning.structure import (
 _OF_STATES: Final = ("recipe_zero", "precision", "optimizer", "offload", "schedule")
 _OF_PASS: Final = (*_OF_STATES, "recompute")
 """Columns by which structures differ, beside degrees of 1; of a stage with a head its loss too."""
+_OF_PASSES: Final = frozenset({"sequence", "micro_batch", "recompute", "first", "loss", "kernel"})
+"""Columns that say how a pass is run, which changes nothing of what is kept of parameters."""
 _NOTHING: Final = States(*(Quantity("nothing", (), BYTES) for _ in range(4)))
 _KERNELS: Final = tuple(KERNELS)
 
@@ -65,10 +67,10 @@ def held(model: Model, layouts: Layouts, orders: Orders, base: Training) -> Held
     of_pass = structures(columns, flags, _OF_PASS)
     alike = _alike_in_states(columns, of_states)
     for stages in stage_rows(model, columns, orders):
-        once, number = _once(stages, alike)
-        states = np.zeros(len(once.rows), dtype=np.int64)
-        for _, places in split(of_states[once.rows]):
-            states[places] = _states(model, layouts, once.only(places), base)
+        own, number = once(stages, alike)
+        states = np.zeros(len(own.rows), dtype=np.int64)
+        for _, places in split(of_states[own.rows]):
+            states[places] = _states(model, layouts, own.only(places), base)
         kept = states[number]
         code = of_pass * len(_KERNELS) + columns["kernel"] if stages.kind.last or prepares else of_pass
         for _, places in split(code[stages.rows]):
@@ -84,14 +86,7 @@ def _alike_in_states(columns: Columns, of_states: Any) -> Any:
     Of an interleaved schedule the micro-batches count too (`tscale.core.costs.states`).
     """
     micro_batch = np.where(columns["interleave"] > 1, columns["micro_batch"], 0)
-    return numbered([of_states, micro_batch, *(columns[name] for name in (*DEGREES, "sharing"))])
-
-
-def _once(stages: StageRows, alike: Any) -> tuple[StageRows, Any]:
-    """Each stage of layouts that are alike once, and of all stages the number of theirs."""
-    code = alike[stages.rows] * MOST_STAGES + stages.place
-    _, first, number = np.unique(code, return_index=True, return_inverse=True)
-    return stages.only(first), number
+    return numbered([of_states, micro_batch, *(columns[name] for name in columns if name not in _OF_PASSES)])
 
 
 def _with_kernels(layouts: Layouts, base: Training) -> Columns:
