@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -22,9 +21,9 @@ from tscale.planning.stage_kinds import Model
 from tscale.planning.structure import (
     Orders,
     StageRows,
+    evaluated,
     ledger_of,
     numbered,
-    once,
     parts_of,
     plain,
     plan_of,
@@ -60,8 +59,8 @@ def seconds(model: Model, layouts: Layouts, orders: Orders, case: TrainingCase, 
     )
     for stages in stage_rows(model, columns, orders):
         at = slice(None), stages.number, stages.rows
-        parts[:_SLOT][at] = _of_stages(stages, passes_alike, lambda own: _with_presence(code, own), slots, _SLOT)
-        parts[_SLOT:-1][at] = _of_stages(stages, copies_alike, lambda own: code[own.rows], copies, _COPIES)
+        parts[:_SLOT][at] = evaluated(stages, passes_alike, lambda own: _with_presence(code, own), slots, _SLOT)
+        parts[_SLOT:-1][at] = evaluated(stages, copies_alike, lambda own: code[own.rows], copies, _COPIES)
         parts[-1][at[1:]] = stages.many
         np.maximum.at(distinct, stages.rows, stages.number + 1)
     found = np.zeros(layouts.size)
@@ -76,22 +75,6 @@ _OF_COPIES: Final = frozenset({"zero", "shards", "sharing", "optimizer", "loss",
 """Columns that change nothing of a pass."""
 _OF_PASSES: Final = frozenset({"recompute", "first", "sequence", "optimizer", "loss", "offload"})
 """Columns that change nothing of what copies exchange and update once a step."""
-
-
-def _of_stages(
-    stages: StageRows,
-    alike: Any,
-    code: Callable[[StageRows], Any],
-    evaluate: Callable[[StageRows], tuple[float, ...]],
-    size: int,
-) -> Any:
-    """Numbers of stages of a kind: of each structure at once, and of layouts that are alike once."""
-    own, number = once(stages, alike)
-    found = np.zeros((size, len(own.rows)))
-    for _, places in split(code(own)):
-        for row, value in zip(found, evaluate(own.only(places)), strict=True):
-            row[places] = value
-    return found[:, number]
 
 
 def _together(parts: Any, constants: TrainingConstants) -> Any:

@@ -6,7 +6,7 @@ the same in all rows of a structure is a plain number, all else an array.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -119,11 +119,26 @@ def _first(model: Model, of_rows: Sequence[Any], stages: Sequence[Stages], first
     return tuple(np.concatenate(found, axis=1))
 
 
-def once(stages: StageRows, alike: Any) -> tuple[StageRows, Any]:
-    """Each stage of layouts that are alike once, and of all stages the number of theirs; `alike`: a number for each layout."""
-    code = alike[stages.rows] * MOST_STAGES + stages.number
-    _, first, number = np.unique(code, return_index=True, return_inverse=True)
-    return stages.only(first), number
+def evaluated(
+    stages: StageRows,
+    alike: Any,
+    code: Callable[[StageRows], Any],
+    evaluate: Callable[[StageRows], Sequence[Any]],
+    size: int,
+    dtype: type = float,
+) -> Any:
+    """So many numbers of each stage of a kind: of each structure at once, and of layouts that are alike once.
+
+    `alike`: a number for each layout. `code`: one for each stage, the same in those of one structure.
+    """
+    alone = alike[stages.rows] * MOST_STAGES + stages.number
+    _, first, number = np.unique(alone, return_index=True, return_inverse=True)
+    own = stages.only(first)
+    values = np.zeros((size, len(first)), dtype=dtype)
+    for _, places in split(code(own)):
+        for row, value in zip(values, evaluate(own.only(places)), strict=True):
+            row[places] = value
+    return values[:, number]
 
 
 def pipelines(columns: Columns, orders: Orders) -> Iterator[tuple[Any, tuple[Stages, ...]]]:
