@@ -32,7 +32,6 @@ from tscale.planning.structure import (
     parts_of,
     plain,
     plan_of,
-    split,
     stage_rows,
     structures,
 )
@@ -69,10 +68,10 @@ def held(model: Model, layouts: Layouts, orders: Orders, base: Training) -> Held
     for stages in stage_rows(model, columns, orders):
         code = of_pass * len(_KERNELS) + columns["kernel"] if stages.kind.last or prepares else of_pass
         (states,) = evaluated(
-            stages, states_alike, lambda own: of_states[own.rows], lambda own: [_states(model, layouts, own, base)], 1, int
-        )  # fmt: skip
+            stages, states_alike, of_states[stages.rows], lambda own: [_states(model, layouts, own, base)], 1, int
+        )
         passes = evaluated(
-            stages, passes_alike, lambda own: code[own.rows], lambda own: _pass(model, layouts, own, base), 2, int
+            stages, passes_alike, code[stages.rows], lambda own: _pass(model, layouts, own, base), 2, int
         )
         for most, one in zip(found, passes, strict=True):
             np.maximum.at(most, stages.rows, states + one)

@@ -59,8 +59,8 @@ def seconds(model: Model, layouts: Layouts, orders: Orders, case: TrainingCase, 
     )
     for stages in stage_rows(model, columns, orders):
         at = slice(None), stages.number, stages.rows
-        parts[:_SLOT][at] = evaluated(stages, passes_alike, lambda own: _with_presence(code, own), slots, _SLOT)
-        parts[_SLOT:-1][at] = evaluated(stages, copies_alike, lambda own: code[own.rows], copies, _COPIES)
+        parts[:_SLOT][at] = evaluated(stages, passes_alike, _with_presence(code, stages), slots, _SLOT)
+        parts[_SLOT:-1][at] = evaluated(stages, copies_alike, code[stages.rows], copies, _COPIES)
         parts[-1][at[1:]] = stages.many
         np.maximum.at(distinct, stages.rows, stages.number + 1)
     found = np.zeros(layouts.size)

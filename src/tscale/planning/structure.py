@@ -122,7 +122,7 @@ def _first(model: Model, of_rows: Sequence[Any], stages: Sequence[Stages], first
 def evaluated(
     stages: StageRows,
     alike: Any,
-    code: Callable[[StageRows], Any],
+    code: Any,
     evaluate: Callable[[StageRows], Sequence[Any]],
     size: int,
     dtype: type = float,
@@ -135,7 +135,7 @@ def evaluated(
     _, first, number = np.unique(alone, return_index=True, return_inverse=True)
     own = stages.only(first)
     values = np.zeros((size, len(first)), dtype=dtype)
-    for _, places in split(code(own)):
+    for _, places in split(code[first]):
         for row, value in zip(values, evaluate(own.only(places)), strict=True):
             row[places] = value
     return values[:, number]
