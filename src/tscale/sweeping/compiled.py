@@ -16,7 +16,7 @@ from tscale.core.tracing import TracedInt
 from tscale.errors import TscaleError
 from tscale.models.made import trusted
 from tscale.models.spec import ModelSpec
-from tscale.sweeping.answers import Answer, answer_of, figures_of, reason, request_of, with_numbers
+from tscale.sweeping.answers import Answer, answer_of, figures_of, request_of, with_numbers
 from tscale.sweeping.axes import Axis
 from tscale.sweeping.exact import SMALL, Program
 from tscale.sweeping.guarded import Condition, Guarded, Trail, following, pieces_of
@@ -179,4 +179,4 @@ def _number(cell: Any) -> int:
     return value
 
 
-__all__ = ["BY_ROW", "COMPILED", "RECORDED", "Axis", "Path", "Ratio", "path_of", "reason", "sizes_of"]
+__all__ = ["BY_ROW", "COMPILED", "RECORDED", "path_of", "sizes_of"]
