@@ -22,11 +22,11 @@ from typing import Any, Final
 import numpy as np
 
 import tscale
+from tests.helpers import function_of
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.costs.params import params as parameters
 from tscale.core.costs.step_time import BITS, Batch, Workload, step_of
 from tscale.core.costs.training_memory import Training
-from tscale.core.derivation import function_of
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
 from tscale.core.tracing import TracedInt

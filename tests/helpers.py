@@ -15,8 +15,10 @@ from tscale.blocks import Computed, FeedForward, Mixer, Norm, SharedBlock
 from tscale.catalogue.models import built_in, names
 from tscale.cli import app
 from tscale.core.costs.params import params
+from tscale.core.derivation import CODE_NAMES, code_of
 from tscale.core.ledger import Ledger, Saved
 from tscale.core.parallelism import Parallelism
+from tscale.core.tracing import TracedInt, innermost_first
 from tscale.models.lower import lower
 from tscale.models.made import mapped
 from tscale.models.spec import Head, ModelSpec
@@ -174,3 +176,21 @@ def table_of_all(spec: ModelSpec) -> int:
 def shares_weights(spec: ModelSpec) -> bool:
     """Whether layers share weights, of which each stage of a pipeline has a copy."""
     return spec.unique_layers is not None or any(isinstance(mixer, SharedBlock) for mixer in spec.mixers)
+
+
+def function_of(number: int) -> Callable[..., int]:
+    """The derivation of a number as a function of the names that it was derived from.
+
+    The function takes each name as a keyword, an int or an array of any one shape, and computes what the
+    question would have answered for a model of the same structure with those sizes.
+    """
+    assert isinstance(number, TracedInt), "only a number that remembers can be made again"
+    known, names = dict[int, str](), set[str]()
+    for one in innermost_first(number):
+        known[id(one)] = code_of(one, [known[id(part)] for part in (one.args if isinstance(one, TracedInt) else ())])
+        if isinstance(one, TracedInt) and one.op == "name" and not one.args:
+            names.add(one.label)
+    assert all(name.isidentifier() for name in names), names
+    code = f"lambda *, {', '.join(sorted(names))}: {known[id(number)]}"
+    function: Callable[..., int] = eval(code, dict(CODE_NAMES))  # noqa: S307 (our own text)
+    return function

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.helpers import of_models, saves
+from tests.helpers import function_of, of_models, saves
 from tscale.catalogue.models import built_in, names
 from tscale.core.costs.activations import Passes, activation_bytes
 from tscale.core.costs.cache import cache_bytes
@@ -21,7 +21,6 @@ from tscale.core.costs.states import in_backward, training_states
 from tscale.core.costs.training import training_flops
 from tscale.core.costs.weights import weight_bytes
 from tscale.core.costs.workspace import workspace_bytes
-from tscale.core.derivation import function_of
 from tscale.core.dtypes import DTYPES
 from tscale.core.ledger import Ledger
 from tscale.core.parallelism import Parallelism

@@ -63,6 +63,15 @@ SWEEPS: list[tuple[str, dict[str, object], list[str]]] = [
         ["lora_rank=1..64+7", "context=1024,2048"],
     ),
     ("train", {**LLAMA, "tokens": "1e9"}, ["lora_rank=8,16", "gpus=8..64+8"]),
+    ("summary", LLAMA, ["set.d_ff=8192..16384+512", "set.vocabulary=32000,128256"]),
+    (
+        "memory",
+        LLAMA,
+        ["set.attention.heads=1..64", "batch=1,8"],
+    ),  # most do not divide the width, or are fewer than the keys'
+    ("memory", {**LLAMA, "train": True}, ["set.d_ff=8192..16384+1024", "context=1024,4096"]),
+    ("train", {**PLAN, "batch": "1536"}, ["set.d_ff=49152..65536+1024"]),
+    ("serve", LLAMA, ["set.layers=16..96+8", "batch=1,8"]),
     ("attention", {"model": "llama-3.1-8b"}, ["context=1024..163840+1024"]),  # past what it was trained on
     ("attention", {"model": "gemma-3-27b", "causal": True}, ["context=512..16384+512"]),
     ("optimal", {}, ["flops=1e21..1e22+100000000000000000000"]),  # past 64 bits

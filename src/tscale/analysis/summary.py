@@ -14,7 +14,7 @@ from tscale.errors import RequestError
 
 if TYPE_CHECKING:
     from tscale.catalogue.hardware import Hardware
-    from tscale.core.metric import Report
+    from tscale.core.metric import Data, Report
 
 
 @spec_dataclass
@@ -38,4 +38,15 @@ def analyze(ask: Ask) -> Report:
     """What is known of the model, disclosed or not, and what it needs of the hardware."""
     from tscale.answers.summary import summary_report
 
-    return summary_report(ask.found, None if ask.gpu is None else hardware_of(ask.gpu, ask.gpu_set))
+    return summary_report(ask.found, _hardware(ask))
+
+
+def figures(ask: Ask) -> Data:
+    """The figures of the answer by their keys, without its tables: what a row of a sweep holds."""
+    from tscale.answers.summary import summary_figures
+
+    return summary_figures(ask.found, _hardware(ask))
+
+
+def _hardware(ask: Ask) -> Hardware | None:
+    return None if ask.gpu is None else hardware_of(ask.gpu, ask.gpu_set)

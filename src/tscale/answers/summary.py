@@ -117,25 +117,50 @@ def summary_report(spec: Spec, hardware: Hardware | None = None) -> Report:
     if spec.kind == "tower" and hardware is None:
         return summary_of_tower(spec)
     spec = disclosed(spec)
+    found = _found(spec, hardware)
+    answers, weights, on_gpu = found.answers, found.weights, found.on_gpu
+    title = _headline(spec, answers, weights["bf16"], on_gpu)
+    tables = [_table(title, found.subject, answers), _weights_table(weights)]
+    if on_gpu is not None:
+        tables.append(on_gpu.table())
+    notes = tuple(note for note in (_adapter_note(spec), found.subject.context.note, release_note(spec)) if note)
+    return as_assumed(Report(title, tuple(tables), found.data(), notes), spec)
+
+
+def summary_figures(spec: Spec, hardware: Hardware | None = None) -> Data:
+    """The figures of the answer by their keys, without tables and words."""
+    if isinstance(spec, ModelSpec):
+        return _found(disclosed(spec), hardware).data()
+    return summary_report(spec, hardware).data
+
+
+class _Found(NamedTuple):
+    """What a summary is of: what is asked of a model, its weights by format, and what it takes on a device."""
+
+    subject: Subject
+    answers: dict[str, Figure | Missing | str]
+    weights: dict[str, Figure]
+    on_gpu: _OnGpu | None
+
+    def data(self) -> dict[str, Data]:
+        """For JSON."""
+        spec = self.subject.spec
+        return {
+            "model": spec.name,
+            "title": spec.label,
+            **{key: None if isinstance(answer, Missing) else answer for key, answer in self.answers.items()},
+            "published": {name: _published(spec, name, unit) for _, _, name, unit in _ASKED if name is not None},
+            "weight_bytes": self.weights,
+            "gpu": None if self.on_gpu is None else {"name": self.on_gpu.hardware.name, **self.on_gpu.data()},
+        }
+
+
+def _found(spec: ModelSpec, hardware: Hardware | None) -> _Found:
     subject = subject_of(spec)
     quantities = {quantity.key: quantity for quantity in COMPARED}
     answers = {key: quantities[key].answer(subject) for key, *_ in _ASKED}
-    weights = dict(_weights(spec))
     on_gpu = None if hardware is None else _OnGpu(hardware, tuple(_rows_on(spec, hardware)))
-    title = _headline(spec, answers, weights["bf16"], on_gpu)
-    tables = [_table(title, subject, answers), _weights_table(weights)]
-    data: Data = {
-        "model": spec.name,
-        "title": spec.label,
-        **{key: None if isinstance(answer, Missing) else answer for key, answer in answers.items()},
-        "published": {name: _published(spec, name, unit) for _, _, name, unit in _ASKED if name is not None},
-        "weight_bytes": weights,
-        "gpu": None if on_gpu is None else {"name": on_gpu.hardware.name, **on_gpu.data()},
-    }
-    if on_gpu is not None:
-        tables.append(on_gpu.table())
-    notes = tuple(note for note in (_adapter_note(spec), subject.context.note, release_note(spec)) if note)
-    return as_assumed(Report(title, tuple(tables), data, notes), spec)
+    return _Found(subject, answers, dict(_weights(spec)), on_gpu)
 
 
 def _adapter_note(spec: ModelSpec) -> str:

@@ -5,10 +5,10 @@ Both are made of the operations that a `TracedInt` remembers, in a loop: a sum o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from tscale.core.tracing import TracedInt, ceil_div, innermost_first, maximum, minimum, power_of_two
+from tscale.core.tracing import TracedInt, ceil_div, maximum, minimum, power_of_two
 
 _RANK: Final = {"+": 1, "-": 1, "*": 2, "/": 2, "^2": 3}  # how tightly an operation binds; atoms bind tightest
 _ATOM: Final = 4
@@ -88,25 +88,6 @@ def _quotient(number: TracedInt, above: Text, below: Text) -> Text:
 def _wrapped(part: Text, rank: int) -> tuple[str, str]:
     names, numbers, own_rank = part
     return (f"({names})", f"({numbers})") if own_rank < rank else (names, numbers)
-
-
-def function_of(number: int) -> Callable[..., int]:
-    """The derivation of a number as a function of the names that it was derived from.
-
-    For sweeps: lowering a spec and asking a question takes tens of microseconds, evaluating the formula that came of it
-    about one. The function takes each name as a keyword, an int or an array of any one shape, and computes what the
-    question would have answered for a model of the same structure with those sizes.
-    """
-    assert isinstance(number, TracedInt), "only a number that remembers can be made again"
-    known, names = dict[int, str](), set[str]()
-    for one in innermost_first(number):
-        known[id(one)] = code_of(one, [known[id(part)] for part in (one.args if isinstance(one, TracedInt) else ())])
-        if isinstance(one, TracedInt) and one.op == "name" and not one.args:
-            names.add(one.label)
-    assert all(name.isidentifier() for name in names), names
-    code = f"lambda *, {', '.join(sorted(names))}: {known[id(number)]}"
-    function: Callable[..., int] = eval(code, dict(CODE_NAMES))  # noqa: S307 (our own text)
-    return function
 
 
 def code_of(number: int, parts: Sequence[str]) -> str:

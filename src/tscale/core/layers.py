@@ -60,4 +60,5 @@ class ButFirst(NamedTuple):
 
 def layers_of(selector: Layers, layers: int) -> tuple[int, ...]:
     """The layers of a selector by number, of a stack of so many."""
-    return tuple(layer for layer in range(layers) if selector.count(layer + 1) != selector.count(layer))
+    counts = list(map(selector.count, range(layers + 1)))
+    return tuple(layer for layer in range(layers) if counts[layer + 1] != counts[layer])

@@ -29,10 +29,14 @@ def shard(ledger: Ledger, plan: Parallelism) -> Ledger:
     many experts as before, wherever they are: with routing in balance, that is what each device computes for as many
     tokens as it has. Raises `RequestError` where the degrees cannot divide the model, naming those that can.
     """
+    _check(ledger, plan)
+    return share_of(ledger, plan)
+
+
+def _check(ledger: Ledger, plan: Parallelism) -> None:
     check_tensor(ledger, plan)
     if is_mixture(ledger):  # a stage may have none
         check_experts(ledger, plan)
-    return share_of(ledger, plan)
 
 
 def shares_of(stages: Iterable[Ledger], plan: Parallelism) -> tuple[Ledger, ...]:
@@ -50,7 +54,14 @@ def shares_of(stages: Iterable[Ledger], plan: Parallelism) -> tuple[Ledger, ...]
 def kept_shard(ledger: Ledger, plan: Parallelism) -> Ledger:
     """The same, kept with the ledger for all plans that cut it alike."""
     cuts = plan.cuts
-    return shard(ledger, plan) if cuts is None else keep(ledger.made, cuts, lambda: shard(ledger, plan))
+    return shard(ledger, plan) if cuts is None else keep(ledger.made, cuts, lambda: _kept_share(ledger, plan))
+
+
+def _kept_share(ledger: Ledger, plan: Parallelism) -> Ledger:
+    """The same of a plan that is checked: plans of other copies are checked each, and have one and the same ledger."""
+    _check(ledger, plan)
+    degrees = plan.tensor, plan.expert, plan.expert_cut
+    return keep(ledger.made, (share_of, degrees), lambda: share_of(ledger, plan))
 
 
 def share_of(ledger: Ledger, plan: Parallelism) -> Ledger:
@@ -68,10 +79,7 @@ def serving_share(ledger: Ledger, layout: ServingLayout) -> Ledger:
     cut = (
         None if layout.is_tensor_alone else layout.expert_tensor
     )  # else other numbers of devices would cut experts as these do
-    plan = Parallelism(layout.tensor, data=layout.attention_data, expert=layout.expert, expert_tensor=cut)
-    check_tensor(ledger, plan)
-    if is_mixture(ledger):  # a stage may have none
-        check_experts(ledger, plan)
+    _check(ledger, Parallelism(layout.tensor, data=layout.attention_data, expert=layout.expert, expert_tensor=cut))
 
     def share(entry: Entry) -> Entry:
         if not isinstance(entry, Matmul) or not is_routed(entry):

@@ -131,10 +131,6 @@ def maximum(a: int, b: int) -> int:
     return cast("int", _arrays(a, b).maximum(a, b))
 
 
-_PLAIN: Final = frozenset({int, float, bool, str, tuple, type(None), Fraction, TracedInt})
-"""Types that are no arrays: most numbers, of which `hasattr` would take three times as long to say so."""
-
-
 class Recordable:
     """A plain number of a sweep that records what is done with it (`tscale.sweeping.recorded`); it brings its own library."""
 
@@ -167,11 +163,21 @@ class Recordable:
 
 def is_array(number: object) -> bool:
     """Whether this is an array of numbers."""
-    return type(number) not in _PLAIN and _has_library(number) and not isinstance(number, Recordable)
+    found = _ARRAYS.get(type(number))
+    return _is_of_arrays(type(number)) if found is None else found
+
+
+_ARRAYS: Final[dict[type, bool]] = {}
+"""Types of numbers, each looked at once, with whether they are arrays."""
+
+
+def _is_of_arrays(kind: type) -> bool:
+    found = _ARRAYS[kind] = hasattr(kind, "__array_namespace__") and not issubclass(kind, Recordable)
+    return found
 
 
 def _has_library(number: object) -> bool:
-    return hasattr(number, "__array_namespace__")
+    return is_array(number) or isinstance(number, Recordable)
 
 
 def is_one(number: int | None) -> bool:

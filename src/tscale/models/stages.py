@@ -37,22 +37,28 @@ def stages(spec: ModelSpec, plan: Parallelism, whole: Ledger | None = None) -> t
     whole = lower(spec) if whole is None else whole
     cuts = plan.cuts
     if cuts is None:
+        _is_checked(spec, plan, whole)
         return _made_stages(spec, plan, whole)
-    # the ledger is kept beside its stages, so that no other takes its place in memory; a copy of a spec, as another process
-    # gets one, may have stages whose ledger stood where this one stands
-    found, of = keep(spec.made, (cuts, id(whole)), lambda: (_made_stages(spec, plan, whole), whole))
-    return found if of is whole else _made_stages(spec, plan, whole)
+    keep(whole.made, (_is_checked, cuts), lambda: _is_checked(spec, plan, whole))
+    pieces = cuts.pipeline, cuts.interleave, cuts.stages, cuts.order  # other degrees change no stage
+    return keep(whole.made, (stages, pieces), lambda: _made_stages(spec, plan, whole))
 
 
-def _made_stages(spec: ModelSpec, plan: Parallelism, whole: Ledger) -> tuple[Ledger, ...]:
+def _is_checked(spec: ModelSpec, plan: Parallelism, whole: Ledger) -> bool:
+    """Whether a model has such stages: raises `RequestError` where it has not."""
     check_expert(whole, plan)
     check_tensor(whole, plan)
     if is_mixture(whole):
         check_experts(whole, plan)
     check_sizes(spec, plan)
+    if plan.pipeline > 1:
+        check_stages(spec, plan)
+    return True
+
+
+def _made_stages(spec: ModelSpec, plan: Parallelism, whole: Ledger) -> tuple[Ledger, ...]:
     if plan.pipeline == 1:
         return (whole,)
-    check_stages(spec, plan)
     if spec.kind == "encoder-decoder":
         from tscale.models.two_stacks import stages_of_two
 

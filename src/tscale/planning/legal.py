@@ -50,7 +50,7 @@ def legal(model: Model, layouts: Layouts, batch: int) -> Legal:
     for reason, test in tests:
         can = test(layouts)
         rejected[reason] = int((~can).sum())
-        layouts = layouts.only(can)
+        layouts = layouts if can.all() else layouts.only(can)
     return Legal(layouts, orders, _batches(layouts, batch)[1], rejected)
 
 

@@ -26,11 +26,12 @@ from tscale.planning.stage_kinds import Model
 from tscale.planning.structure import (
     Orders,
     StageRows,
+    evaluated,
     ledger_of,
+    numbered,
     parts_of,
     plain,
     plan_of,
-    split,
     stage_rows,
     structures,
 )
@@ -38,6 +39,8 @@ from tscale.planning.structure import (
 _OF_STATES: Final = ("recipe_zero", "precision", "optimizer", "offload", "schedule")
 _OF_PASS: Final = (*_OF_STATES, "recompute")
 """Columns by which structures differ, beside degrees of 1; of a stage with a head its loss too."""
+_OF_PASSES: Final = frozenset({"sequence", "micro_batch", "recompute", "first", "loss", "kernel"})
+"""Columns that say how a pass is run, which changes nothing of what is kept of parameters."""
 _NOTHING: Final = States(*(Quantity("nothing", (), BYTES) for _ in range(4)))
 _KERNELS: Final = tuple(KERNELS)
 
@@ -61,16 +64,45 @@ def held(model: Model, layouts: Layouts, orders: Orders, base: Training) -> Held
     prepares = base.base is not None  # then the loss says too what is kept in 32 bits (`Training.prepared`)
     of_states = structures(columns, flags[:2], (*_OF_STATES, *(("kernel",) if prepares else ())))
     of_pass = structures(columns, flags, _OF_PASS)
+    states_alike, passes_alike = _alike_in_states(columns, of_states), _alike_in_passes(layouts, of_pass)
     for stages in stage_rows(model, columns, orders):
-        kept = np.zeros(len(stages.rows), dtype=np.int64)
-        for _, places in split(of_states[stages.rows]):
-            kept[places] = _states(model, layouts, stages.only(places), base)
         code = of_pass * len(_KERNELS) + columns["kernel"] if stages.kind.last or prepares else of_pass
-        for _, places in split(code[stages.rows]):
-            own = stages.only(places)
-            for most, one in zip(found, _pass(model, layouts, own, base), strict=True):
-                np.maximum.at(most, own.rows, kept[places] + one)
+        (states,) = evaluated(
+            stages, states_alike, of_states[stages.rows], lambda own: [_states(model, layouts, own, base)], 1, int
+        )
+        passes = evaluated(
+            stages, passes_alike, code[stages.rows], lambda own: _pass(model, layouts, own, base), 2, int
+        )
+        for most, one in zip(found, passes, strict=True):
+            np.maximum.at(most, stages.rows, states + one)
     return found
+
+
+def _alike_in_states(columns: Columns, of_states: Any) -> Any:
+    """A number for each layout, the same in those that keep the same of their parameters: they differ in how a pass is run alone.
+
+    Of an interleaved schedule the micro-batches count too (`tscale.core.costs.states`).
+    """
+    micro_batch = np.where(columns["interleave"] > 1, columns["micro_batch"], 0)
+    return numbered([of_states, micro_batch, *(columns[name] for name in columns if name not in _OF_PASSES)])
+
+
+def _alike_in_passes(layouts: Layouts, of_pass: Any) -> Any:
+    """A number for each layout, the same in those that keep and need the same of their micro-batches.
+
+    Where ZeRO neither gathers nor scatters for a layer, and no weights come from the host, a pass asks neither for its stage nor for
+    how many copies there are of what.
+    """
+    columns, axes = layouts.columns, layouts.axes
+    gathered = np.array([PRECISIONS[name].gathered for name in axes.precision])[columns["precision"]]
+    away = np.array(["weights" in names for names in axes.offload])[columns["offload"]]
+    whole = ~away & (columns["zero"] < np.where((columns["pipeline"] > 1) & ~gathered, 3, 2))
+    own = [np.where(whole, 0, columns[name]) if name in _OF_COPIES else columns[name] for name in columns]
+    return numbered([of_pass, *own])
+
+
+_OF_COPIES: Final = frozenset({"zero", "shards", "sharing", "expert"})
+"""Columns that say how many copies there are of weights."""
 
 
 def _with_kernels(layouts: Layouts, base: Training) -> Columns:

@@ -6,7 +6,7 @@ What a device holds shrinks with each further layer, so that a search of the num
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -77,6 +77,10 @@ def between(weighed: Weighed) -> tuple[Weighed, Guess]:
     return full, Guess(full.fits, (before - room) / np.maximum(before - after, 1))
 
 
+_AWAY: Final = 2 ** np.arange(14)[:, np.newaxis]
+"""How far from a number of layers that was tried others are tried at once: most guesses are wrong by a layer, if at all."""
+
+
 def with_fewest(weighed: Weighed, orders: Orders, weigh: Weigh, guess: Guess | None = None) -> Weighed:
     """The same with the fewest layers of each stage that make a layout fit: surely, or where all do not, perhaps.
 
@@ -87,23 +91,24 @@ def with_fewest(weighed: Weighed, orders: Orders, weigh: Weigh, guess: Guess | N
         every = weigh(_with_first(weighed.layouts, most))
         guess = Guess(every.total <= weighed.usable, 0.5)
     high, low = most.copy(), np.zeros_like(most)  # a layout does not fit with `low`, and does with `high` if at all
-    tried = np.clip(np.ceil(most * guess.share), 1, most).astype(np.int64)
-    held = Held(*(np.zeros_like(most) for _ in range(2)))
-    rows, step = np.flatnonzero(high > 1), 1
+    near = np.clip(np.ceil(most * guess.share), 1, most).astype(np.int64)
+    held = Held(*(np.zeros_like(most) for _ in range(2)))  # with `high`, once that was tried
+    rows, places = np.arange(len(most)), np.stack([near, near - 1])
     while len(rows):
-        own = weighed.only(rows)._replace(held=weigh(_with_first(weighed.layouts.only(rows), tried[rows])))
-        fits = np.where(guess.sure[rows], own.fits, own.may)
-        low[rows], high[rows] = np.where(fits, low[rows], tried[rows]), np.where(fits, tried[rows], high[rows])
-        for total, one in zip(held, own.held, strict=True):
-            total[rows] = np.where(fits, one, total[rows])
-        near = np.where(tried == high, high - step, low + step)  # around the guess first, then by halves
-        tried = np.where(2 * step < high - low, near, (low + high) // 2)
-        rows, step = rows[high[rows] - low[rows] > 1], 2 * step
-    layouts = _with_first(weighed.layouts, high)
-    left = np.flatnonzero(held.total == 0)  # of which none that was tried fits
-    for total, one in zip(held, weigh(layouts.only(left)), strict=True):
-        total[left] = one
-    return weighed._replace(layouts=layouts, held=held)
+        end = high + (held.total == 0)
+        several, place = np.nonzero((low[rows] < places[:, rows]).T & (places[:, rows] < end[rows]).T)
+        own, tried = rows[several], places[place, rows[several]]
+        some = weighed.only(own)
+        some = some._replace(held=weigh(_with_first(some.layouts, tried)))
+        fits = np.where(guess.sure[own], some.fits, some.may)
+        np.minimum.at(high, own[fits], tried[fits])
+        np.maximum.at(low, own[~fits], tried[~fits])
+        least = tried == high[own]
+        for total, one in zip(held, some.held, strict=True):
+            total[own[least]] = one[least]
+        rows = rows[(high[rows] - low[rows] > 1) | (held.total[rows] == 0)]
+        places = np.where(low < near, high - _AWAY, low + _AWAY)
+    return weighed._replace(layouts=_with_first(weighed.layouts, high), held=held)
 
 
 def _with_first(layouts: Layouts, first: Any) -> Layouts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -128,10 +128,15 @@ def _seconds(run: Run, layouts: Layouts, orders: Any, micro_batches: Any) -> Any
     """Predicted seconds of each, by the formats of its products."""
     found = np.zeros(layouts.size)
     for place, case in enumerate(run.cases):
-        rows = np.flatnonzero(layouts.columns["precision"] == place)
-        if case is not None and len(rows):
+        of_case = np.flatnonzero(layouts.columns["precision"] == place)
+        for start in range(0, len(of_case) if case is not None else 0, _AT_ONCE):
+            rows = of_case[start : start + _AT_ONCE]
             found[rows] = step.seconds(run.model, layouts.only(rows), orders, case, micro_batches[rows])
     return found
+
+
+_AT_ONCE: Final = 2**16
+"""Layouts that are timed at once: some hundred bytes of each stage of each."""
 
 
 def _nearest(layouts: Layouts, least: Any, most: Any, out: Any, found: Found) -> TooLarge | None:

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from tscale.calibration.training_case import TrainingCase, chosen, constants_for, micro_batches_of
 from tscale.core.costs.schedules import runs
-from tscale.core.costs.step_prediction import predict
-from tscale.core.costs.step_products import REPEATED, Repeated
-from tscale.core.costs.step_work import work_of_kinds
+from tscale.core.costs.step_prediction import TrainingConstants, of_slots, slot_of
+from tscale.core.costs.step_products import REPEATED, Case, Repeated
+from tscale.core.costs.step_sent import Sent
+from tscale.core.costs.step_work import StepWork, once_a_step, stage_work, together, work_of_plan
 from tscale.core.ledger import Ledger
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import share_of
 from tscale.planning.layouts import Columns, Layouts
 from tscale.planning.memory import order_of
-from tscale.planning.stage_kinds import Model, Stages
+from tscale.planning.stage_kinds import Model
 from tscale.planning.structure import (
     Orders,
     StageRows,
+    evaluated,
     ledger_of,
+    numbered,
     parts_of,
-    pipelines,
     plain,
     plan_of,
-    rows_of,
     split,
+    stage_rows,
     structures,
 )
 
@@ -38,38 +39,56 @@ def seconds(model: Model, layouts: Layouts, orders: Orders, case: TrainingCase, 
     Raises `RequestError` where a link that some layout needs is not known.
     """
     columns, model = _as_cut(layouts.columns), model._replace(whole=model.of_a_step)
+    layouts, constants = layouts._replace(columns=columns), constants_for(case, chosen(case))
+    code = structures(columns, (columns["first"] > 0, columns["pipeline"] == 1), ("schedule",))
+
+    def slots(own: StageRows) -> tuple[float, ...]:
+        plan, run = _run(layouts, own.rows, case, micro_batches)
+        share, again = _shares(model, own, plan, some=bool(columns["first"][own.rows[0]]))
+        return slot_of(stage_work(share, plan, run, case.cluster, again), work_of_plan(plan, run), constants)
+
+    def copies(own: StageRows) -> tuple[float, ...]:
+        plan, run = _run(layouts, own.rows, case, micro_batches)
+        work = once_a_step(share_of(ledger_of(model, own), plan), plan, run, case.cluster)
+        return (work.micro_batches, work.fill, work.states, *work.gradients, *work.gathers)
+
+    distinct = np.zeros(layouts.size, dtype=np.int64)
+    parts = np.zeros((_SLOT + _COPIES + 1, max(map(len, orders.values()), default=0), layouts.size))
+    passes_alike, copies_alike = (
+        numbered([columns[name] for name in columns if name not in without]) for without in (_OF_COPIES, _OF_PASSES)
+    )
+    for stages in stage_rows(model, columns, orders):
+        at = slice(None), stages.number, stages.rows
+        parts[:_SLOT][at] = evaluated(stages, passes_alike, _with_presence(code, stages), slots, _SLOT)
+        parts[_SLOT:-1][at] = evaluated(stages, copies_alike, code[stages.rows], copies, _COPIES)
+        parts[-1][at[1:]] = stages.many
+        np.maximum.at(distinct, stages.rows, stages.number + 1)
     found = np.zeros(layouts.size)
-    code = structures(columns, (columns["first"] > 0,), ("schedule",))
-    by_kinds: dict[object, list[tuple[Any, tuple[Stages, ...]]]] = {}
-    for rows, stages in pipelines(columns, orders):
-        by_kinds.setdefault(tuple(one.kind for one in stages), []).append((rows, stages))
-    for parts in by_kinds.values():
-        rows = np.concatenate([rows for rows, _ in parts])
-        each = _each_stage(model, parts, columns)
-        for _, places in split(_with_presence(code[rows], each)):
-            own, of_stages = rows[places], [stage.only(places) for stage in each]
-            found[own] = _of_structure(
-                model, layouts._replace(columns=columns), own, of_stages, case, micro_batches[own]
-            )
+    for many, rows in split(distinct):
+        found[rows] = _together(parts[:, :many, rows], constants)
     return found
 
 
-def _each_stage(model: Model, parts: Sequence[tuple[Any, tuple[Stages, ...]]], columns: Columns) -> list[StageRows]:
-    """Of pipelines of the same kinds of stage, the stages one after the other, in arrays over all of their rows."""
-    return [
-        rows_of(model, first.kind, [(rows, stages[number]) for rows, stages in parts], columns)
-        for number, first in enumerate(parts[0][1])
-    ]
+_SLOT, _COPIES = 8, 9
+"""Numbers of a stage's slot, and of what it has to do once a step."""
+_OF_COPIES: Final = frozenset({"zero", "shards", "sharing", "optimizer", "loss", "offload"})
+"""Columns that change nothing of a pass."""
+_OF_PASSES: Final = frozenset({"recompute", "first", "sequence", "optimizer", "loss", "offload"})
+"""Columns that change nothing of what copies exchange and update once a step."""
 
 
-def _with_presence(code: Any, each: Sequence[StageRows]) -> Any:
+def _together(parts: Any, constants: TrainingConstants) -> Any:
+    """Seconds of a step, of the numbers of each of its stages."""
+    work = together(
+        StepWork((), micro_batches, fill, False, 0.0, 0.0, Sent(*sent[:3]), Sent(*sent[3:]), states)
+        for micro_batches, fill, states, *sent in zip(*parts[_SLOT:-1], strict=True)
+    )
+    return of_slots(list(zip(*parts[:_SLOT], strict=True)), parts[-1], work, constants).seconds
+
+
+def _with_presence(code: Any, stages: StageRows) -> Any:
     """Numbers of structures, which tell apart too which groups have layers that are computed again: work divides by their number."""
-    for stage in each:
-        for count in stage.first:
-            code = 2 * code + (count > 0)
-        if stage.first:
-            code = np.unique(code, return_inverse=True)[1]
-    return code
+    return numbered([code[stages.rows], *(count > 0 for count in stages.first)])
 
 
 def _as_cut(columns: Columns) -> Columns:
@@ -78,24 +97,18 @@ def _as_cut(columns: Columns) -> Columns:
     return {**columns, "expert": expert, "expert_tensor": columns["tensor"]}
 
 
-def _of_structure(
-    model: Model, layouts: Layouts, rows: Any, stages: Sequence[StageRows], case: TrainingCase, micro_batches: Any
-) -> Any:
+def _run(layouts: Layouts, rows: Any, case: TrainingCase, micro_batches: Any) -> tuple[Parallelism, Case]:
+    """The plan of rows of one structure, and what a device runs of them."""
     columns = layouts.columns
     plan = plan_of(columns, rows, order_of(layouts.axes, columns, int(rows[0])))._replace(expert_tensor=None)
-    run = micro_batches_of(case, _floats(columns["micro_batch"][rows]), runs(_floats(micro_batches), plan))
-    run = run._replace(repeated=_repeated(layouts, rows))
-    some = bool(columns["first"][rows[0]])
-    kinds = (_shares(model, stage, plan, some=some) for stage in stages)
-    work = work_of_kinds(kinds, plan, run, case.cluster)
-    return predict(work, constants_for(case, chosen(case))).seconds
+    run = micro_batches_of(case, _floats(columns["micro_batch"][rows]), runs(_floats(micro_batches[rows]), plan))
+    return plan, run._replace(repeated=_repeated(layouts, rows))
 
 
-def _shares(model: Model, stage: StageRows, plan: Parallelism, *, some: bool) -> tuple[Ledger, Ledger, Any]:
-    """What a device of stages of a kind has, what of it may be computed again, and how many stages are alike."""
-    share = share_of(ledger_of(model, stage), plan)
-    again = share_of(parts_of(model, stage)[0], plan) if some else share
-    return share, again, _floats(stage.many)
+def _shares(model: Model, stages: StageRows, plan: Parallelism, *, some: bool) -> tuple[Ledger, Ledger]:
+    """What a device of stages of a kind has, and what of it may be computed again."""
+    share = share_of(ledger_of(model, stages), plan)
+    return share, share_of(parts_of(model, stages)[0], plan) if some else share
 
 
 def _floats(column: Any) -> Any:

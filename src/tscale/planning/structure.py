@@ -6,13 +6,13 @@ the same in all rows of a structure is a plain number, all else an array.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from tscale.core.ledger import Ledger
-from tscale.core.parallelism import Parallelism, Schedule
+from tscale.core.parallelism import MOST_STAGES, Parallelism, Schedule
 from tscale.core.partition import stage_of_counts
 from tscale.models.two_stacks import stage_of_part
 from tscale.planning.layouts import Columns
@@ -26,11 +26,15 @@ Orders = dict[tuple[int, int, int, int], tuple[Stages, ...]]
 
 
 class StageRows(NamedTuple):
-    """Stages of one kind, in any layouts: the rows of these, and of each stage its layers, its place and how many are alike."""
+    """Stages of one kind, in any layouts: the rows of these, and of each stage its layers, its place and how many are alike.
+
+    `number`: which of the distinct stages of its pipeline it is, from 0 on.
+    """
 
     kind: Kind
     rows: Any
     counts: tuple[Any, ...]
+    number: Any
     place: Any
     many: Any
     first: tuple[Any, ...] = ()
@@ -39,7 +43,8 @@ class StageRows(NamedTuple):
     def only(self, which: Any) -> StageRows:
         """Those that a mask chooses."""
         counts, first = (tuple(count[which] for count in every) for every in (self.counts, self.first))
-        return StageRows(self.kind, self.rows[which], counts, self.place[which], self.many[which], first)
+        rows, number, place, many = (one[which] for one in (self.rows, self.number, self.place, self.many))
+        return StageRows(self.kind, rows, counts, number, place, many, first)
 
 
 def plain(column: Any) -> Any:
@@ -71,33 +76,69 @@ def structures(columns: Columns, flags: Sequence[Any], names: Sequence[str]) -> 
     return code
 
 
+def numbered(columns: Sequence[Any]) -> Any:
+    """A number for each row, from 0 on, the same in rows that agree in all of some columns of whole numbers from 0 on."""
+    code, size = np.zeros(len(columns[0]), dtype=np.int64), 1
+    for column in columns:
+        values = int(column.max(initial=0)) + 1
+        if size * values > 2**63:
+            code, size = np.unique(code, return_inverse=True)[1], len(code)
+        code, size = code * values + column, size * values
+    return np.unique(code, return_inverse=True)[1]
+
+
 def stage_rows(model: Model, columns: Columns, orders: Orders) -> Iterator[StageRows]:
     """All stages of all layouts by kind."""
-    by_kind: dict[Kind, list[tuple[Any, Stages]]] = {}
+    by_kind: dict[Kind, list[tuple[Any, int, Stages]]] = {}
     for rows, stages in pipelines(columns, orders):
-        for one in stages:
-            by_kind.setdefault(one.kind, []).append((rows, one))
+        for number, one in enumerate(stages):
+            by_kind.setdefault(one.kind, []).append((rows, number, one))
     for kind, parts in by_kind.items():
-        yield rows_of(model, kind, parts, columns)
+        of_rows, numbers, stages = zip(*parts, strict=True)
+        sizes = list(map(len, of_rows))
+        rows = np.concatenate(of_rows)
+        number, place, many, *counts = (
+            np.repeat(values, sizes)
+            for values in (
+                numbers,
+                [one.place for one in stages],
+                [one.many for one in stages],
+                *zip(*(one.counts for one in stages), strict=True),
+            )
+        )
+        first = _first(model, of_rows, stages, columns["first"]) if columns["first"][rows].any() else ()
+        yield StageRows(kind, rows, tuple(counts), number, place, many, first)
 
 
-def rows_of(model: Model, kind: Kind, parts: Sequence[tuple[Any, Stages]], columns: Columns) -> StageRows:
-    """Stages of a kind in arrays, each with the rows that have it."""
-    sizes = [len(rows) for rows, _ in parts]
-    counts = tuple(np.repeat([one.counts[number] for _, one in parts], sizes) for number in range(len(kind.groups)))
-    place, many = (np.repeat([getattr(one, name) for _, one in parts], sizes) for name in ("place", "many"))
-    rows = np.concatenate([rows for rows, _ in parts])
-    first = _first(model, parts, columns["first"]) if columns["first"][rows].any() else ()
-    return StageRows(kind, rows, counts, place, many, first)
-
-
-def _first(model: Model, parts: Sequence[tuple[Any, Stages]], first: Any) -> tuple[Any, ...]:
+def _first(model: Model, of_rows: Sequence[Any], stages: Sequence[Stages], first: Any) -> tuple[Any, ...]:
     """How many layers of each group are among the first ones of a stage that are computed again."""
     found = []
-    for rows, one in parts:
+    for rows, one in zip(of_rows, stages, strict=True):
         table = np.array(model.firsts(one), dtype=np.int64)
         found.append(table[:, np.minimum(first[rows], table.shape[1] - 1)])
     return tuple(np.concatenate(found, axis=1))
+
+
+def evaluated(
+    stages: StageRows,
+    alike: Any,
+    code: Any,
+    evaluate: Callable[[StageRows], Sequence[Any]],
+    size: int,
+    dtype: type = float,
+) -> Any:
+    """So many numbers of each stage of a kind: of each structure at once, and of layouts that are alike once.
+
+    `alike`: a number for each layout. `code`: one for each stage, the same in those of one structure.
+    """
+    alone = alike[stages.rows] * MOST_STAGES + stages.number
+    _, first, number = np.unique(alone, return_index=True, return_inverse=True)
+    own = stages.only(first)
+    values = np.zeros((size, len(first)), dtype=dtype)
+    for _, places in split(code[first]):
+        for row, value in zip(values, evaluate(own.only(places)), strict=True):
+            row[places] = value
+    return values[:, number]
 
 
 def pipelines(columns: Columns, orders: Orders) -> Iterator[tuple[Any, tuple[Stages, ...]]]:

@@ -14,21 +14,20 @@ from typing import Any, Final
 from tscale.core.metric import Figure
 from tscale.core.tracing import TracedInt
 from tscale.errors import TscaleError
-from tscale.models.made import mapped, trusted
-from tscale.models.naming import traced
-from tscale.models.spec import ModelSpec, build
-from tscale.sweeping.answers import Answer, answer_of, figures_of, reason, request_of, with_numbers
+from tscale.models.made import trusted
+from tscale.models.spec import ModelSpec
+from tscale.sweeping.answers import Answer, answer_of, figures_of, request_of, with_numbers
 from tscale.sweeping.axes import Axis
 from tscale.sweeping.exact import SMALL, Program
 from tscale.sweeping.guarded import Condition, Guarded, Trail, following, pieces_of
 from tscale.sweeping.job import Job, asked
 from tscale.sweeping.path import Path, Places, Ratio
 from tscale.sweeping.recording import RECORDED, recorded_path
+from tscale.sweeping.specs import unchecked, with_sizes
 
 COMPILED: Final[Mapping[str, frozenset[str]]] = {"params": frozenset(), "flops": frozenset({"tokens", "context"})}
 """The questions that compile, each with those of its fields that are numbers of its formulas."""
 BY_ROW: Final[Mapping[str, str]] = {
-    "summary": "it takes a model and hardware, and no number",
     "design": "shapes are tried one by one, and which are depends on every number",
 }
 """The questions whose rows are answered one by one, and why."""
@@ -47,10 +46,11 @@ def sizes_of(job: Job) -> tuple[bool, ...]:
 
 def _is_size(axis: Axis, job: Job) -> bool:
     """Whether an axis is of a number of the question's formulas."""
-    if job.question in RECORDED:
-        return axis.name in RECORDED[job.question]
+    fields = {**COMPILED, **RECORDED}.get(job.question)
+    if fields is None:
+        return False
     small = axis.bounds[1] < SMALL
-    return small and job.question in COMPILED and (axis.field == "set" or axis.name in COMPILED[job.question])
+    return (axis.field == "set" and small) or (axis.name in fields and (small or job.question in RECORDED))
 
 
 def path_of(job: Job, places: Places, sizes: tuple[bool, ...]) -> Path | str:
@@ -62,6 +62,8 @@ def path_of(job: Job, places: Places, sizes: tuple[bool, ...]) -> Path | str:
 
 
 def _path_of(job: Job, places: Places, sizes: tuple[bool, ...]) -> Path | None:
+    from tscale.models.validation import problems_of
+
     axes = [(axis, int(axis.values[place])) for axis, place, size in zip(job.axes, places, sizes, strict=True) if size]
     numbers = {axis.name: Guarded(value, label=axis.name) for axis, value in axes}
     ranges = {axis.name: axis.bounds for axis, _ in axes}
@@ -74,7 +76,7 @@ def _path_of(job: Job, places: Places, sizes: tuple[bool, ...]) -> Path | None:
         return None
     guarded = _guard(spec, job, numbers, trail)
     with following(trail):
-        if _problems(guarded):
+        if problems_of(guarded):
             return None
         request = request_of(job, places, trusted(guarded))
         fields = {axis.name: numbers[axis.name] for axis, _ in axes if axis.field != "set"}
@@ -94,35 +96,9 @@ def _spec(job: Job, places: Places) -> ModelSpec | None:
 
 def _guard(spec: ModelSpec, job: Job, numbers: Mapping[str, Guarded], trail: Trail) -> ModelSpec:
     """A spec on numbers that remember, and on those of the axes where they are sizes; of other axes, only this value counts."""
-    from tscale.models.resolve import full_path
-
-    wanted = {full_path(axis.key, spec): numbers[axis.name] for axis in job.axes if axis.name in numbers and axis.key}
-    found: set[str] = set()
-    layered = any(block.on is not None for block in (*spec.mixers, *spec.feed_forwards))
-
-    def change(path: str, leaf: Any) -> Any:
-        size = wanted.get(path)
-        by_layer = path in _BY_LAYER and (layered or spec.weights is not None)
-        if size is None or not isinstance(leaf, TracedInt) or by_layer or path == "context":
-            return leaf  # a context cuts the lengths of training
-        found.add(path)
-        return size
-
-    guarded: ModelSpec = mapped(traced(spec), change)
-    for path, number in wanted.items():
-        if path not in found:
-            trail.conditions.append(Condition("==", number, int(number), True))
+    guarded, others = with_sizes(spec, job, numbers)
+    trail.conditions += [Condition("==", number, int(number), True) for number in others]
     return guarded
-
-
-_BY_LAYER: Final = frozenset({"layers", "unique_layers", "encoder.layers"})
-"""Sizes that are counted through one by one where blocks say in which layers they stand."""
-
-
-def _problems(spec: ModelSpec) -> list[Any]:
-    from tscale.models.validation import problems_of
-
-    return problems_of(spec)
 
 
 def _refused(
@@ -131,7 +107,7 @@ def _refused(
     """The way of rows that validation refuses in the same words; None where it is not known which others it refuses."""
     from tscale.blocks.fields import dotted
 
-    spec = _unchecked(job, places)
+    spec = unchecked(job, places)
     if spec is None:
         return None
     trail = Trail()
@@ -147,27 +123,6 @@ def _refused(
         return None
     written = [piece[0] for piece in pieces if not isinstance(piece, str)]
     return Path(*_conditions(trail, ranges), Program(written, ranges), refused=tuple(pieces))
-
-
-def _unchecked(job: Job, places: Places) -> ModelSpec | None:
-    """The spec of a row that validation refused, as it would be; None where its fields alone are wrong."""
-    from tscale.models.resolve import with_changes
-
-    given: Any = job.given(places)
-    try:
-        base = _spec_without_changes(given)
-        spec = build(ModelSpec, with_changes(base, tuple(given.get("set") or ())))
-    except (TscaleError, TypeError, ValueError, AttributeError, KeyError):
-        return None
-    return spec if isinstance(spec, ModelSpec) else None
-
-
-def _spec_without_changes(given: Mapping[str, Any]) -> Any:
-    from tscale.analysis.found import spec_of
-
-    return spec_of(
-        given["model"], (), given.get("assume"), strict=bool(given.get("strict")), families=given.get("families")
-    )
 
 
 def _conditions(trail: Trail, ranges: Mapping[str, tuple[int, int]]) -> tuple[Program, tuple[tuple[str, bool], ...]]:
@@ -224,4 +179,4 @@ def _number(cell: Any) -> int:
     return value
 
 
-__all__ = ["BY_ROW", "COMPILED", "RECORDED", "Axis", "Path", "Ratio", "path_of", "reason", "sizes_of"]
+__all__ = ["BY_ROW", "COMPILED", "RECORDED", "path_of", "sizes_of"]

@@ -20,11 +20,11 @@ from tscale.sweeping.recorded import Recorded, record_of
 
 _ROOMS: Final = (
     "tscale.core.",
+    "tscale.blocks.",
+    "tscale.models.",
     "tscale.answers.",
     "tscale.estimates.",
     "tscale.calibration.",
-    "tscale.models.stages",
-    "tscale.models.trainer",
 )
 _NOT: Final = ("tscale.core.number_text", "tscale.core.metric", "tscale.core.plot")
 """Modules that only write numbers."""

@@ -7,12 +7,15 @@ from typing import Any, Final
 
 from tscale.core.metric import Figure
 from tscale.errors import TscaleError
+from tscale.models.made import trusted
+from tscale.models.spec import ModelSpec
 from tscale.sweeping.answers import Answer, answer_of, figures_of, reason, request_of, with_numbers
 from tscale.sweeping.conversions import recording_conversions
 from tscale.sweeping.job import Job, asked
 from tscale.sweeping.path import Path, Places, Text
 from tscale.sweeping.recorded import CLOSE, OPEN, LostError, Record, Recorded, recording
 from tscale.sweeping.replay import Conditions, Replay
+from tscale.sweeping.specs import unchecked, with_sizes, without_memory
 
 RECORDED: Final[Mapping[str, frozenset[str]]] = {
     "memory": frozenset({"batch", "context", "micro_batch", "page", "chunk", "prefix", "lora_rank"}),
@@ -21,6 +24,7 @@ RECORDED: Final[Mapping[str, frozenset[str]]] = {
     "attention": frozenset({"context"}),
     "optimal": frozenset({"flops", "params", "tokens", "unique_tokens", "inference_tokens", "gpus", "days", "dollars"}),
     "loss": frozenset({"tokens", "unique_tokens", "inference_tokens"}),
+    "summary": frozenset(),
 }
 """The questions whose rows are recorded, each with those of its fields that are numbers of its formulas."""
 
@@ -48,15 +52,50 @@ def recorded_path(job: Job, places: Places, sizes: tuple[bool, ...]) -> Path | s
 
 def _figures(job: Job, places: Places, numbers: Mapping[str, Recorded]) -> dict[str, Any] | str:
     """The figures of a row on recorded numbers, or why it is refused."""
-    request = request_of(job, places)
+    fields = {axis.name: numbers[axis.name] for axis in job.axes if axis.name in numbers and not axis.key}
+    try:
+        request = request_of(job, places)
+    except TscaleError as error:
+        return reason(error) if len(fields) == len(numbers) else _problem(job, places, numbers)
+    if len(fields) < len(numbers):
+        request = request_of(job, places, _recorded_spec(vars(request)["found"], job, numbers))
     kept = {name: value for name, value in vars(request).items() if name in ("found", "spec", "hardware")}
-    several = {name: [number] for name, number in numbers.items() if isinstance(getattr(request, name), list)}
-    request = with_numbers(request, {**numbers, **several})  # type: ignore[dict-item]
+    several = {name: [number] for name, number in fields.items() if isinstance(getattr(request, name), list)}
+    request = with_numbers(request, {**fields, **several})  # type: ignore[dict-item]
     request.__dict__.update(kept)
     try:
         return figures_of(asked(job.question).figures(request), job)
     except TscaleError as error:
         return reason(error)
+
+
+def _recorded_spec(spec: object, job: Job, numbers: Mapping[str, Recorded]) -> ModelSpec:
+    """The valid spec of a row on recorded numbers. Raises `LostError` where it is not known of which others that holds."""
+    from tscale.models.validation import problems_of
+
+    sized = _sized(spec, job, numbers)
+    if problems_of(sized):
+        raise LostError("a spec that is valid is not on recorded numbers")
+    return trusted(sized)
+
+
+def _problem(job: Job, places: Places, numbers: Mapping[str, Recorded]) -> str:
+    """Why validation refuses the spec of a row. Raises `LostError` where it is not known which others it refuses."""
+    from tscale.blocks.fields import dotted
+
+    spec = unchecked(job, places)
+    path, message = next(_sized(spec, job, numbers).problems(), ((), ""))
+    return f"{dotted(path)}: {message}"
+
+
+def _sized(spec: object, job: Job, numbers: Mapping[str, Recorded]) -> ModelSpec:
+    """A spec on the recorded numbers of the axes; of those that are no sizes of it, only this value counts."""
+    if not isinstance(spec, ModelSpec):
+        raise LostError("a model that has no sizes of its own")
+    sized, others = with_sizes(spec, job, numbers)
+    for number in others:
+        bool(number == number.value)
+    return without_memory(sized)
 
 
 def _conditions(record: Record) -> tuple[Conditions, tuple[tuple[str, bool], ...]]:

@@ -1,6 +1,6 @@
 """What was recorded of one row, done again on arrays: the same operations in the same order, to the same digits.
 
-Values are those of `tscale.sweeping.values`; what is neither whole, nor a quotient, nor a double among its like is Python's own, number
+Values are those of `tscale.sweeping.whole_arrays`; what is neither whole, nor a quotient, nor a double among its like is Python's own, number
 by number.
 """
 
@@ -12,21 +12,18 @@ from typing import Any
 import numpy as np
 
 from tscale.sweeping import searching
+from tscale.sweeping.fraction_arrays import exactly, of_quotients
 from tscale.sweeping.operations import OPERATIONS, Number
 from tscale.sweeping.recorded import Recorded, plain_of
 from tscale.sweeping.searches import Search, depending, reached
-from tscale.sweeping.values import (
+from tscale.sweeping.values import as_column, by_number, of_reals
+from tscale.sweeping.whole_arrays import (
     Quotient,
     Value,
     Whole,
-    as_column,
     as_doubles,
-    by_number,
     counted,
-    exactly,
     is_array,
-    of_quotients,
-    of_reals,
     of_wholes,
     safe,
     shape_of,

@@ -10,7 +10,7 @@ import numpy as np
 
 from tscale.core.laws.halving import GOLDEN, HALVINGS
 from tscale.sweeping.searches import NO_LIMIT
-from tscale.sweeping.values import safe
+from tscale.sweeping.whole_arrays import safe
 
 At = Callable[[Any], Any]
 """What is asked, of an array of what is tried in each row."""

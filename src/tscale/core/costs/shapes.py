@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import lru_cache
+from itertools import count as count_from
 from math import lcm, log
 from typing import Final, NamedTuple
 
@@ -18,6 +20,8 @@ REACH: Final = 2
 """How far proportions may go from those wanted on the grid: half to twice."""
 WITHIN: Final = Fraction(1, 100)
 """How far the count may be from the budget."""
+_WITHIN: Final = log(1 / (1 - WITHIN))
+"""The same as a logarithm."""
 
 
 class Shape(NamedTuple):
@@ -85,11 +89,10 @@ def search(budget: int, wanted: Proportions, grid: Grid, count: Count, many: int
     """
     best: list[Found] = []
     missed: Found | None = None
-    lines = [
-        (_bound(line, budget, wanted), line)
-        for line in (_Line(count, one, wanted.leading) for one in _starts(budget, wanted, grid, count))
-    ]
+    lines = [(line.bound(budget), line) for line in _lines(wanted, grid, count).within(budget)]
     for bound, line in sorted(lines, key=lambda pair: (pair[0], pair[1].start)):
+        if len(best) >= many and bound > best[-1].distance:
+            break  # nothing of this line, nor of those behind it, is nearer
         for layers in _depths_near(line, budget, wanted, grid):
             off = log(line.start.d_model / layers / wanted.aspect) ** 2
             if len(best) >= many and max(bound, off) > best[-1].distance:
@@ -113,14 +116,29 @@ class _Line:
     Layers that lead, unlike the others, are among the tables.
     """
 
-    def __init__(self, count: Count, start: Shape, leading: int) -> None:
-        self.start, self.leading = start, leading
+    def __init__(self, count: Count, start: Shape, wanted: Proportions) -> None:
+        self.start, self.leading = start, wanted.leading
+        leading, width = wanted.leading, start.d_model
         d_ff = start.d_ff
         one, two = count(start._replace(layers=leading + 1)), count(start._replace(layers=leading + 2))
         wider = count(start._replace(layers=leading + 1, d_ff=2 * d_ff))
         self.column = (wider - one) // d_ff
         self.rest = two - one - self.column * d_ff
         self.tables = one - self.rest - self.column * d_ff
+        self.ideal = self.tables + float(width / wanted.aspect) * (
+            self.rest + self.column * float(width * wanted.widening)
+        )
+        neutral = wanted._replace(aspect=Fraction(width), widening=Fraction(1, width))
+        self.off = distance(start._replace(layers=1, d_ff=1), neutral, 1, 1)
+
+    def bound(self, budget: int) -> float:
+        """The least distance of any shape within 1% of a budget.
+
+        From the line's own ideal, x times the layers and y times d_ff change the count by no more than x·y, and of all x·y
+        alike the sum of squared logarithms is least where x = y. Where layers lead, that does not hold, and nothing is cut off by it.
+        """
+        least = 0 if self.leading else max(abs(log(budget / self.ideal)) - _WITHIN, 0)
+        return least**2 / 2 + self.off
 
     def at(self, shape: Shape) -> int:
         """Parameters."""
@@ -141,22 +159,42 @@ def steps(wanted: Proportions, grid: Grid) -> tuple[int, int]:
     return lcm(grid.multiple, of_heads), lcm(grid.multiple, grid.tensor)
 
 
-def _starts(budget: int, wanted: Proportions, grid: Grid, count: Count) -> Iterator[Shape]:
-    """Every width and set of heads on the grid, until the least shape of a width is past the budget."""
-    step, step_ff = steps(wanted, grid)
-    width = step
-    while True:
-        least = _clipped(Fraction(width) * wanted.widening / REACH, step_ff)[1]
+class _Lines:
+    """Every width and set of heads on the grid, each width when a budget first asks for it."""
+
+    def __init__(self, wanted: Proportions, grid: Grid, count: Count) -> None:
+        self.wanted, self.grid, self.count = wanted, grid, count
+        self.widths: list[tuple[list[_Line], int | None]] = []
+
+    def within(self, budget: int) -> Iterator[_Line]:
+        """Those of all widths up to the first whose least shape is past a budget."""
+        most = (1 + WITHIN) * budget
+        for place in count_from(0):
+            if place == len(self.widths):
+                self.widths.append(self._of_width((place + 1) * steps(self.wanted, self.grid)[0]))
+            lines, least = self.widths[place]
+            yield from lines
+            if least is not None and least > most:
+                return
+
+    def _of_width(self, width: int) -> tuple[list[_Line], int | None]:
+        """The lines of a width, and the least that they count; None of a width that no heads fit."""
+        wanted, tensor = self.wanted, self.grid.tensor
+        narrow = _clipped(Fraction(width) * wanted.widening / REACH, steps(wanted, self.grid)[1])[1]
         shapes = [
-            Shape(1, width, heads, kv_heads, least)
-            for heads in _heads(width, wanted, grid.tensor)
-            for kv_heads in _kv_heads(heads, wanted, grid.tensor)
+            Shape(1, width, heads, kv_heads, narrow)
+            for heads in _heads(width, wanted, tensor)
+            for kv_heads in _kv_heads(heads, wanted, tensor)
         ]
-        yield from shapes
         shallow = _depths(width, wanted)[0]
-        if shapes and min(count(one._replace(layers=shallow)) for one in shapes) > (1 + WITHIN) * budget:
-            return
-        width += step
+        least = min((self.count(one._replace(layers=shallow)) for one in shapes), default=None)
+        return [_Line(self.count, one, wanted) for one in shapes], least
+
+
+@lru_cache(maxsize=8)
+def _lines(wanted: Proportions, grid: Grid, count: Count) -> _Lines:
+    """The lines of some proportions, kept for searches of other budgets."""
+    return _Lines(wanted, grid, count)
 
 
 def _heads(width: int, wanted: Proportions, tensor: int) -> list[int]:
@@ -202,20 +240,6 @@ def _depths_near(line: _Line, budget: int, wanted: Proportions, grid: Grid) -> I
         down = below >= first and (above > last or ideal / below <= above / ideal)
         yield below if down else above
         below, above = (below - 1, above) if down else (below, above + 1)
-
-
-def _bound(line: _Line, budget: int, wanted: Proportions) -> float:
-    """The least distance of any shape of a line within 1% of a budget.
-
-    From the line's own ideal, x times the layers and y times d_ff change the count by no more than x·y, and of all x·y
-    alike the sum of squared logarithms is least where x = y. Where layers lead, that does not hold, and nothing is cut off by it.
-    """
-    width = line.start.d_model
-    ideal = line.tables + float(width / wanted.aspect) * (line.rest + line.column * float(width * wanted.widening))
-    least = 0 if wanted.leading else max(abs(log(budget / ideal)) - log(1 / (1 - WITHIN)), 0)
-    own = line.start._replace(layers=1, d_ff=1)
-    neutral = wanted._replace(aspect=Fraction(width), widening=Fraction(1, width))
-    return least**2 / 2 + distance(own, neutral, budget, budget)
 
 
 def _inner(line: _Line, layers: int, budget: int, wanted: Proportions, grid: Grid) -> list[Shape]:

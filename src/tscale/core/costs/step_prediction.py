@@ -103,12 +103,19 @@ class StepSeconds(NamedTuple):
 
 def predict(work: StepWork, constants: TrainingConstants) -> StepSeconds:
     """The parts of a step's time in seconds, of what it gives its devices to do."""
-    each = [_slot(stage, work, constants) for stage in work.stages]
+    slots = [slot_of(stage, work, constants) for stage in work.stages]
+    return of_slots(slots, [stage.stages for stage in work.stages], work, constants)
+
+
+def of_slots(
+    each: Sequence[tuple[float, ...]], alike: Sequence[float], work: StepWork, constants: TrainingConstants
+) -> StepSeconds:
+    """The same of the slots of distinct stages, and of how many stages each is; of the work, what comes once a step."""
     slots = [in_order(parts[1:], parts[0]) for parts in each]
     longest = slots[0]
     for slot in slots[1:]:
         longest = larger(longest, slot)
-    filled = in_order((stage.stages * slot for stage, slot in zip(work.stages, slots, strict=True)), -longest)
+    filled = in_order((many * slot for many, slot in zip(alike, slots, strict=True)), -longest)
     in_slots = (work.micro_batches * part for part in _of_slowest(each, slots, longest))
     once = (
         filled * work.fill,
@@ -134,7 +141,7 @@ def _of_slowest(each: Sequence[tuple[float, ...]], slots: Sequence[float], longe
     return parts
 
 
-def _slot(stage: StageWork, work: StepWork, constants: TrainingConstants) -> tuple[float, ...]:
+def slot_of(stage: StageWork, work: StepWork, constants: TrainingConstants) -> tuple[float, ...]:
     """Seconds of a slot: products, traffic, attention, waiting for keys, sums, dispatches, hand-over, waiting for the host."""
     in_layers = constants.products_8bit if work.eight_bit else constants.products
     again = constants.recomputed

@@ -128,25 +128,49 @@ def work_of_kinds(
 
     Sizes of ledgers, degrees and numbers of stages may be arrays.
     """
-    stages: list[StageWork] = []
-    updates, gradient, gather = 0.0, Sent(), Sent()
-    for share, redone, many in kinds:
-        stages.append(_stage(share, plan, case, cluster, redone)._replace(stages=many))
-        updates = larger(updates, _updated(share, plan) / cluster.device.memory_bytes_per_second)
-        sums, gathers = copies_of(share, plan, case, cluster)
-        gradient, gather = _longer(gradient, sums), _longer(gather, gathers)
+    return together(_of_kind(*kind, plan, case, cluster) for kind in kinds)
+
+
+def _of_kind(share: Ledger, redone: Ledger, many: int, plan: Parallelism, case: Case, cluster: Cluster) -> StepWork:
+    """What a step gives to stages of one kind, as if there were no others."""
+    stage = stage_work(share, plan, case, cluster, redone)._replace(stages=many)
+    return once_a_step(share, plan, case, cluster)._replace(stages=(stage,))
+
+
+def work_of_plan(plan: Parallelism, case: Case) -> StepWork:
+    """What a plan says of a step, whatever its stages are."""
     return StepWork(
-        tuple(stages),
+        (),
         case.micro_batches,
         as_float(predicted_fill(plan, case.micro_batches)),
         case.eight_bit,
         where(plan.tensor > 1, 1.0, 0.0),
         where(plan.tensor >= _WIDE, 1.0, 0.0),
-        gradient,
-        gather,
-        updates,
+        Sent(),
+        Sent(),
+        0.0,
         float(plan.order == "dualpipe"),
     )
+
+
+def once_a_step(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> StepWork:
+    """The same with what a stage has to do once a step."""
+    gradients, gathers = copies_of(share, plan, case, cluster)
+    states = _updated(share, plan) / cluster.device.memory_bytes_per_second
+    return work_of_plan(plan, case)._replace(gradients=gradients, gathers=gathers, states=states)
+
+
+def together(works: Iterable[StepWork]) -> StepWork:
+    """What a step gives to all of its stages, of what it gives to each by itself: what comes once a step is the longest of theirs."""
+    first, *others = works
+    for one in others:
+        first = first._replace(
+            stages=first.stages + one.stages,
+            gradients=_longer(first.gradients, one.gradients),
+            gathers=_longer(first.gathers, one.gathers),
+            states=larger(first.states, one.states),
+        )
+    return first
 
 
 def _longer(one: Sent, other: Sent) -> Sent:
@@ -155,7 +179,7 @@ def _longer(one: Sent, other: Sent) -> Sent:
     return Sent(*(where(other_is, b, a) for a, b in zip(one, other, strict=True)))
 
 
-def _stage(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster, redone: Ledger) -> StageWork:
+def stage_work(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster, redone: Ledger) -> StageWork:
     """One stage of its own kind; `redone`: the layers of it that may be computed again."""
     make = Products(case, cluster)
     bandwidth = cluster.device.memory_bytes_per_second

@@ -7,7 +7,7 @@ experts, some of them shared, is read by its expansion, all feed-forward paramet
 
 from __future__ import annotations
 
-from math import exp, log, log2, log10
+from math import log, log2, log10
 from typing import NamedTuple
 
 from tscale.core.laws.halving import least
@@ -221,11 +221,6 @@ class Leverage(NamedTuple):
         met = 1 / (1 / (share + 1 / (1 / self.A_start - 1 / self.A_max)) + 1 / self.A_max)
         g = log2(granularity)
         return float(met ** (self.a + self.d * log10(flops) + self.gamma * g**2 + self.beta * g))
-
-    @property
-    def best_granularity(self) -> float:
-        """The granularity with the most leverage, at any share and budget: 2^(-beta/(2·gamma))."""
-        return exp(log(2) * -self.beta / (2 * self.gamma))
 
 
 ExpertsLaw = Joint | Granular | Sparse | Routed
