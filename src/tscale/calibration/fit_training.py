@@ -74,27 +74,22 @@ class Predictor:
     """Predicts runs of several chips and kernels at once."""
 
     def __init__(self, runs: Sequence[RunOf]) -> None:
-        from tscale.calibration.stacked import Stacked, stacked
+        import numpy as np
 
-        self.runs = runs
-        self.groups: list[tuple[list[int], Family, str, float, tuple[Stacked, ...]]] = []
-        keys = dict.fromkeys((run.family.name, run.kernel, run.supply) for run in runs)
-        for key in keys:
-            places = [place for place, run in enumerate(runs) if (run.family.name, run.kernel, run.supply) == key]
-            first = runs[places[0]]
-            works = stacked([runs[place].work for place in places])
-            self.groups.append((places, first.family, first.kernel, first.supply, works))
+        from tscale.calibration.stacked import stacked
+
+        chips = [(run.family.name, run.kernel, run.supply) for run in runs]
+        self.chips = [runs[chips.index(chip)] for chip in dict.fromkeys(chips)]
+        self.of_run = np.array([list(dict.fromkeys(chips)).index(chip) for chip in chips])
+        self.seconds = np.array([run.seconds for run in runs])
+        self.works = stacked([run.work for run in runs])
 
     def ratios(self, values: Mapping[str, float]) -> Any:
         """Predicted over measured time of each run."""
-        import numpy as np
-
         from tscale.calibration.stacked import seconds_of
 
-        found = np.empty(len(self.runs))
-        for places, family, kernel, supply, works in self.groups:
-            found[places] = seconds_of(works, constants_from(values, family, kernel, supply))
-        return found / np.array([run.seconds for run in self.runs])
+        of_chips = [constants_from(values, chip.family, chip.kernel, chip.supply) for chip in self.chips]
+        return seconds_of(self.works, of_chips, self.of_run) / self.seconds
 
 
 def fitted(recipe: Recipe, runs: Sequence[RunOf], held: Mapping[str, float]) -> dict[str, float]:

@@ -1,11 +1,13 @@
-"""Steps of many runs at once: what they give their devices to do as arrays, one for each structure.
+"""Steps of many runs at once: what they give their devices to do as arrays.
 
-`tscale.core.costs.step_prediction.predict` takes sums, products and maxima alone, so that arrays go through it as numbers do.
+`tscale.core.costs.step_prediction.predict` takes sums, products and maxima alone, so that arrays go through it as numbers do. Where
+runs have not as many kinds of stage, or products of a kind, the others have some of nothing more, which change no sum and no maximum.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,40 +17,48 @@ from tscale.core.costs.step_work import StepWork
 
 
 class Stacked(NamedTuple):
-    """Runs of one structure: their places among all, and their work as arrays."""
+    """Runs of one width of numbers: their places among all, and their work as arrays."""
 
     places: Any
     work: StepWork
 
 
 def stacked(works: Sequence[StepWork]) -> tuple[Stacked, ...]:
-    """Runs by structure: as many kinds of stage, with as many products of each kind."""
-    alike: dict[object, list[int]] = {}
+    """Runs by whether their products are in 8 bits."""
+    alike: dict[bool, list[int]] = {}
     for place, work in enumerate(works):
-        alike.setdefault(_structure(work), []).append(place)
+        alike.setdefault(work.eight_bit, []).append(place)
     return tuple(Stacked(np.array(places), _joined([works[place] for place in places])) for places in alike.values())
 
 
-def seconds_of(runs: Sequence[Stacked], constants: TrainingConstants) -> Any:
-    """Predicted seconds of all runs, in their order."""
-    found = np.empty(sum(len(one.places) for one in runs))
+def seconds_of(runs: Sequence[Stacked], constants: Sequence[TrainingConstants], of_run: Any) -> Any:
+    """Predicted seconds of all runs, in their order; `of_run`: for each the place of the constants that it is predicted with."""
+    each = {
+        field.name: np.array([getattr(one, field.name) for one in constants]) for field in fields(TrainingConstants)
+    }
+    found = np.empty(len(of_run))
     for one in runs:
-        found[one.places] = predict(one.work, constants).seconds
+        own: Any = {name: values[of_run[one.places]] for name, values in each.items()}
+        found[one.places] = predict(one.work, TrainingConstants(**own)).seconds
     return found
 
 
-def _structure(part: Any) -> object:
-    """What has to be equal for arrays to be made: lengths of tuples and what is true or false."""
-    if isinstance(part, tuple):
-        return tuple(_structure(item) for item in part)
-    return part if isinstance(part, bool) else None
-
-
 def _joined(parts: Sequence[Any]) -> Any:
-    first = parts[0]
-    if isinstance(first, bool):
-        return first
-    if not isinstance(first, tuple):
+    """What is true or false of all as it is, numbers as an array, and tuples part by part, as many as the longest has."""
+    longest = max(parts, key=len) if isinstance(parts[0], tuple) else parts[0]
+    if isinstance(longest, bool):
+        return longest
+    if not isinstance(longest, tuple):
         return np.array(parts, dtype=float)
-    items = [_joined([part[place] for part in parts]) for place in range(len(first))]
-    return type(first)(*items) if hasattr(first, "_fields") else tuple(items)
+    items = [
+        _joined([part[place] if place < len(part) else _nothing(of) for part in parts])
+        for place, of in enumerate(longest)
+    ]
+    return type(longest)(*items) if hasattr(longest, "_fields") else tuple(items)
+
+
+def _nothing(like: Any) -> Any:
+    """A stage or a product that takes no time."""
+    if not isinstance(like, tuple):
+        return 0.0
+    return type(like)(*map(_nothing, like)) if hasattr(like, "_fields") else ()

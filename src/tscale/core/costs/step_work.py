@@ -8,6 +8,11 @@ along its columns gives out (read and written by what follows: an activation fun
 a sum (dropout, residual and norm). Of a GPT layer that is d·(22 + 28/t), twice as much backward, and once more where the layer
 is computed again. Of what a routed expert gives out it is 8: a token's copy is read and written when copies are put in the order of
 experts, and once more when they are brought back; dropout, residual and norm are of the tokens.
+
+Routed experts with biases are those of gpt-oss, which Megatron-LM adds, and limits what is gated, in kernels of their own (core_v0.15.0,
+and later releases too): of each number that is gated 18 bytes forward and backward (fusions/fused_bias_geglu.py: clamp 4 and cat 4,
+their gradients 6 and 4), and of each that an expert gives out 28 (transformer/moe/experts.py, _apply_bias: bias times probability 2, sum
+6, experts joined 4; the gradients of both factors 6 each, and experts joined 4).
 """
 
 from __future__ import annotations
@@ -44,7 +49,11 @@ SOURCE: Final = "narayanan2021 section 2, korthikanti2022 section 4"
 _WIDE: Final = 8
 _UNPACKED: Final = 2
 """Times that a frozen matrix in few bits is unpacked: for its product and for that of its input's gradient (Dettmers 2023, equation 5)."""
+_PASSES: Final = 3
+"""Times that elementwise work is done: forward, and twice as much backward."""
 _BY_COLUMNS, _OF_A_SUM, _OF_A_COPY = 4, 11, 8
+_LIMITED_COLUMNS, _BIASED_COPY = 18 / _PASSES, 28 / _PASSES
+"""More of experts with biases, a pass."""
 _SUMMED: Final = frozenset({"o", "out", "down"})
 """Roles of a tower's matrices whose outputs are added to the residual stream."""
 
@@ -209,7 +218,7 @@ def stage_work(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster, r
         head=tuple(_run(heads, plan, case._replace(peak=case.peak_16), make)),
         attention=attention.seconds,
         attention_again=attention_again.seconds_again,
-        traffic=(3 * _all_written(matrices, plan, case) + attention.traffic + ACCUMULATED * weights + unpacked)
+        traffic=(_PASSES * _all_written(matrices, plan, case) + attention.traffic + ACCUMULATED * weights + unpacked)
         / bandwidth,
         traffic_again=(again.written + attention_again.traffic_again + case.unpacked * again.frozen) / bandwidth,
         logits=in_order(tokens_of(entry, plan, case) * entry.d_out for entry in heads) / bandwidth,
@@ -303,10 +312,11 @@ def _written(entry: Matmul, plan: Parallelism) -> float:
         return 0.0
     if entry.block.stack == "tower" and entry.role in _SUMMED:  # whole on each device
         return cast("float", as_float(_OF_A_SUM * entry.d_out))
+    biased = is_expert(entry) and entry.bias
     if entry.cut is not None and entry.cut.axis == "in":
-        each = _OF_A_COPY if is_expert(entry) else _OF_A_SUM
-        return cast("float", as_float(each * entry.d_out) / where(plan.sequence, plan.tensor, 1))
-    return cast("float", as_float(_BY_COLUMNS * entry.d_out))
+        each = _OF_A_COPY + _BIASED_COPY * biased if is_expert(entry) else _OF_A_SUM
+        return cast("float", each * as_float(entry.d_out) / where(plan.sequence, plan.tensor, 1))
+    return cast("float", (_BY_COLUMNS + _LIMITED_COLUMNS * biased) * as_float(entry.d_out))
 
 
 def _recurrences(share: Ledger, plan: Parallelism, case: Case) -> Iterator[Product]:
