@@ -107,9 +107,12 @@ def test_first_tokens_that_wait_for_a_start_up_hardly_move_those_of_others() -> 
 def test_published_deployments_over_many_nodes(
     chip: str, devices: int, batch: int, prompt: int, output: int, seconds: float
 ) -> None:
-    """DeepSeek-V3 with its experts over nodes: the time per output token that was published is within the interval."""
+    """DeepSeek-V3 with its experts over nodes: the time per output token that was published is within the interval.
+
+    What was published is of devices with so many sequences that decode; so there are enough for prompts.
+    """
     spread = ServingLayout(attention_data=devices, expert=devices)
-    prefill = ServingLayout(attention_data=32, expert=32)
+    prefill = ServingLayout(attention_data=32, expert=32, replicas=32)
     deployment = Deployment("sglang", layout=spread, prefill=prefill)
     ask = Ask(batch=batch * devices, context=prompt, output=output)
     found = predicted(resolve("deepseek-v3"), find_hardware(chip), ask, deployment)
