@@ -46,7 +46,7 @@ def share_decoding(answer_seconds: Callable[[float], float], first: float, full:
 
     low, high = after(_LEAST), after(1.0)
     under, over = low - after(low), high - after(high)
-    share, before = high, over < 0  # of neither side; a bound that stays twice counts half
+    share, before = high, over < 0  # an end that stays twice counts half
     for _ in range(_STEPS):
         share = smaller(larger(low - under * (high - low) / larger(over - under, _LEAST**9), low), high)
         found = share - after(share)
