@@ -20,6 +20,7 @@ from tscale.calibration.serving_calibration import Measured, predict, shipped
 from tscale.calibration.serving_cases import OverCapacityError, case_of
 from tscale.calibration.serving_fit import fit, grouped, problem
 from tscale.calibration.serving_meanings import TERMS
+from tscale.calibration.serving_one_run import EFFECTS, Load, share_taken
 from tscale.calibration.serving_own import own_calibration, with_groups
 from tscale.calibration.serving_rows import judge
 from tscale.catalogue.hardware import find_hardware
@@ -47,7 +48,7 @@ def judged() -> list[list[Judged]]:
 def test_no_measured_run_beats_its_bound() -> None:
     broken = [one for row in judged() for one in row if one.bound_broken]
     assert not broken
-    assert len(judged()) == 1315
+    assert len(judged()) == 1293
 
 
 def test_errors_of_runs_that_were_left_out_meet_what_was_asked() -> None:
@@ -189,9 +190,27 @@ def test_one_measured_run_moves_its_deployment_towards_it() -> None:
     plain = predict(case)
     twice = Measured(64, 2 * plain.tpot.middle, None)
     moved = predict(case, None, twice)
-    assert plain.tpot.middle < moved.tpot.middle < 2 * plain.tpot.middle
+    assert moved.tpot.middle == pytest.approx(2 * plain.tpot.middle)
     assert moved.ttft.middle == plain.ttft.middle
     assert moved.known == "measured"
+    fewer = case._replace(concurrency=16)
+    assert 1.1 * predict(fewer).tpot.middle < predict(fewer, None, twice).tpot.middle < 1.9 * predict(fewer).tpot.middle
+
+
+@pytest.mark.parametrize(("there", "here"), [((64, 0.3), (8, 0.05)), ((8, 0.1), (128, 0.5)), ((32, 0.0), (16, 0.0))])
+def test_what_is_taken_over_of_one_run_is_the_best_linear_prediction(
+    there: tuple[float, float], here: tuple[float, float]
+) -> None:
+    """Errors drawn from the three effects: least squares of those of one load over those of the other find the same share."""
+    random, close = np.random.default_rng(1), exp(-abs(np.log2(there[0] / here[0])) / EFFECTS.doublings)
+    common, prompts, one, other = random.normal(size=(4, 200_000))
+    near = close * one + (1 - close**2) ** 0.5 * other
+    errors = [
+        EFFECTS.common**0.5 * common + EFFECTS.prompts**0.5 * share * prompts + own
+        for (_, share), own in ((there, one), (here, near))
+    ]
+    found = (errors[0] @ errors[1]) / (errors[0] @ errors[0])
+    assert share_taken(Load(*there), Load(*here)) == pytest.approx(found, abs=0.01)
 
 
 def test_a_prediction_is_never_less_than_its_bound() -> None:

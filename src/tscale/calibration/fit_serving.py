@@ -36,7 +36,8 @@ from tscale.calibration.serving_fit import (
     with_deviations,
 )
 from tscale.calibration.serving_groups import deviation_level, family_of, way_of
-from tscale.calibration.serving_meanings import FITTED, LEVELS, MEANINGS, NOISE, ONE_RUN, RANGES, SPREADS, TERMS
+from tscale.calibration.serving_meanings import FITTED, LEVELS, MEANINGS, NOISE, RANGES, SPREADS, TERMS
+from tscale.calibration.serving_one_run import FIRST, Load, share_taken
 from tscale.catalogue.models import configs
 
 FOLDS: Final = 10
@@ -46,11 +47,12 @@ _FEWEST: Final = 10
 
 
 class Left(NamedTuple):
-    """What is predicted of each run by a fit without it: seconds by figure, what was known of it, and its fold."""
+    """What is predicted of each run by a fit without it: seconds by figure, what was known of it, its fold, and prompts' share."""
 
     seconds: dict[str, Floats]
     known: tuple[str, ...]
     folds: Floats
+    prompts: Floats
 
 
 def main() -> None:
@@ -103,17 +105,18 @@ def leave_out(runs: Runs, problems: dict[Figure, Problem], whole: Fitted, number
     """What is predicted of each fold's runs by what is fitted to the others."""
     count = len(numbers)
     seconds: dict[str, Floats] = {figure: np.zeros(count) for figure in FIGURES}
-    known = [""] * count
+    known, prompts = [""] * count, np.zeros(count)
     for number in np.unique(numbers):
         out = numbers == number
         some = fit(runs, problems, ~out, whole)
         found = {figure: deviations(runs, figure, some.seconds[figure], ~out) for figure in FIGURES}
         for figure in FIGURES:
             seconds[figure][out] = with_deviations(runs, some.seconds[figure], found[figure])[out]
+        prompts[out] = some.prompts[out]
         for place in np.flatnonzero(out):
             known[place] = deviation_level(found["tpot"], runs.keys[place])
     seconds["latency"] = latency_of(runs, seconds)
-    return Left(seconds, tuple(known), numbers)
+    return Left(seconds, tuple(known), numbers, prompts)
 
 
 def latency_of(runs: Runs, seconds: Mapping[str, Floats]) -> Floats:
@@ -152,11 +155,16 @@ def with_one_run(runs: Runs, rows: list[dict[str, str]], left: Left) -> dict[str
     for places in shapes.values():
         places.sort(key=lambda place: runs.cases[place].concurrency)
         given = places[len(places) // 2]
-        factor = {figure: (runs.measured[figure][given] / left.seconds[figure][given]) ** ONE_RUN for figure in FIGURES}
+        wrong = {figure: runs.measured[figure][given] / left.seconds[figure][given] for figure in FIGURES}
+        there = Load(runs.cases[given].concurrency, left.prompts[given])
         for place in places:
             if place == given:
                 continue
-            guess = {figure: left.seconds[figure][place] * factor[figure] for figure in FIGURES}
+            taken = share_taken(there, Load(runs.cases[place].concurrency, left.prompts[place]))
+            guess = {
+                figure: left.seconds[figure][place] * wrong[figure] ** (taken if figure == "tpot" else FIRST)
+                for figure in FIGURES
+            }
             output = runs.load.output[place]  # type: ignore[index]
             for figure in FIGURES:
                 found[figure].append(runs.measured[figure][place] / guess[figure])

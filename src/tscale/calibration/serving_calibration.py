@@ -16,7 +16,9 @@ from tscale.calibration.interval import Interval, interval
 from tscale.calibration.serving_case import Passes, ServingCase, cluster_of
 from tscale.calibration.serving_cases import check_capacity, deployed_on, least_passes, least_step, passes_of, step_of
 from tscale.calibration.serving_groups import deviation_level, family_of, group_of, keys_of, terms_of, way_of
-from tscale.calibration.serving_meanings import MEANINGS, ONE_RUN, TERMS, Group
+from tscale.calibration.serving_meanings import MEANINGS, TERMS, Group
+from tscale.calibration.serving_one_run import FIRST, share_taken
+from tscale.calibration.serving_one_run import Load as OneLoad
 from tscale.catalogue.models import configs
 from tscale.catalogue.shipped import shipped_text
 from tscale.core.adding import in_order
@@ -192,6 +194,8 @@ class Physics(NamedTuple):
     prefill: float
     """Of a prompt on the devices that prefill, with nothing before it, where all copies of attention have one."""
     prefill_bound: float
+    prompts_share: float
+    """The share of an output token's time that others' prompts are."""
 
 
 def load_of(case: ServingCase) -> Load:
@@ -248,6 +252,7 @@ def physics(case: ServingCase, passes: Passes, structure: Structure, constants: 
         least_seconds(together, chip) / yielded,
         each,
         least_seconds(passes.full, chip) / case.prefill.layout.pipeline,
+        1 - step / yielded / tpot,
     )
 
 
@@ -332,8 +337,12 @@ def predict_held(case: ServingCase, calibration: Calibration, measured: Measured
     if measured is not None:
         there = _middle(case._replace(concurrency=measured.concurrency), calibration)
         known = "measured"
-        tpot *= 1.0 if measured.tpot is None else (measured.tpot / there.tpot) ** ONE_RUN
-        ttft *= 1.0 if measured.ttft is None else (measured.ttft / there.ttft) ** ONE_RUN
+        taken = share_taken(
+            OneLoad(measured.concurrency, there.physics.prompts_share),
+            OneLoad(case.concurrency, middle.physics.prompts_share),
+        )
+        tpot *= 1.0 if measured.tpot is None else (measured.tpot / there.tpot) ** taken
+        ttft *= 1.0 if measured.ttft is None else (measured.ttft / there.ttft) ** FIRST
     found = middle.physics
     kind = f"{known}, {way_of(case)}"
     shortest = case.output * case.shortest

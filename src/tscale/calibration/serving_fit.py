@@ -228,6 +228,8 @@ class Fitted(NamedTuple):
 
     parameters: dict[Figure, Floats]
     seconds: dict[Figure, Floats]
+    prompts: Floats
+    """The share of each time per output token that others' prompts are."""
 
 
 def fit(runs: Runs, problems: dict[Figure, Problem], kept: NDArray[np.bool_], near: Fitted | None = None) -> Fitted:
@@ -248,7 +250,8 @@ def fit(runs: Runs, problems: dict[Figure, Problem], kept: NDArray[np.bool_], ne
     for _ in range(_TURNS):
         seconds = {figure: predicted(runs, figure, first) for figure in figures}
         runs = decoding_at(runs, seconds)
-    return Fitted(found, seconds)
+    alone = replace(runs, load=runs.load._replace(batch=np.ones(len(runs.cases))))
+    return Fitted(found, seconds, 1 - predicted(alone, "tpot", first) / seconds["tpot"])
 
 
 def _least(
