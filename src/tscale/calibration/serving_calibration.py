@@ -97,6 +97,8 @@ class Prediction(NamedTuple):
     prefill: Interval
     """Seconds that an attention rank takes for each prompt where all have prompts one after the other."""
     prefill_bound: float
+    decoding: float
+    """The share of the requests that decode at once; the others wait for their first token."""
 
 
 @cache
@@ -196,6 +198,8 @@ class Physics(NamedTuple):
     prefill_bound: float
     prompts_share: float
     """The share of an output token's time that others' prompts are."""
+    decoding: float
+    """The share of the requests that decode at once, or are taken to."""
 
 
 def load_of(case: ServingCase) -> Load:
@@ -253,6 +257,7 @@ def physics(case: ServingCase, passes: Passes, structure: Structure, constants: 
         each,
         least_seconds(passes.full, chip) / case.prefill.layout.pipeline,
         1 - step / yielded / tpot,
+        case.batch / case.requests,
     )
 
 
@@ -368,6 +373,7 @@ def predict_held(case: ServingCase, calibration: Calibration, measured: Measured
         case.prefill.workers * case.prefill.layout.attention_data / found.prefill,
         within("ttft", found.prefill, found.prefill_bound),
         found.prefill_bound,
+        found.decoding,
     )
 
 
