@@ -143,6 +143,10 @@ def agreement() -> str:
         (f"serving, time per output token, models never measured | {runs:,}", of["model"]["tpot"]),
         (f"serving, time to first token, other deployments | {runs:,}", of["deployment"]["ttft"]),
         (f"serving, latency of a request, other deployments | {runs:,}", of["deployment"]["latency"]),
+        (
+            f"serving, time per output token, one run of the deployment given | {serving['residuals']['tpot']['measured']['runs']}",
+            of["measured"]["tpot"],
+        ),
         (f"memory of training and serving | {held['answered']}", held["memory"]),
     ]
     lines = ["| predicted | measured runs | median error | 90th percentile |\n", "|:---|---:|---:|---:|\n"]

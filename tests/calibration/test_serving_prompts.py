@@ -14,6 +14,7 @@ from tscale.calibration.serving_cases import case_of, is_grouped
 from tscale.calibration.serving_meanings import MEANINGS
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.costs.serving_grouped import grouped_share
+from tscale.core.costs.serving_loop import share_decoding
 from tscale.core.costs.serving_prediction import Load, pool_seconds
 from tscale.core.serving_layout import ServingLayout
 from tscale.models.resolve import resolve
@@ -105,6 +106,64 @@ def test_a_closed_loop_waits_for_its_pool(requests: int, each: float, decoding: 
         heappush(ready, free + decoding)
     load = Load(1, requests, 100, 0.0, 0.0)
     assert waited == pytest.approx(max(each, pool_seconds(each, decoding / 100, load)))
+
+
+def simulated_loop(requests: int, workers: int, each: float, fixed: float, slope: float) -> tuple[float, float]:
+    """Requests that decode at once on average, and seconds of a token, of a closed loop that is followed event by event.
+
+    Workers take in one prompt after the other in `each` seconds; a step of n sequences takes fixed + slope·n seconds; answers have 40
+    tokens, and who has the last sends the next prompt.
+    """
+    free, waiting, ready = [0.0] * workers, [0.0] * requests, list[float]()
+    left, now, decoded, steps_of, began = list[int](), 0.0, 0.0, 0.0, 0.0
+    for turn in range(12_000):
+        for came in waiting:
+            heappush(ready, taken := max(heappop(free), came) + each)
+            heappush(free, taken)
+        waiting.clear()
+        if not left:
+            now = max(now, ready[0])
+        while ready and ready[0] <= now:
+            heappop(ready)
+            left.append(40)
+        seconds = fixed + slope * len(left)
+        if turn == 4000:
+            began, decoded, steps_of = now, 0.0, 0.0
+        now += seconds
+        decoded += seconds * len(left)
+        steps_of += len(left)
+        waiting += [now] * left.count(1)
+        left = [rest - 1 for rest in left if rest > 1]
+    return decoded / (now - began), decoded / steps_of
+
+
+@pytest.mark.parametrize(("each", "full"), [(0.01, False), (0.2, True), (0.6, True)])
+def test_fewer_decode_where_the_pool_for_prompts_is_full(each: float, full: bool) -> None:
+    """64 requests, two workers for prompts: those that decode, and seconds of a token, as in a loop event by event."""
+    fixed, slope = 0.02, 0.001
+    found = share_decoding(lambda share: 40 * (fixed + slope * 64 * share), each, 64 / 2 * each)
+    decoding, tpot = simulated_loop(64, 2, each, fixed, slope)
+    assert 64 * found == pytest.approx(decoding, rel=0.03, abs=0.5)
+    assert fixed + slope * 64 * found == pytest.approx(tpot, rel=0.03)
+    assert (found < 0.8) == full
+
+
+def test_a_full_pool_for_prompts_leaves_fewer_to_decode() -> None:
+    """Of 4,000 requests with one worker for prompts, those that decode are what Little's law says; with eight, more are, and slower."""
+    small, large = (
+        spread("deepseek-v3", "h100", 32, 4096)._replace(concurrency=4000, output=500, prefill=Pool(pool, workers))
+        for pool, workers in (
+            (ServingLayout(attention_data=8, expert=8), 1),
+            (ServingLayout(attention_data=8, expert=8), 8),
+        )
+    )
+    few, many = (predict_held(case, shipped()) for case in (small, large))
+    assert few.tpot.middle < many.tpot.middle
+    alone = predict_held(small._replace(concurrency=32), shipped())
+    assert (
+        alone.tpot_bound == few.tpot_bound == many.tpot_bound
+    )  # a sequence of each copy: how many more there are is no bound
+    assert few.latency.middle == pytest.approx(4000 / few.prompts_per_second, rel=0.05)
 
 
 def test_steps_that_are_shared_have_no_pool() -> None:

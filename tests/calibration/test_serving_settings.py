@@ -10,8 +10,9 @@ import pytest
 from numpy.random import default_rng
 
 from tscale.calibration.fit_serving import table
-from tscale.calibration.serving_calibration import shipped
-from tscale.calibration.serving_cases import case_of
+from tscale.calibration.serving_calibration import constants_for, physics, shipped
+from tscale.calibration.serving_cases import case_of, deployed_on, passes_of
+from tscale.catalogue.models import configs
 from tscale.core.costs.serving_waits import Scheduling
 from tscale.errors import RequestError
 
@@ -86,6 +87,43 @@ def test_measured_first_tokens_are_later_by_the_steps_that_prompts_are_gathered_
             shares.append(later / case_of(row).waited)
     assert len(shares) > 20
     assert median(shares) == pytest.approx(1, abs=0.2)
+
+
+def tokens_waited(row: dict[str, str]) -> float:
+    """Output tokens that others decode while a first token is waited for, beyond what its prefill takes with no setting in the way."""
+    case = case_of(row)._replace(scheduling=Scheduling())
+    alone = physics(
+        case, passes_of(case), deployed_on(case, case.decode.layout).structure, constants_for(shipped(), case)
+    )
+    return (float(row["ttft_ms"]) / 1000 - alone.ttft) / (float(row["tpot_ms"]) / 1000)
+
+
+def test_runs_that_guess_tokens_wait_for_more_of_them() -> None:
+    """SGLang looks for requests once in 30 steps: after 14.5 on average, of as many tokens, or of what each yields of guesses."""
+    polled = [row for row in table() if case_of(row).scheduling.polled == 30 and row["isl"] == "1024"]
+    plain = median(tokens_waited(row) for row in polled if row["measured"] > "2026-01-21")  # runs that are warmed up
+    guessing = [row for row in table(configs() / "measured" / "serving_speculative.csv") if row["gpu"] == "b200_sxm"]
+    longer = [row for row in guessing if case_of(row).scheduling.polled == 30 and row["isl"] == "1024"]
+    assert plain == pytest.approx(14.5, abs=3)
+    assert len(longer) == 5
+    assert all(tokens_waited(row) > 2 * plain for row in longer)
+
+
+@pytest.mark.slow
+def test_first_tokens_of_sglang_came_late_while_runs_were_not_warmed_up() -> None:
+    """SemiAnalysisAI/InferenceX sends requests to warm up since 21 January 2026; before, kernels were compiled in the first burst."""
+    late: dict[tuple[str, bool], list[bool]] = {}
+    for row in table():
+        case = case_of(row)
+        if row["measured"] and not case.disaggregated:
+            own = physics(
+                case, passes_of(case), deployed_on(case, case.decode.layout).structure, constants_for(shipped(), case)
+            )
+            after = row["measured"] >= "2026-01-21"
+            late.setdefault((case.engine, after), []).append(float(row["ttft_ms"]) / 1000 > 1.5 * own.ttft)
+    share = {key: sum(those) / len(those) for key, those in late.items()}
+    assert share["sglang", False] > 0.7
+    assert all(of < 0.25 for key, of in share.items() if key != ("sglang", False))
 
 
 def first_burst(concurrency: int, prompt: float, output: int, seconds_a_token: float) -> float:

@@ -155,7 +155,7 @@ def test_a_larger_chunk_makes_no_first_token_later(engine: str) -> None:
     for concurrency in (1, 64):
         times = [served(engine=engine, concurrency=concurrency, chunk=chunk)[0] for chunk in CHUNKS]
         assert times == sorted(times, reverse=True)
-        assert times[0] > 1.1 * times[-1]
+        assert times[0] > 1.05 * times[-1]
 
 
 @pytest.mark.parametrize("engine", ["vllm", "trtllm"])

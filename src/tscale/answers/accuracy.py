@@ -50,7 +50,7 @@ def accuracy_report(found: Accuracy) -> Report:
     rows = [{**errors, "what": _WHAT[what]} for what, errors in zip(whats, overall.values(), strict=True)]
     tables = [view(title, (Column("predicted", "what", numeric=False), *_ERRORS), rows, subject=found.name)]
     if judged:
-        tables.append(view("", _GROUPS, groups, subject="groups", aside=True))
+        tables.append(view("", _GROUPS, _shown(groups), subject="groups", aside=True))
         tables.append(view("", _FURTHEST, map(_worst_row, worst), subject="worst", aside=True))
     return Report(title, tuple(tables), data, tuple(_notes(found)), exit_code=3 if broken else 0)
 
@@ -86,6 +86,21 @@ def _groups(judged: Sequence[tuple[Row, Judged]]) -> Iterator[Record]:
                 by_value.setdefault(one.groups.get(key, ""), []).append(one)
             for value, those in sorted(by_value.items(), key=lambda item: (-len(item[1]), item[0])):
                 yield {"what": what, "group": key, "value": value, **Errors.of(those).data()}
+
+
+def _shown(groups: Sequence[Record]) -> Iterator[Record]:
+    """The groups that people read: of builds, which are many, those of each figure that are furthest off."""
+    for what in dict.fromkeys(one["what"] for one in groups):
+        those = [one for one in groups if one["what"] == what]
+        builds = [one for one in those if one["group"] == "build"]
+        yield from (one for one in those if one["group"] != "build")
+        yield from sorted(builds, key=_furthest)[:_WORST]
+
+
+def _furthest(group: Record) -> tuple[float, str]:
+    p90 = group["p90"]
+    assert isinstance(p90, Figure)
+    return -float(p90.value), str(group["value"])
 
 
 _GROUPS: Final = (

@@ -1,4 +1,4 @@
-"""`python -m tscale.calibration.fit_serving` makes configs/calibrations/serving.yaml and its table of groups anew.
+"""`python -m tscale.calibration.fit_serving` makes configs/calibrations/serving.yaml and its tables of groups and of builds anew.
 
 Constants are fitted to configs/measured/serving.csv, then deviations of groups of runs, then both again without some of the runs,
 which are judged by what the others say: without a tenth of the deployments, without a tenth of the lengths that deployments were
@@ -36,7 +36,8 @@ from tscale.calibration.serving_fit import (
     with_deviations,
 )
 from tscale.calibration.serving_groups import deviation_level, family_of, way_of
-from tscale.calibration.serving_meanings import FITTED, LEVELS, MEANINGS, NOISE, ONE_RUN, RANGES, SPREADS, TERMS
+from tscale.calibration.serving_meanings import FITTED, LEVELS, MEANINGS, NOISE, RANGES, SPREADS, TERMS
+from tscale.calibration.serving_one_run import FIRST, Load, share_taken
 from tscale.catalogue.models import configs
 
 FOLDS: Final = 10
@@ -46,11 +47,12 @@ _FEWEST: Final = 10
 
 
 class Left(NamedTuple):
-    """What is predicted of each run by a fit without it: seconds by figure, what was known of it, and its fold."""
+    """What is predicted of each run by a fit without it: seconds by figure, what was known of it, its fold, and prompts' share."""
 
     seconds: dict[str, Floats]
     known: tuple[str, ...]
     folds: Floats
+    prompts: Floats
 
 
 def main() -> None:
@@ -76,6 +78,7 @@ def main() -> None:
     text = written(runs, problems, whole, left, with_one_run(runs, rows, left["deployment"]))
     (folder / f"{NAME}.yaml").write_text(text, encoding="utf-8")
     (folder / f"{NAME}-groups.csv").write_text(groups_text(groups, runs), encoding="utf-8")
+    (folder / f"{NAME}-builds.csv").write_text(builds_text(runs, left["deployment"]), encoding="utf-8")
 
 
 def table(path: Path | None = None) -> list[dict[str, str]]:
@@ -103,17 +106,18 @@ def leave_out(runs: Runs, problems: dict[Figure, Problem], whole: Fitted, number
     """What is predicted of each fold's runs by what is fitted to the others."""
     count = len(numbers)
     seconds: dict[str, Floats] = {figure: np.zeros(count) for figure in FIGURES}
-    known = [""] * count
+    known, prompts = [""] * count, np.zeros(count)
     for number in np.unique(numbers):
         out = numbers == number
         some = fit(runs, problems, ~out, whole)
         found = {figure: deviations(runs, figure, some.seconds[figure], ~out) for figure in FIGURES}
         for figure in FIGURES:
             seconds[figure][out] = with_deviations(runs, some.seconds[figure], found[figure])[out]
+        prompts[out] = some.prompts[out]
         for place in np.flatnonzero(out):
             known[place] = deviation_level(found["tpot"], runs.keys[place])
     seconds["latency"] = latency_of(runs, seconds)
-    return Left(seconds, tuple(known), numbers)
+    return Left(seconds, tuple(known), numbers, prompts)
 
 
 def latency_of(runs: Runs, seconds: Mapping[str, Floats]) -> Floats:
@@ -152,11 +156,16 @@ def with_one_run(runs: Runs, rows: list[dict[str, str]], left: Left) -> dict[str
     for places in shapes.values():
         places.sort(key=lambda place: runs.cases[place].concurrency)
         given = places[len(places) // 2]
-        factor = {figure: (runs.measured[figure][given] / left.seconds[figure][given]) ** ONE_RUN for figure in FIGURES}
+        wrong = {figure: runs.measured[figure][given] / left.seconds[figure][given] for figure in FIGURES}
+        there = Load(runs.cases[given].concurrency, left.prompts[given])
         for place in places:
             if place == given:
                 continue
-            guess = {figure: left.seconds[figure][place] * factor[figure] for figure in FIGURES}
+            taken = share_taken(there, Load(runs.cases[place].concurrency, left.prompts[place]))
+            guess = {
+                figure: left.seconds[figure][place] * wrong[figure] ** (taken if figure == "tpot" else FIRST)
+                for figure in FIGURES
+            }
             output = runs.load.output[place]  # type: ignore[index]
             for figure in FIGURES:
                 found[figure].append(runs.measured[figure][place] / guess[figure])
@@ -284,6 +293,39 @@ def groups_text(groups: Mapping[Figure, Deviations], runs: Runs) -> str:
             terms = [f"{value:.4f}" for figure in FIGURES for value in groups[figure][level, key]]
             out.writerow([level, key, count[level, key], *terms])
     return text.getvalue()
+
+
+_BUILDS: Final = """\
+# Made by `python -m tscale.calibration.fit_serving`: errors of runs whose deployment was left out of the fit, |predicted/measured - 1|,
+# by build, those first that are furthest off; ratio: the median of measured over predicted. Runs of SGLang before 2026-01-21 were
+# measured without requests to warm up (SemiAnalysisAI/InferenceX d053ae24e has them): kernels are compiled while a first tenth of
+# the requests waits, which no prediction of a steady state has.
+"""
+
+
+def builds_text(runs: Runs, left: Left) -> str:
+    """Errors by build of runs that were left out, as a table."""
+    of = ratios(runs, left.seconds)
+    builds: dict[str, list[int]] = {}
+    for place, (case, keys) in enumerate(zip(runs.cases, runs.keys, strict=True)):
+        builds.setdefault(f"{keys['build']} {case.weights}", []).append(place)
+    text = io.StringIO()
+    out = csv.writer(text, lineterminator="\n")
+    names = ("median", "p90", "ratio")
+    out.writerow([*_OF_BUILD, "runs", *(f"{figure}_{name}" for figure in of for name in names)])
+    order = sorted(builds.values(), key=lambda places: (-errors(of["latency"][places])["p90"], places))
+    for places in order:
+        case = runs.cases[places[0]]
+        cells: list[object] = [case.engine, case.version, case.hardware.name, case.spec.name, case.weights or "bf16"]
+        cells += ["apart" if case.disaggregated else "together", len(places)]
+        for ratio in of.values():
+            found = errors(ratio[places])
+            cells += [found["median"], found["p90"], round(float(np.median(ratio[places])), 4)]
+        out.writerow(cells)
+    return _BUILDS + text.getvalue()
+
+
+_OF_BUILD: Final = ("engine", "version", "chip", "model", "weights", "pools")
 
 
 if __name__ == "__main__":

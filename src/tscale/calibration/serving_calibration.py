@@ -14,12 +14,15 @@ from typing import Any, Final, NamedTuple
 
 from tscale.calibration.interval import Interval, interval
 from tscale.calibration.serving_case import Passes, ServingCase, cluster_of
-from tscale.calibration.serving_cases import check_capacity, deployed_on, least_passes, passes_of
+from tscale.calibration.serving_cases import check_capacity, deployed_on, least_passes, least_step, passes_of, step_of
 from tscale.calibration.serving_groups import deviation_level, family_of, group_of, keys_of, terms_of, way_of
-from tscale.calibration.serving_meanings import MEANINGS, ONE_RUN, TERMS, Group
+from tscale.calibration.serving_meanings import MEANINGS, TERMS, Group
+from tscale.calibration.serving_one_run import FIRST, share_taken
+from tscale.calibration.serving_one_run import Load as OneLoad
 from tscale.catalogue.models import configs
 from tscale.catalogue.shipped import shipped_text
 from tscale.core.adding import in_order
+from tscale.core.costs.serving_loop import share_decoding
 from tscale.core.costs.serving_prediction import (
     Chip,
     Load,
@@ -34,6 +37,7 @@ from tscale.core.costs.serving_prediction import (
     ttft_seconds,
 )
 from tscale.core.costs.serving_share import Structure
+from tscale.core.costs.serving_work import PassWork
 from tscale.core.elementwise import exp_of, larger, smaller
 
 NAME: Final = "serving"
@@ -93,6 +97,8 @@ class Prediction(NamedTuple):
     prefill: Interval
     """Seconds that an attention rank takes for each prompt where all have prompts one after the other."""
     prefill_bound: float
+    decoding: float
+    """The share of the requests that decode at once; the others wait for their first token."""
 
 
 @cache
@@ -185,9 +191,15 @@ class Physics(NamedTuple):
     ttft: float
     tpot_bound: float
     ttft_bound: float
+    answer_bound: float
+    """Of an output token where as many decode as are asked for: a bound of whole requests, for fewer at once end no more of them."""
     prefill: float
     """Of a prompt on the devices that prefill, with nothing before it, where all copies of attention have one."""
     prefill_bound: float
+    prompts_share: float
+    """The share of an output token's time that others' prompts are."""
+    decoding: float
+    """The share of the requests that decode at once, or are taken to."""
 
 
 def load_of(case: ServingCase) -> Load:
@@ -218,21 +230,34 @@ def physics(case: ServingCase, passes: Passes, structure: Structure, constants: 
     stage for a part of its time. Chunks of a prompt beyond the first take a step of decoding each, or a pass of launches. Guessed
     tokens that are right come with the step that verifies them.
     """
-    chip, load, least = chip_of(case), load_of(case), least_passes(case, passes)
-    step = _step_seconds(case, passes, structure, constants)
+    chip, load = chip_of(case), load_of(case)
     yielded, launches = case.yielded, load.launches * launch_seconds(structure, load, constants)
-    prompt = prompt_seconds(passes.prompt, chip, constants) / case.decode.layout.pipeline + launches
-    tpot = tpot_seconds(step / yielded, prompt, load, constants)
+    step = _step_seconds(case, passes.decode, structure, constants)
     each = prefill_seconds(passes.full, chip, constants) / case.prefill.layout.pipeline + launches
     first = ttft_seconds(passes.prefill, step, structure, chip, load, constants)
+    if case.disaggregated:
+
+        def answer_seconds(share: float) -> float:
+            work = step_of(case._replace(decoding=share))
+            return case.output / yielded * _step_seconds(case, work, structure, constants)
+
+        case = case._replace(decoding=share_decoding(answer_seconds, first, case.queue * each))
+        step = _step_seconds(case, step_of(case), structure, constants)
+    prompt = prompt_seconds(passes.prompt, chip, constants) / case.decode.layout.pipeline + launches
+    tpot = tpot_seconds(step / yielded, prompt, load, constants)
     first = larger(first, pool_seconds(each, tpot, load))
+    least = least_passes(case._replace(decoding=0.0), passes)
+    together = least.decode if not case.disaggregated else least_step(case._replace(decoding=1.0))
     return Physics(
         tpot,
         first + case.crowd * case.output * tpot,
         least_seconds(least.decode, chip) / yielded,
         least_seconds(least.prefill, chip) / case.prefill.layout.pipeline,
+        least_seconds(together, chip) / yielded,
         each,
         least_seconds(passes.full, chip) / case.prefill.layout.pipeline,
+        1 - step / yielded / tpot,
+        case.batch / case.requests,
     )
 
 
@@ -245,16 +270,17 @@ def _guessed(found: Physics, case: ServingCase, draft: ServingCase, constants: S
         tpot=found.tpot + rounds * own.tpot,
         ttft=found.ttft + first,
         tpot_bound=found.tpot_bound + rounds * own.tpot_bound,
+        answer_bound=found.answer_bound + rounds * own.answer_bound,
         prefill=found.prefill + first,
         prefill_bound=found.prefill_bound + own.prefill_bound,
     )
 
 
-def _step_seconds(case: ServingCase, passes: Passes, structure: Structure, constants: ServingConstants) -> float:
+def _step_seconds(case: ServingCase, work: PassWork, structure: Structure, constants: ServingConstants) -> float:
     """Seconds of a step of decoding, over all stages."""
     chip, stages = chip_of(case), case.decode.layout.pipeline
-    step = step_seconds(passes.decode, structure, chip, load_of(case), constants)
-    return step + (stages - 1) * (constants.layer + passes.decode.residual / (chip.link * constants.link))
+    step = step_seconds(work, structure, chip, load_of(case), constants)
+    return step + (stages - 1) * (constants.layer + work.residual / (chip.link * constants.link))
 
 
 def prompt_share(case: ServingCase, calibration: Calibration) -> float:
@@ -267,7 +293,7 @@ def prompt_share(case: ServingCase, calibration: Calibration) -> float:
     structure, constants = deployed_on(case, case.decode.layout).structure, constants_for(calibration, case)
     passes = passes_of(case)
     prompt = prompt_seconds(passes.prompt, chip_of(case), constants) / case.decode.layout.pipeline
-    steps = case.output / case.yielded * _step_seconds(case, passes, structure, constants) / case.batch
+    steps = case.output / case.yielded * _step_seconds(case, passes.decode, structure, constants) / case.batch
     return prompt / (prompt + steps)
 
 
@@ -316,12 +342,18 @@ def predict_held(case: ServingCase, calibration: Calibration, measured: Measured
     if measured is not None:
         there = _middle(case._replace(concurrency=measured.concurrency), calibration)
         known = "measured"
-        tpot *= 1.0 if measured.tpot is None else (measured.tpot / there.tpot) ** ONE_RUN
-        ttft *= 1.0 if measured.ttft is None else (measured.ttft / there.ttft) ** ONE_RUN
+        taken = share_taken(
+            OneLoad(measured.concurrency, there.physics.prompts_share),
+            OneLoad(case.concurrency, middle.physics.prompts_share),
+        )
+        tpot *= 1.0 if measured.tpot is None else (measured.tpot / there.tpot) ** taken
+        ttft *= 1.0 if measured.ttft is None else (measured.ttft / there.ttft) ** FIRST
     found = middle.physics
     kind = f"{known}, {way_of(case)}"
-    least = larger(  # one request after the other, and as many at once as prompts are taken in for (Little's law)
-        found.ttft_bound + case.output * case.shortest * found.tpot_bound, case.queue * found.prefill_bound
+    shortest = case.output * case.shortest
+    least = larger(  # by itself, as many at once as decode, and as prompts are taken in for (Little's law)
+        larger(found.ttft_bound + shortest * found.tpot_bound, shortest * found.answer_bound),
+        case.queue * found.prefill_bound,
     )
 
     def within(figure: str, middle: float, bound: float) -> Interval:
@@ -341,6 +373,7 @@ def predict_held(case: ServingCase, calibration: Calibration, measured: Measured
         case.prefill.workers * case.prefill.layout.attention_data / found.prefill,
         within("ttft", found.prefill, found.prefill_bound),
         found.prefill_bound,
+        found.decoding,
     )
 
 

@@ -136,9 +136,12 @@ def passes_of(case: ServingCase) -> Passes:
 
 
 def least_passes(case: ServingCase, mean: Passes) -> Passes:
-    """The same at the shortest lengths and with a prompt that is alone, for a bound; `mean`: at the mean lengths, which may be as short."""
+    """The same at the shortest lengths and with a prompt that is alone, for a bound; `mean`: at the mean lengths, which may be as short.
+
+    As many decode as the case says: of pools apart, `decoding` of 0 leaves one sequence of each copy of attention.
+    """
     lengths = _least_lengths(case)
-    is_alone = case.prefill.layout.attention_data == 1
+    is_alone = case.prefill.layout.attention_data == 1 and not case.disaggregated
     return mean if is_alone and lengths == _mean_lengths(case) else _passes(case, *lengths, alone=True)
 
 
@@ -152,8 +155,22 @@ def _least_lengths(case: ServingCase) -> tuple[int, int]:
     return max(1, int(prompt + case.output * case.shortest / 2)), int(prompt)
 
 
-def _passes(case: ServingCase, keys: int, prompt: int, *, alone: bool = False) -> Passes:
+def step_of(case: ServingCase) -> PassWork:
+    """What the devices of a case do in a step of decoding, as in `passes_of`."""
+    return _step(case, deployed_on(case, case.decode.layout), _mean_lengths(case)[0])
+
+
+def least_step(case: ServingCase) -> PassWork:
+    """The same at the shortest lengths, as in `least_passes`."""
+    return _step(case, deployed_on(case, case.decode.layout), _least_lengths(case)[0])
+
+
+def _step(case: ServingCase, decoder: Deployed, keys: int) -> PassWork:
     batch = larger(1.0, case.batch / case.decode.layout.pipeline)
+    return decoding(decoder, batch, keys, 1 + case.guesses)
+
+
+def _passes(case: ServingCase, keys: int, prompt: int, *, alone: bool = False) -> Passes:
     decoder = deployed_on(case, case.decode.layout)
     prefiller = deployed_on(case, case.prefill.layout)
     prompt = max(prompt, case.prefix + 1)
@@ -162,7 +179,7 @@ def _passes(case: ServingCase, keys: int, prompt: int, *, alone: bool = False) -
     full = _prefill(case, prefiller, prompt)
     beside = full if prefiller is decoder else prefilling(decoder, prompt, case.prefix)
     own = full if copies == 1 else _prefill(case, prefiller, prompt, together)
-    return Passes(decoding(decoder, batch, keys, 1 + case.guesses), beside, own, full)
+    return Passes(_step(case, decoder, keys), beside, own, full)
 
 
 def _prefill(case: ServingCase, prefiller: Deployed, prompt: int, together: float | None = None) -> PassWork:

@@ -10,7 +10,7 @@ min(1, sqrt(15/n)) each, so that builds with many rows do not rule. Needs numpy 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from scipy.optimize import least_squares
 
 from tscale.calibration.serving_calibration import chip_of, load_of
 from tscale.calibration.serving_case import ServingCase
-from tscale.calibration.serving_cases import deployed_on, passes_of
+from tscale.calibration.serving_cases import deployed_on, passes_of, step_of
 from tscale.calibration.serving_groups import group_of, keys_of, terms_of
 from tscale.calibration.serving_meanings import LEVELS, MEANINGS, NOISE, SPREADS
 from tscale.core.costs.serving_prediction import (
@@ -44,6 +44,8 @@ SCALE: Final = {"tpot": 0.2, "ttft": 0.2}
 """Errors in logarithms beyond which the loss grows more slowly."""
 _FULL: Final = 15
 """Runs of a build that weigh one each."""
+_TURNS: Final = 3
+"""Times that the requests that decode are found anew from seconds: of measured runs, each is right to a tenth of the last."""
 _PASSES: Final = 8
 """Times that runs far from their groups are weighed down."""
 
@@ -197,17 +199,43 @@ def predicted(runs: Runs, figure: Figure, constants: dict[str, Any]) -> Floats:
     return np.asarray(np.maximum(first, pool_seconds(each, tpot, runs.load)))
 
 
+def decoding_at(runs: Runs, seconds: dict[Figure, Floats]) -> Runs:
+    """The runs with as many requests that decode as those seconds leave, where prompts have a pool of their own (Little's law)."""
+    answers = runs.load.output * seconds["tpot"]
+    shares = answers / (seconds["ttft"] + answers)
+    work = [
+        step_of(case._replace(decoding=float(share))) if case.disaggregated else None
+        for case, share in zip(runs.cases, shares, strict=True)
+    ]
+    apart = runs.load.together == 0
+    if not apart.any():
+        return runs
+    return replace(runs, decode=_where(apart, _stacked([one for one in work if one is not None]), runs.decode))
+
+
+def _where(chosen: NDArray[np.bool_], some: Any, rest: Any) -> Any:
+    """Numbers of the chosen runs, and of the rest as they are; named tuples of arrays one by one."""
+    if isinstance(rest, tuple):
+        fields = (_where(chosen, one, other) for one, other in zip(some, rest, strict=True))
+        return type(rest)(*fields)  # type: ignore[call-arg]
+    found = np.array(rest)
+    found[chosen] = some
+    return found
+
+
 class Fitted(NamedTuple):
     """Parameters of both figures, and what the formula makes of all runs with them."""
 
     parameters: dict[Figure, Floats]
     seconds: dict[Figure, Floats]
+    prompts: Floats
+    """The share of each time per output token that others' prompts are."""
 
 
 def fit(runs: Runs, problems: dict[Figure, Problem], kept: NDArray[np.bool_], near: Fitted | None = None) -> Fitted:
-    """Constants fitted to the runs that are kept, from those of another fit on."""
+    """Constants fitted to the runs that are kept, from those of another fit on, by which requests decode; all do where there is none."""
+    runs = runs if near is None else decoding_at(runs, near.seconds)
     found: dict[Figure, Floats] = {}
-    seconds: dict[Figure, Floats] = {}
     first: dict[str, Any] = {}
     figures: tuple[Figure, ...] = ("tpot", "ttft")
     for figure in figures:
@@ -219,8 +247,11 @@ def fit(runs: Runs, problems: dict[Figure, Problem], kept: NDArray[np.bool_], ne
 
         found[figure] = _least(runs, figure, of, kept, begin, constants)
         first = constants(found[figure])
-        seconds[figure] = predicted(runs, figure, first)
-    return Fitted(found, seconds)
+    for _ in range(_TURNS):
+        seconds = {figure: predicted(runs, figure, first) for figure in figures}
+        runs = decoding_at(runs, seconds)
+    alone = replace(runs, load=runs.load._replace(batch=np.ones(len(runs.cases))))
+    return Fitted(found, seconds, 1 - predicted(alone, "tpot", first) / seconds["tpot"])
 
 
 def _least(

@@ -156,6 +156,3 @@ steps (`batch_wait_timeout_iters` and `attention_dp_config` of TensorRT-LLM), by
 
 NOISE: Final = {"tpot": 0.066, "ttft": 0.2}
 """Standard deviation of single runs in logarithms, beyond their groups."""
-
-ONE_RUN: Final = 0.8
-"""How much of the error of one measured run of a deployment is taken over to its other loads, in logarithms."""

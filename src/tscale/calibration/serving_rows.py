@@ -32,6 +32,9 @@ def judge(row: Mapping[str, str]) -> list[Judged]:
         "model": case.spec.name,
         "precision": row.get("weights", "") or "bf16",
         "kind": predicted.kind,
+        "build": " ".join(
+            filter(None, (case.engine, case.version, case.hardware.name, case.spec.name, row.get("weights", "")))
+        ),
     }
 
     figures: tuple[tuple[What, float | None, Interval, float], ...] = (

@@ -7,7 +7,8 @@ What is summed up is the same work that a bound takes the longest part of (`serv
     prompt   FLOPs over the peak, at shares of their own
     tpot     step + interference·(batch - 1)/output·prompt: in a closed loop each request meets one prefill of each other in its life
     ttft     starting + prompt + queue·(batch - 1)·prompt + steps in progress, and waited + waiting·sqrt(batch - 1); of a pool for
-             prompts alone at least batch·prompt - output·tpot, for all that do not decode wait for it
+             prompts alone at least batch·prompt - output·tpot, for all that do not decode wait for it; those that do are in
+             `serving_loop`
     latency  ttft + output·tpot
 
 All numbers may be floats or arrays: the constants are fitted by the formula that predicts.
