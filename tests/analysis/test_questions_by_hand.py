@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
+import tscale
 from tscale.analysis import (
     accuracy,
     attention,
     design,
     media,
     memory,
+    plan,
+    plan_compare,
     readers,
     request,
     respelled,
@@ -23,6 +28,7 @@ from tscale.analysis import (
     spread,
     train,
 )
+from tscale.analysis.answering import is_counted
 from tscale.analysis.axes import varied
 from tscale.analysis.layout import pool_of
 from tscale.analysis.options import SCHEDULE
@@ -30,6 +36,9 @@ from tscale.analysis.questions import Question, question
 from tscale.analysis.request import MOST_VALUES, Option
 from tscale.core.laws import Bits
 from tscale.errors import RequestError
+from tscale.models.lower import lower
+from tscale.models.naming import traced
+from tscale.models.resolve import resolve
 
 GPT2 = {"model": "gpt2", "gpu": "h100"}
 
@@ -394,3 +403,49 @@ def test_other_layers_are_drawn_where_they_are_compared_with(monkeypatch: pytest
     for versus, drawn in ((False, ["attention"]), (True, ["attention", "versus"])):
         asked: Any = SimpleNamespace(spec=None, asked=None, versus=versus)
         assert attention.plots(asked) == drawn
+
+
+def test_an_answer_is_explained_where_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a question, in JSON, and of two systems that are compared, both of them."""
+    found = tscale.params("gpt2")
+    assert len(found.to_json(explain=True)) > len(found.to_json())
+    monkeypatch.setattr(plan, "_explained", lambda report, _: f"{report} explained")
+    for explain, answer in ((False, "ranked"), (True, "ranked explained")):
+        asked: Any = SimpleNamespace(compare=None, ranked="ranked", explain=explain, assumed=lambda report: report)
+        assert plan.analyze(asked) == answer
+
+
+def test_systems_are_explained_by_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan_compare, "_system", {"a": {"x": 1}, "b": {"x": 2, "y": 3}}.get)
+    monkeypatch.setattr(plan_compare, "_check", lambda *_: None)
+    monkeypatch.setattr(plan_compare, "Report", dict)
+    monkeypatch.setattr(plan_compare, "_asked", lambda _, system: dict(system))
+    monkeypatch.setattr(plan_compare, "compare_report", lambda *_: SimpleNamespace(_replace=lambda steps: steps))
+    monkeypatch.setattr(plan_compare, "compare_steps", lambda both: both.items())
+    explained: Any = plan_compare.compared("a", "b", "train", explain=True)
+    assert dict(explained) == {"a": {"x": 1}, "b": {"x": 2, "y": 3}}
+
+
+def test_a_long_text_is_cut_at_forty_letters() -> None:
+    cases: tuple[tuple[Any, str], ...] = (
+        (train.pue, "0.5" + " " * 60), (readers.zero_stage, "7" * 60),
+        (lambda text, _: question("design").made({"params": "1e9", "output": text}), "a" * 60),
+    )  # fmt: skip
+    for read, text in cases:
+        with pytest.raises(RequestError) as refused:
+            read(text, "--it")
+        assert str(refused.value).endswith(f"not {text[:40]}")
+
+
+def test_a_degree_that_is_none_is_told_from_those_that_there_are() -> None:
+    _refused(lambda: pool_of("tensr=4", "--prefill"), "did you mean tensor?")
+
+
+def test_models_on_numbers_that_are_counted_are_told_from_plain_ones() -> None:
+    """A ledger, a spec on ints that remember, and a spec with arrays."""
+    spec = resolve("gpt2")
+    assert not is_counted(spec)
+    assert is_counted(traced(spec))
+    assert is_counted(lower(spec))
+    assert is_counted(replace(spec, layers=np.array([2, 4])))
+    assert not is_counted("gpt2")
