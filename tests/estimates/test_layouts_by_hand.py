@@ -119,7 +119,7 @@ def test_an_optimum_is_of_a_parameter_and_a_token_at_least() -> None:
         ((9e59, 1.0, 1.0), True),
     ):
         if fits:
-            assert optimum.answered(law(point), budget).point == point
+            assert optimum.answered(law(point), budget).point == point  # type: ignore[comparison-overlap]
         else:
             with pytest.raises(RequestError, match=r"of 1e20 has no meaningful optimum by law"):
                 optimum.answered(law(point), budget)

@@ -11,6 +11,7 @@ import pytest
 from tscale.core.metric import Figure
 from tscale.core.units import GPU_HOURS
 from tscale.errors import RequestError
+from tscale.estimates.recomputed import Recomputed
 from tscale.estimates.rent import Rent
 from tscale.estimates.train import cases, figures, memory
 from tscale.estimates.train.ask import Ask
@@ -81,8 +82,8 @@ def test_no_device_computes_more_than_its_peak(mfu: Fraction, said: str, monkeyp
     Each of 10 sequences takes 5 or 8 of the 100 FLOPs that are counted of all.
     """
     monkeypatch.setattr(cases, "least_flops", lambda _, __, policy, ___: 8 if policy == "full" else 5)
-    redone = cases.Recomputed()._replace(policy="full")
-    monkeypatch.setattr(cases.Recomputed, "parts", lambda *_: ())
+    redone = Recomputed()._replace(policy="full")
+    monkeypatch.setattr(Recomputed, "parts", lambda *_: ())
     whole: Any = SimpleNamespace(stages=(_stage(100),), flops=lambda _: 100)
     model: Any = SimpleNamespace(ledger=None)
     if said:
@@ -103,7 +104,7 @@ def test_shares_of_what_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
         1,
         Fraction(4, 5),
         Fraction(90, 100),
-    ]  # type: ignore[arg-type]
+    ]
 
 
 RENT = Rent(Fraction(2), Fraction(3), Fraction(5), "assumed")
