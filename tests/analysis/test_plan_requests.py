@@ -207,7 +207,7 @@ def test_what_is_searched_where_it_is_given() -> None:
     assert [None if one is None else (one.spec, one.tokens, one.acceptance) for one in found.drafts] == [
         None, (None, 1, Fraction(4, 5)), (None, 3, Fraction(4, 5)),
     ]  # fmt: skip
-    assert (found.chunks, found.copies, found.host) == ((1024, 2048), (1, 2), 55)
+    assert (found.chunks, found.copies, found.host) == ((1024, 2048), (1, 2), 55)  # type: ignore[comparison-overlap]
     rated = plan_serving.serving_plan(_plan(**SERVE, rate="2.5", prefix=100, ttft_percentile="95"))
     assert (rated.arrivals, rated.load, rated.prefix, rated.targets.share) == ("rate", 2.5, 100, 0.95)
 
@@ -330,7 +330,7 @@ def test_each_kind_of_plan_has_its_derivations(monkeypatch: pytest.MonkeyPatch) 
         (False, "grpo", "method_steps"),
     ):
         asked: Any = SimpleNamespace(serve=serve, method=method)
-        assert plan._explained(report, asked) == (used, "the command")
+        assert plan._explained(report, asked) == (used, "the command")  # type: ignore[comparison-overlap]
 
 
 @pytest.mark.parametrize(
@@ -341,5 +341,5 @@ def test_two_files_are_compared_by_the_question_that_is_given(
 ) -> None:
     monkeypatch.setattr(plan_compare, "compared", lambda *given, explain: (*given, explain))
     asked: Any = SimpleNamespace(compare="a.yaml", model="b.yaml", train=train, serve=serve, explain=True)
-    assert plan.analyze(asked) == ("a.yaml", "b.yaml", asked_for, True)
+    assert plan.analyze(asked) == ("a.yaml", "b.yaml", asked_for, True)  # type: ignore[comparison-overlap]
     assert plan.plots(asked) == ()

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
+import tscale
 from tscale.analysis import (
     accuracy,
     attention,
     design,
     media,
     memory,
+    plan,
+    plan_compare,
     readers,
     request,
     respelled,
@@ -23,6 +28,7 @@ from tscale.analysis import (
     spread,
     train,
 )
+from tscale.analysis.answering import is_counted
 from tscale.analysis.axes import varied
 from tscale.analysis.layout import pool_of
 from tscale.analysis.options import SCHEDULE
@@ -30,6 +36,9 @@ from tscale.analysis.questions import Question, question
 from tscale.analysis.request import MOST_VALUES, Option
 from tscale.core.laws import Bits
 from tscale.errors import RequestError
+from tscale.models.lower import lower
+from tscale.models.naming import traced
+from tscale.models.resolve import resolve
 
 GPT2 = {"model": "gpt2", "gpu": "h100"}
 
@@ -77,7 +86,7 @@ def test_adapters_that_a_model_is_stand_where_none_are_given() -> None:
         ({"is_plain": False, "ranks": False}, "one matrix for several"),
     ):  # fmt: skip
         other: Any = SimpleNamespace(**{**vars(own), **change})
-        _refused(lambda other=other: spread.rank_of(4, other), said)  # type: ignore[misc]
+        _refused(lambda other=other: spread.rank_of(4, other), said)
 
 
 @pytest.mark.parametrize(
@@ -250,10 +259,10 @@ def test_a_load_of_a_system_gives_way_to_one_that_is_given() -> None:
 
 def test_a_measured_run_has_seconds_of_any_size_but_no_end() -> None:
     """Up to a million of them, for a token and to the first."""
-    assert serve.one_run("1,1000000,1000000", "--it")[1:] == (10**6, 10**6)
-    assert serve.one_run("1,,2", "--it")[1:] == (None, 2)
+    assert serve.one_run("1,1000000,1000000", "--it")[1:] == (10**6, 10**6)  # type: ignore[comparison-overlap]
+    assert serve.one_run("1,,2", "--it")[1:] == (None, 2)  # type: ignore[comparison-overlap]
     for text in ("1,1000001", "1,1,1000001"):
-        _refused(lambda text=text: serve.one_run(text, "--it"), "too large")  # type: ignore[misc]
+        _refused(lambda text=text: serve.one_run(text, "--it"), "too large")
 
 
 def test_pools_have_no_stages_of_their_own_sizes() -> None:
@@ -277,7 +286,7 @@ def test_bits_are_one_number_for_all_or_three() -> None:
         ("1,2,3,4", "one number of bits, or three"),
         ("65", "too large"),
     ):
-        _refused(lambda text=text: readers.bits(text, "--bits"), said)  # type: ignore[misc]
+        _refused(lambda text=text: readers.bits(text, "--bits"), said)
 
 
 def test_images_are_of_the_size_that_is_given_or_of_the_usual_one() -> None:
@@ -322,7 +331,7 @@ def test_values_are_taken_up_to_a_number_of_them() -> None:
         if count <= MOST_VALUES:
             assert request._capped(kept, "--it") == kept
         else:
-            _refused(lambda kept=kept: request._capped(kept, "--it"), "--it takes at most 10,000 values")  # type: ignore[misc]
+            _refused(lambda kept=kept: request._capped(kept, "--it"), "--it takes at most 10,000 values")
     for value in ([1], (1,), "text", {"a": 1}, None):
         assert request._kept(value) is value
 
@@ -393,4 +402,50 @@ def test_other_layers_are_drawn_where_they_are_compared_with(monkeypatch: pytest
     monkeypatch.setattr("tscale.answers.plots.attention.versus_plot", lambda *_: "versus")
     for versus, drawn in ((False, ["attention"]), (True, ["attention", "versus"])):
         asked: Any = SimpleNamespace(spec=None, asked=None, versus=versus)
-        assert attention.plots(asked) == drawn
+        assert attention.plots(asked) == drawn  # type: ignore[comparison-overlap]
+
+
+def test_an_answer_is_explained_where_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a question, in JSON, and of two systems that are compared, both of them."""
+    found = tscale.params("gpt2")
+    assert len(found.to_json(explain=True)) > len(found.to_json())
+    monkeypatch.setattr(plan, "_explained", lambda report, _: f"{report} explained")
+    for explain, answer in ((False, "ranked"), (True, "ranked explained")):
+        asked: Any = SimpleNamespace(compare=None, ranked="ranked", explain=explain, assumed=lambda report: report)
+        assert plan.analyze(asked) == answer  # type: ignore[comparison-overlap]
+
+
+def test_systems_are_explained_by_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan_compare, "_system", {"a": {"x": 1}, "b": {"x": 2, "y": 3}}.get)
+    monkeypatch.setattr(plan_compare, "_check", lambda *_: None)
+    monkeypatch.setattr(plan_compare, "Report", dict)
+    monkeypatch.setattr(plan_compare, "_asked", lambda _, system: dict(system))
+    monkeypatch.setattr(plan_compare, "compare_report", lambda *_: SimpleNamespace(_replace=lambda steps: steps))
+    monkeypatch.setattr(plan_compare, "compare_steps", lambda both: both.items())
+    explained: Any = plan_compare.compared("a", "b", "train", explain=True)
+    assert dict(explained) == {"a": {"x": 1}, "b": {"x": 2, "y": 3}}
+
+
+def test_a_long_text_is_cut_at_forty_letters() -> None:
+    cases: tuple[tuple[Any, str], ...] = (
+        (train.pue, "0.5" + " " * 60), (readers.zero_stage, "7" * 60),
+        (lambda text, _: question("design").made({"params": "1e9", "output": text}), "a" * 60),
+    )  # fmt: skip
+    for read, text in cases:
+        with pytest.raises(RequestError) as refused:
+            read(text, "--it")
+        assert str(refused.value).endswith(f"not {text[:40]}")
+
+
+def test_a_degree_that_is_none_is_told_from_those_that_there_are() -> None:
+    _refused(lambda: pool_of("tensr=4", "--prefill"), "did you mean tensor?")
+
+
+def test_models_on_numbers_that_are_counted_are_told_from_plain_ones() -> None:
+    """A ledger, a spec on ints that remember, and a spec with arrays."""
+    spec = resolve("gpt2")
+    assert not is_counted(spec)
+    assert is_counted(traced(spec))
+    assert is_counted(lower(spec))
+    assert is_counted(replace(spec, layers=np.array([2, 4])))  # type: ignore[arg-type]
+    assert not is_counted("gpt2")

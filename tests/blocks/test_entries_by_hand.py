@@ -355,10 +355,10 @@ def test_a_field_without_a_default_may_follow_one_that_has_one() -> None:
         early: int = 1
         late: int
 
-    assert (Late(late=3).early, Late(late=3).late) == (1, 3)  # type: ignore[call-arg]
-    assert all(one.kw_only for one in fields(Late))  # type: ignore[arg-type]
+    assert (Late(late=3).early, Late(late=3).late) == (1, 3)
+    assert all(one.kw_only for one in fields(Late))
     with pytest.raises(TypeError):
-        Late(1, 3)  # type: ignore[call-arg, misc]
+        Late(1, 3)  # type: ignore[call-arg]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -431,7 +431,7 @@ def test_adapters_of_a_shared_block_stand_beside_the_feed_forward_alone_unless_a
 def test_pieces_next_to_text_run_over_its_tokens_or_not_at_all() -> None:
     """What is at `inputs` runs over tokens, what is at `once` once, and what is at `patches` or `outputs` is stored alone."""
     pieces = [
-        *(Linear(name=at, d_in=4, d_out=5, times=3, at=at) for at in ("inputs", "once", "patches", "outputs")),  # type: ignore[arg-type]
+        *(Linear(name=at, d_in=4, d_out=5, times=3, at=at) for at in ("inputs", "once", "patches", "outputs")),
         Depthwise(kind="depthwise", name="conv", channels=6, kernel=2), Attend(kind="scores", name="scores", heads=2, head_dim=7, at="inputs", copies=3),
         Gains(kind="vector", name="gain", width=8),
     ]  # fmt: skip

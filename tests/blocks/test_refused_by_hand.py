@@ -101,8 +101,8 @@ OTHERS: list[tuple[Any, list[tuple[str, ...]]]] = [
     (_compressed(), []), (_compressed(groups=5), [("groups",)]), (_compressed(groups=24), []),  # 6 heads of 4 are 24
     (_compressed(ratio=4, **INDEX), []), (_compressed(**INDEX), [("ratio",)]), (_compressed(ratio=4), []),
     (_compressed(overlapping=True), [("ratio",)]), (_compressed(overlapping=True, ratio=4), []),
-    *((_compressed(ratio=4, **{name: size for name, size in INDEX.items() if name != left}), [("index_heads",)]) for left in INDEX),
-    *((_compressed(**{one: size}), [("index_heads",)] + [("ratio",)] * (one == "index_heads")) for one, size in INDEX.items()),
+    *((_compressed(ratio=4, **{name: size for name, size in INDEX.items() if name != left}), [("index_heads",)]) for left in INDEX),  # type: ignore[list-item]
+    *((_compressed(**{one: size}), [("index_heads",)] + [("ratio",)] * (one == "index_heads")) for one, size in INDEX.items()),  # type: ignore[list-item]
     (_latent(**INDEX), []), (_latent(index_heads=2, index_top_k=4), [("index_heads",)]), (_latent(index_dim=2), [("index_heads",)]),
     (_latent(index_heads=2, index_dim=3), [("index_top_k",)]), (_latent(index_top_k=3), []),
     (_latent(index_pool=4), [("index_pool",)]), (_latent(index_pool=4, **INDEX), []),

@@ -22,4 +22,4 @@ def test_tokens_are_gathered_only_where_sending_them_to_their_experts_takes_more
         link, network = 2 * 2 / 3 * 6 * 2 * wide, 2 * 1 / 2 * 6 * 2 * wide / 3
     else:
         link, network = 3 * chosen * wide * 2 / 6, 3 * chosen * wide * 3 / 6
-    assert (sent.link, sent.away) == (pytest.approx(layers * link), pytest.approx(layers * network))
+    assert (sent.link, sent.away) == (pytest.approx(layers * link), pytest.approx(layers * network))  # type: ignore[comparison-overlap]

@@ -14,7 +14,7 @@ from tscale.catalogue.laws import read_law
 from tscale.core.dtypes import DTYPES
 from tscale.core.laws.experts import Mixture, Run
 from tscale.core.metric import Figure
-from tscale.core.units import COUNT, TOKENS
+from tscale.core.units import COUNT, NATS, TOKENS
 from tscale.errors import RequestError
 from tscale.estimates import experts, explaining, fitting, hyper, laws, optimum_experts, truths
 from tscale.estimates.release import Asked
@@ -208,7 +208,7 @@ def test_notes_of_few_laws_are_printed_and_of_many_are_named() -> None:
 
 
 def test_laws_on_one_axis_have_one_unit() -> None:
-    assert laws.one_unit([]) == laws.NATS
+    assert laws.one_unit([]) == NATS
     with pytest.raises(RequestError, match="have no axis in common"):
         laws.one_unit([_law("a"), _law("b", losses="bits per character")])
 
@@ -239,7 +239,7 @@ def test_intervals_that_no_number_bounds_are_left_out(low: float, high: float, h
         at_params = at_tokens = at_flops
 
     optimum: Any = Draw(10.0)
-    found = fitting._quantiles(optimum, [Draw(low)] * 3 + [Draw(high)] * 3, 1e20)  # type: ignore[list-item]
+    found = fitting._quantiles(optimum, [Draw(low)] * 3 + [Draw(high)] * 3, 1e20)  # type: ignore[arg-type]
     assert (found is not None) == held
     if found is not None:
         assert {row[1:] for row in (*found.flops, *found.params, *found.tokens)} == {(low, high)}
@@ -304,7 +304,7 @@ def test_a_law_of_one_expansion_is_asked_near_it_alone() -> None:
 
 def test_a_batch_is_a_token_at_least() -> None:
     of: Any = None
-    assert [hyper._some(lambda _, value=value: value, of) for value in (None, 0.5, 1.0, 7.0)] == [None, 1, 1, 7]
+    assert [hyper._some(lambda _, value=value: value, of) for value in (None, 0.5, 1.0, 7.0)] == [None, 1, 1, 7]  # type: ignore[misc]
 
 
 def test_weight_decay_follows_from_the_timescale_of_adamw() -> None:

@@ -271,10 +271,10 @@ def test_ranges_of_what_is_assumed_multiply() -> None:
     """A utilisation of 30 to 50% with 40 in the middle, and prices of 2 to 5 with 4: the least at 30% and 5, the most at 50% and 2."""
     assumed: Any = SimpleNamespace(low=Fraction(3, 10), middle=Fraction(4, 10), high=Fraction(5, 10))
     rent: Any = SimpleNamespace(low=Fraction(2), middle=Fraction(4), high=Fraction(5))
-    assert budget._range(1000, None, None) == (1000, 1000)
-    assert budget._range(1000, assumed, None) == (750, 1250)
-    assert budget._range(1000, None, rent) == (800, 2000)
-    assert budget._range(1000, assumed, rent) == (600, 2500)
+    assert budget._range(1000, None, None) == (1000, 1000)  # type: ignore[comparison-overlap]
+    assert budget._range(1000, assumed, None) == (750, 1250)  # type: ignore[comparison-overlap]
+    assert budget._range(1000, None, rent) == (800, 2000)  # type: ignore[comparison-overlap]
+    assert budget._range(1000, assumed, rent) == (600, 2500)  # type: ignore[comparison-overlap]
     assert list(budget._of_range(Fraction(5), Fraction(5))) == []
     assert list(budget._of_range(Fraction(10**21), Fraction(3 * 10**21))) == [
         "Over the assumed ranges, the budget is 1e21 to 3e21 FLOPs."

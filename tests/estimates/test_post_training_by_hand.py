@@ -76,7 +76,7 @@ def test_sequences_and_updates_of_a_step() -> None:
     assert (supervised._sequences, supervised._of_update, supervised._mean) == (6, 6, 900)
     online._passed = lambda *_, **__: step._Passed(2.0, Interval(1.0, 2.0, 3.0), "")
     found = online._updates("training", None, 1000)
-    assert (found.bound, tuple(found.seconds), found.tokens) == (
+    assert (found.bound, tuple(found.seconds), found.tokens) == (  # type: ignore[comparison-overlap]
         pytest.approx(16.0),
         pytest.approx((8.0, 16.0, 24.0)),
         3000,
@@ -104,11 +104,11 @@ def test_a_step_takes_its_phases_in_turn_or_the_longer_of_those_that_overlap() -
     assert (_time().bound, _time().alone) == (6.0, 11.0)
     assert (_time(overlapped=True).bound, _time(overlapped=True).alone) == (3.0, 6.0)
     unknown = (*PHASES[:2], PHASES[2]._replace(seconds=None))
-    assert (_time(unknown).alone, _time(unknown).middle(StepConstants()), _time(unknown, moved=0).seconds(None)) == (
+    assert (_time(unknown).alone, _time(unknown).middle(StepConstants()), _time(unknown, moved=0).seconds(None)) == (  # type: ignore[arg-type]
         None,
         None,
         None,
-    )  # type: ignore[arg-type]
+    )
 
 
 def test_what_a_step_takes_beside_its_passes() -> None:
@@ -202,7 +202,7 @@ def test_rollouts_are_prompts_of_each_group_and_steps_of_decoding(monkeypatch: p
 def test_an_engine_takes_as_many_as_its_cache_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rollout, "_fitting", lambda *_: 0)
     ask = _ask(prompts=80, group=1, response=9)
-    ask.training.hardware = SimpleNamespace(label="chip")  # type: ignore[misc]
+    ask.training.hardware = SimpleNamespace(label="chip")  # type: ignore[assignment, misc]
     models: Any = SimpleNamespace(ask=ask, spec=SimpleNamespace(label="model"))
     for room, each, most in ((100, 10, 10), (101, 10, 10), (55, 10, 5), (10, 10, 1)):
         monkeypatch.setattr(rollout, "cache_room", lambda _, room=room, each=each: (room, each))

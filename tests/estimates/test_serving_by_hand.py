@@ -94,7 +94,7 @@ def test_tokens_in_and_out_pay_for_all_devices_between_them() -> None:
     case = SimpleNamespace(devices=8, disaggregated=False, prompt=100.0, output=20.0)
     found = dict(dollars.dollars_of(_predicted(case, 2.0, 10.0), rent))
     into, out = (found[key].value for key in dollars.DOLLARS)
-    assert (into, out) == (pytest.approx(1.6 / 3600 / 200 * 1e6 * 3), pytest.approx(6.4 / 3600 / 40 * 1e6 * 3))
+    assert (into, out) == (pytest.approx(1.6 / 3600 / 200 * 1e6 * 3), pytest.approx(6.4 / 3600 / 40 * 1e6 * 3))  # type: ignore[comparison-overlap]
     assert (into * 200 + out * 40) / 1e6 == pytest.approx(8 * 3 / 3600)
     all_of_it = dict(dollars.dollars_of(_predicted(case, 20.0, 10.0), rent))
     assert all_of_it["usd_per_million_output_tokens"].value == 0
@@ -263,8 +263,8 @@ def test_what_requests_cost_is_divided_between_prompts_and_answers(monkeypatch: 
     cost = data.cost_of(_plan(), found, _row())
     assert cost is not None
     request = 72 / 3600 / 2.5
-    assert (cost.hour, cost.request) == (72.0, pytest.approx(request))
-    assert (cost.input, cost.output) == (
+    assert (cost.hour, cost.request) == (72.0, pytest.approx(request))  # type: ignore[comparison-overlap]
+    assert (cost.input, cost.output) == (  # type: ignore[comparison-overlap]
         pytest.approx(request * 1e6 * 0.25 / 100),
         pytest.approx(request * 1e6 * 0.75 / 20),
     )

@@ -101,7 +101,7 @@ def test_a_token_takes_the_mean_of_the_steps_of_an_answer() -> None:
             steps = [_seconds(one, 100 + step) for step in range(max(output - 1, 1))]
             found = times_of(one)
             assert found.per_token == pytest.approx(sum(steps) / len(steps), rel=1e-12)
-            assert (found.first, found.last) == (pytest.approx(steps[0]), pytest.approx(steps[-1]))
+            assert (found.first, found.last) == (pytest.approx(steps[0]), pytest.approx(steps[-1]))  # type: ignore[comparison-overlap]
             assert found.prefill == pytest.approx(one.pass_seconds(one.prompt))
             assert found.drafting == found.towers == 0
             assert found.answer(output) == pytest.approx(found.prefill + (output - 1) * found.per_token)

@@ -8,13 +8,19 @@ from typing import Any
 
 import pytest
 
+from tscale.core.costs.step_time import Batch
+from tscale.core.dtypes import DTYPES
 from tscale.core.metric import Figure
+from tscale.core.parallelism import Parallelism
 from tscale.core.units import GPU_HOURS
 from tscale.errors import RequestError
+from tscale.estimates.recomputed import Recomputed
 from tscale.estimates.rent import Rent
-from tscale.estimates.train import cases, figures, memory
+from tscale.estimates.train import cases, figures, memory, prediction
 from tscale.estimates.train.ask import Ask
 from tscale.estimates.train.cases import Case
+from tscale.estimates.train.plan import PlannedStep, part_data
+from tscale.estimates.train.prediction import PredictedStep, gathers_few_bits, plan_utilisation
 
 PEAK = 10**15
 
@@ -81,8 +87,8 @@ def test_no_device_computes_more_than_its_peak(mfu: Fraction, said: str, monkeyp
     Each of 10 sequences takes 5 or 8 of the 100 FLOPs that are counted of all.
     """
     monkeypatch.setattr(cases, "least_flops", lambda _, __, policy, ___: 8 if policy == "full" else 5)
-    redone = cases.Recomputed()._replace(policy="full")
-    monkeypatch.setattr(cases.Recomputed, "parts", lambda *_: ())
+    redone = Recomputed()._replace(policy="full")
+    monkeypatch.setattr(Recomputed, "parts", lambda *_: ())
     whole: Any = SimpleNamespace(stages=(_stage(100),), flops=lambda _: 100)
     model: Any = SimpleNamespace(ledger=None)
     if said:
@@ -103,7 +109,7 @@ def test_shares_of_what_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
         1,
         Fraction(4, 5),
         Fraction(90, 100),
-    ]  # type: ignore[arg-type]
+    ]
 
 
 RENT = Rent(Fraction(2), Fraction(3), Fraction(5), "assumed")
@@ -201,4 +207,101 @@ def test_what_a_device_of_a_plan_needs_is_said_as_one_figure_or_from_the_least()
     assert (
         memory.PlanMemory(None, 0, 0, 0, None, "", why="so it is").said()
         == "What a device of the plan holds is not known here: so it is."
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Steps of a plan
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def _part(name: str, link: int, network: int, *, sent: int | None = 5) -> Any:
+    least = SimpleNamespace(
+        link=SimpleNamespace(seconds=Fraction(link)), network=SimpleNamespace(seconds=Fraction(network))
+    )
+    return SimpleNamespace(name=name, least=least, sent=sent, seconds=Fraction(link + network), source="s")
+
+
+def _step(
+    bound_by: str = "link",
+    *,
+    mfu: Fraction = Fraction(1, 2),
+    batch: Batch = Batch(64, 4),
+    parallel: Parallelism | None = None,
+) -> PlannedStep:
+    parts = (_part("sums", 5, 1), _part("gradients", 2, 3))
+    step: Any = SimpleNamespace(bound_by=bound_by, parts=parts)
+    return PlannedStep("it", Parallelism() if parallel is None else parallel, batch, step, mfu, mfu, None, ())
+
+
+def test_a_plan_is_bound_by_the_part_that_most_of_the_sending_is_of() -> None:
+    for bound_by, said in (
+        ("link", "the link within nodes (sums)"),
+        ("network", "the network between nodes (gradients)"),
+        ("computing", "computing"),
+    ):
+        assert _step(bound_by).bound == said
+
+
+def test_what_is_said_of_a_plan() -> None:
+    """Of 64 sequences in micro-batches of 4, on two copies there are 8 each, of which ZeRO's second stage keeps no whole gradients."""
+
+    def said(
+        mfu: Fraction | None = None, *, of: Fraction = Fraction(1, 2), batch: Batch = Batch(64, 4), **degrees: Any
+    ) -> list[str]:
+        return list(_step(mfu=of, batch=batch, parallel=Parallelism(**degrees)).notes(mfu))
+
+    assert [len(said(mfu)) for mfu in (None, Fraction(1, 2), Fraction(51, 100))] == [2, 2, 3]
+    assert said(Fraction(51, 100))[1] == "The MFU above, 51.0%, is more than the plan allows: 50.0%."
+    assert ["past 100%" in said(of=of)[0] for of in (Fraction(1), Fraction(101, 100))] == [False, True]
+    for degrees, batch, sharded in (
+        ({"data": 2, "zero": 2}, Batch(64, 4), True), ({"data": 2, "zero": 2}, Batch(8, 4), False), ({"zero": 2}, Batch(64, 4), False), ({"data": 2}, Batch(64, 4), False),
+    ):  # fmt: skip
+        assert any("8 micro-batches sends its own" in line for line in said(batch=batch, **degrees)) == sharded
+    assert ["in the order of 1F1B" in said(pipeline=stages)[0] for stages in (1, 2)] == [False, True]
+    assert len({said(tensor=1)[-1], said(tensor=2)[-1]}) == 2
+    assert said(tensor=2)[-1].startswith(said(tensor=1)[-1])
+
+
+def test_a_part_that_is_not_sent_has_no_time_on_a_link() -> None:
+    data: Any = part_data(_part("sums", 5, 1))
+    assert [data[key].value for key in ("seconds", "bytes", "link_seconds", "network_seconds")] == [6, 5, 5, 1]
+    alone: Any = part_data(_part("computing", 5, 1, sent=None))
+    assert [alone[key] for key in ("bytes", "link_seconds", "network_seconds")] == [None, None, None]
+
+
+def test_few_bits_are_gathered_where_several_devices_have_shards_of_the_weights() -> None:
+    nf4 = DTYPES["nf4"]
+    for base, plan, gathers in (
+        (nf4, Parallelism(data=2, zero=3), True), (nf4, Parallelism(data=2, zero=2), False), (nf4, Parallelism(zero=3), False), (None, Parallelism(data=2, zero=3), False),
+        (nf4, Parallelism(context=2, zero=3), True),
+    ):  # fmt: skip
+        assert gathers_few_bits(base, plan) == gathers
+
+
+def test_the_utilisation_of_a_plan_is_highest_where_its_steps_are_quickest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """64 sequences of 10 FLOPs on 4 devices of 8 FLOP/s: 640 in 40, 50 and 80 s are 1/2, 2/5 and 1/4."""
+    monkeypatch.setattr(prediction, "counted_flops", lambda _, __, tokens, ___: 10 * tokens)
+    whole: Any = SimpleNamespace(first=SimpleNamespace(run=SimpleNamespace(tokens=1)))
+    seconds: Any = SimpleNamespace(seconds=(40.0, 50.0, 80.0))
+    found = PredictedStep(seconds, 1, 4, 8)
+    model: Any = SimpleNamespace(ledger=None)
+    used = plan_utilisation(found, model, whole, Batch(64, 4))
+    assert used == (Fraction(1, 4), Fraction(2, 5), Fraction(1, 2))
+    assert used is not None
+    assert used.said() == "MFU predicted: 40.0% (25.0% to 50.0%, an 80% interval of the plan below)."
+    assert plan_utilisation(None, model, whole, Batch(64, 4)) is None
+    assert plan_utilisation(found._replace(found=None), model, whole, Batch(64, 4)) is None
+    assert PredictedStep(None, 1, 4, 8).data == {"step_seconds": None, "prediction": None}
+    assert PredictedStep(None, 320, 4, 8).utilisation(20.0).value == Fraction(1, 2)
+
+
+def test_the_three_longest_parts_of_a_step_are_named() -> None:
+    parts = SimpleNamespace(
+        seconds=10.0, _asdict=lambda: {"computing": 5.0, "attention": 1.0, "sums": 3.0, "gradients": 0.5}
+    )
+    found: Any = SimpleNamespace(parts=parts)
+    assert (
+        PredictedStep(found, 1, 4, 8)._longest()
+        == "Most of it: products 50%, tensor-parallel all-reduces 30%, attention 10%."
     )

@@ -55,7 +55,7 @@ def test_a_head_is_as_many_layers_as_its_matrix_is_of_their_mean() -> None:
     """Two layers' worth of 3 matrices of 4 by 5, run twice each, and a head of 4 by 30: a layer is 60, and the head two of them."""
     rest = [Matmul(f"m{place}", "up", "feed_forward", "target", 4, 5, used=2) for place in range(3)]
     head = Matmul("head", "head", "head", "target", 4, 30)
-    table = Lookup("table", "embed", "embedding", 1000, 1000)  # is multiplied by nothing
+    table = Lookup("table", "embedding", "embedding", 1000, 1000)  # is multiplied by nothing
     assert head_layers(Ledger.of("x", (*rest, head, table)), 2) == 2.0
     assert head_layers(Ledger.of("x", rest), 2) == 0.0
     assert head_layers(Ledger.of("x", (head,)), 2) == 1.0
@@ -99,7 +99,7 @@ def test_the_nearest_to_its_targets_is_that_whose_worse_time_is_least_over() -> 
     units = [_unit(3.0, 0.1), _unit(2.0, 0.2), _unit(2.4, 0.1)]
     miss = nearest_miss(units, Targets(2.0, 0.1))
     assert miss is not None
-    assert (miss.unit, miss.times) == (units[2], pytest.approx(1.2))
+    assert (miss.unit, miss.times) == (units[2], pytest.approx(1.2))  # type: ignore[comparison-overlap]
     assert nearest_miss([], Targets(2.0, 0.1)) is None
 
 
