@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tscale.catalogue.models import built_in
-from tscale.core.costs.shapes import REACH, WITHIN, Grid, Proportions, Shape, distance, search
+from tscale.core.costs import shapes
+from tscale.core.costs.shapes import REACH, WITHIN, Found, Grid, Proportions, Shape, distance, search, steps
 from tscale.models.designing import counting, proportions, shaped
 from tscale.models.spec import ModelSpec
 
@@ -224,3 +225,91 @@ def test_every_depth_and_width_that_comes_within_1_percent_is_found_where_all_ar
     for one in found:
         shapes = [one.shape._replace(d_ff=n) for n in hits[one.shape.layers, one.shape.d_model]]
         assert one.distance == pytest.approx(min(distance(s, wanted, s.layers * s.d_ff, budget) for s in shapes))
+
+
+@pytest.mark.parametrize("budget", [3_000_000, 6_000_000])
+def test_fewer_shapes_are_the_first_of_all(budget: int) -> None:
+    """What ends a search early leaves out none that is nearer."""
+    wanted = Proportions(Fraction(16), Fraction(8, 3), Fraction(1), Fraction(2), head_dim=32)
+
+    def found(many: int) -> list[Found]:
+        return search(budget, wanted, Grid(64), lambda shape: reference(shape, 32, 200), many)
+
+    every = found(10**6)
+    assert len(every) >= 6
+    for many in range(1, 7):
+        assert found(many) == every[:many]
+
+
+def test_a_search_ends_where_no_depth_that_is_left_can_be_nearer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of depths around 320, several hundred come within 1%, and the five nearest are next to one another."""
+    wanted = Proportions(Fraction(1, 5), Fraction(4), Fraction(1), Fraction(1), head_dim=64)
+    asked: list[Shape] = []
+
+    def counted(shape: Shape, *others: Any) -> float:
+        asked.append(shape)
+        return distance(shape, *others)
+
+    monkeypatch.setattr(shapes, "distance", counted)
+    budget = 320 * (4 * 64 * 64 + 3 * 64 * 256)
+    found = search(budget, wanted, Grid(2), lambda shape: reference(shape, 64, 20))
+    assert max(one.shape.layers for one in found) - min(one.shape.layers for one in found) == 4
+    assert len(asked) < 20
+
+
+def test_of_shapes_that_miss_a_budget_alike_the_nearest_to_the_proportions_is_found() -> None:
+    """One and a half times 64·64, of which a grid of 64 has one and two times: at the width of 64 and at that of 128."""
+    wanted = Proportions(Fraction(64), Fraction(1), Fraction(1), Fraction(1), head_dim=32)
+    (found,) = search(64 * 96, wanted, Grid(64), lambda shape: shape.layers * shape.d_ff * 64)
+    assert found.shape == Shape(1, 64, 2, 2, 64)
+
+
+@pytest.mark.parametrize(
+    ("span", "grid", "step", "step_ff"),
+    [(Fraction(1), Grid(64, 5), 960, 320), (Fraction(3, 2), Grid(64, 5), 64, 320), (Fraction(3, 2), Grid(3), 3, 3), (Fraction(1), Grid(), 384, 128)],
+)  # fmt: skip
+def test_widths_are_multiples_of_the_grid_and_of_the_heads_of_each_device(
+    span: Fraction, grid: Grid, step: int, step_ff: int
+) -> None:
+    """Heads of 96 that fill the width: of 5 devices, 5·96 and 64 both divide 960."""
+    assert steps(Proportions(Fraction(64), Fraction(4), span, Fraction(1), head_dim=96), grid) == (step, step_ff)
+
+
+def asked_for(wanted: Proportions, grid: Grid, widest: int) -> set[tuple[int, int, int]]:
+    """Widths, heads and key-value heads that a search counts, of which the first that is too large is the widest."""
+    asked: set[tuple[int, int, int]] = set()
+
+    def count(shape: Shape) -> int:
+        asked.add(shape[1:4])
+        return shape.d_model if shape.d_model < widest else 10**9
+
+    search(10**6, wanted, grid, lambda shape: count(shape) + shape.layers * (1 + shape.d_ff))
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("span", "sharing", "tensor", "expected"),
+    [
+        (Fraction(1), Fraction(1), 1, {(192, 6, 6), (384, 12, 12)}), (Fraction(1), Fraction(4), 1, {(192, 6, 1), (192, 6, 2), (384, 12, 3)}), (Fraction(1), None, 1, {(192, 6, 1), (384, 12, 1)}),
+        (Fraction(3, 2), Fraction(1), 1, {(192, 9, 9), (384, 18, 18)}), (Fraction(3, 2), Fraction(9, 2), 4, {(192, 8, 1), (192, 8, 2), (192, 12, 2), (192, 12, 4), (384, 16, 2), (384, 16, 4), (384, 20, 4), (384, 20, 20)}),
+        (Fraction(1, 10), Fraction(1), 1, {(192, 1, 1), (384, 1, 1), (384, 2, 2)}), (Fraction(1, 10), Fraction(1), 4, {(192, 4, 4), (384, 4, 4)}),
+    ],
+)  # fmt: skip
+def test_heads_on_either_side_of_what_is_wanted_are_looked_at(
+    span: Fraction, sharing: Fraction | None, tensor: int, expected: set[tuple[int, int, int]]
+) -> None:
+    """Of widths of 192 and 384 and heads of 32: key-value heads are divisors of theirs that 4 devices split or repeat evenly."""
+    wanted = Proportions(Fraction(64), Fraction(1), span, sharing, head_dim=32)
+    assert asked_for(wanted, Grid(192, tensor), 384) == expected
+
+
+def test_a_stack_is_deeper_than_the_layers_that_lead_it() -> None:
+    """Three of them, of 512 in all, where the proportions want one layer of width 64: four at the least, of which one is 128 wide.
+
+    Of their widths 192 is nearest: 3/4 of the aspect and 2/3 of the widening, where 128 is half as deep and 256 half as wide inside.
+    """
+    wanted = Proportions(Fraction(64), Fraction(1), Fraction(1), Fraction(1), head_dim=32, leading=3)
+    found = search(640, wanted, Grid(64), lambda shape: 512 + (shape.layers - 3) * shape.d_ff)
+    assert found[0].shape == Shape(4, 192, 6, 6, 128)
+    assert found[0].distance == pytest.approx(log(4 / 3) ** 2 + log(3 / 2) ** 2)
+    assert all(one.shape.layers > 3 for one in found)
