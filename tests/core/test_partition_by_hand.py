@@ -110,14 +110,14 @@ def test_layers_of_stretches_and_kinds_of_layers() -> None:
         True,
         False,
     ]
-    assert layer_kinds(LEDGER) == 2
-    encoder = Group(Every(), "encoder", 2, None, (Q,))
-    assert layer_kinds(Ledger("x", (*LEDGER.groups, encoder))) == 3
-    assert layer_kinds(Ledger.of("x", (Q,))) == 0
     even = Group(Rest((ODD,)), "decoder", 3, None, (Q,))
     fifth = Group(Places(Every(), (5,), 6), "decoder", 1, None, (Q,))
     in_turn = Ledger("x", (even, even._replace(where=ODD), fifth))
     assert layer_kinds(in_turn) == 3  # 0, 2, 4; 1, 3; 5: of six layers, though no group has more than three
+    assert layer_kinds(LEDGER) == 2
+    encoder = Group(Every(), "encoder", 2, None, (Q,))
+    assert layer_kinds(Ledger("x", (*LEDGER.groups, encoder))) == 3
+    assert layer_kinds(Ledger.of("x", (Q,))) == 0
 
 
 def test_one_layer_is_counted_once() -> None:
