@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from math import lcm, log
 from typing import Any
 
@@ -15,7 +16,20 @@ from hypothesis import strategies as st
 
 from tscale.catalogue.models import built_in
 from tscale.core.costs import shapes
-from tscale.core.costs.shapes import REACH, WITHIN, Found, Grid, Proportions, Shape, distance, search, steps
+from tscale.core.costs.shapes import (
+    REACH,
+    WITHIN,
+    Found,
+    Grid,
+    Proportions,
+    Shape,
+    _bound,
+    _depths_near,
+    _Line,
+    distance,
+    search,
+    steps,
+)
 from tscale.models.designing import counting, proportions, shaped
 from tscale.models.spec import ModelSpec
 
@@ -210,33 +224,46 @@ def test_no_inner_width_is_past_half_or_twice_the_proportions(widening: Fraction
     assert (best.shape.d_model, best.params) == (64, found * 64**3)
 
 
-def test_every_depth_and_width_that_comes_within_1_percent_is_found_where_all_are_asked_for() -> None:
-    """Of layers of d_ff parameters alone, on a grid of 64, for 100 of the widest at d_model 1,024: 99 to 256 layers of that width."""
-    budget, aspect = 100 * 2048, 8
-    wanted = Proportions(Fraction(aspect), Fraction(1), Fraction(1), Fraction(1), head_dim=64)
+@pytest.mark.parametrize(
+    ("widening", "aspect", "budget", "width", "some"),
+    [(1, 2, 100 * 512, 256, {99, 100, 101}), (Fraction(1, 4), 8, 100 * 64, 512, {33, 50, 100})],
+)
+def test_every_depth_and_width_that_comes_within_1_percent_is_found_where_all_are_asked_for(
+    widening: Fraction, aspect: int, budget: int, width: int, some: set[int]
+) -> None:
+    """Of layers of d_ff parameters alone, on a grid of 64, for 100 of the widest at d_model 256, which may have 64 to 256.
+
+    And for 100 of the narrowest where d_ff is a quarter of d_model: of width 512, 33 layers of 192 are 1% off.
+    """
+    wanted = Proportions(Fraction(aspect), Fraction(widening), Fraction(1), Fraction(1), head_dim=64)
     found = search(budget, wanted, Grid(64), lambda shape: shape.layers * shape.d_ff, many=10**6)
     hits = {
-        (layers, d): [n for n in range(64, 2 * d + 1, 64) if 2 * n >= d and abs(layers * n - budget) * 100 <= budget]
-        for d in range(64, 2625, 64)
+        (layers, d): [
+            n
+            for n in range(64, max(int(2 * d * widening), 64) + 1, 64)
+            if 2 * n >= d * widening and abs(layers * n - budget) * 100 <= budget
+        ]
+        for d in range(64, 1025, 64)
         for layers in range(-(-d // (2 * aspect)), 2 * d // aspect + 1)
     }
     assert {(one.shape.layers, one.shape.d_model) for one in found} == {place for place, inner in hits.items() if inner}
-    assert {layers for (layers, d), inner in hits.items() if inner and d == 1024} >= {99, 100, 101}
+    assert {layers for (layers, d), inner in hits.items() if inner and d == width} >= some
     for one in found:
         shapes = [one.shape._replace(d_ff=n) for n in hits[one.shape.layers, one.shape.d_model]]
         assert one.distance == pytest.approx(min(distance(s, wanted, s.layers * s.d_ff, budget) for s in shapes))
 
 
-@pytest.mark.parametrize("budget", [3_000_000, 6_000_000])
-def test_fewer_shapes_are_the_first_of_all(budget: int) -> None:
+@pytest.mark.parametrize(("budget", "leading"), [(3_000_000, 0), (6_000_000, 0), (3_100_000, 2), (8_000_000, 2)])
+def test_fewer_shapes_are_the_first_of_all(budget: int, leading: int) -> None:
     """What ends a search early leaves out none that is nearer."""
-    wanted = Proportions(Fraction(16), Fraction(8, 3), Fraction(1), Fraction(2), head_dim=32)
+    wanted = Proportions(Fraction(16), Fraction(8, 3), Fraction(1), Fraction(2), head_dim=32, leading=leading)
 
     def found(many: int) -> list[Found]:
-        return search(budget, wanted, Grid(64), lambda shape: reference(shape, 32, 200), many)
+        count = _led if leading else partial(reference, head_dim=32, vocabulary=200)
+        return search(budget, wanted, Grid(64), count, many)
 
     every = found(10**6)
-    assert len(every) >= 6
+    assert len(every) > 3
     for many in range(1, 7):
         assert found(many) == every[:many]
 
@@ -313,3 +340,47 @@ def test_a_stack_is_deeper_than_the_layers_that_lead_it() -> None:
     assert found[0].shape == Shape(4, 192, 6, 6, 128)
     assert found[0].distance == pytest.approx(log(4 / 3) ** 2 + log(3 / 2) ** 2)
     assert all(one.shape.layers > 3 for one in found)
+
+
+def test_a_width_is_wide_enough_only_where_all_of_its_heads_are_past_the_budget() -> None:
+    """Sharing by 4/3 stands between two numbers of key-value heads, of which the larger is a million times as large."""
+    wanted = Proportions(Fraction(64), Fraction(1), Fraction(1), Fraction(4, 3), head_dim=32)
+
+    def count(shape: Shape) -> int:
+        return shape.layers * shape.d_ff * (1 if 2 * shape.kv_heads <= shape.heads else 10**6)
+
+    assert search(3 * 192, wanted, Grid(64), count)[0].shape == Shape(3, 192, 6, 3, 192)
+
+
+@pytest.mark.parametrize("like", [(9, 192), (16, 384), (17, 192), (20, 704), (27, 704), (3, 192), (100, 704)])
+def test_depths_that_come_near_a_budget_are_tried_from_the_wanted_one_on(like: tuple[int, int]) -> None:
+    """Of width 128, 16 layers are wanted, 8 to 32 may be, with a d_ff of 192 to 768; one more on either side misses by the least."""
+    wanted = Proportions(Fraction(8), Fraction(3), Fraction(1), Fraction(1), head_dim=32)
+
+    def count(layers: int, d_ff: int) -> int:
+        return reference(Shape(layers, 128, 4, 4, d_ff), 32, 200)
+
+    budget = count(*like)
+    line = _Line(lambda shape: count(shape.layers, shape.d_ff), Shape(1, 128, 4, 4, 192), 0)
+    fit = [n for n in range(1, 200) if count(n, 192) * 100 <= 101 * budget and 100 * count(n, 768) >= 99 * budget]
+    near = {min(max(n, 8), 32) for n in range(fit[0] - 1, fit[-1] + 2)}
+    expected = sorted(near, key=lambda n: (max(Fraction(n, 16), Fraction(16, n)), n))
+    assert list(_depths_near(line, budget, wanted, Grid(64))) == expected
+
+
+@pytest.mark.parametrize("times", [Fraction(2, 3), Fraction(3, 2), Fraction(1), Fraction(201, 200)])
+def test_no_shape_of_a_line_is_nearer_than_its_bound(times: Fraction) -> None:
+    """Of layers of d_ff parameters, 100 by 6,400 as wanted, and twice the sharing: the best on a grid of 1 is hardly further off."""
+    wanted = Proportions(Fraction(64, 100), Fraction(100), Fraction(1), Fraction(1, 2), head_dim=64)
+    budget = int(100 * 6400 * times)
+    line = _Line(lambda shape: shape.layers * shape.d_ff, Shape(1, 64, 1, 1, 100), 0)
+    shapes = [
+        Shape(layers, 64, 1, 1, d_ff)
+        for layers in range(70, 140)
+        for d_ff in range(-(-99 * budget // (100 * layers)), 101 * budget // (100 * layers) + 1, 3)
+    ]
+    least = min(distance(one, wanted, one.layers * one.d_ff, budget) for one in shapes)
+    bound = _bound(line, budget, wanted)
+    assert bound <= least < bound + 0.0005
+    assert bound >= log(2) ** 2
+    assert _bound(line, budget, wanted._replace(leading=1)) == pytest.approx(log(2) ** 2)
