@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tscale.core.costs.states import adapter_saves, in_backward, shards, training_states
+from tscale.core.costs.states import adapted, adapter_saves, in_backward, shards, training_states
 from tscale.core.layers import Every
-from tscale.core.ledger import Block, Group, Ledger, Lookup, Matmul
+from tscale.core.ledger import Block, Cut, Group, Ledger, Lookup, Matmul, Scores, Vector
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
 
@@ -79,3 +79,21 @@ def test_shards_of_each_kind_of_entry() -> None:
     hybrid = plan._replace(shards=2)
     assert [shards(entry, hybrid) for entry in (UP, attention, EXPERT)] == [2, 2, 1]
     assert shards(attention, plan._replace(expert=1)) == 16
+
+
+def test_an_adapter_is_cut_on_the_side_of_its_device_s_part() -> None:
+    """What columns give out is cut behind the second matrix, what rows read before the first, of blocks both; nothing else is trained."""
+    for cut, first, second in (
+        (None, False, False),
+        (Cut(24), False, True),
+        (Cut(24, "in"), True, False),
+        (Cut(2, "copies"), True, True),
+    ):
+        entry = UP._replace(cut=cut, bias=True)
+        frozen, a, b = adapted(Ledger.of("x", (entry,)), 3).entries
+        assert frozen == entry._replace(trained=False)
+        assert a == entry._replace(name="up.lora_a", role="lora_a", d_out=3, bias=False, cut=cut if first else None)
+        assert b == entry._replace(name="up.lora_b", role="lora_b", d_in=3, bias=False, cut=cut if second else None)
+    others = (TABLE, Vector("norm", "norm", "norm", 10), Scores("s", "target", "target", 1, 1, 1, True))
+    assert [getattr(one, "trained", None) for one in adapted(Ledger.of("x", others), 3).entries] == [False, False, None]
+    assert len(adapted(Ledger.of("x", (UP,)), 3, frozenset({"down"})).entries) == 1

@@ -206,3 +206,20 @@ def test_what_is_written_of_adapters_towers_and_experts() -> None:
     ):  # fmt: skip
         (one,) = step_work([Ledger.of("x", (entry,))], plan, case(), CARD).stages
         assert one.traffic == pytest.approx(3 * 24 * 2 * each / 10)
+
+
+def test_unfused_attention_scores_one_key_for_each_stride() -> None:
+    """Of 8 positions four keys stand for two each: logits of 8 queries with 4 keys, and values of as many."""
+    how = case(fused=False)
+    found = attention_work(
+        Ledger.of("x", (SCORES._replace(heads=4, stride=2),)), Parallelism(), how, Products(how, CARD)
+    )
+    assert found.traffic == 3 * 4 * 8 * 4 * 5 * (9 + 18)
+    assert found.products[:2] == (
+        Products(how, CARD).of(8, 4, 3, 5, 500, 12),
+        Products(how, CARD).of(8, 4, 4, 5, 500, 12),
+    )
+    halved = attention_work(
+        Ledger.of("x", (SCORES._replace(heads=4),)), Parallelism(context=2), how, Products(how, CARD)
+    )
+    assert halved.traffic == 3 * 4 * 4 * 8 * 5 * (9 + 18)
