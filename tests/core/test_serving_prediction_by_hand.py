@@ -132,3 +132,19 @@ def test_a_pool_for_prompts_takes_them_one_by_one() -> None:
     """Five requests at 3 s each come as fast as answers of four tokens at 2 s leave; where steps are shared there is no pool."""
     assert pool_seconds(3, 2, LOAD._replace(together=0)) == 5 * 3 - 4 * 2
     assert pool_seconds(3, 2, LOAD) == 0
+
+
+@pytest.mark.parametrize(
+    ("link", "away", "seconds"), [(600, 0, 100), (0, 1300, 130), (600, 1300, 130), (900, 1300, 150)]
+)
+def test_a_bound_sends_half_at_each_level_at_once(link: float, away: float, seconds: float) -> None:
+    """Over 3 bytes a second of a link, and 5 between nodes."""
+    work = WORK._replace(sent=Exchanges(0, 0, link, away))
+    assert least_seconds(work, CHIP._replace(link=3, network=5)) == pytest.approx(seconds)
+
+
+def test_what_is_sent_is_over_each_level_s_own_bandwidth() -> None:
+    """38 bytes over a half of 3 bytes a second and 46 over a fourth of 5, a tenth of which is not hidden."""
+    c, chip = replace(NOTHING, link=0.5, network=0.25, exposed=0.1), CHIP._replace(link=3, network=5)
+    plain = step_seconds(WORK._replace(sent=Exchanges(0, 0, 0, 0)), STRUCTURE, chip, LOAD, c)
+    assert step_seconds(WORK, STRUCTURE, chip, LOAD, c) - plain == pytest.approx(38 / 1.5 + 0.1 * 46 / 1.25)
