@@ -174,6 +174,7 @@ def test_no_inner_width_on_a_fine_grid_is_better(more: Fraction) -> None:
 
     budget = int((1 + more) * count(Shape(10, 640, 10, 10, 1920)))
     best = search(budget, wanted, Grid(2), count)[0]
+    assert best.shape[:2] == (10, 640)
     near = (best.shape._replace(d_ff=d_ff) for d_ff in range(1600, 2240, 2))
     within = [shape for shape in near if abs(count(shape) - budget) * 100 <= budget]
     least = min(within, key=lambda shape: distance(shape, wanted, count(shape), budget))
