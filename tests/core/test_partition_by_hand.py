@@ -17,6 +17,7 @@ from tscale.core.partition import (
     one_layer,
     stage,
     stage_of_counts,
+    stretches,
 )
 
 ODD = Places(Every(), (1,), 2)
@@ -42,6 +43,17 @@ def test_pieces_of_given_sizes_and_of_stages() -> None:
     assert given_stretches([2, 0, 3]) == (Stretch(0, 2), Stretch(2, 0), Stretch(2, 3))
     assert interleaved_sizes([5, 4], 2) == [3, 2, 2, 2]
     assert interleaved_sizes([7, 3], 3) == [3, 1, 2, 1, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("layers", "pieces", "sizes"),
+    [(6, 3, [2, 2, 2]), (4, 3, [1, 2, 1]), (5, 3, [2, 2, 1]), (6, 4, [1, 2, 2, 1]), (5, 4, [2, 1, 1, 1]), (10, 4, [2, 3, 3, 2]), (126, 16, [7, *[8] * 14, 7])],
+)  # fmt: skip
+def test_tables_and_head_take_the_place_of_a_layer_unless_a_piece_would_have_none(
+    layers: int, pieces: int, sizes: list[int]
+) -> None:
+    """Where layers divide evenly they are; 126 over 16 stages as Llama 3 was cut (Dubey 2024, section 3.3.2)."""
+    assert [int(one.size) for one in stretches(layers, pieces)] == sizes
 
 
 BLOCK = Block("decoder", "mixer")

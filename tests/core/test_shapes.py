@@ -388,3 +388,17 @@ def test_no_shape_of_a_line_is_nearer_than_its_bound(times: Fraction) -> None:
     assert bound <= least < bound + 0.0005
     assert bound >= log(2) ** 2
     assert _bound(line, budget, wanted._replace(leading=1)) == pytest.approx(log(2) ** 2)
+
+
+def test_a_depth_and_width_is_found_once_with_the_nearest_of_its_heads() -> None:
+    """Of six heads four times as many as key-value heads are one or two of these: the one with which the whole is nearest."""
+    budget, wanted = 3_000_000, Proportions(Fraction(16), Fraction(8, 3), Fraction(1), Fraction(4), head_dim=32)
+    found = search(budget, wanted, Grid(64), lambda shape: reference(shape, 32, 200), many=10**6)
+    assert len({one.shape[:2] for one in found}) == len(found)
+    of_width = [one for one in found if one.shape.d_model == 192]
+    assert of_width
+    for one in of_width:
+        shapes = [one.shape._replace(kv_heads=n, d_ff=d_ff) for n in (1, 2) for d_ff in range(256, 1025, 64)]
+        counted = [(shape, reference(shape, 32, 200)) for shape in shapes]
+        near = [distance(shape, wanted, n, budget) for shape, n in counted if abs(n - budget) * 100 <= budget]
+        assert one.distance == min(near)

@@ -8,9 +8,9 @@ import pytest
 
 from tscale.core.costs.states import adapted, adapter_saves, in_backward, shards, training_states
 from tscale.core.layers import Every
-from tscale.core.ledger import Block, Cut, Group, Ledger, Lookup, Matmul, Scores, Vector
+from tscale.core.ledger import Block, Conv, Cut, Group, Ledger, Lookup, Matmul, Scores, Vector
 from tscale.core.parallelism import Parallelism
-from tscale.core.precision import OPTIMIZERS, PRECISIONS
+from tscale.core.precision import OPTIMIZERS, PRECISIONS, bias_size, factored_numbers
 
 FEED = Block("decoder", "feed-forward")
 UP = Matmul("up", "up", "feed_forward", "target", 10, 24, stored=2, used=2, block=FEED)
@@ -97,3 +97,15 @@ def test_an_adapter_is_cut_on_the_side_of_its_device_s_part() -> None:
     others = (TABLE, Vector("norm", "norm", "norm", 10), Scores("s", "target", "target", 1, 1, 1, True))
     assert [getattr(one, "trained", None) for one in adapted(Ledger.of("x", others), 3).entries] == [False, False, None]
     assert len(adapted(Ledger.of("x", (UP,)), 3, frozenset({"down"})).entries) == 1
+
+
+@pytest.mark.parametrize(
+    ("entry", "factored", "bias"),
+    [
+        (UP, 10 + 24, 0), (UP._replace(bias=True), 10 + 24 + 24, 24), (TABLE, 100 + 10, 0), (Vector("v", "norm", "norm", 7), 7, 7),
+        (Conv("c", "conv", "mixer", "target", 6, 4), 6 + 6 * 4, 0), (Conv("c", "conv", "mixer", "target", 6, 4, bias=True), 6 + 6 * 4 + 6, 6),
+    ],
+)  # fmt: skip
+def test_sums_of_rows_and_columns(entry: Any, factored: int, bias: int) -> None:
+    """Of a matrix, and of a table; of [channels, 1, kernel] over the last two; whole for vectors, a bias among them."""
+    assert (factored_numbers(entry), bias_size(entry)) == (factored, bias)

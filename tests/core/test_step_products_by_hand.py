@@ -21,7 +21,7 @@ from tscale.core.costs.step_work import step_work
 from tscale.core.device import Cluster, Device
 from tscale.core.ledger import Block, Conv, Cut, Ledger, Lookup, Matmul, Scan, Scores, Vector
 from tscale.core.parallelism import Parallelism
-from tscale.core.workload import SequenceLengths
+from tscale.core.workload import SequenceLengths, TowerPass, TowerRun
 
 CARD = Cluster(Device("card", {}, 0, 10, 100, None), 8, 50)
 FEED, MIXER = Block("decoder", "feed-forward"), Block("decoder", "mixer")
@@ -223,3 +223,13 @@ def test_unfused_attention_scores_one_key_for_each_stride() -> None:
         Ledger.of("x", (SCORES._replace(heads=4),)), Parallelism(context=2), how, Products(how, CARD)
     )
     assert halved.traffic == 3 * 4 * 4 * 8 * 5 * (9 + 18)
+
+
+def test_a_device_scores_its_images_whole() -> None:
+    """Three sequences with five images of 9 patches, which all see one another, whether or not sequences are cut over devices."""
+    block = Block("tower", "mixer")
+    scores = SCORES._replace(stream="tower_inputs", keys="tower_inputs", causal=False, block=block)
+    how = case(run=SequenceLengths(8, 5, (TowerPass(block, 5, TowerRun(9, 2)),)))
+    for plan in (Parallelism(), Parallelism(context=2)):
+        found = attention_work(Ledger.of("x", (scores,)), plan, how, MAKE)
+        assert found.seconds == pytest.approx(3.5 * 2 * 3 * 5 * 81 * 5 * 2 * 7 / 500)
