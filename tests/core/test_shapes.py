@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from fractions import Fraction
-from functools import partial
 from math import lcm, log
 from typing import Any
 
@@ -15,11 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tscale.catalogue.models import built_in
-from tscale.core.costs import shapes
 from tscale.core.costs.shapes import (
     REACH,
     WITHIN,
-    Found,
     Grid,
     Proportions,
     Shape,
@@ -41,6 +38,51 @@ def reference(shape: Shape, head_dim: int, vocabulary: int) -> int:
     layers, d, heads, kv_heads, d_ff = shape
     attention = 2 * d * heads * head_dim + 2 * d * kv_heads * head_dim
     return 2 * vocabulary * d + layers * (attention + 3 * d * d_ff + 2 * d) + d
+
+
+@pytest.mark.parametrize(
+    ("span", "grid", "step", "step_ff"),
+    [(Fraction(1), Grid(64, 5), 960, 320), (Fraction(3, 2), Grid(64, 5), 64, 320), (Fraction(3, 2), Grid(3), 3, 3), (Fraction(1), Grid(), 384, 128)],
+)  # fmt: skip
+def test_widths_are_multiples_of_the_grid_and_of_the_heads_of_each_device(
+    span: Fraction, grid: Grid, step: int, step_ff: int
+) -> None:
+    """Heads of 96 that fill the width: of 5 devices, 5·96 and 64 both divide 960."""
+    assert steps(Proportions(Fraction(64), Fraction(4), span, Fraction(1), head_dim=96), grid) == (step, step_ff)
+
+
+@pytest.mark.parametrize("like", [(9, 192), (16, 384), (17, 192), (20, 704), (27, 704), (3, 192), (100, 704)])
+def test_depths_that_come_near_a_budget_are_tried_from_the_wanted_one_on(like: tuple[int, int]) -> None:
+    """Of width 128, 16 layers are wanted, 8 to 32 may be, with a d_ff of 192 to 768; one more on either side misses by the least."""
+    wanted = Proportions(Fraction(8), Fraction(3), Fraction(1), Fraction(1), head_dim=32)
+
+    def count(layers: int, d_ff: int) -> int:
+        return reference(Shape(layers, 128, 4, 4, d_ff), 32, 200)
+
+    budget = count(*like)
+    line = _Line(lambda shape: count(shape.layers, shape.d_ff), Shape(1, 128, 4, 4, 192), 0)
+    fit = [n for n in range(1, 200) if count(n, 192) * 100 <= 101 * budget and 100 * count(n, 768) >= 99 * budget]
+    near = {min(max(n, 8), 32) for n in range(fit[0] - 1, fit[-1] + 2)}
+    expected = sorted(near, key=lambda n: (max(Fraction(n, 16), Fraction(16, n)), n))
+    assert list(_depths_near(line, budget, wanted, Grid(64))) == expected
+
+
+@pytest.mark.parametrize("times", [Fraction(2, 3), Fraction(3, 2), Fraction(1), Fraction(201, 200)])
+def test_no_shape_of_a_line_is_nearer_than_its_bound(times: Fraction) -> None:
+    """Of layers of d_ff parameters, 100 by 6,400 as wanted, and twice the sharing: the best on a grid of 1 is hardly further off."""
+    wanted = Proportions(Fraction(64, 100), Fraction(100), Fraction(1), Fraction(1, 2), head_dim=64)
+    budget = int(100 * 6400 * times)
+    line = _Line(lambda shape: shape.layers * shape.d_ff, Shape(1, 64, 1, 1, 100), 0)
+    shapes = [
+        Shape(layers, 64, 1, 1, d_ff)
+        for layers in range(70, 140)
+        for d_ff in range(-(-99 * budget // (100 * layers)), 101 * budget // (100 * layers) + 1, 3)
+    ]
+    least = min(distance(one, wanted, one.layers * one.d_ff, budget) for one in shapes)
+    bound = _bound(line, budget, wanted)
+    assert bound <= least < bound + 0.0005
+    assert bound >= log(2) ** 2
+    assert _bound(line, budget, wanted._replace(leading=1)) == pytest.approx(log(2) ** 2)
 
 
 def beside(ideal: Fraction, legal: list[int]) -> set[int]:
@@ -189,7 +231,7 @@ def test_a_shape_exactly_1_percent_off_is_within_it() -> None:
     assert [(one.shape.d_model, one.params) for one in found] == [(64, 6464), (128, 6464)]
 
 
-def _led(shape: Shape) -> int:
+def led(shape: Shape) -> int:
     """The same where the first two layers have a feed-forward of 512, whatever the others have: counted by hand."""
     layers, d, heads, kv_heads, d_ff = shape
     attention = 2 * d * heads * 32 + 2 * d * kv_heads * 32
@@ -201,20 +243,20 @@ def _led(shape: Shape) -> int:
 def test_layers_that_lead_are_counted_for_themselves(budget: int, aspect: int) -> None:
     """They are at the bottom of every stack, which is deeper than they are, and no inner width changes them."""
     wanted = Proportions(Fraction(aspect), Fraction(3), Fraction(1), Fraction(2), head_dim=32, leading=2)
-    best, *others = search(budget, wanted, Grid(64), _led)
-    assert all(one.params == _led(one.shape) for one in (best, *others))
+    best, *others = search(budget, wanted, Grid(64), led)
+    assert all(one.params == led(one.shape) for one in (best, *others))
     made = []
     for d in range(64, 641, 64):
         depths = range(max(-(-d // (REACH * aspect)), 3), max(REACH * d // aspect, 3) + 1)
         inner = range(64, REACH * 3 * d + 1, 64)
         for kv_heads in beside(Fraction(d // 32, 2), [n for n in range(1, d // 32 + 1) if d // 32 % n == 0]):
             made += [Shape(n, d, d // 32, kv_heads, d_ff) for n in depths for d_ff in inner if d_ff * REACH >= 3 * d]
-    hits = [shape for shape in made if abs(_led(shape) - budget) * 100 <= budget]
+    hits = [shape for shape in made if abs(led(shape) - budget) * 100 <= budget]
     if not hits:
-        assert abs(best.params - budget) == min(abs(_led(shape) - budget) for shape in made)
+        assert abs(best.params - budget) == min(abs(led(shape) - budget) for shape in made)
         assert not others
         return
-    assert best.distance == pytest.approx(min(distance(one, wanted, _led(one), budget) for one in hits), abs=1e-12)
+    assert best.distance == pytest.approx(min(distance(one, wanted, led(one), budget) for one in hits), abs=1e-12)
     assert len(others) == min(5, len({one[:2] for one in hits})) - 1
 
 
@@ -255,150 +297,3 @@ def test_every_depth_and_width_that_comes_within_1_percent_is_found_where_all_ar
     for one in found:
         shapes = [one.shape._replace(d_ff=n) for n in hits[one.shape.layers, one.shape.d_model]]
         assert one.distance == pytest.approx(min(distance(s, wanted, s.layers * s.d_ff, budget) for s in shapes))
-
-
-@pytest.mark.parametrize(("budget", "leading"), [(3_000_000, 0), (6_000_000, 0), (3_100_000, 2), (8_000_000, 2)])
-def test_fewer_shapes_are_the_first_of_all(budget: int, leading: int) -> None:
-    """What ends a search early leaves out none that is nearer."""
-    wanted = Proportions(Fraction(16), Fraction(8, 3), Fraction(1), Fraction(2), head_dim=32, leading=leading)
-
-    def found(many: int) -> list[Found]:
-        count = _led if leading else partial(reference, head_dim=32, vocabulary=200)
-        return search(budget, wanted, Grid(64), count, many)
-
-    every = found(10**6)
-    assert len(every) > 3
-    for many in range(1, 7):
-        assert found(many) == every[:many]
-
-
-def test_a_search_ends_where_no_depth_that_is_left_can_be_nearer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of depths around 320, several hundred come within 1%, and the five nearest are next to one another."""
-    wanted = Proportions(Fraction(1, 5), Fraction(4), Fraction(1), Fraction(1), head_dim=64)
-    asked: list[Shape] = []
-
-    def counted(shape: Shape, *others: Any) -> float:
-        asked.append(shape)
-        return distance(shape, *others)
-
-    monkeypatch.setattr(shapes, "distance", counted)
-    budget = 320 * (4 * 64 * 64 + 3 * 64 * 256)
-    found = search(budget, wanted, Grid(2), lambda shape: reference(shape, 64, 20))
-    assert max(one.shape.layers for one in found) - min(one.shape.layers for one in found) == 4
-    assert len(asked) < 20
-
-
-def test_of_shapes_that_miss_a_budget_alike_the_nearest_to_the_proportions_is_found() -> None:
-    """One and a half times 64·64, of which a grid of 64 has one and two times: at the width of 64 and at that of 128."""
-    wanted = Proportions(Fraction(64), Fraction(1), Fraction(1), Fraction(1), head_dim=32)
-    (found,) = search(64 * 96, wanted, Grid(64), lambda shape: shape.layers * shape.d_ff * 64)
-    assert found.shape == Shape(1, 64, 2, 2, 64)
-
-
-@pytest.mark.parametrize(
-    ("span", "grid", "step", "step_ff"),
-    [(Fraction(1), Grid(64, 5), 960, 320), (Fraction(3, 2), Grid(64, 5), 64, 320), (Fraction(3, 2), Grid(3), 3, 3), (Fraction(1), Grid(), 384, 128)],
-)  # fmt: skip
-def test_widths_are_multiples_of_the_grid_and_of_the_heads_of_each_device(
-    span: Fraction, grid: Grid, step: int, step_ff: int
-) -> None:
-    """Heads of 96 that fill the width: of 5 devices, 5·96 and 64 both divide 960."""
-    assert steps(Proportions(Fraction(64), Fraction(4), span, Fraction(1), head_dim=96), grid) == (step, step_ff)
-
-
-def asked_for(wanted: Proportions, grid: Grid, widest: int) -> set[tuple[int, int, int]]:
-    """Widths, heads and key-value heads that a search counts, of which the first that is too large is the widest."""
-    asked: set[tuple[int, int, int]] = set()
-
-    def count(shape: Shape) -> int:
-        asked.add(shape[1:4])
-        return shape.d_model if shape.d_model < widest else 10**9
-
-    search(10**6, wanted, grid, lambda shape: count(shape) + shape.layers * (1 + shape.d_ff))
-    return asked
-
-
-@pytest.mark.parametrize(
-    ("span", "sharing", "tensor", "expected"),
-    [
-        (Fraction(1), Fraction(1), 1, {(192, 6, 6), (384, 12, 12)}), (Fraction(1), Fraction(4), 1, {(192, 6, 1), (192, 6, 2), (384, 12, 3)}), (Fraction(1), None, 1, {(192, 6, 1), (384, 12, 1)}),
-        (Fraction(3, 2), Fraction(1), 1, {(192, 9, 9), (384, 18, 18)}), (Fraction(3, 2), Fraction(9, 2), 4, {(192, 8, 1), (192, 8, 2), (192, 12, 2), (192, 12, 4), (384, 16, 2), (384, 16, 4), (384, 20, 4), (384, 20, 20)}),
-        (Fraction(1, 10), Fraction(1), 1, {(192, 1, 1), (384, 1, 1), (384, 2, 2)}), (Fraction(1, 10), Fraction(1), 4, {(192, 4, 4), (384, 4, 4)}),
-    ],
-)  # fmt: skip
-def test_heads_on_either_side_of_what_is_wanted_are_looked_at(
-    span: Fraction, sharing: Fraction | None, tensor: int, expected: set[tuple[int, int, int]]
-) -> None:
-    """Of widths of 192 and 384 and heads of 32: key-value heads are divisors of theirs that 4 devices split or repeat evenly."""
-    wanted = Proportions(Fraction(64), Fraction(1), span, sharing, head_dim=32)
-    assert asked_for(wanted, Grid(192, tensor), 384) == expected
-
-
-def test_a_stack_is_deeper_than_the_layers_that_lead_it() -> None:
-    """Three of them, of 512 in all, where the proportions want one layer of width 64: four at the least, of which one is 128 wide.
-
-    Of their widths 192 is nearest: 3/4 of the aspect and 2/3 of the widening, where 128 is half as deep and 256 half as wide inside.
-    """
-    wanted = Proportions(Fraction(64), Fraction(1), Fraction(1), Fraction(1), head_dim=32, leading=3)
-    found = search(640, wanted, Grid(64), lambda shape: 512 + (shape.layers - 3) * shape.d_ff)
-    assert found[0].shape == Shape(4, 192, 6, 6, 128)
-    assert found[0].distance == pytest.approx(log(4 / 3) ** 2 + log(3 / 2) ** 2)
-    assert all(one.shape.layers > 3 for one in found)
-
-
-def test_a_width_is_wide_enough_only_where_all_of_its_heads_are_past_the_budget() -> None:
-    """Sharing by 4/3 stands between two numbers of key-value heads, of which the larger is a million times as large."""
-    wanted = Proportions(Fraction(64), Fraction(1), Fraction(1), Fraction(4, 3), head_dim=32)
-
-    def count(shape: Shape) -> int:
-        return shape.layers * shape.d_ff * (1 if 2 * shape.kv_heads <= shape.heads else 10**6)
-
-    assert search(3 * 192, wanted, Grid(64), count)[0].shape == Shape(3, 192, 6, 3, 192)
-
-
-@pytest.mark.parametrize("like", [(9, 192), (16, 384), (17, 192), (20, 704), (27, 704), (3, 192), (100, 704)])
-def test_depths_that_come_near_a_budget_are_tried_from_the_wanted_one_on(like: tuple[int, int]) -> None:
-    """Of width 128, 16 layers are wanted, 8 to 32 may be, with a d_ff of 192 to 768; one more on either side misses by the least."""
-    wanted = Proportions(Fraction(8), Fraction(3), Fraction(1), Fraction(1), head_dim=32)
-
-    def count(layers: int, d_ff: int) -> int:
-        return reference(Shape(layers, 128, 4, 4, d_ff), 32, 200)
-
-    budget = count(*like)
-    line = _Line(lambda shape: count(shape.layers, shape.d_ff), Shape(1, 128, 4, 4, 192), 0)
-    fit = [n for n in range(1, 200) if count(n, 192) * 100 <= 101 * budget and 100 * count(n, 768) >= 99 * budget]
-    near = {min(max(n, 8), 32) for n in range(fit[0] - 1, fit[-1] + 2)}
-    expected = sorted(near, key=lambda n: (max(Fraction(n, 16), Fraction(16, n)), n))
-    assert list(_depths_near(line, budget, wanted, Grid(64))) == expected
-
-
-@pytest.mark.parametrize("times", [Fraction(2, 3), Fraction(3, 2), Fraction(1), Fraction(201, 200)])
-def test_no_shape_of_a_line_is_nearer_than_its_bound(times: Fraction) -> None:
-    """Of layers of d_ff parameters, 100 by 6,400 as wanted, and twice the sharing: the best on a grid of 1 is hardly further off."""
-    wanted = Proportions(Fraction(64, 100), Fraction(100), Fraction(1), Fraction(1, 2), head_dim=64)
-    budget = int(100 * 6400 * times)
-    line = _Line(lambda shape: shape.layers * shape.d_ff, Shape(1, 64, 1, 1, 100), 0)
-    shapes = [
-        Shape(layers, 64, 1, 1, d_ff)
-        for layers in range(70, 140)
-        for d_ff in range(-(-99 * budget // (100 * layers)), 101 * budget // (100 * layers) + 1, 3)
-    ]
-    least = min(distance(one, wanted, one.layers * one.d_ff, budget) for one in shapes)
-    bound = _bound(line, budget, wanted)
-    assert bound <= least < bound + 0.0005
-    assert bound >= log(2) ** 2
-    assert _bound(line, budget, wanted._replace(leading=1)) == pytest.approx(log(2) ** 2)
-
-
-def test_a_depth_and_width_is_found_once_with_the_nearest_of_its_heads() -> None:
-    """Of six heads four times as many as key-value heads are one or two of these: the one with which the whole is nearest."""
-    budget, wanted = 3_000_000, Proportions(Fraction(16), Fraction(8, 3), Fraction(1), Fraction(4), head_dim=32)
-    found = search(budget, wanted, Grid(64), lambda shape: reference(shape, 32, 200), many=10**6)
-    assert len({one.shape[:2] for one in found}) == len(found)
-    of_width = [one for one in found if one.shape.d_model == 192]
-    assert of_width
-    for one in of_width:
-        shapes = [one.shape._replace(kv_heads=n, d_ff=d_ff) for n in (1, 2) for d_ff in range(256, 1025, 64)]
-        counted = [(shape, reference(shape, 32, 200)) for shape in shapes]
-        near = [distance(shape, wanted, n, budget) for shape, n in counted if abs(n - budget) * 100 <= budget]
-        assert one.distance == min(near)
