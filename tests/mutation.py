@@ -26,7 +26,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final, NamedTuple
 
 import pytest
@@ -191,10 +191,14 @@ def put_in(mutant: Mutant) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     function = dict(_functions(tree))[mutant.function]
     list(_faults(ast.Module(function.body, [])))[mutant.place].make()
-    name = mutant.file.removesuffix(".py").replace("/", ".")
-    module = importlib.import_module(name)
+    module = module_of(mutant.file)
     code = _code_of(compile(ast.fix_missing_locations(tree), str(path), "exec"), mutant.function.split("."))
     _function_of(module, mutant.function.split(".")).__code__ = code
+
+
+def module_of(file: str) -> ModuleType:
+    """The module of a file; a package is its `__init__.py`, which imported by that name would be a second module."""
+    return importlib.import_module(file.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
 
 
 def _code_of(code: CodeType, names: list[str]) -> CodeType:
@@ -271,7 +275,7 @@ def put_notes_in(path: Path) -> None:
     for name, function in functions.items():
         function.body[:0] = ast.parse(f"{_NOTE}({f'{file} {name}'!r})").body
     code = compile(ast.fix_missing_locations(tree), str(path), "exec")
-    module = importlib.import_module(file.removesuffix(".py").replace("/", "."))
+    module = module_of(file)
     for name in functions:
         _function_of(module, name.split(".")).__code__ = _code_of(code, name.split("."))
 
@@ -427,7 +431,7 @@ def _report(sample: list[Mutant], reached: dict[str, list[str]], given: argparse
     named |= {path for path in own for mutant in sample if is_mirrored(mutant.file, path)}
     there = [file for file in sorted(named) if Path(file).exists()]
     for mutant in sample:
-        importlib.import_module(mutant.file.removesuffix(".py").replace("/", "."))
+        module_of(mutant.file)
     trials = Trials(sample, reached, given)
     pytest.main([*there, *_PLAIN], plugins=[trials])
     for file, (found, tried) in sorted(trials.tally.items()):

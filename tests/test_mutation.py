@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.mutation import SOURCE, equivalent, is_mirrored, mutants, ordered
+import tscale.counting
+from tests.mutation import SOURCE, equivalent, is_mirrored, module_of, mutants, ordered
 
 
 @pytest.mark.parametrize("name", equivalent())
@@ -30,3 +31,9 @@ def test_tests_that_are_called_after_a_module_are_its_own() -> None:
     assert is_mirrored(file, "tests/core/test_cache_by_hand.py")
     assert not is_mirrored(file, "tests/blocks/test_cache.py::test_it")
     assert not is_mirrored(file, "tests/core/test_compressed_cache.py::test_it")
+
+
+def test_a_package_is_the_module_that_its_file_makes() -> None:
+    """A fault that is put into another copy of it would survive any test."""
+    assert module_of("tscale/counting/__init__.py") is tscale.counting
+    assert module_of("tscale/counting/given.py") is tscale.counting.given

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tscale.core.costs.collectives import all_to_all, any_above_one, exchange, group
+from tscale.core.costs.collectives import Group, all_to_all, any_above_one, exchange, group
 from tscale.core.device import Cluster, Device
 from tscale.errors import RequestError
 
@@ -203,3 +203,12 @@ def test_several_are_two_or_more_and_of_arrays_any() -> None:
     ]  # fmt: skip
     for number, above in several:
         assert any_above_one(number) is above, number
+
+
+def test_a_switch_that_sums_sends_nothing_for_a_group_of_one_among_others() -> None:
+    """Of two groups at once, one rank and four: three quarters of 100 bytes scattered and a fourth of 80 gathered."""
+    ranks: Any = np.array([1, 4])
+    level = exchange(WITH_SHARP, Group(ranks, ranks, 1), 100, 80).link
+    assert np.asarray(level.sent).tolist() == [0, (3 * 100 + 80) / 4]
+    plain = exchange(NODES_OF_8, Group(ranks, ranks, 1), 100, 80).link
+    assert np.asarray(plain.sent).tolist() == [0, 3 * 180 / 4]

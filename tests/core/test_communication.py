@@ -67,7 +67,7 @@ def exchanged(plan: Parallelism, *entries: Any, micro_batches: int = 4) -> list[
         (Parallelism(data=3, zero=3), [(3, 4 * 2 * WEIGHTS, 4 * (2 * WEIGHTS - WEIGHTS // 2), 1)]),
         (Parallelism(data=3, zero=3, pipeline=2), [(3, 4 * 2 * WEIGHTS, 4 * (2 * WEIGHTS - WEIGHTS // 2), 1)]),
         (Parallelism(data=6, zero=1, shards=3), [(3, 2 * WEIGHTS, WEIGHTS, 1), (2, 2 * WEIGHTS // 3, 2 * WEIGHTS // 3, 3)]),
-        (Parallelism(data=6, zero=1, shards=1), [(6, 2 * WEIGHTS, 2 * WEIGHTS, 1)]), (Parallelism(data=6, zero=1, shards=6), [(6, 2 * WEIGHTS, WEIGHTS, 1)]),
+        (Parallelism(data=6, shards=3), [(6, 2 * WEIGHTS, WEIGHTS, 1)]), (Parallelism(data=6, zero=1, shards=1), [(6, 2 * WEIGHTS, 2 * WEIGHTS, 1)]), (Parallelism(data=6, zero=1, shards=6), [(6, 2 * WEIGHTS, WEIGHTS, 1)]),
     ],
 )  # fmt: skip
 def test_gradients_and_weights_that_copies_exchange(

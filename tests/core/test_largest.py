@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import log2
 
 import pytest
@@ -9,11 +10,21 @@ import pytest
 from tscale.core.costs.largest import largest
 
 
+def _fits_up_to(last: int) -> Callable[[int], bool]:
+    left = iter(range(100))
+
+    def fits(number: int) -> bool:
+        assert next(left, None) is not None, "a search that does not end"
+        return number <= last
+
+    return fits
+
+
 @pytest.mark.parametrize("most", [1, 2, 3, 4, 5, 7, 8, 9, 16, 20, 33])
 def test_it_is_the_last_that_fits(most: int) -> None:
     """0 where none does, and nothing where all do: there may be more that fit than were asked about."""
     for last in range(most + 4):
-        found = largest(lambda number: number <= last, most)  # noqa: B023 (called before the loop goes on)
+        found = largest(_fits_up_to(last), most)
         assert found == (None if last >= most else last), (last, most)
 
 
@@ -24,6 +35,7 @@ def test_it_is_found_in_twice_its_logarithm_of_tries(last: int) -> None:
 
     def fits(number: int) -> bool:
         tried.append(number)
+        assert len(tried) < 200, "a search that does not end"
         return number <= last
 
     assert largest(fits, 10**15) == last

@@ -178,3 +178,12 @@ def test_the_best_mixture_is_the_least_of_brute_force(served: float) -> None:
     around = [found.run.active * 2 ** (step / 200) for step in range(-200, 201)]
     assert min(map(loss, around)) >= found.loss - 1e-9
     assert found.run.active == pytest.approx(min(around, key=loss), rel=0.004)
+
+
+@pytest.mark.parametrize("served", [0, 50])
+def test_a_budget_trains_models_of_more_than_2_000_parameters(served: int) -> None:
+    """6 FLOPs each for the single token that they are trained on, and 2 for each that is served: not 2,000 of them, but 2,001."""
+    law, each = made("abnar2025", Sparse), 6 + 2 * served
+    with pytest.raises(ValueError, match="trains no model"):
+        best(law, Mixture(), Limits(2000 * each, served))
+    assert 1000 <= best(law, Mixture(), Limits(2001 * each, served)).run.active <= 2001

@@ -17,6 +17,7 @@ from tscale.core.partition import (
     one_layer,
     stage,
     stage_of_counts,
+    stretches,
 )
 
 ODD = Places(Every(), (1,), 2)
@@ -42,6 +43,17 @@ def test_pieces_of_given_sizes_and_of_stages() -> None:
     assert given_stretches([2, 0, 3]) == (Stretch(0, 2), Stretch(2, 0), Stretch(2, 3))
     assert interleaved_sizes([5, 4], 2) == [3, 2, 2, 2]
     assert interleaved_sizes([7, 3], 3) == [3, 1, 2, 1, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("layers", "pieces", "sizes"),
+    [(6, 3, [2, 2, 2]), (4, 3, [1, 2, 1]), (5, 3, [2, 2, 1]), (6, 4, [1, 2, 2, 1]), (5, 4, [2, 1, 1, 1]), (10, 4, [2, 3, 3, 2]), (126, 16, [7, *[8] * 14, 7])],
+)  # fmt: skip
+def test_tables_and_head_take_the_place_of_a_layer_unless_a_piece_would_have_none(
+    layers: int, pieces: int, sizes: list[int]
+) -> None:
+    """Where layers divide evenly they are; 126 over 16 stages as Llama 3 was cut (Dubey 2024, section 3.3.2)."""
+    assert [int(one.size) for one in stretches(layers, pieces)] == sizes
 
 
 BLOCK = Block("decoder", "mixer")
@@ -110,14 +122,14 @@ def test_layers_of_stretches_and_kinds_of_layers() -> None:
         True,
         False,
     ]
-    assert layer_kinds(LEDGER) == 2
-    encoder = Group(Every(), "encoder", 2, None, (Q,))
-    assert layer_kinds(Ledger("x", (*LEDGER.groups, encoder))) == 3
-    assert layer_kinds(Ledger.of("x", (Q,))) == 0
     even = Group(Rest((ODD,)), "decoder", 3, None, (Q,))
     fifth = Group(Places(Every(), (5,), 6), "decoder", 1, None, (Q,))
     in_turn = Ledger("x", (even, even._replace(where=ODD), fifth))
     assert layer_kinds(in_turn) == 3  # 0, 2, 4; 1, 3; 5: of six layers, though no group has more than three
+    assert layer_kinds(LEDGER) == 2
+    encoder = Group(Every(), "encoder", 2, None, (Q,))
+    assert layer_kinds(Ledger("x", (*LEDGER.groups, encoder))) == 3
+    assert layer_kinds(Ledger.of("x", (Q,))) == 0
 
 
 def test_one_layer_is_counted_once() -> None:

@@ -8,7 +8,16 @@ from statistics import fmean
 
 import pytest
 
-from tscale.core.costs.rollout import Lengths, any_left, decode_seconds, fullest_tokens, longer_than, mean_share, pieces
+from tscale.core.costs.rollout import (
+    Lengths,
+    Piece,
+    any_left,
+    decode_seconds,
+    fullest_tokens,
+    longer_than,
+    mean_share,
+    pieces,
+)
 
 CASES = [Lengths(10, 1000), Lengths(100, 1000), Lengths(500, 1000), Lengths(800, 1000), Lengths(990, 1000)]
 
@@ -91,3 +100,13 @@ def test_what_is_left_of_a_batch_is_at_least_one_response() -> None:
     shared = list(pieces(Lengths(500, 1000), batch=4, waiting=0, everyone=64))
     assert shared[0].sequences == pytest.approx(4, rel=0.01)
     assert shared[-1].sequences == 1
+
+
+def test_those_that_wait_are_half_way_through_their_responses() -> None:
+    """24 of a mean of 100 tokens, 8 at once: 300 steps, at 50 tokens; the last batch begins with all of its responses."""
+    first, second, *_ = pieces(Lengths(100, 400), batch=8, waiting=24, everyone=32)
+    assert first == Piece(50, 300, 8)
+    assert second.tokens == pytest.approx(400 / 32**2 / 2)
+    assert second.steps == pytest.approx(400 / 32**2)
+    assert second.sequences == pytest.approx(8, rel=0.01)
+    assert next(iter(pieces(Lengths(100, 400), batch=8, waiting=0, everyone=8))).tokens == second.tokens

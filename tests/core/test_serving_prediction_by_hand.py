@@ -13,6 +13,7 @@ from tscale.core.costs.serving_prediction import (
     ServingConstants,
     launch_seconds,
     least_seconds,
+    pool_seconds,
     prefill_seconds,
     prompt_seconds,
     step_seconds,
@@ -115,13 +116,35 @@ def test_a_bound_is_the_longest_of_all_that_may_overlap(changes: dict[str, objec
 
 
 def test_kernels_of_published_rates_send_on_while_the_network_brings_more() -> None:
-    """38/2 s over a link of which they have a fifth, or 46/2 s over a half of the network: the longer, of which a tenth is not hidden."""
-    c = replace(NOTHING, forwarded=0.2, network=0.5, exposed=0.1)
+    """38/2 s over a link of which they have a fifth, or 46/2 s over a fourth of the network: the longer, of which a tenth is not hidden."""
+    c = replace(NOTHING, forwarded=0.2, network=0.25, exposed=0.1)
     sent = WORK._replace(rows=8.0)
     away = sent._replace(sent=Exchanges(link=2, away=46, least_link=58, least_away=62))
     apart, together = (
         prompt_seconds(one, CHIP, c) - prompt_seconds(one._replace(sent=Exchanges(0, 0, 0, 0)), CHIP, c)
         for one in (sent, away)
     )
-    assert (apart, together) == pytest.approx((0.1 * 5 * 19, 0.1 * 2 * 23))
-    assert prompt_seconds(WORK, CHIP, c) == pytest.approx(3 + 5 + 7 + 11 + 13 + 19 + 0.1 * 2 * 23)
+    assert (apart, together) == pytest.approx((0.1 * 5 * 19, 0.1 * 4 * 23))
+    assert prompt_seconds(WORK, CHIP, c) == pytest.approx(3 + 5 + 7 + 11 + 13 + 19 + 0.1 * 4 * 23)
+
+
+def test_a_pool_for_prompts_takes_them_one_by_one() -> None:
+    """Five requests at 3 s each come as fast as answers of four tokens at 2 s leave; where steps are shared there is no pool."""
+    assert pool_seconds(3, 2, LOAD._replace(together=0)) == 5 * 3 - 4 * 2
+    assert pool_seconds(3, 2, LOAD) == 0
+
+
+@pytest.mark.parametrize(
+    ("link", "away", "seconds"), [(600, 0, 100), (0, 1300, 130), (600, 1300, 130), (900, 1300, 150)]
+)
+def test_a_bound_sends_half_at_each_level_at_once(link: float, away: float, seconds: float) -> None:
+    """Over 3 bytes a second of a link, and 5 between nodes."""
+    work = WORK._replace(sent=Exchanges(0, 0, link, away))
+    assert least_seconds(work, CHIP._replace(link=3, network=5)) == pytest.approx(seconds)
+
+
+def test_what_is_sent_is_over_each_level_s_own_bandwidth() -> None:
+    """38 bytes over a half of 3 bytes a second and 46 over a fourth of 5, a tenth of which is not hidden."""
+    c, chip = replace(NOTHING, link=0.5, network=0.25, exposed=0.1), CHIP._replace(link=3, network=5)
+    plain = step_seconds(WORK._replace(sent=Exchanges(0, 0, 0, 0)), STRUCTURE, chip, LOAD, c)
+    assert step_seconds(WORK, STRUCTURE, chip, LOAD, c) - plain == pytest.approx(38 / 1.5 + 0.1 * 46 / 1.25)

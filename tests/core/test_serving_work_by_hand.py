@@ -10,7 +10,7 @@ from tscale.core.costs.roofline import Dtypes
 from tscale.core.costs.serving_share import Attended, Deployed, MatrixLine, StateLine, Structure, deployed
 from tscale.core.costs.serving_work import Exchanges, Part, decoding, prefilling
 from tscale.core.dtypes import DTYPES
-from tscale.core.ledger import Scan, Scores
+from tscale.core.ledger import Block, Cache, Ledger, Scan, Scores
 from tscale.models.lower import lower
 from tscale.models.resolve import resolve
 
@@ -200,3 +200,14 @@ def test_experts_that_do_not_divide_leave_places_for_copies() -> None:
     assert (whole.bytes, whole.flops) == pytest.approx((2 * matrices * 3, 2 * matrices * 2 / 3))
     assert (cut.bytes, cut.flops) == pytest.approx((matrices * 3, matrices * 2 / 3))
     assert of("mixtral-8x7b", 2).structure.routed == 32
+
+
+def test_scores_without_a_cache_of_their_own_read_none() -> None:
+    """Two heads of 3 and 4 with a cache of 24 numbers of 2 bytes; the next one's is not there, and the last has none."""
+    block = Block("decoder", "mixer")
+    scores = SCORES._replace(cache=0, block=block)
+    ledger = Ledger.of(
+        "x",
+        (scores, Cache("kv", "kv", "target", 24, block=block), scores._replace(cache=1), scores._replace(cache=None)),
+    )
+    assert [line.key_bytes for line in deployed(ledger, BF16, 1).attended] == [48, 0, 0]

@@ -21,7 +21,7 @@ from tscale.core.costs.step_work import step_work
 from tscale.core.device import Cluster, Device
 from tscale.core.ledger import Block, Conv, Cut, Ledger, Lookup, Matmul, Scan, Scores, Vector
 from tscale.core.parallelism import Parallelism
-from tscale.core.workload import SequenceLengths
+from tscale.core.workload import SequenceLengths, TowerPass, TowerRun
 
 CARD = Cluster(Device("card", {}, 0, 10, 100, None), 8, 50)
 FEED, MIXER = Block("decoder", "feed-forward"), Block("decoder", "mixer")
@@ -166,3 +166,70 @@ def test_stages_that_are_alike_are_one_kind() -> None:
 def test_layers_that_are_cut_over_eight_devices_are_cut_widely(tensor: int, cut: int, wide: int) -> None:
     work = step_work([Ledger.of("x", (UP,))], Parallelism(tensor=tensor), case(), CARD)
     assert (work.cut, work.wide) == (cut, wide)
+
+
+@pytest.mark.parametrize(("again", "more"), [("none", 0), ("full", 1)])
+def test_a_frozen_matrix_in_few_bits_is_unpacked_for_each_of_its_products(again: str, more: int) -> None:
+    """5 bytes for each of 480 weights, for its product and for its input's gradient, and once more where its layer is computed again.
+
+    It has no gradient, and what its columns give out is read and written as ever.
+    """
+    frozen = UP._replace(trained=False)
+    (one,) = step_work([Ledger.of("x", (frozen,))], Parallelism(), case(again, unpacked=5.0), CARD).stages
+    written = 24 * 2 * 4 * 24
+    assert one.traffic == pytest.approx((3 * written + 2 * 5 * 480) / 10)
+    assert one.traffic_again == pytest.approx(more * (written + 5 * 480) / 10)
+    assert list(one.products) == list(MAKE.with_gradients((24, 24, 10), 2, 1000))[:2]
+    assert len(one.again) == more
+
+
+def test_gradients_that_are_not_added_up_by_their_product_are_read_and_written_behind_it() -> None:
+    """8 bytes for each of the layers' 480 weights and the head's 1,000, also of a head that is a table stored elsewhere; a frozen one's none."""
+    head = Matmul("head", "head", "head", "target", 10, 100)
+    for entries, weights in (
+        ((UP, head), 1480),
+        ((UP, head._replace(stored=0)), 1480),
+        ((UP._replace(trained=False), head), 1000),
+    ):
+        how = case(fused=False)
+        (one,) = step_work([Ledger.of("x", entries)], Parallelism(), how, CARD).stages
+        assert one.traffic == pytest.approx((3 * 24 * 2 * 4 * 24 + 8 * weights) / 10)
+
+
+def test_what_is_written_of_adapters_towers_and_experts() -> None:
+    """Of 24 tokens in two layers: 4 bytes for columns, 11 for a sum, a part of it along the sequence, 8 for experts' copies, none of adapters."""
+    down = UP._replace(name="down", role="down", cut=Cut(10, "in"))
+    expert = down._replace(experts=8, stored=16, used=4)
+    for entry, plan, each in (
+        (UP, Parallelism(2), 4 * 24), (down, Parallelism(2), 11 * 24), (down, Parallelism(2, sequence=True), 11 * 24 / 2), (expert, Parallelism(2), 2 * 8 * 24),
+        (UP._replace(role="lora_a"), Parallelism(), 0), (down._replace(cut=None), Parallelism(), 4 * 24),
+    ):  # fmt: skip
+        (one,) = step_work([Ledger.of("x", (entry,))], plan, case(), CARD).stages
+        assert one.traffic == pytest.approx(3 * 24 * 2 * each / 10)
+
+
+def test_unfused_attention_scores_one_key_for_each_stride() -> None:
+    """Of 8 positions four keys stand for two each: logits of 8 queries with 4 keys, and values of as many."""
+    how = case(fused=False)
+    found = attention_work(
+        Ledger.of("x", (SCORES._replace(heads=4, stride=2),)), Parallelism(), how, Products(how, CARD)
+    )
+    assert found.traffic == 3 * 4 * 8 * 4 * 5 * (9 + 18)
+    assert found.products[:2] == (
+        Products(how, CARD).of(8, 4, 3, 5, 500, 12),
+        Products(how, CARD).of(8, 4, 4, 5, 500, 12),
+    )
+    halved = attention_work(
+        Ledger.of("x", (SCORES._replace(heads=4),)), Parallelism(context=2), how, Products(how, CARD)
+    )
+    assert halved.traffic == 3 * 4 * 4 * 8 * 5 * (9 + 18)
+
+
+def test_a_device_scores_its_images_whole() -> None:
+    """Three sequences with five images of 9 patches, which all see one another, whether or not sequences are cut over devices."""
+    block = Block("tower", "mixer")
+    scores = SCORES._replace(stream="tower_inputs", keys="tower_inputs", causal=False, block=block)
+    how = case(run=SequenceLengths(8, 5, (TowerPass(block, 5, TowerRun(9, 2)),)))
+    for plan in (Parallelism(), Parallelism(context=2)):
+        found = attention_work(Ledger.of("x", (scores,)), plan, how, MAKE)
+        assert found.seconds == pytest.approx(3.5 * 2 * 3 * 5 * 81 * 5 * 2 * 7 / 500)

@@ -129,3 +129,49 @@ def test_what_pipelines_and_streams_hold_at_either_moment() -> None:
     assert "scattered_gradients" not in alone and "pipeline_buffers" not in alone
     few = training(base=DTYPES["nf4"], rank=4, loss="plain-kept")
     assert moment(0, 10**6, 0, few)[1] == {"loss_at_its_peak": 10**6, "head_in_16_bits": 2 * 800}
+
+
+def test_stages_of_several_pieces_hold_the_output_of_each() -> None:
+    """Three stages of two pieces are six, with at least six micro-batches: 2·6 outputs of a device, and as much room for gradients."""
+    plan = Parallelism(data=4, zero=3, pipeline=3, interleave=2, schedule="interleaved")
+    how = training("fp32-master", plan=plan)
+    stream = 10 * 8 * 2 * 2
+    assert moment(0, 10**6, 0, how)[1]["pipeline_buffers"] == 2 * 2 * 6 * stream
+    assert moment(0, 10**6, 0, how._replace(batch=40))[1]["pipeline_buffers"] == 2 * 2 * 5 * stream
+
+
+def test_a_stream_gathers_the_largest_of_tables_and_layers() -> None:
+    """Without tables the layer's 320 numbers; gradients are divided over the devices of context parallelism too."""
+    plan = Parallelism(data=4, context=2, zero=3, pipeline=3)
+    how = training("fp32-master", plan=plan)
+    _, needed = largest_moment(LAYER.share, (LAYER,), [], 10**6, (), how, "reserved")
+    found = {line.name: line.value for line in needed}
+    assert found["gather_buffer"] == 2 * MATRICES
+    assert found["scattered_gradients"] == MATRICES * 4 // 8
+    assert "scattered_gradients" not in moment(0, 10**6, 0, how._replace(rank=4), "reserved")[1]
+
+
+@pytest.mark.parametrize("larger_first", [True, False])
+def test_of_several_kinds_of_layer_the_largest_counts(larger_first: bool) -> None:
+    """One with a third matrix of 8 by 30, whose output is kept: 240 numbers more, and 30 for each of 20 positions."""
+    third = UP._replace(name="third", d_out=30)
+    larger = Layer(
+        Ledger.of("x", (*LAYER.share.entries, third)), (*LAYER.kept, Saved("third", "feed_forward", "target", 30))
+    )
+    layers = (larger, LAYER) if larger_first else (LAYER, larger)
+    how = training("fp32-master", plan=Parallelism(data=4, zero=3), recompute="full")
+    found = {line.name: line.value for line in backward_lines(SHARE, layers, how)}
+    assert found["layer_again"] == 20 * (20 + 30) * 2
+    assert found["widest_gradient_twice"] == 2 * 20 * 30 * 2
+    assert found["gathered_weights"] == 2 * (2 * (MATRICES + 240) + TABLES)
+    assert found["unscattered_gradients"] == 2 * (MATRICES + 240 + TABLES) + 4 * (MATRICES + 240)
+
+
+def test_experts_that_no_other_device_has_are_not_gathered() -> None:
+    """Eight over eight devices: of the layer's matrices the other two are; over four of eight, two copies of each are divided too."""
+    expert = UP._replace(name="expert", experts=1, one_of=True)
+    layer = LAYER._replace(share=Ledger.of("x", (*LAYER.share.entries, expert)))
+    for ranks, divided in ((8, MATRICES), (4, MATRICES + 160)):
+        how = training(plan=Parallelism(data=8, zero=3, expert=ranks))
+        found = {line.name: line.value for line in backward_lines(SHARE, (layer,), how)}
+        assert found["gathered_weights"] == 2 * (2 * divided + TABLES)

@@ -217,3 +217,27 @@ def test_bits_of_a_mixture_are_its_widest_or_its_base() -> None:
     assert Mixture("x", "bf16", {}).bits == 16
     assert Mixture("x", "fp32", counts, base=DTYPES["q4_k"]).bits == Fraction(9, 2)
     assert [format.name for format in Mixture("x", "bf16", counts).dtypes()] == ["int4", "int4-g64"]
+
+
+ROUTER, HEAD = MATRIX._replace(name="router", role="router"), MATRIX._replace(name="head", role="head", part="head")
+EXPERT = MATRIX._replace(name="expert", experts=3)
+TABLE, SEGMENTS = (
+    Lookup("table", "embedding", "embedding", 10, 130),
+    Lookup("segments", "segments", "embedding", 2, 130),
+)
+PLACES, NORM = Lookup("places", "positions", "positions", 10, 130), Vector("norm", "norm", "norm", 130)
+
+
+@pytest.mark.parametrize(
+    ("scope", "routed", "held"),
+    [
+        ("all", True, {"m", "router", "head", "expert", "table", "segments", "places", "norm"}), ("matrices", True, {"m", "head", "expert", "table"}),
+        ("linear", True, {"m", "expert"}), ("experts", True, {"expert"}), ("experts", False, {"m"}), ("linear", False, {"m"}),
+    ],
+)  # fmt: skip
+def test_what_a_format_is_for(scope: Any, routed: bool, held: set[str]) -> None:
+    """Where it is for experts and a model has none, it is for the matrices of its layers."""
+    entries = (MATRIX, ROUTER, HEAD, TABLE, SEGMENTS, PLACES, NORM, *((EXPERT,) if routed else ()))
+    format = of("fp8-tensor")._replace(scope=scope)
+    kept = kept_in(Ledger.of("x", entries), format)
+    assert {one.entry.name for one in kept if one.format.bits == 8} == held

@@ -1,0 +1,107 @@
+"""What a device needs to train two small matrices with a table and a head, by hand, and by either way of counting it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tscale.core.costs.training_memory import logits_of, needs, states_of, totals
+from tscale.core.costs.training_setup import Layer, Training
+from tscale.core.layers import Every
+from tscale.core.ledger import Block, Cut, Group, Ledger, Lookup, Matmul, Saved
+from tscale.core.loss_kernels import KERNELS, Logits
+from tscale.core.parallelism import Parallelism
+from tscale.core.precision import PRECISIONS
+from tscale.core.workload import SequenceLengths
+
+FEED = Block("decoder", "feed-forward")
+UP = Matmul("up", "up", "feed_forward", "target", 8, 20, block=FEED)
+LAYER = Layer(
+    Ledger.of("x", (UP,)),
+    (
+        Saved("input", "feed_forward", "target", 8, "residual", keeping=("full",)),
+        Saved("up", "feed_forward", "target", 20, block=FEED),
+    ),
+)
+TABLE, HEAD = Lookup("table", "embedding", "embedding", 100, 8), Matmul("head", "head", "head", "target", 8, 100)
+SHARE = Ledger(
+    "x",
+    (
+        Group("start", "none", 1, None, (TABLE,)),
+        Group(Every(), "decoder", 1, None, (UP,)),
+        Group("end", "none", 1, None, (HEAD,)),
+    ),
+)
+KEPT = (
+    Saved("embedding", "embedding", "target", 8), LAYER.kept[1], Saved("head.input", "head", "target", 8, role="head"),
+    Saved("head.logits", "head", "target", 100, role="logits", cut=Cut(100, otherwise="padded")),
+)  # fmt: skip
+
+
+def training(precision: str = "bf16", **how: Any) -> Training:
+    """Three sequences of 10 tokens at a time."""
+    return Training(PRECISIONS[precision], run=SequenceLengths(target=10), micro_batch=3, **how)
+
+
+PLANS = [
+    Parallelism(), Parallelism(data=4, zero=3), Parallelism(data=4, zero=3, pipeline=2), Parallelism(tensor=2, sequence=True, data=4, zero=2),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32-master"])
+def test_a_plan_is_ranked_by_what_its_answer_says(precision: str) -> None:
+    """With each loss, as an allocator reserves memory and as it is live at the least; also of a stage without a head."""
+    differ = set()
+    for loss in (None, *KERNELS):
+        for plan in PLANS:
+            how = training(precision, plan=plan, loss=loss)
+            states = states_of(SHARE, how)
+            for kept in (KEPT, KEPT[:2]):
+                asked = SHARE, kept, states, (LAYER,), 0, how
+                reserved, live = (needs(*asked, peak).total for peak in ("reserved", "live"))  # type: ignore[arg-type]
+                assert totals(*asked) == (reserved, live)
+                differ |= {loss} if reserved != live else set()
+    assert {"plain", "plain-kept", "parallel"} <= differ
+
+
+def test_needs_of_a_stage_by_hand() -> None:
+    """1,760 numbers; of a micro-batch 30 positions of 8, 20 and 8 numbers of 2 bytes; of plain cross-entropy 14 bytes a logit."""
+    found = needs(SHARE, KEPT, states_of(SHARE, training(loss="plain")), (LAYER,), 0, training(loss="plain"))
+    numbers = 100 * 8 + 8 * 20 + 8 * 100
+    assert (found.weights.total, found.gradients.total) == (2 * numbers, 2 * numbers)
+    assert {line.name: line.value for line in found.activations.lines} == {
+        "embedding": 30 * 8 * 2, "up": 30 * 20 * 2, "head.input": 30 * 8 * 2,
+    }  # fmt: skip
+    assert [line.value for line in found.logits.lines] == [30 * 100 * 4]
+    assert found.temporary.total == 30 * 100 * (14 - 4)
+    assert found.total == sum(part.total for part in found)
+
+
+@pytest.mark.parametrize(("stage", "flying"), [(0, 4), (1, 3), (3, 1)])
+def test_a_stage_keeps_the_micro_batches_that_are_in_flight(stage: int, flying: int) -> None:
+    """Of four stages in 1F1B; what the head keeps is of one, whose backward pass follows at once."""
+    how = training(plan=Parallelism(pipeline=4), loss="plain", batch=30)
+    found = needs(SHARE, KEPT, states_of(SHARE, how), (LAYER,), stage, how)
+    values = {line.name: line.value for line in found.activations.lines}
+    assert (values["up"], values["head.input"]) == (flying * 30 * 20 * 2, 30 * 8 * 2)
+    assert found.logits.total == 30 * 100 * 4
+
+
+def test_activations_on_the_host_leave_those_outside_of_layers_and_one_layer_on_its_way() -> None:
+    how = training(loss="plain", offload=frozenset({"activations"}))
+    found = needs(SHARE, KEPT, states_of(SHARE, how), (LAYER,), 0, how)
+    assert {line.name: line.value for line in found.activations.lines} == {
+        "embedding": 30 * 8 * 2, "up": 0, "head.input": 30 * 8 * 2, "layer_on_its_way": 30 * 20 * 2,
+    }  # fmt: skip
+
+
+def test_logits_that_a_device_makes() -> None:
+    """Of 100 words over 3 devices it has 34, of all 30 tokens, whether or not these are cut along the sequence."""
+    head = HEAD._replace(d_out=34)
+    share = Ledger.of("x", (head,))
+    how = training(plan=Parallelism(tensor=3, sequence=True))
+    assert logits_of(share, KEPT, how) == Logits(30 * 34, 30, 34, 8, 2, True, False)
+    assert logits_of(share, KEPT, training("fp32", rank=4)) == Logits(30 * 100, 30, 34, 8, 4, False, False)
+    assert logits_of(share, KEPT[:3], how) is None
+    assert logits_of(Ledger.of("x", (UP,)), KEPT, how) is None
