@@ -229,7 +229,6 @@ def test_leverage_of_round_constants() -> None:
     """A dense model meets all experts: A = 1 with A_max 2 and A_start 1 is 1/(1/3 + 1/2); G = 8 has a logarithm of 3."""
     law = Leverage(a=1, d=0.5, gamma=-0.25, beta=2, A_start=1, A_max=2)
     assert law.at(1, 8, 100) == pytest.approx((1 / (1 / 3 + 1 / 2)) ** (1 + 0.5 * 2 - 0.25 * 9 + 2 * 3))
-    assert law.best_granularity == pytest.approx(2**4)
 
 
 # ---- hyper-parameters ----

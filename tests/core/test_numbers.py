@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.helpers import function_of
 from tscale.core.counts import parse_count
-from tscale.core.derivation import function_of
 from tscale.core.number_text import estimate, scaled_estimate
 from tscale.core.tracing import TracedInt, ceil_div, label, maximum, minimum, power_of_two
 from tscale.errors import RequestError

@@ -20,7 +20,6 @@ from tscale.core.costs.shapes import (
     Grid,
     Proportions,
     Shape,
-    _bound,
     _depths_near,
     _Line,
     distance,
@@ -60,7 +59,7 @@ def test_depths_that_come_near_a_budget_are_tried_from_the_wanted_one_on(like: t
         return reference(Shape(layers, 128, 4, 4, d_ff), 32, 200)
 
     budget = count(*like)
-    line = _Line(lambda shape: count(shape.layers, shape.d_ff), Shape(1, 128, 4, 4, 192), 0)
+    line = _Line(lambda shape: count(shape.layers, shape.d_ff), Shape(1, 128, 4, 4, 192), wanted)
     fit = [n for n in range(1, 200) if count(n, 192) * 100 <= 101 * budget and 100 * count(n, 768) >= 99 * budget]
     near = {min(max(n, 8), 32) for n in range(fit[0] - 1, fit[-1] + 2)}
     expected = sorted(near, key=lambda n: (max(Fraction(n, 16), Fraction(16, n)), n))
@@ -72,17 +71,21 @@ def test_no_shape_of_a_line_is_nearer_than_its_bound(times: Fraction) -> None:
     """Of layers of d_ff parameters, 100 by 6,400 as wanted, and twice the sharing: the best on a grid of 1 is hardly further off."""
     wanted = Proportions(Fraction(64, 100), Fraction(100), Fraction(1), Fraction(1, 2), head_dim=64)
     budget = int(100 * 6400 * times)
-    line = _Line(lambda shape: shape.layers * shape.d_ff, Shape(1, 64, 1, 1, 100), 0)
+    start = Shape(1, 64, 1, 1, 100)
+
+    def line(wanted: Proportions) -> _Line:
+        return _Line(lambda shape: shape.layers * shape.d_ff, start, wanted)
+
     shapes = [
         Shape(layers, 64, 1, 1, d_ff)
         for layers in range(70, 140)
         for d_ff in range(-(-99 * budget // (100 * layers)), 101 * budget // (100 * layers) + 1, 3)
     ]
     least = min(distance(one, wanted, one.layers * one.d_ff, budget) for one in shapes)
-    bound = _bound(line, budget, wanted)
+    bound = line(wanted).bound(budget)
     assert bound <= least < bound + 0.0005
     assert bound >= log(2) ** 2
-    assert _bound(line, budget, wanted._replace(leading=1)) == pytest.approx(log(2) ** 2)
+    assert line(wanted._replace(leading=1)).bound(budget) == pytest.approx(log(2) ** 2)
 
 
 def beside(ideal: Fraction, legal: list[int]) -> set[int]:
