@@ -254,9 +254,10 @@ def test_what_is_said_of_a_plan() -> None:
     assert [len(said(mfu)) for mfu in (None, Fraction(1, 2), Fraction(51, 100))] == [2, 2, 3]
     assert said(Fraction(51, 100))[1] == "The MFU above, 51.0%, is more than the plan allows: 50.0%."
     assert ["past 100%" in said(of=of)[0] for of in (Fraction(1), Fraction(101, 100))] == [False, True]
-    for degrees, batch, sharded in (
+    cases: tuple[tuple[dict[str, Any], Batch, bool], ...] = (
         ({"data": 2, "zero": 2}, Batch(64, 4), True), ({"data": 2, "zero": 2}, Batch(8, 4), False), ({"zero": 2}, Batch(64, 4), False), ({"data": 2}, Batch(64, 4), False),
-    ):  # fmt: skip
+    )  # fmt: skip
+    for degrees, batch, sharded in cases:
         assert any("8 micro-batches sends its own" in line for line in said(batch=batch, **degrees)) == sharded
     assert ["in the order of 1F1B" in said(pipeline=stages)[0] for stages in (1, 2)] == [False, True]
     assert len({said(tensor=1)[-1], said(tensor=2)[-1]}) == 2
