@@ -235,7 +235,8 @@ def physics(case: ServingCase, passes: Passes, structure: Structure, constants: 
     step = _step_seconds(case, passes.decode, structure, constants)
     each = prefill_seconds(passes.full, chip, constants) / case.prefill.layout.pipeline + launches
     first = ttft_seconds(passes.prefill, step, structure, chip, load, constants)
-    if case.disaggregated:
+    least_case = case._replace(decoding=0.0) if case.decoding is None else case
+    if case.disaggregated and case.decoding is None:
 
         def answer_seconds(share: float) -> float:
             work = step_of(case._replace(decoding=share))
@@ -246,7 +247,7 @@ def physics(case: ServingCase, passes: Passes, structure: Structure, constants: 
     prompt = prompt_seconds(passes.prompt, chip, constants) / case.decode.layout.pipeline + launches
     tpot = tpot_seconds(step / yielded, prompt, load, constants)
     first = larger(first, pool_seconds(each, tpot, load))
-    least = least_passes(case._replace(decoding=0.0), passes)
+    least = least_passes(least_case, passes)
     together = least.decode if not case.disaggregated else least_step(case._replace(decoding=1.0))
     return Physics(
         tpot,
@@ -263,13 +264,18 @@ def physics(case: ServingCase, passes: Passes, structure: Structure, constants: 
 
 def _guessed(found: Physics, case: ServingCase, draft: ServingCase, constants: ServingConstants) -> Physics:
     """The times with those of a model that guesses one token after the other before each step, and takes in each prompt too."""
-    draft = draft._replace(concurrency=case.concurrency, chunk=case.chunk)
-    own = physics(draft, passes_of(draft), deployed_on(draft, draft.decode.layout).structure, constants)
+    draft = draft._replace(concurrency=case.concurrency, chunk=case.chunk, decoding=found.decoding)
+    structure = deployed_on(draft, draft.decode.layout).structure
+    own = physics(draft, passes_of(draft), structure, constants)
+    least = own
+    if case.disaggregated and case.decoding is None:
+        draft = draft._replace(decoding=0.0)
+        least = physics(draft, passes_of(draft), structure, constants)
     rounds, first = case.guesses / case.yielded, own.prefill
     return found._replace(
         tpot=found.tpot + rounds * own.tpot,
         ttft=found.ttft + first,
-        tpot_bound=found.tpot_bound + rounds * own.tpot_bound,
+        tpot_bound=found.tpot_bound + rounds * least.tpot_bound,
         answer_bound=found.answer_bound + rounds * own.answer_bound,
         prefill=found.prefill + first,
         prefill_bound=found.prefill_bound + own.prefill_bound,

@@ -63,8 +63,8 @@ class ServingCase(NamedTuple):
     """How the engine takes up requests."""
     chunk: int = 0
     """Tokens of a step that prompts are cut to; 0: as the engine does by default."""
-    decoding: float = 1.0
-    """The share of the requests that decode, where prompts have a pool of their own: the others wait there (`serving_loop`)."""
+    decoding: float | None = None
+    """The share of the requests that decode, where prompts have a pool of their own; None: what a closed loop leaves (`serving_loop`)."""
 
     @property
     def devices(self) -> int:
@@ -76,7 +76,7 @@ class ServingCase(NamedTuple):
     def batch(self) -> float:
         """Requests that one attention rank decodes at once, over all stages of a pipeline."""
         if self.disaggregated:
-            return larger(1.0, self.requests * self.decoding)
+            return larger(1.0, self.requests * (1.0 if self.decoding is None else self.decoding))
         return self.requests if self.most_decoding == inf else smaller(self.requests, larger(1.0, self.most_decoding))
 
     @property

@@ -72,7 +72,7 @@ def _prefilling(case: ServingCase, targets: Targets, calibration: Calibration) -
 
 def _decoding(case: ServingCase, targets: Targets, calibration: Calibration) -> _Worker | None:
     """Requests that a worker decodes within the target."""
-    unit = unit_of(case, calibration)
+    unit = unit_of(case._replace(decoding=1.0), calibration)
     if isinstance(unit, Rejected):
         return None
     points = within(unit.curve, targets)

@@ -65,7 +65,8 @@ def _rollout_case(models: Models, hardware: Hardware) -> ServingCase:
     asked = Serving(ask.rollout_dtype, None, ask.tensor, ask.waiting[0], ask.prompt, ask.response)
     case = case_of_ask(models.spec, hardware, asked, Deployment("vllm", layout=layout))
     pool = Pool(layout, ask.engines)
-    return case._replace(prefill=pool, decode=pool, disaggregated=True, concurrency=ask.waiting[0] * ask.engines)
+    requests = ask.waiting[0] * ask.engines
+    return case._replace(prefill=pool, decode=pool, disaggregated=True, decoding=1.0, concurrency=requests)
 
 
 def _at_once(models: Models, case: ServingCase) -> int:
