@@ -60,7 +60,7 @@ def main() -> None:
                                 "dtype": dtype,
                                 "bytes": total,
                                 "storages": dict(sorted(found.items())),
-                            }  # fmt: skip
+                            }
                         )
                     )
 

@@ -320,7 +320,9 @@ def _run(run: object, ledger: Ledger) -> SequenceLengths:
     seen = any(isinstance(entry, Scores) and entry.keys == "images" for entry in ledger.entries)
     if is_any((lengths.images != 0) != seen):
         what = "attend to images" if seen else "attend to no images"
-        raise RequestError(f"layers of {ledger.model} {what}: give tscale.run_of(spec, 512), which has as many positions of them")
+        raise RequestError(
+            f"layers of {ledger.model} {what}: give tscale.run_of(spec, 512), which has as many positions of them"
+        )
     if ledger.audio_frames is not None and is_any(lengths.source != ledger.audio_frames):
         raise RequestError(
             f"{ledger.model} always reads {shown(ledger.audio_frames)} source positions, not {shown(lengths.source)}: "
