@@ -94,6 +94,18 @@ def test_a_prompt_reads_its_images_before_its_first_token(tmp_path: Any) -> None
     )
 
 
-def test_what_layers_keep_of_images_for_a_backward_pass_is_refused() -> None:
+def test_a_step_has_three_times_the_products_of_its_sequences_and_their_images() -> None:
+    """Forward once and backward twice, towers, projector and layers that attend to images included."""
+    done = tscale.train(CONFIG, gpu="h100", gpus=8, tokens=64 * 10**6, context=64, images=2).to_dict()
+    media = Media(images=2)
+    spec = seeing(spec_of(CONFIG), media)
+    (cost,) = media_costs(spec, media)
+    sequence = forward_flops(lower(spec), run_of(spec, 64)).total + cost.flops.total
+    assert done["training_flops"] == 3 * sequence * 10**6
+
+
+def test_images_are_trained_on_and_a_plain_text_gives_the_layers_no_gradients() -> None:
+    held = tscale.memory(CONFIG, train=True, context=64, images=1).to_dict()
+    assert 0 < held["tower_activations"] < held["per_device_bytes"]["activations"]
     with pytest.raises(RequestError, match="keeps for the backward pass"):
-        tscale.memory(CONFIG, train=True, context=64, images=1)
+        tscale.memory(CONFIG, train=True, context=64)

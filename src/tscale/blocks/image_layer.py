@@ -65,7 +65,7 @@ class ImageLayer:
         name, d = site.name, site.d_model
         states = Saved(f"{name}.states", "attention", "images", d, "product", keeping=ALWAYS, read_by=("k", "v"))
         mask = Saved(f"{name}.mask", "attention", site.stream, 1, keys="images", keeping=("flash",))
-        yield Subset((states, mask), once=True)
+        yield Subset((states, mask), once=True, throughout=True)
         yield from self.attention.saves(site._replace(keys="images", causal=False))
         yield Saved(f"{name}.attention_gate.input", "attention", site.stream, d)
         yield from Norm(kind="rmsnorm").saves_one(f"{name}.norm.feed_forward", site.stream, d, number="residual")

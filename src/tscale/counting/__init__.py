@@ -17,7 +17,7 @@ from tscale.core.costs import cache, forward, training
 from tscale.core.costs import params as parameters
 from tscale.core.costs.forward import AttentionMask
 from tscale.core.counts import MOST_TOKENS
-from tscale.core.ledger import Entry, Group, Ledger, Stream
+from tscale.core.ledger import Entry, Group, Ledger, Scores, Stream
 from tscale.core.metric import Quantity
 from tscale.counting.given import bits_of, count_of, is_any, length_of, refuse_unlike, sight_of
 from tscale.errors import RequestError, SpecErrors, TscaleError, as_keyword, shown
@@ -29,6 +29,7 @@ from tscale.models.spec import ModelSpec
 class SequenceLengths(tscale.core.workload.SequenceLengths):
     """One sequence: `target` tokens through a decoder, `source` tokens through an encoder (0 where there is none).
 
+    `images`: positions of images that a decoder's layers attend to (Llama 3.2 Vision), 0 where none do.
     `run_of(spec, context)` is the run of a model of any kind.
 
     Raises:
@@ -36,15 +37,15 @@ class SequenceLengths(tscale.core.workload.SequenceLengths):
 
     Example:
         >>> SequenceLengths(target=2048)
-        SequenceLengths(target=2048, source=0, media=())
+        SequenceLengths(target=2048, source=0, media=(), images=0)
     """
 
     __slots__ = ()
 
-    def __new__(cls, target: int, source: int = 0) -> SequenceLengths:
+    def __new__(cls, target: int, source: int = 0, images: int = 0) -> SequenceLengths:
         lengths = length_of(target, "target"), length_of(source, "source")
         refuse_unlike(None, target=lengths[0], source=lengths[1])
-        run = super().__new__(cls, *lengths)
+        run = super().__new__(cls, *lengths, images=length_of(images, "images"))
         if is_any(run.tokens == 0):
             raise RequestError("a Run has tokens: give target, or source for an encoder, or both")
         return run
@@ -158,7 +159,7 @@ def run_of(spec: ModelSpec, context: int, source: int | None = None, target: int
 
     Example:
         >>> run_of(load("bert-base"), 512)
-        SequenceLengths(target=0, source=512, media=())
+        SequenceLengths(target=0, source=512, media=(), images=0)
     """
     valid = checked(spec)
     for stream, given in (("source", source), ("target", target)):
@@ -170,7 +171,7 @@ def run_of(spec: ModelSpec, context: int, source: int | None = None, target: int
         None if given is None else count_of(given, name) for name, given in (("source", source), ("target", target))
     )
     run = tscale.models.lower.run_of(valid, count_of(context, "context"), *lengths)
-    return SequenceLengths(run.target, run.source)
+    return SequenceLengths(run.target, run.source, run.images)
 
 
 def params(ledger: Ledger | ModelSpec) -> Quantity:
@@ -307,7 +308,7 @@ def _run(run: object, ledger: Ledger) -> SequenceLengths:
     """A run with tokens on those streams that a model reads, and on no other."""
     if not isinstance(run, tscale.core.workload.SequenceLengths):
         raise RequestError(f"a Run must be given, such as tscale.run_of(spec, 2048), not {a_kind_of(run)}")
-    lengths = SequenceLengths(run.target, run.source)
+    lengths = SequenceLengths(run.target, run.source, run.images)
     refuse_unlike(ledger, run=lengths.tokens)
     read = _streams(ledger)
     if not read:
@@ -316,6 +317,12 @@ def _run(run: object, ledger: Ledger) -> SequenceLengths:
         length = lengths.length(stream)
         if is_any(length == 0) if stream in read else is_any(length != 0):
             raise RequestError(f"{ledger.model} reads {_reading(read)}")
+    seen = any(isinstance(entry, Scores) and entry.keys == "images" for entry in ledger.entries)
+    if is_any((lengths.images != 0) != seen):
+        what = "attend to images" if seen else "attend to no images"
+        raise RequestError(
+            f"layers of {ledger.model} {what}: give tscale.run_of(spec, 512), which has as many positions of them"
+        )
     if ledger.audio_frames is not None and is_any(lengths.source != ledger.audio_frames):
         raise RequestError(
             f"{ledger.model} always reads {shown(ledger.audio_frames)} source positions, not {shown(lengths.source)}: "
@@ -336,4 +343,4 @@ def _streams(ledger: Ledger) -> set[Stream]:
     found: set[Stream] = set()
     for entry in ledger.entries:
         found |= {getattr(entry, name) for name in ("stream", "keys") if hasattr(entry, name)}
-    return found - {"once"}
+    return found - {"once", "images"}

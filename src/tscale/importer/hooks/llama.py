@@ -57,5 +57,6 @@ def mllama_notes(config: Config) -> tuple[str, ...]:
     if not many:
         return ()
     return (
-        f"{many} of {layers_told_apart(config)} layers attend to images: stored, and skipped by sequences without one.",
+        f"{many} of {layers_told_apart(config)} layers attend to images: stored, and skipped by sequences without one. An image is one "
+        "token; they attend to all tiles that its tower runs, padding included.",
     )

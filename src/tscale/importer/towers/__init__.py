@@ -11,8 +11,9 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from tscale.blocks.tower import Tower
-from tscale.importer.towers import audio, further, inputs, projectors, vision
+from tscale.importer.towers import audio, further, hearing, inputs, projectors, vision
 from tscale.importer.towers.ends import Ends, without_unread
+from tscale.importer.towers.sam import sam
 from tscale.importer.towers.sizes import File
 
 _BEHIND_VISION: Final = projectors.PROJECTORS | further.BEHIND_VISION
@@ -72,7 +73,7 @@ def _of_images(file: File, d_model: int) -> tuple[Tower, ...] | None:
     if file.family == "deepseek_vl_hybrid":
         high = file.inside("high_res_vision_config")
         assert high is not None, "the class always has one"
-        found.append(Tower(part="vision_tower", name="high_res_tower", pieces=tuple(vision.sam(high))))
+        found.append(Tower(part="vision_tower", name="high_res_tower", pieces=tuple(sam(high))))
     pieces = tuple(between(ends))
     if pieces:
         found.append(Tower(part="projector", pieces=pieces))
@@ -91,7 +92,7 @@ def _of_sounds(file: File, d_model: int) -> tuple[Tower, ...] | None:
         return None
     seen = file.family in _BEHIND_VISION
     ends = Ends(file, a, d_model)
-    between, reading = tuple(_BEHIND_AUDIO[file.family](ends)), inputs.SOUNDS.get(file.family)
+    between, reading = tuple(_BEHIND_AUDIO[file.family](ends)), hearing.SOUNDS.get(file.family)
     heard, own = reading(ends) if callable(reading) else reading, tuple(build(a))
     projector = Tower(part="projector", name="audio_projector" if seen else None, reads="sounds", pieces=between)
     if not own:

@@ -31,7 +31,7 @@ from tscale.importer.towers.merging import (
 )
 from tscale.importer.towers.parts import READ, linear, norm, vector
 from tscale.importer.towers.querying import aria, blip2, idefics2
-from tscale.importer.towers.vision import sam_neck
+from tscale.importer.towers.sam import sam_neck
 
 
 def llava(ends: Ends) -> Pieces:
