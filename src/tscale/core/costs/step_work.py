@@ -154,7 +154,7 @@ def work_of_kinds(
         gradient,
         gather,
         updates,
-        float(plan.order == "dualpipe"),
+        where(plan.expert > 1, 1.0, 0.0) * (plan.order == "dualpipe"),
     )
 
 
