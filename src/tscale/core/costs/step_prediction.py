@@ -8,7 +8,8 @@ it, so that the sum predicts. A micro-batch takes a stage
 
 for the host queues a layer's kernels while the device runs those before. A step of m micro-batches in the order of 1F1B, of
 p stages of v pieces, takes m·max(slot) + (sum of slots - max)/v, then gradients, weights gathered and the optimizer; other orders
-idle less (`schedules.predicted_fill`), and DualPipe sends tokens to their experts behind the computing.
+idle less (`schedules.predicted_fill`), and DualPipe sends tokens to their experts behind the computing, for which it sets
+multiprocessors aside.
 
 All is made of `StepWork` and `TrainingConstants` by products, sums and maxima, so that arrays of runs of one structure
 are predicted at once by the same lines.
@@ -73,6 +74,11 @@ class TrainingConstants:
     """Bytes that the optimizer reads and writes for each parameter."""
     loss_bytes: float = 12.0
     """Bytes that the loss reads and writes for each logit, forward and backward."""
+
+
+SENDING: Final = 20 / 132
+"""Of the multiprocessors of an H800, those that send tokens to their experts while the others compute (DeepSeek-AI 2024c, section
+3.2.2)."""
 
 
 class StepSeconds(NamedTuple):
@@ -157,10 +163,11 @@ def slot_of(stage: StageWork, work: StepWork, constants: TrainingConstants) -> t
     computing = computing + products(stage.scores, sixteen) + again * products(stage.scores_again, sixteen)
     computing = computing + factor * products(stage.head, sixteen)
     traffic = stage.traffic + again * stage.traffic_again + factor * constants.loss_bytes * stage.logits
-    attention = (stage.attention + again * stage.attention_again) / constants.attention
+    free = 1 - SENDING * work.hides
+    attention = (stage.attention + again * stage.attention_again) / constants.attention / free
     summed = seconds_of(stage.sums, constants.nics) + again * seconds_of(stage.sums_again, constants.nics)
     device: tuple[float, ...] = (
-        computing,
+        computing / free,
         traffic / constants.traffic,
         attention,
         larger(seconds_of(stage.keys, constants.nics), attention) - attention,

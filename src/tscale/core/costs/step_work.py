@@ -158,7 +158,7 @@ def work_of_plan(plan: Parallelism, case: Case) -> StepWork:
         Sent(),
         Sent(),
         0.0,
-        float(plan.order == "dualpipe"),
+        where(plan.expert > 1, 1.0, 0.0) * (plan.order == "dualpipe"),
     )
 
 
