@@ -84,7 +84,7 @@ def test_errors_of_five_predictions() -> None:
 
     several = [one(0.1 * place, covered=place == 0, broken=place > 2) for place in (3, 1, 4, 0, 2)]
     found = Errors.of(several)
-    assert (found.figures, found.coverage, found.bound_broken) == (5, pytest.approx(0.2), 2)
-    assert (found.median, found.mean, found.p90) == (pytest.approx(0.2), pytest.approx(0.2), pytest.approx(0.36))
+    assert (found.figures, found.coverage, found.bound_broken) == (5, pytest.approx(0.2), 2)  # type: ignore[comparison-overlap]
+    assert (found.median, found.mean, found.p90) == (pytest.approx(0.2), pytest.approx(0.2), pytest.approx(0.36))  # type: ignore[comparison-overlap]
     alone = Errors.of(several[:1])
-    assert (alone.median, alone.p90, alone.mean) == (pytest.approx(0.3),) * 3
+    assert (alone.median, alone.p90, alone.mean) == (pytest.approx(0.3),) * 3  # type: ignore[comparison-overlap]

@@ -257,7 +257,7 @@ def test_what_is_said_of_a_plan() -> None:
     for degrees, batch, sharded in (
         ({"data": 2, "zero": 2}, Batch(64, 4), True), ({"data": 2, "zero": 2}, Batch(8, 4), False), ({"zero": 2}, Batch(64, 4), False), ({"data": 2}, Batch(64, 4), False),
     ):  # fmt: skip
-        assert any("8 micro-batches sends its own" in line for line in said(batch=batch, **degrees)) == sharded
+        assert any("8 micro-batches sends its own" in line for line in said(batch=batch, **degrees)) == sharded  # type: ignore[arg-type]
     assert ["in the order of 1F1B" in said(pipeline=stages)[0] for stages in (1, 2)] == [False, True]
     assert len({said(tensor=1)[-1], said(tensor=2)[-1]}) == 2
     assert said(tensor=2)[-1].startswith(said(tensor=1)[-1])
