@@ -16,10 +16,11 @@ from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
 from tscale.core.recompute import Again
 from tscale.errors import RequestError
-from tscale.estimates import caveats
+from tscale.estimates import caveats, media
 from tscale.estimates import recomputed as redone
 from tscale.estimates.capacity import Capacity, kind_of
 from tscale.estimates.memory import changes as serving
+from tscale.estimates.memory import held as holding
 from tscale.estimates.memory import peak as peaks
 from tscale.estimates.memory.held import Keeping
 from tscale.estimates.memory.room import Room, contexts_up_to, growth
@@ -350,3 +351,29 @@ def test_what_is_asked_of_training_has_the_usual_rank_where_a_model_is_in_few_bi
     for rank, qlora, taken in ((None, False, None), (4, False, 4), (None, True, 64), (4, True, 4)):
         asked = train_ask(precision="bf16", optimizer="adamw", rank=rank, qlora=qlora)
         assert (asked.how.rank, asked.how.base is not None) == (taken, qlora)
+
+
+def test_the_fullest_stage_is_the_first_of_those_that_hold_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stages of one kind are asked about once."""
+    asked: list[int] = []
+
+    def held_at(server: Any, place: int) -> Any:
+        asked.append(place)
+        return SimpleNamespace(total=server.totals[place])
+
+    monkeypatch.setattr(holding, "held_at", held_at)
+    monkeypatch.setattr(holding, "_kind", lambda server, place: (server.totals[place],))
+    for totals, fullest in (((5,), 0), ((5, 7, 6), 1), ((7, 5, 7), 0), ((5, 7, 7), 1), ((5, 6, 7), 2)):
+        asked.clear()
+        server: Any = SimpleNamespace(stages=totals, totals=totals)
+        assert holding.fullest(server) == fullest
+        assert len(asked) == len(set(asked)) == (0 if len(totals) == 1 else len(set(totals)))
+        assert holding.most_held(server) == max(totals)
+
+
+def test_one_image_is_one_and_two_are_several() -> None:
+    assert [media._named(many, "image", "3x4") for many in (1, 2, 1000)] == [
+        "1 image of 3x4",
+        "2 images of 3x4",
+        "1,000 images of 3x4",
+    ]
