@@ -377,3 +377,22 @@ def test_one_image_is_one_and_two_are_several() -> None:
         "2 images of 3x4",
         "1,000 images of 3x4",
     ]
+
+
+def test_weights_are_rounded_to_the_widest_format_that_fits_unless_a_kernel_is_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """1,000 numbers in so many bits, of bf16 now: fp8 fits in 1,000 bytes, and four bits in fewer; of a kernel's padding nothing is known."""
+    monkeypatch.setattr(serving, "_in_format", lambda _, kept: kept)
+    monkeypatch.setattr(serving, "held", lambda kept: SimpleNamespace(total=int(1000 * kept.bits / 8)))
+    for kernel, usable, option in (
+        ("none", 2000, "fp8"),
+        ("none", 1000, "fp8"),
+        ("none", 999, "int4-g128"),
+        ("none", 100, None),
+        ("marlin", 2000, None),
+    ):
+        server: Any = SimpleNamespace(kernel=kernel, format=DTYPES["bf16"])
+        found = list(serving._narrower_weights(server, usable))
+        assert [change.option for change in found] == ([] if option is None else [f"--dtype {option}"])
+        assert all(change.total <= usable for change in found)

@@ -10,6 +10,7 @@ import pytest
 
 from tscale.core.ledger import Ledger, Lookup, Matmul
 from tscale.core.serving_layout import ServingLayout
+from tscale.planning import deployment_search
 from tscale.planning.deployment_loads import Targets, ttft_at
 from tscale.planning.deployment_search import nearest_miss
 from tscale.planning.launch_flags import Launch, vllm
@@ -127,3 +128,14 @@ def test_vllm_cuts_experts_or_spreads_them() -> None:
     """Over two devices or more: of both at once it has no options, whether there are two groups of experts or more."""
     for expert, cut, can in ((1, 4, True), (2, 1, True), (2, 2, False), (4, 2, False), (4, 1, True)):
         assert (vllm(Launch("m", ServingLayout(expert * cut, 1, expert, cut, 1), 0, 100, "", "")) is not None) == can
+
+
+def test_a_unit_whose_bound_is_that_of_the_last_of_the_best_may_carry_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two that take as many devices, the one that carries more is the best, though it is looked at last."""
+    keys: dict[int, tuple[float, float]] = {1: (3.0, -5.0), 2: (3.0, -9.0), 3: (4.0, -99.0)}
+    monkeypatch.setattr(deployment_search, "_bound", lambda unit, _: keys[unit][0])
+    monkeypatch.setattr(deployment_search, "_choice", lambda unit, _: unit)
+    monkeypatch.setattr(deployment_search, "_key", lambda choice, _: keys[choice])
+    units: Any = list(keys)
+    wanted: Any = None
+    assert deployment_search.chosen(units, wanted, 1) == [2]
