@@ -12,12 +12,13 @@ import pytest
 from tests.blocks.test_experts_and_latents import spec
 from tscale.catalogue.laws import read_law
 from tscale.core.dtypes import DTYPES
-from tscale.core.laws.experts import Mixture, Run
+from tscale.core.laws.experts import Leverage, Mixture, Run
 from tscale.core.metric import Figure
 from tscale.core.units import COUNT, NATS, TOKENS
 from tscale.errors import RequestError
 from tscale.estimates import experts, explaining, fitting, hyper, laws, optimum_experts, truths
 from tscale.estimates.release import Asked
+from tscale.estimates.trained import published_total
 from tscale.models.spec import Published, Stage
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -336,3 +337,46 @@ def test_vocabularies_are_of_dense_models_alone() -> None:
     law = read_law(hyper.VOCABULARY_LAW)
     assert {one.extrapolated for one in found} == {not law.fitted.within(params=9 * 10**8)}
     assert not list(hyper.vocabularies_of(run._replace(mixture=Mixture(8, 1)), 2048))
+
+
+def test_a_dense_model_of_equal_loss_is_larger_by_the_leverage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tian 2025: 15 parameters that a token meets, of an expansion of 8, at a leverage of 6 over one of 2 without experts."""
+    leverage = Leverage(*(0.0,) * 6)
+    seen: list[tuple[float, ...]] = []
+
+    def at(_: Any, share: float, granularity: float, flops: float) -> float:
+        seen.append((share, granularity, flops))
+        return 2.0 if share == 1 else 6.0
+
+    monkeypatch.setattr(Leverage, "at", at)
+    run = Run(20, 100, 15, 90, 1000, Mixture(16, 2, wide=3.0))
+    law: Any = SimpleNamespace(experts=leverage)
+    assert experts._dense(law, run) == 15 * 6 / 2
+    assert seen == [(1 / run.mixture.expansion, 3.0, 6 * 15 * 1000), (1, 3.0, 6 * 15 * 1000)]
+
+
+def test_a_total_of_several_stages_is_published_where_a_figure_that_is_right_says_it() -> None:
+    """100 and 10 tokens; a figure of 110 that is a misprint of another is no source of it."""
+    stages = tuple(Stage(tokens=tokens, context=4, source="s", evidence="primary") for tokens in (100, 10))
+    wrong, right, other = (
+        SimpleNamespace(value=value, corrected=corrected, source=source)
+        for value, corrected, source in ((110, object(), "wrong"), (110, None, "right"), (109, None, "other"))
+    )
+    for figures, source in (
+        ((wrong, right), "right"),
+        ((wrong,), ""),
+        ((other,), ""),
+        ((right, wrong), "right"),
+        ((), ""),
+    ):
+        training = SimpleNamespace(total_tokens=110, all_stages=lambda: stages)
+        of: Any = SimpleNamespace(training=training, figures=lambda _, figures=figures: figures)
+        total = published_total(of)
+        assert total is not None
+        assert (total.value, total.source, total.known) == (110, source, "cited" if source else "exact")
+    single = SimpleNamespace(total_tokens=100, all_stages=lambda: stages[:1])
+    alone = published_total(SimpleNamespace(training=single))  # type: ignore[arg-type]
+    assert alone is not None
+    assert (alone.value, alone.source) == (100, "s")
+    for none in (None, SimpleNamespace(total_tokens=None)):
+        assert published_total(SimpleNamespace(training=none)) is None  # type: ignore[arg-type]

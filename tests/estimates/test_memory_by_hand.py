@@ -8,17 +8,24 @@ from typing import Any
 
 import pytest
 
+from tests.blocks.test_experts_and_latents import spec
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.dtypes import DTYPES
-from tscale.core.ledger import Cache
+from tscale.core.ledger import Cache, Cut, Saved
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
+from tscale.core.recompute import Again
 from tscale.errors import RequestError
+from tscale.estimates import caveats, media
+from tscale.estimates import recomputed as redone
 from tscale.estimates.capacity import Capacity, kind_of
 from tscale.estimates.memory import changes as serving
+from tscale.estimates.memory import held as holding
+from tscale.estimates.memory import peak as peaks
 from tscale.estimates.memory.held import Keeping
 from tscale.estimates.memory.room import Room, contexts_up_to, growth
-from tscale.estimates.memory_train import changes
+from tscale.estimates.memory_train import changes, lines
+from tscale.estimates.memory_train.ask import train_ask
 
 H100 = find_hardware("h100")
 
@@ -260,3 +267,132 @@ def test_the_first_change_that_is_enough_is_taken() -> None:
     assert changes._first(iter([serving.Change("a", usable + 1, "")]), capacity) == []
     many = serving.Change("a", usable, "", groups=9)
     assert many.fits(_capacity(groups=9)) == _capacity(groups=9).fits(usable)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Lines, peaks, and where a model is no GPT
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "plan", "said"),
+    [
+        (None, Parallelism(tensor=2), "whole"), ({}, Parallelism(), "whole"), ({}, Parallelism(tensor=2), "whole"), ({}, Parallelism(tensor=2, sequence=True), "1/2 by sequence"),
+        ({"gathered": True}, Parallelism(tensor=2, sequence=True), "whole"), ({"cut": Cut(8)}, Parallelism(tensor=4), "1/4"), ({"cut": Cut(8)}, Parallelism(), "whole"),
+        ({"cut": Cut(2, otherwise="repeated")}, Parallelism(tensor=4), "1/2"), ({"cut": Cut(8)}, Parallelism(tensor=4, context=2), "1/2 by position, 1/4"),
+        ({"stream": "once"}, Parallelism(context=2), "whole"), ({"routed": True, "cut": Cut(8)}, Parallelism(tensor=4, expert_tensor=1), "1/4 of the tokens"),
+        ({"routed": True, "cut": Cut(8)}, Parallelism(tensor=2, data=2, expert_tensor=4), "2 times the tokens, 1/4"),
+        ({"routed": True, "cut": Cut(8)}, Parallelism(tensor=2, expert_tensor=2), "1/2"),
+    ],
+)  # fmt: skip
+def test_how_devices_share_what_is_kept(given: dict[str, Any] | None, plan: Parallelism, said: str) -> None:
+    saved = None if given is None else Saved("x", "attention", "target", 8)._replace(**given)
+    assert lines._shared(saved, plan) == said
+
+
+def test_a_peak_is_of_the_format_that_is_asked_for_or_of_16_bits() -> None:
+    device: Any = SimpleNamespace(flops_per_second={"fp16": 5, "fp8": 9})
+    hardware: Any = SimpleNamespace(label="chip")
+    assert peaks.peak_of(device, hardware, None) == ("fp16", 5)
+    assert peaks.peak_of(device, hardware, "fp8") == ("fp8", 9)
+    with pytest.raises(RequestError, match="chip has no peak in fp4: it has fp16, fp8"):
+        peaks.peak_of(device, hardware, "fp4")
+    none: Any = SimpleNamespace(flops_per_second={"fp8": 9})
+    with pytest.raises(RequestError, match="its vendor states no 16-bit peak"):
+        peaks.peak_of(none, hardware, None)
+    both: Any = SimpleNamespace(flops_per_second={"fp16": 5, "bf16": 4})
+    assert peaks.peak_of(both, hardware, None) == ("bf16", 4)
+    assert [peaks.precision_of(name) for name in ("fp8", "fp16", "fp32", "bf16", "int8")] == [
+        "fp8",
+        "fp16",
+        "fp32",
+        "bf16",
+        "bf16",
+    ]
+    assert [peaks.products_of(name) for name in ("fp8", "fp32", "bf16", "pure-bf16")] == ["fp8", "fp32", None, None]
+
+
+GPT = (
+    "name: it\nlayers: 2\nd_model: 64\nvocabulary: 512\ncontext: 128\ntied: true\nattention: {heads: 4%s}\npositions: {kind: %s}\nnorm: {kind: layernorm}\n"
+    "feed_forward: {d_ff: %s}\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("attention", "positions", "d_ff", "words"),
+    [
+        ("", "learned", "256", []), (", kv_heads: 2", "learned", "256", ["2 key-value heads serve 4 heads"]), (", head_dim: 8", "learned", "256", ["heads·head_dim is 32, not d_model 64"]),
+        ("", "learned", "255", ["d_ff is 255, not 4·d_model"]), ("", "relative", "256", ["relative positions have a projection and scores of their own"]),
+        ("", "learned", "256, gated: true", ["a gated feed-forward has three matrices, not two"]),
+    ],
+)  # fmt: skip
+def test_where_a_model_is_no_gpt(attention: str, positions: str, d_ff: str, words: list[str]) -> None:
+    assert caveats.unlike_a_gpt(spec(GPT % (attention, positions, d_ff))) == words
+
+
+def test_layers_that_are_computed_again_are_all_or_those_of_each_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        redone, "recomputed_stages", lambda _, plan, __, ___: [(place, None) for place in range(plan.pipeline)]
+    )
+    of: Any = None
+    for again, plan, stages in (
+        (None, None, None),
+        (Again("full"), Parallelism(pipeline=2), None),
+        (Again("full", 3), Parallelism(pipeline=2), (0, 1)),
+        (Again("full", 3), None, (0,)),
+    ):
+        found = redone.recomputed(of, of, "full", again, plan)
+        assert (found.policy, found.stages) == ("full", stages)
+        whole: Any = "whole"
+        assert found.parts(whole) == (("whole",) if stages is None else stages)  # type: ignore[comparison-overlap]
+
+
+def test_what_is_asked_of_training_has_the_usual_rank_where_a_model_is_in_few_bits() -> None:
+    for rank, qlora, taken in ((None, False, None), (4, False, 4), (None, True, 64), (4, True, 4)):
+        asked = train_ask(precision="bf16", optimizer="adamw", rank=rank, qlora=qlora)
+        assert (asked.how.rank, asked.how.base is not None) == (taken, qlora)
+
+
+def test_the_fullest_stage_is_the_first_of_those_that_hold_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stages of one kind are asked about once."""
+    asked: list[int] = []
+
+    def held_at(server: Any, place: int) -> Any:
+        asked.append(place)
+        return SimpleNamespace(total=server.totals[place])
+
+    monkeypatch.setattr(holding, "held_at", held_at)
+    monkeypatch.setattr(holding, "_kind", lambda server, place: (server.totals[place],))
+    for totals, fullest in (((5,), 0), ((5, 7, 6), 1), ((7, 5, 7), 0), ((5, 7, 7), 1), ((5, 6, 7), 2)):
+        asked.clear()
+        server: Any = SimpleNamespace(stages=totals, totals=totals)
+        assert holding.fullest(server) == fullest
+        assert len(asked) == len(set(asked)) == (0 if len(totals) == 1 else len(set(totals)))
+        assert holding.most_held(server) == max(totals)
+
+
+def test_one_image_is_one_and_two_are_several() -> None:
+    assert [media._named(many, "image", "3x4") for many in (1, 2, 1000)] == [
+        "1 image of 3x4",
+        "2 images of 3x4",
+        "1,000 images of 3x4",
+    ]
+
+
+def test_weights_are_rounded_to_the_widest_format_that_fits_unless_a_kernel_is_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """1,000 numbers in so many bits, of bf16 now: fp8 fits in 1,000 bytes, and four bits in fewer; of a kernel's padding nothing is known."""
+    monkeypatch.setattr(serving, "_in_format", lambda _, kept: kept)
+    monkeypatch.setattr(serving, "held", lambda kept: SimpleNamespace(total=int(1000 * kept.bits / 8)))
+    for kernel, usable, option in (
+        ("none", 2000, "fp8"),
+        ("none", 1000, "fp8"),
+        ("none", 999, "int4-g128"),
+        ("none", 100, None),
+        ("marlin", 2000, None),
+    ):
+        server: Any = SimpleNamespace(kernel=kernel, format=DTYPES["bf16"])
+        found = list(serving._narrower_weights(server, usable))
+        assert [change.option for change in found] == ([] if option is None else [f"--dtype {option}"])
+        assert all(change.total <= usable for change in found)

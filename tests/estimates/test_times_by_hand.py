@@ -12,6 +12,7 @@ from tests.blocks.test_experts_and_latents import spec
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.dtypes import DTYPES
 from tscale.errors import RequestError
+from tscale.estimates.serve.parts import steps_of_passes
 from tscale.estimates.serve.times import (
     Ask,
     Draft,
@@ -176,3 +177,13 @@ def test_the_least_batch_that_computes_as_long_as_it_reads(matrices: bool, gpus:
     each = 2 if by_sequences else 1
     tried = range(each, 400, each)
     assert turning_batch(one, matrices=matrices) == next((batch for batch in tried if not waits(batch)), None)
+
+
+def test_each_line_that_does_anything_has_its_time_derived() -> None:
+    """Tables and norms are read, products computed and read, and devices send: lines of any of these, in both phases."""
+    for gpus in (1, 2):
+        one = _served(gpus=gpus)
+        steps = [step.name.removesuffix(", time") for step in steps_of_passes(one) if step.name.endswith(", time")]
+        lines = [*one.works(one.prompt), *one.works(one.step(one.middle))]
+        assert steps == [line.name for line in lines if line.flops or line.weights or line.cache or line.sent]
+        assert ("all-reduces" in steps) == (gpus > 1)

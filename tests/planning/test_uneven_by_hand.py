@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 
 from tscale.core.ledger import Ledger, Lookup, Matmul
+from tscale.core.serving_layout import ServingLayout
+from tscale.planning import deployment_search
 from tscale.planning.deployment_loads import Targets, ttft_at
 from tscale.planning.deployment_search import nearest_miss
+from tscale.planning.launch_flags import Launch, vllm
 from tscale.planning.legal import _has_copies, _of_each
 from tscale.planning.queueing import Curve, mean_ttft, ttft_within
 from tscale.planning.uneven import _late, _slowest, head_layers, uneven_stages
@@ -119,3 +122,20 @@ def test_a_single_place_waits_as_a_queue_of_one_server_does() -> None:
             assert ttft_within(one, rate, share)[0] == pytest.approx(0.25 + wait)
     for rate in (1.0, 1.5):
         assert mean_ttft(one, rate)[0] == ttft_within(one, rate, 0.9)[0] == np.inf
+
+
+def test_vllm_cuts_experts_or_spreads_them() -> None:
+    """Over two devices or more: of both at once it has no options, whether there are two groups of experts or more."""
+    for expert, cut, can in ((1, 4, True), (2, 1, True), (2, 2, False), (4, 2, False), (4, 1, True)):
+        assert (vllm(Launch("m", ServingLayout(expert * cut, 1, expert, cut, 1), 0, 100, "", "")) is not None) == can
+
+
+def test_a_unit_whose_bound_is_that_of_the_last_of_the_best_may_carry_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two that take as many devices, the one that carries more is the best, though it is looked at last."""
+    keys: dict[int, tuple[float, float]] = {1: (3.0, -5.0), 2: (3.0, -9.0), 3: (4.0, -99.0)}
+    monkeypatch.setattr(deployment_search, "_bound", lambda unit, _: keys[unit][0])
+    monkeypatch.setattr(deployment_search, "_choice", lambda unit, _: unit)
+    monkeypatch.setattr(deployment_search, "_key", lambda choice, _: keys[choice])
+    units: Any = list(keys)
+    wanted: Any = None
+    assert deployment_search.chosen(units, wanted, 1) == [2]  # type: ignore[comparison-overlap]
