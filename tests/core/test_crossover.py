@@ -26,3 +26,15 @@ def test_a_window_bends_the_curve() -> None:
     n = first_context(lambda n: min(n, 10) * (min(n, 10) + 1) // 2 + max(n - 10, 0) * 10, lambda n: 8 * n, 4)
     assert n == 23
     assert 55 + 10 * 12 < 8 * 22 and 55 + 10 * 13 >= 8 * 23
+
+
+@pytest.mark.parametrize("first", [1, 2, 8])
+def test_a_closed_form_that_is_right_is_asked_about_and_nothing_else(first: int) -> None:
+    asked: list[int] = []
+
+    def cost(context: int) -> int:
+        asked.append(context)
+        return context
+
+    assert first_context(cost, lambda _: first, first) == first
+    assert set(asked) == {max(first - 1, 1), first}

@@ -247,3 +247,12 @@ def test_layers_in_two_formats_are_computed_at_the_peak_of_each(stored: int, use
     ]
     met = 1.0 if stored == 6 else 1 - 0.75**3
     assert [line.weights for line in lines] == pytest.approx([2 * size * met, 4 * size * 2 * met])
+
+
+@pytest.mark.parametrize(
+    ("changes", "tokens", "kept"),
+    [({}, 10, 10), ({"stride": 4}, 10, 2), ({"stride": 4, "window": 1}, 11, 2), ({"window": 6}, 10, 6), ({"window": 6}, 5, 5), ({"window": 6, "decoded": (6, 5)}, 10, 10)],
+)  # fmt: skip
+def test_a_sequence_keeps_its_positions_and_its_state(changes: dict[str, Any], tokens: int, kept: int) -> None:
+    """Of two layers 10 bytes each: one for each stride, a window's where they slide, all where keys are picked; 50 of a state."""
+    assert scored(**changes).sequence_bytes(tokens) == kept * 2 * 10 + 50
