@@ -256,3 +256,17 @@ def test_layers_in_two_formats_are_computed_at_the_peak_of_each(stored: int, use
 def test_a_sequence_keeps_its_positions_and_its_state(changes: dict[str, Any], tokens: int, kept: int) -> None:
     """Of two layers 10 bytes each: one for each stride, a window's where they slide, all where keys are picked; 50 of a state."""
     assert scored(**changes).sequence_bytes(tokens) == kept * 2 * 10 + 50
+
+
+@pytest.mark.parametrize(
+    ("new", "decoding", "chunks", "pairs"),
+    [(5, False, 1, 4 * 4 + 1), (5, True, 0, 0), (3, False, 0, 9), (8, False, 2, 32)],
+)
+def test_chunks_of_a_recurrence_are_those_of_a_prompt(new: int, decoding: bool, chunks: int, pairs: int) -> None:
+    """Whole chunks of four and pairs within chunks; while decoding none, also where as many guesses are verified at once."""
+    scan = SCAN._replace(per_pair=5)
+    for entry, of_pairs in ((SCAN, 0), (scan, 5 * pairs), (scan._replace(per_chunk=0), 5 * pairs)):
+        ledger = Ledger.of("x", (entry,))
+        cluster = Cluster(Device("card", {}, 0, 10, 100, None), 8, 50)
+        (line,) = works(Setup(ledger, ledger, BF16, cluster), Pass(3, new, 9, 1, decoding=decoding))
+        assert line.flops == 2 * 3 * 2 * (new * 3 + chunks * entry.per_chunk + of_pairs)

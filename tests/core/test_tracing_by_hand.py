@@ -51,8 +51,13 @@ TWO, ARRAY = TracedInt(2, label="two"), np.array([1.0, 4.0])
 
 
 def test_a_recorded_number_is_asked_for_what_it_is() -> None:
-    assert (as_float(RECORDED), as_fraction(RECORDED), as_plain(RECORDED), power_of_two(RECORDED)) == (7.25, 7, 7, 8)
-    assert (ratio(RECORDED, 2), ratio(2, RECORDED), ratio(RECORDED, RECORDED)) == (Fraction(7, 2), Fraction(2, 7), 1)
+    asked: list[Any] = [as_float(RECORDED), as_fraction(RECORDED), as_plain(RECORDED), power_of_two(RECORDED)]
+    assert asked == [7.25, Fraction(7), 7, 8]
+    assert (ratio(RECORDED, 2), ratio(2, RECORDED), ratio(RECORDED, RECORDED)) == (
+        Fraction(7, 2),
+        Fraction(2, 7),
+        Fraction(1),
+    )
     assert not is_nothing(RECORDED)
     assert not is_array(RECORDED)
 
