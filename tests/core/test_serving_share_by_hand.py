@@ -19,8 +19,8 @@ HEAD = Matmul("head", "head", "head", "target", 10, 100, cut=Cut(100, otherwise=
 BF16 = Dtypes(DTYPES["bf16"], DTYPES["bf16"], {"": 1000})
 
 
-def of(*entries: Any, **how: Any) -> Any:
-    return deployed(Ledger.of("x", entries), **{"dtypes": BF16, "tensor": 1} | how)
+def of(*entries: Any, dtypes: Dtypes = BF16, tensor: int = 1, **how: Any) -> Any:
+    return deployed(Ledger.of("x", entries), dtypes, tensor, **how)
 
 
 def test_matrices_by_where_they_stand() -> None:
