@@ -42,7 +42,7 @@ def test_matrices_by_where_they_stand() -> None:
     ],
 )  # fmt: skip
 def test_experts_are_spread_and_cut_whatever_attention_is(
-    experts: int, how: dict[str, int], flops: float, held: float
+    experts: int, how: dict[str, Any], flops: float, held: float
 ) -> None:
     """Two layers of them, of which a token meets one each; over three devices one has three of eight, and a third of the work."""
     entry = UP._replace(experts=experts, stored=2 * experts, used=2, groups=(4, 2))
