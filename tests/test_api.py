@@ -330,6 +330,10 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
         "a Ledger has entries, as tscale.lower makes them: this has 5",
     ),
     (
+        lambda: ANY.params(tscale.Ledger("odd", (*tscale.lower(GPT2).groups, 5))),  # type: ignore[arg-type]
+        "a Ledger has groups of entries, as tscale.lower makes them: tscale.Ledger.of(model, entries) makes one of entries",
+    ),
+    (
         lambda: ANY.params(tscale.Ledger("odd", (5,))),  # type: ignore[arg-type]
         "a Ledger has groups of entries, as tscale.lower makes them: tscale.Ledger.of(model, entries) makes one of entries",
     ),

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import islice
 
 import pytest
 
 from tscale.analysis.readers import context, degree, number, tokens
-from tscale.core.axis import read_axis
+from tscale.core.axis import Span, read_axis
 from tscale.errors import RequestError
+
+
+@pytest.mark.parametrize(
+    ("span", "values"),
+    [
+        (Span(1, 4, 1), [1, 2, 3, 4]), (Span(1, 7, 3), [1, 4, 7]), (Span(8, 40, 0, 2), [8, 16, 32]), (Span(5, 5, 1), [5]), (Span(5, 4, 1), []),
+    ],
+)  # fmt: skip
+def test_a_range_goes_up_to_its_end(span: Span, values: list[int]) -> None:
+    assert list(islice(span, 10)) == values
+    low, high = int(span.low), int(span.high)
+    assert [span.holds(value) for value in (low - 1, low, high, high + 1)] == [
+        False, low <= high, low <= high, False,
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tscale.core.dtypes import computed_in
+from tscale.core.dtypes import DTYPES, computed_in
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,13 @@ from tscale.core.dtypes import computed_in
 def test_products_of_a_format_are_computed_in(name: str, kind: str | None) -> None:
     """Scales of rows, blocks and matrices are applied outside of the products, those of groups of integers inside."""
     assert computed_in(name) == kind
+
+
+@pytest.mark.parametrize(
+    ("name", "most"), [("q2_k_s", "q2_k"), ("q4_k_m", "q4_k"), ("iq3_xs", "iq3_s"), ("mxfp4_moe", "mxfp4")]
+)
+def test_a_mixture_is_for_weights_and_no_cache_is_kept_in_it(name: str, most: str) -> None:
+    """Most of its matrices are of one type, and vectors stay in 32 bits."""
+    format, of_most = DTYPES[name], DTYPES[most]
+    assert (format.bits, format.multiple, format.fallback) == (of_most.bits, of_most.multiple, of_most.fallback)
+    assert (format.mixture, format.scope, format.rest, format.caches) == (name, "matrices", "fp32", False)

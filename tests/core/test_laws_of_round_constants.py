@@ -17,7 +17,8 @@ from tscale.core.laws import (
     power_of_flops_per_token,
     power_of_tokens,
 )
-from tscale.core.laws.experts import Joint, Leverage, Mixture, Routed, Run, Sparse, saturated
+from tscale.core.laws.experts import Granular, Joint, Leverage, Mixture, Routed, Run, Sparse, saturated
+from tscale.core.laws.experts_best import Limits, best
 from tscale.core.laws.halving import least, where
 from tscale.core.laws.hyper import Hyper, Of
 
@@ -250,3 +251,31 @@ def test_products_of_powers() -> None:
     assert (in_tokens.batch(of), in_tokens.critical(of), in_tokens.timescale(of)) == (3, None, None)
     assert in_tokens.learning_rate(of) == pytest.approx(4 - 0.5 * log(16))
     assert not in_tokens.needs_loss()
+
+
+GRANULAR = Granular(a=2, alpha=0.5, b=10, beta=0.5, g=8, gamma=0.5, c=1, routing=48)
+
+
+def test_a_granular_law_of_round_constants() -> None:
+    """G = 4: (8/2 + 2)/3 + 10/5 + 1. Of a width of 16, a fourth of a layer: (12·16²·6 + 16·2·3·48)/4 FLOPs a token."""
+    run = Run(active=1, total=1, active_bare=1, total_bare=9, tokens=25, mixture=Mixture(8, 3, 1))
+    assert GRANULAR.loss(run) == pytest.approx(5)
+    assert GRANULAR.flops(12 * 16**3 / 64, 5, 2, 3) == pytest.approx((12 * 16**2 * 6 + 16 * 2 * 3 * 48) * 5 / 4)
+
+
+def test_the_best_granular_run_pays_for_its_routing() -> None:
+    """Of 8 experts of which one is met, whose total is (8·8 + 4)/12 of the active: no run beside it is better."""
+    active, tokens, loss = GRANULAR.best(1e15, 8, 4)
+    assert GRANULAR.flops(active, tokens, 8, 4) == pytest.approx(1e15)
+    assert loss == pytest.approx(GRANULAR.of(4).loss(68 / 12 * active, tokens))
+    for size in (0.9 * active, 1.1 * active):
+        assert GRANULAR.of(4).loss(68 / 12 * size, 1e15 / GRANULAR.flops(size, 1, 8, 4)) > loss
+
+
+@pytest.mark.parametrize("served", [0, 1e9])
+def test_the_best_mixture_pays_for_its_routing(served: float) -> None:
+    """Beside 6·N·D: 48 FLOPs for each of E·G·d parameters of routers, over the 72·d² of a layer."""
+    found = best(GRANULAR, Mixture(32, 4), Limits(1e21, served)).run
+    d = (64 * found.active_bare / 12) ** (1 / 3)
+    trained = 6 * found.active * found.tokens * (1 + 8 * 4 * 48 / (72 * d))
+    assert trained + 2 * found.active * served == pytest.approx(1e21)

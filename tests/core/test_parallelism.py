@@ -113,3 +113,11 @@ def test_divisors_and_lists_of_them() -> None:
     assert [or_list([1]), or_list([1, 2]), or_list([1, 2, 4])] == ["1", "1 or 2", "1, 2 or 4"]
     assert or_list(list(range(12))) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 or 11"
     assert or_list(list(range(13))) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, ..."
+
+
+def test_advice_of_experts_where_no_number_fits_is_of_those_that_their_devices_divide() -> None:
+    """Eight ranks in groups of two over which each expert is cut: four of these."""
+    with pytest.raises(RequestError, match=r"use 1, 2 or 4$"):
+        Parallelism(tensor=2, data=4, expert=3, expert_tensor=2).check(lambda _: False)
+    with pytest.raises(RequestError, match=r"use 1, 2, 4 or 8$"):
+        Parallelism(data=8, expert=3).check(lambda _: False)

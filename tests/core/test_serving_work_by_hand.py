@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
-from tscale.core.costs.roofline import Dtypes
+from tscale.core.costs.roofline import Dtypes, Pass, Setup, works
 from tscale.core.costs.serving_share import Attended, Deployed, MatrixLine, StateLine, Structure, deployed
 from tscale.core.costs.serving_work import Exchanges, Part, decoding, prefilling
+from tscale.core.costs.weights import Mixture
+from tscale.core.device import Cluster, Device
 from tscale.core.dtypes import DTYPES
-from tscale.core.ledger import Block, Cache, Ledger, Scan, Scores
+from tscale.core.ledger import Block, Cache, Ledger, Matmul, Scan, Scores
 from tscale.models.lower import lower
 from tscale.models.resolve import resolve
 
@@ -211,3 +213,60 @@ def test_scores_without_a_cache_of_their_own_read_none() -> None:
         (scores, Cache("kv", "kv", "target", 24, block=block), scores._replace(cache=1), scores._replace(cache=None)),
     )
     assert [line.key_bytes for line in deployed(ledger, BF16, 1).attended] == [48, 0, 0]
+
+
+@pytest.mark.parametrize(("stored", "used", "each"), [(6, 6, 1), (48, 12, 2)])
+def test_layers_in_two_formats_are_computed_at_the_peak_of_each(stored: int, used: int, each: int) -> None:
+    """Two of six layers in 8 bits at half of the peak of the others: of one matrix each, or of two of eight experts."""
+    matrix = Matmul(
+        "m",
+        "up",
+        "feed_forward",
+        "target",
+        32,
+        64,
+        experts=stored // 6,
+        stored=stored,
+        used=used,
+        block=Block("decoder", "feed-forward"),
+    )
+    ledger = Ledger.of("x", (matrix,))
+    kept = Mixture("x", "bf16", {0: ((DTYPES["fp8"], 2), (DTYPES["bf16"], 4))})
+    dtypes = Dtypes(kept, DTYPES["bf16"], {"": 1000, "fp8": 500})
+    one = deployed(ledger, dtypes, 1)
+    size = stored // 6 * 2048
+    assert (one.dense or one.experts) == (
+        MatrixLine(2 * 2 * each * 2048, 500, 2 * size),
+        MatrixLine(2 * 4 * each * 2048, 1000, 4 * size * 2),
+    )
+    cluster = Cluster(Device("card", {}, 0, 10, 100, None), 8, 50)
+    lines = works(Setup(ledger, ledger, dtypes, cluster), Pass(3, 1, 9, 1, decoding=True))
+    assert [(line.flops, line.peak) for line in lines] == [
+        (2 * 3 * 2 * each * 2048, 500),
+        (2 * 3 * 4 * each * 2048, 1000),
+    ]
+    met = 1.0 if stored == 6 else 1 - 0.75**3
+    assert [line.weights for line in lines] == pytest.approx([2 * size * met, 4 * size * 2 * met])
+
+
+@pytest.mark.parametrize(
+    ("changes", "tokens", "kept"),
+    [({}, 10, 10), ({"stride": 4}, 10, 2), ({"stride": 4, "window": 1}, 11, 2), ({"window": 6}, 10, 6), ({"window": 6}, 5, 5), ({"window": 6, "decoded": (6, 5)}, 10, 10)],
+)  # fmt: skip
+def test_a_sequence_keeps_its_positions_and_its_state(changes: dict[str, Any], tokens: int, kept: int) -> None:
+    """Of two layers 10 bytes each: one for each stride, a window's where they slide, all where keys are picked; 50 of a state."""
+    assert scored(**changes).sequence_bytes(tokens) == kept * 2 * 10 + 50
+
+
+@pytest.mark.parametrize(
+    ("new", "decoding", "chunks", "pairs"),
+    [(5, False, 1, 4 * 4 + 1), (5, True, 0, 0), (3, False, 0, 9), (8, False, 2, 32)],
+)
+def test_chunks_of_a_recurrence_are_those_of_a_prompt(new: int, decoding: bool, chunks: int, pairs: int) -> None:
+    """Whole chunks of four and pairs within chunks; while decoding none, also where as many guesses are verified at once."""
+    scan = SCAN._replace(per_pair=5)
+    for entry, of_pairs in ((SCAN, 0), (scan, 5 * pairs), (scan._replace(per_chunk=0), 5 * pairs)):
+        ledger = Ledger.of("x", (entry,))
+        cluster = Cluster(Device("card", {}, 0, 10, 100, None), 8, 50)
+        (line,) = works(Setup(ledger, ledger, BF16, cluster), Pass(3, new, 9, 1, decoding=decoding))
+        assert line.flops == 2 * 3 * 2 * (new * 3 + chunks * entry.per_chunk + of_pairs)

@@ -59,7 +59,7 @@ def test_a_plan_is_ranked_by_what_its_answer_says(precision: str) -> None:
             states = states_of(SHARE, how)
             for kept in (KEPT, KEPT[:2]):
                 asked = SHARE, kept, states, (LAYER,), 0, how
-                reserved, live = (needs(*asked, peak).total for peak in ("reserved", "live"))  # type: ignore[arg-type]
+                reserved, live = (needs(*asked, peak).total for peak in ("reserved", "live"))
                 assert totals(*asked) == (reserved, live)
                 differ |= {loss} if reserved != live else set()
     assert {"plain", "plain-kept", "parallel"} <= differ
