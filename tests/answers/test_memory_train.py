@@ -247,6 +247,22 @@ def test_qlora_is_adapters_of_rank_64_on_nf4() -> None:
     assert short["per_device_bytes"]["gradients"] == gradients
 
 
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        (("memory", "--train", "--precision", "fp8"), "--precision fp8 multiplies in fewer bits"),
+        (("train", "--tokens", "1e9", "--gpu", "h100", "--gpus", "8", "--mfu", "0.4", "--dtype", "fp8"), "--dtype fp8 multiplies in"),
+        (("plan", "--train", "--gpu", "h100", "--gpus", "8", "--batch", "64", "--precision", "fp8"), "--precision fp8 multiplies in"),
+    ],
+)  # fmt: skip
+def test_qlora_is_refused_with_products_of_fewer_bits(question: tuple[str, ...], said: str) -> None:
+    """bitsandbytes multiplies matrices in nf4 in 16 bits: no tensor core multiplies them in 8."""
+    done = run(question[0], "llama-3.2-1b", "--qlora", *question[1:])
+    assert (done.code, done.out) == (2, "")
+    assert said in done.err
+    assert "or drop --qlora" in done.err
+
+
 def test_lines_of_weights_add_up_to_the_weights() -> None:
     """Buffers too, such as what is added when DeepSeek-V3's experts are chosen."""
     for plan in ((), ("--tensor", "8", "--data", "8", "--zero", "3")):

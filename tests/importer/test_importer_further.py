@@ -11,7 +11,7 @@ from tscale.blocks import attentions
 from tscale.core.costs.cache import cache_bytes
 from tscale.core.costs.forward import forward_flops
 from tscale.core.costs.params import active_params, params
-from tscale.errors import RequestError
+from tscale.errors import RequestError, SpecError
 from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
 from tscale.models.validation import validated
@@ -87,6 +87,37 @@ def test_beam_is_as_large_as_its_name_says() -> None:
     """Beam-1.0-501B-A23B: 501B parameters, of which 23B are active."""
     beam = lower(spec_of({"model_type": "beam"}))
     assert [round(int(n) / 1e9) for n in (params(beam).total, active_params(beam).total)] == [501, 23]
+
+
+def test_mimo_is_as_large_as_published_with_its_layer_that_predicts_further_tokens() -> None:
+    """MiMo-7B-Base has 7,833,409,536 numbers: those that are counted, one more layer, a matrix of 2 x 4,096 to 4,096 and three norms."""
+    d, d_ff, kv = 4096, 11008, 8 * 128
+    sizes = {
+        "hidden_size": d,
+        "num_hidden_layers": 36,
+        "intermediate_size": d_ff,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+    }
+    spec = spec_of(
+        {"model_type": "mimo", "vocab_size": 151680, "num_nextn_predict_layers": 1, "attention_bias": True, **sizes}
+    )
+    layer = 2 * d * d + d + 2 * (d * kv + kv) + 3 * d * d_ff + 2 * d
+    assert params(lower(spec)).total + layer + 2 * d * d + 3 * d == 7_833_409_536
+    assert spec.notes == ("Left out: the layers that predict further tokens (num_nextn_predict_layers).",)
+
+
+def test_step_3_5_is_as_large_as_published() -> None:
+    """Step-3.5-Flash: 196B parameters, of which 11B are active (StepFun 2026); its own code calls the class so."""
+    ledger = lower(spec_of({"model_type": "step3p5", "architectures": ["Step3p5ForCausalLM"]}))
+    assert [round(int(n) / 1e9) for n in (params(ledger).total, active_params(ledger).total)] == [196, 11]
+
+
+def test_the_family_of_a_class_is_named_where_a_file_says_none_or_another() -> None:
+    with pytest.raises(SpecError, match=r'no "model_type": add it, .* \(Qwen3ForCausalLM is of qwen3\)'):
+        spec_of({"architectures": ["Qwen3ForCausalLM"], "hidden_size": 64})
+    notes = spec_of({"model_type": "qwen2", "architectures": ["Qwen3ForCausalLM"]}).notes
+    assert "Qwen3ForCausalLM is a class of qwen3. It is counted as Qwen2ForCausalLM, as model_type says" in notes[0]
 
 
 @pytest.mark.parametrize("kind", ["xmod", "roc_bert", "longcat_flash", "doge"])

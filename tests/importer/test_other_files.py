@@ -49,7 +49,9 @@ def test_a_model_is_quantised_as_the_file_next_to_its_own_says(
     ("name", "beside", "said"),
     [
         ("quantize_config", {**AUTOGPTQ, "bits": 5}, "bits must be one of 2, 3, 4, 8, not 5"),
+        ("quantize_config", {**AUTOGPTQ, "bits": None}, "bits must be one of 2, 3, 4, 8, not null"),
         ("quant_config", {**AUTOAWQ, "w_bit": 5}, "w_bit must be one of 2, 3, 4, 8, not 5"),
+        ("quant_config", {**AUTOAWQ, "w_bit": None}, "w_bit must be one of 2, 3, 4, 8, not null"),
     ],
 )
 def test_what_that_file_has_wrong_is_told_of_it_by_its_own_keys(

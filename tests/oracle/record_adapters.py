@@ -74,6 +74,7 @@ JOINED = [
 ]  # fmt: skip
 """Where one matrix is several in other models, where the names are those of other families, and with ranks by name."""
 GPT2 = {"n_embd": 256, "n_layer": 3, "n_head": 8, "n_inner": 448}
+MOE = {"num_experts": 4, "num_local_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 96}
 DEEP = {"num_hidden_layers": 12}
 PLACES = [
     ("llama", {}, 8, ["q_proj", "v_proj"], {"layers_to_transform": [0, 2]}),
@@ -88,6 +89,10 @@ PLACES = [
     ("llama", {}, 8, EVERY, {"exclude_modules": ["layers.1.mlp.up_proj", "v_proj"]}),
     ("llama", {}, 8, EVERY, {"exclude_modules": r".*\.1\..*", "use_dora": True}),
     ("gemma2", {"head_dim": 48}, 8, r".*\.[02]\.self_attn\.(k|o)_proj"),
+    ("qwen3_moe", MOE, 8, ["q_proj", "v_proj"], {"layers_to_transform": [0, 2]}),
+    ("qwen3_moe", MOE, 8, ["layers.0.self_attn.q_proj", "o_proj"]),
+    ("mixtral", MOE, 8, ["q_proj", "o_proj"], {"rank_pattern": {"layers.1.self_attn.q_proj": 16, "o_proj": 4}}),
+    ("mixtral", MOE, 8, ["q_proj", "k_proj"], {"exclude_modules": ["layers.1.self_attn.k_proj"]}),
 ]  # fmt: skip
 """In some layers alone: by number, by a pattern, by single modules, with ranks in some, and without what is left out."""
 

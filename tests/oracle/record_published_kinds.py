@@ -44,6 +44,13 @@ CASES = [
       for cls in ("CLIPTextModel", "CLIPTextModelWithProjection") for width in (64, 512)),
     {"model_type": "lfm2", **SMALL, "num_heads": 32, "block_dim": 2048, "conv_dim": 2048, "full_attn_idxs": [2],
      "architectures": ["Lfm2ForCausalLM"]},
+    {"model_type": "exaone4_5", "text_config": {"model_type": "exaone4_5_text", **SMALL, "sliding_window_pattern": "LLG",
+     "layer_types": ["sliding_attention", "sliding_attention", "full_attention"]}, "vision_config": {
+     "depth": 2, "hidden_size": 128, "intermediate_size": 192, "num_heads": 4, "num_key_value_heads": 2, "out_hidden_size": 256},
+     "architectures": ["Exaone4_5_ForConditionalGeneration"]},
+    {**LATENT, "model_type": "glm4_moe_lite", "first_k_dense_replace": 1, "architectures": ["Glm4MoeLiteForCausalLM"]},
+    {"model_type": "qwen3_5_moe_text", **SMALL, "intermediate_size": 100, "num_experts": 4, "num_experts_per_tok": 2,
+     "moe_intermediate_size": 96, "shared_expert_intermediate_size": 64, "architectures": ["Qwen3_5MoeForCausalLM"]},
 ]  # fmt: skip
 
 

@@ -141,6 +141,14 @@ def _class_of(config: Config) -> str | None:
     )
 
 
+def family_of_class(named: str) -> str | None:
+    """The family that has a class of this name; None where none has, or several have."""
+    from tscale.importer.families import FAMILIES, NESTED
+
+    own = [name for rows in (FAMILIES, NESTED) for name, row in rows.items() if named in row.classes]
+    return own[0] if len(own) == 1 else None
+
+
 def _reads_leftward(config: Config) -> bool:
     """Whether the file names a family of encoders' class that decodes: with the head of that for masked words."""
     named, prefix = config.architectures(), _prefix(config)
@@ -178,4 +186,8 @@ def class_note(config: Config) -> tuple[str, ...]:
     named, known = config.architectures(), None if _classifier(config) else _class_of(config)
     if named is None or known is None or plain(named) == plain(known):
         return ()
+    other = family_of_class(str(named))
+    if other is not None and other != config.family.name:
+        return (f"architectures: {called(named, 80)} is a class of {other}. It is counted as {known}, as model_type says, by which transformers "
+                "goes: software that goes by architectures builds another model.",)  # fmt: skip
     return (f"architectures: {called(named, 80)} is counted as {known}, which has the same head.",)

@@ -16,7 +16,7 @@ from tscale.blocks import Attention, FeedForward, Mixer, Mlp, Positions
 from tscale.blocks.attention import Projection
 from tscale.blocks.fields import dotted, out_of_range
 from tscale.errors import RequestError, SpecError, called, field, nearest, shown
-from tscale.importer.classes import class_note, head_of, is_decoder_alone, is_encoder_alone
+from tscale.importer.classes import class_note, family_of_class, head_of, is_decoder_alone, is_encoder_alone
 from tscale.importer.config_keys import Config, is_size
 from tscale.importer.drafts import refuse_draft
 from tscale.importer.experts import dealt_out
@@ -234,11 +234,20 @@ def _like_named(config: Mapping[str, object], classes: Mapping[str, Head], where
     return known[:1]
 
 
+def _of_class(config: Mapping[str, object]) -> str:
+    """The family that has the class which a file names, in brackets; nothing where none has."""
+    named = config.get("architectures")
+    family = family_of_class(str(named[0])) if isinstance(named, list) and named else None
+    return "" if family is None else f" ({called(str(named[0]), 80)} is of {family})"  # type: ignore[index]
+
+
 def _model_type(config: Mapping[str, object], where: str) -> str:
     value = config.get("model_type")
     if value is None:
         other = what_it_is(config)
-        raise SpecError(other or 'no "model_type": add it, because it names the family of the file', where=where)
+        raise SpecError(
+            other or f'no "model_type": add it, because it names the family of the file{_of_class(config)}', where=where
+        )
     if not isinstance(value, str):
         raise SpecError(f"model_type must be text, not {shown(value)}", where=where)
     if value in NOT_YET:

@@ -75,10 +75,10 @@ def adapted(text: str, path: Path, where: str) -> ModelSpec:
 
 
 def _modules(base: ModelSpec, config: Mapping[str, object], path: Path) -> tuple[Module, ...]:
-    """The linear modules of a model of plain layers whose config.json is next to its adapters; nothing of others, which names tell."""
-    plain = all(mixer.kind in _PLAIN_MIXERS for mixer in base.mixers) and all(
-        mlp.kind == "dense" for mlp in base.feed_forwards
-    )
+    """The linear modules of a model of plain attention whose config.json is next to its adapters; nothing of others, which names tell."""
+    plain = all(mixer.kind in _PLAIN_MIXERS for mixer in base.mixers)
+    if isinstance(config.get("target_modules"), str) and any(mlp.kind != "dense" for mlp in base.feed_forwards):
+        return ()  # peft makes of a pattern, and of all-linear, targets among the experts, which stand in no module of their own
     file = path.parent / str(config.get("base_model_name_or_path")) / "config.json"
     if not plain or base.towers or base.kind != "decoder" or not _is_there(file):
         return ()

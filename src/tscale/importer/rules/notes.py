@@ -11,10 +11,12 @@ if TYPE_CHECKING:
 
 
 def prediction_layers(config: Config, *, key: Key = "num_nextn_predict_layers") -> tuple[str, ...]:
-    """That the file names layers that predict further tokens, which the class does not build, where it does."""
+    """That the file names layers that predict further tokens, where it does: transformers builds them in no model."""
     if config.value(key) is None or not config.whole(key):
         return ()
-    return (f"Left out: the layers that predict further tokens ({key}), as the class does.",)
+    own_code = config.family.group == "repository"  # which may build them
+    leaves = "" if own_code else ", as the class does"
+    return (f"Left out: the layers that predict further tokens ({key}){leaves}.",)
 
 
 def remark(config: Config, *, text: str) -> tuple[str, ...]:
