@@ -452,3 +452,22 @@ def test_a_design_is_written_in_place_of_the_answer_where_there_is_one_and_it_is
 def test_a_plan_of_no_row_has_no_derivations(data: dict[str, Any]) -> None:
     report: Any = SimpleNamespace(data=data)
     assert _explained(report, SimpleNamespace(serve=False, method=None)) is report  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [(448, 224), [448, 224], np.array([448, 224])])
+def test_the_size_of_images_may_be_two_numbers(size: Any) -> None:
+    option = media.WithMedia.options()["image_size"]
+    assert option.of(size, "--image-size") == option.of("448x224", "--image-size") == (448, 224)
+
+
+@pytest.mark.parametrize("size", [(448,), (448, 448, 3), (1.5, 448), (-1, 448), 448, ()])
+def test_other_numbers_are_no_size_of_images(size: Any) -> None:
+    with pytest.raises(RequestError, match="takes a height and a width in pixels"):
+        media.WithMedia.options()["image_size"].of(size, "--image-size")
+
+
+def test_runs_and_claims_are_files() -> None:
+    with pytest.raises(RequestError, match="runs must be a path, not a list"):
+        tscale.fit([{"params": 1e8, "tokens": 1e9, "loss": 3.0}])  # type: ignore[arg-type]
+    with pytest.raises(RequestError, match="claims must be a path, not a dict"):
+        tscale.check({"title": "mine"})  # type: ignore[arg-type]

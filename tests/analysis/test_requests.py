@@ -94,7 +94,7 @@ def test_every_question_about_a_system_reads_one(name: str, tmp_path: Path) -> N
         ("model: gpt2\ngpus:\n", "s.yaml:2:6: gpus: give a value as --gpus takes it"),
         (
             "model: gpt2\ngpus: 0\n",
-            's.yaml: gpus must be a whole number above 0, such as 2048, 4_096, 300e9, 128k or 1.5T, not "0"',
+            's.yaml: gpus must be a whole number above 0, such as 1, 8 or 1024, not "0"',
         ),
         ("gpus: 8\n", "Missing argument 'MODEL': see `tscale memory -h`"),
     ],

@@ -275,3 +275,13 @@ def test_an_encoder_decoder_reads_its_source_once_and_begins_with_one_token() ->
     assert prefill["decoder.cross_attention.k"]["flops"] == 2 * 3 * 512 * 24 * d * a
     assert prefill["decoder.cross_attention.scores"]["flops"] == 2 * 3 * 512 * 24 * 2 * a
     assert decode["decoder.self_attention.scores"]["cache_bytes"] == 3 * 130 * 24 * 2 * a * 2
+
+
+@pytest.mark.parametrize(
+    "asked",
+    ["serve llama-3.1-70b --gpus 4 --bound", "train llama-3.1-70b --gpus 8 --tensor 8 --batch 8 --bound --tokens 1e9"],
+)
+def test_a_caveat_of_other_architectures_is_a_detail(asked: str) -> None:
+    caveat = "two all-reduces are counted and one would do"
+    assert caveat not in run(*asked.split(), "--gpu", "h100").out
+    assert caveat in run(*asked.split(), "--gpu", "h100", "--details").out

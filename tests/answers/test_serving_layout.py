@@ -55,6 +55,11 @@ def test_deepseek_v3_on_32_cards() -> None:
     assert [bool(held_at(server, place).logits) for place in range(4)] == [False, False, False, True]
 
 
+def test_experts_of_one_group_are_counted_in_the_singular() -> None:
+    notes = memory_report(built_in("deepseek-v3"), Ask(layout=serving_layout(32, pipeline=4))).notes
+    assert any("assigned to one group of ranks, each expert cut 8 ways" in note for note in notes)
+
+
 def test_weights_of_experts_that_all_ranks_cut_as_vllm_loads_them() -> None:
     """Qwen3 30B-A3B in bf16 at TP 4: 14.2474 GiB a device (vllm-project/vllm#17327)."""
     assert holds("qwen3-30b-a3b", layout=serving_layout(4)).weights / GIB == pytest.approx(14.2474, rel=0.002)

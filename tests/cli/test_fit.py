@@ -168,7 +168,7 @@ _INSTALL = "tscale: fit needs numpy and scipy: `pip install '.[fit]'` in the fol
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tscale.calibration, "find_spec", lambda _: None)
     done = run(*FIT)
-    assert (done.code, done.out, done.err) == (1, "", _INSTALL)
+    assert (done.code, done.out, done.err) == (2, "", _INSTALL)
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import pytest
 from typer.main import get_command
 
 from tests.helpers import run
+from tscale.analysis.options import LOSS, OPTIMIZER
 from tscale.catalogue.models import configs
 from tscale.cli import app
 from tscale.cli.examples import EXAMPLES
@@ -205,3 +206,13 @@ def test_help_says_what_k_means() -> None:
     text = " ".join(run("flops", "-h").out.split())
     assert "Set the training tokens, such as 300e9 or 1.5T; k is 1,000." in text
     assert "Set the tokens of a sequence, such as 2048 or 2k; k is 1,024." in text
+
+
+@pytest.mark.parametrize("command", ["memory", "train"])
+def test_choices_that_are_too_many_for_a_line_of_help_are_in_its_text(command: str) -> None:
+    out = run(command, "-h").out
+    assert "--loss NAME " in out
+    assert max(map(len, out.splitlines())) <= 80
+    text = "".join(out.split())
+    for option in (LOSS, OPTIMIZER):
+        assert "Oneof" + ",".join(option.choices) + "." in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 
 import pytest
@@ -37,6 +38,15 @@ def test_what_is_no_count_or_too_large_is_refused(text: str, most: int, said: st
     with pytest.raises(RequestError) as refused:
         parse_count(text, what="--it", most=most)
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("most", [1024, 10**6, 10**9, 10**12, 10**36])
+def test_an_example_of_a_count_is_none_that_is_refused(most: int) -> None:
+    with pytest.raises(RequestError) as refused:
+        parse_count("0", what="--it", most=most)
+    examples = re.findall(r"[\d_.]+[\dekT]*", str(refused.value).partition("such as ")[2].partition(", not")[0])
+    assert len(examples) > 2
+    assert all(0 < parse_count(example, what="--it", most=most) <= most for example in examples)
 
 
 @pytest.mark.parametrize(

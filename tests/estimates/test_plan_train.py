@@ -215,7 +215,7 @@ def test_without_numpy_one_line_says_what_installs_it(asked: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code, "plan", *shlex.split(asked)], capture_output=True, text=True, check=False
     )
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
         "tscale: plan needs numpy: `pip install '.[plan]'` in the folder of tscale's source installs it\n"
     )

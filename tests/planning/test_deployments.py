@@ -295,7 +295,7 @@ def test_a_model_that_serve_does_not_predict_is_refused_in_its_words() -> None:
 def test_without_numpy_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "numpy", None)
     done = run("plan", "gpt3", "--serve", "--gpu", "h200", "--rate", "4", "--ttft", "2s")
-    assert (done.code, done.out) == (1, "")
+    assert (done.code, done.out) == (2, "")
     assert "plan needs numpy" in done.err
 
 

@@ -68,7 +68,8 @@ class Option(NamedTuple):
             case "model" | "named":
                 return fsdecode(value) if isinstance(value, PathLike) else value
             case "value" | "argument":
-                text = _text(value, what, many=self.many)
+                is_path = self.kind == "argument" and not self.choices
+                text = file_name(_scalar(value), what) if is_path else _text(value, what, many=self.many)
                 return self.read(_chosen(text, self.choices, what) if self.choices else text, what)
 
 
@@ -190,7 +191,8 @@ def _text(value: object, what: str, *, many: bool) -> str:
         and (many or what in _LISTS)
         and not isinstance(value, (str, PathLike, Mapping, AbstractSet, *_BYTES))
     ):
-        return ",".join(_text_of_one(_scalar(item), what, flags=many) for item in _capped(value, what))
+        between = "," if many else _LISTS.get(what, ",")
+        return between.join(_text_of_one(_scalar(item), what, flags=many) for item in _capped(value, what))
     return _text_of_one(value, what, flags=many)
 
 
@@ -244,8 +246,8 @@ def file_name(value: object, what: str) -> str:
 
 MOST_VALUES: Final = 10_000
 _BYTES: Final = (bytes, bytearray, memoryview)
-_LISTS: Final = ("--context", "--stages", "--lora-targets", "--bits")
-"""Options whose text may be a list, which Python gives as one."""
+_LISTS: Final = {"--context": ",", "--stages": ",", "--lora-targets": ",", "--bits": ",", "--image-size": "x"}
+"""Options whose text may be a list, which Python gives as one, and what stands between its values."""
 
 
 def _kind_of(value: object) -> str:

@@ -39,7 +39,7 @@ def design_report(design: Design, written: str = "", *, explain: bool = False) -
     total = counting("all")(design.spec)
     wished = "" if total == design.budget else f", for {design.budget:,} {_what(design)}"
     met = "" if mixture_of(design.spec) is None else f", {int(counting('active')(design.spec)):,} of them active,"
-    title = f"A decoder of {int(total):,} parameters{met} in {design.spec.layers} layers, like {like.label}{wished}"
+    title = f"A decoder of {int(total):,} parameters{met} in {design.spec.layers:,} layers, like {like.label}{wished}"
     tables = [Table(title, _columns(like), tuple(_rows(design, total)), stack=True)]
     if len(design.found) > 1:
         tables.append(view("", _ALTERNATIVES, (_near(found, design) for found in design.found), aside=True))

@@ -193,7 +193,7 @@ def _parameter(name: str, option: Option, asked: Question) -> Parameter:
     else:
         info = typer.Option(
             *(option.spelling or spelled(name)).split(","),
-            metavar=None if option.choices or option.kind == "flag" else option.metavar,
+            metavar=_metavar(option),
             help=_help(name, option, asked),
             rich_help_panel=option.heading or None,
             autocompletion=option.complete,
@@ -203,9 +203,25 @@ def _parameter(name: str, option: Option, asked: Question) -> Parameter:
     return Parameter(name, Parameter.KEYWORD_ONLY, default=[] if several else None, annotation=annotation)
 
 
+_WIDEST: Final = 70
+"""Characters of the choices that a line of help has before its text: with more, they are in the text."""
+
+
+def _is_long(option: Option) -> bool:
+    return len("|".join(option.choices)) > _WIDEST
+
+
+def _metavar(option: Option) -> str | None:
+    """What stands for the value; None where typer says it, of choices all of them."""
+    if _is_long(option):
+        return "NAME"
+    return None if option.choices or option.kind == "flag" else option.metavar
+
+
 def _help(name: str, option: Option, asked: Question) -> str:
-    """A line of help, with what is taken where nothing is given."""
-    return option.help_with(asked.ask.__dataclass_fields__[name].default)
+    """A line of help, with what is taken where nothing is given, and with choices that are too many for a line of theirs."""
+    help = option.help_with(asked.ask.__dataclass_fields__[name].default)
+    return f"{help} One of {', '.join(option.choices)}." if _is_long(option) else help
 
 
 def _shown(asked: Question) -> list[Parameter]:

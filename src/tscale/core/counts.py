@@ -21,7 +21,7 @@ def parse_count(text: str, *, what: str, most: int, kilo: int = 1000) -> int:
     Suffixes are k, M, B (or G) and T in powers of `kilo`: 1000 for tokens, 1024 for context lengths, where model
     cards write 128k for 131,072. Raises `RequestError` for anything else, naming `what` was asked for.
     """
-    wanted = f"{what} must be a whole number above 0, such as 2048, 4_096, 300e9, 128k or 1.5T"
+    wanted = f"{what} must be a whole number above 0, such as {_examples(most)}"
     match = re.fullmatch(_COUNT, text.strip(), re.ASCII)
     if not match:
         raise RequestError(f'{wanted}, not "{text[:40]}"')
@@ -35,6 +35,13 @@ def parse_count(text: str, *, what: str, most: int, kilo: int = 1000) -> int:
     if count > most:
         raise RequestError(f"{what} of {text[:40]} is too large (at most {_round(most)})")
     return count
+
+
+def _examples(most: int) -> str:
+    """Counts of the kind that is asked for, none of them too large."""
+    if most > MOST_CONTEXT:
+        return "2048, 4_096, 300e9, 128k or 1.5T"
+    return "2048, 4_096, 1e6 or 128k" if most == MOST_CONTEXT else "1, 8 or 1024"
 
 
 def _round(most: int) -> str:

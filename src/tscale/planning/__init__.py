@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from tscale.errors import SpecError
+from tscale.errors import RequestError
 
 
 def require(what: str = "plan") -> None:
-    """Raises `SpecError` where numpy is not installed; `what` needs it."""
+    """Raises `RequestError` where numpy is not installed; `what` needs it."""
     if find_spec("numpy") is None:
-        raise SpecError(f"{what} needs numpy: `pip install '.[plan]'` in the folder of tscale's source installs it")
+        raise RequestError(f"{what} needs numpy: `pip install '.[plan]'` in the folder of tscale's source installs it")

@@ -59,8 +59,9 @@ def _sharing_notes(one: Served) -> Iterator[str]:
     gpus = one.ask.gpus
     yield (
         f"{gpus:,} devices share each layer by tensor parallelism (Shoeybi 2019); other ways, such as those that gather "
-        f"weights or assign experts, have bounds of their own. {TWO_SUMS}"
+        "weights or assign experts, have bounds of their own."
     )
+    yield Detail(TWO_SUMS)
     if one.setup.by_sequences:
         yield "The cache is split by sequences while decoding: queries are sent to it and outputs back (Pope 2022, section 3.3)."
         return

@@ -24,7 +24,10 @@ from tscale.core.workload import SequenceLengths
 
 SOURCE: Final = "rajbhandari2019 section 7"
 
-TWO_SUMS: Final = "Where sub-layers stand side by side on norms of their own (GPT-NeoX, Falcon 40B), two sums are counted and one would do."
+TWO_SUMS: Final = (
+    "Where attention and feed-forward run in parallel on norms of their own (GPT-NeoX, Falcon 40B), two all-reduces are counted and "
+    "one would do."
+)
 
 LEAVES_OUT: Final = (
     "Not in what is sent: sums for a table or a head that is cut by the vocabulary, keys and values of context parallelism, "
@@ -42,7 +45,7 @@ def tensor_sums(ledger: Ledger, run: SequenceLengths, width_in_bytes: int, *, pa
 
     One sum for each sub-layer of each layer, at each position of its own stack: routed and shared experts are added up
     before it. `ledger`: that of one device (`tscale.core.sharding`), or the model's own, which sums the same.
-    `side_by_side`: attention and feed-forward of a layer read the same input, so that one sum serves both (Pope 2022,
+    `parallel_block`: attention and feed-forward of a layer read the same input, so that one sum serves both (Pope 2022,
     section 3.4).
     """
     return _sums(ledger.entries, run, width_in_bytes, parallel_block=parallel_block)

@@ -104,10 +104,8 @@ def layout_notes(server: Server) -> Iterator[str]:
         )
     if any(map(is_routed, server.whole.entries)) and not layout.is_tensor_alone and layout.ranks > 1:
         cut = "whole" if layout.expert_tensor == 1 else f"cut {layout.expert_tensor:,} ways"
-        yield (
-            f"Routed experts are assigned to {layout.expert:,} groups of ranks, each expert {cut}; tokens are assumed to meet all "
-            "experts alike."
-        )
+        to = "one group of ranks" if layout.expert == 1 else f"{layout.expert:,} groups of ranks"
+        yield f"Routed experts are assigned to {to}, each expert {cut}; tokens are assumed to meet all experts alike."
     if layout.pipeline > 1:
         layers = [sum(int(own.size) for own in stage.own) for stage in server.stages]
         yield (

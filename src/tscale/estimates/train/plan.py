@@ -13,7 +13,7 @@ from tscale.core.costs.step_time import Step as LeastStep
 from tscale.core.costs.training import Count, counted_flops
 from tscale.core.costs.wall_time import mfu_of
 from tscale.core.device import Cluster
-from tscale.core.metric import Data, Figure, Known, Step, known_at_best
+from tscale.core.metric import Data, Detail, Figure, Known, Step, known_at_best
 from tscale.core.parallelism import Parallelism, Schedule
 from tscale.core.sharding import check_plan
 from tscale.core.units import BYTES, SECONDS, SHARE
@@ -74,7 +74,9 @@ class PlannedStep(NamedTuple):
         whole = _NOT_WHOLE.get(self.plan.zero)
         if whole is not None and self.micro_batches > 1 and self.plan.data > 1:
             yield f"ZeRO's stage {self.plan.zero} keeps no whole {whole}: each of {self.micro_batches} micro-batches sends its own."
-        yield f"{LEAVES_OUT} {TWO_SUMS}" if self.plan.tensor > 1 else LEAVES_OUT
+        yield LEAVES_OUT
+        if self.plan.tensor > 1:
+            yield Detail(TWO_SUMS)
 
 
 def as_bounds(step: PlannedStep, known: Known) -> PlannedStep:
