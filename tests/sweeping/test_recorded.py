@@ -111,6 +111,7 @@ def agrees(sweep: Sweep, part: Part) -> None:
             assert cells.get(name) == plain(cell), (name, cells)
 
 
+@pytest.mark.slow
 def test_layers_that_training_counts_through_are_compiled_one_by_one() -> None:
     sweep, evaluator, part = swept("memory", {**LLAMA, "train": True}, ["set.layers=16,32", "micro_batch=1..16"])
     assert [structure.why for structure in evaluator.structures.values()] == ["", ""]
