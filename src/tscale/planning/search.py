@@ -128,8 +128,10 @@ def _seconds(run: Run, layouts: Layouts, orders: Any, micro_batches: Any) -> Any
     """Predicted seconds of each, by the formats of its products."""
     found = np.zeros(layouts.size)
     for place, case in enumerate(run.cases):
+        if case is None:
+            continue
         of_case = np.flatnonzero(layouts.columns["precision"] == place)
-        for start in range(0, len(of_case) if case is not None else 0, _AT_ONCE):
+        for start in range(0, len(of_case), _AT_ONCE):
             rows = of_case[start : start + _AT_ONCE]
             found[rows] = step.seconds(run.model, layouts.only(rows), orders, case, micro_batches[rows])
     return found
