@@ -173,7 +173,8 @@ def _of(name: str) -> Both:
     sized.axes = asked.axes
     every = grid(asked.axes, asked.gpus)
     can = legal(subject.model, every, asked.batch)
-    held = memory.held(subject.model, can.layouts, can.orders, _base(asked, sized))
+    of = subject.model, can.layouts, can.orders, _base(asked, sized)
+    held = memory.held(*of, memory.kept(*of))
     case = sized._case("bf16")
     assert case is not None
     seconds = step.seconds(subject.model, can.layouts, can.orders, case, can.micro_batches)

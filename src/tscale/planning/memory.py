@@ -52,30 +52,43 @@ class Held(NamedTuple):
     least: Any
 
 
-def held(model: Model, layouts: Layouts, orders: Orders, base: Training) -> Held:
-    """What a device of the fullest stage of each layout needs; `base`: what is the same in all of them.
+def kept(model: Model, layouts: Layouts, orders: Orders, base: Training) -> Any:
+    """Bytes that a device keeps of its parameters: a row for each distinct stage of a pipeline, in it each layout."""
+    layouts = layouts._replace(columns=_with_kernels(layouts, base))
+    columns = layouts.columns
+    flags = [columns["sharing"] == 1, columns["interleave"] == 1]
+    code = structures(columns, flags, (*_OF_STATES, *(("kernel",) if _prepares(base) else ())))
+    alike = _alike_in_states(columns, code)
+    found = np.zeros((max(map(len, orders.values()), default=0), layouts.size), dtype=np.int64)
+    for stages in stage_rows(model, columns, orders):
+        (found[stages.number, stages.rows],) = evaluated(
+            stages, alike, code[stages.rows], lambda own: [_states(model, layouts, own, base)], 1, int
+        )
+    return found
+
+
+def held(model: Model, layouts: Layouts, orders: Orders, base: Training, states: Any) -> Held:
+    """What a device of the fullest stage of each layout needs; `base`: what is the same in all of them, `states`: what it keeps (`kept`).
 
     Layouts are taken to be legal (`tscale.planning.legal`).
     """
     layouts = layouts._replace(columns=_with_kernels(layouts, base))
     found = Held(*(np.zeros(layouts.size, dtype=np.int64) for _ in range(2)))
     columns = layouts.columns
-    flags = [columns["sharing"] == 1, columns["interleave"] == 1, columns["first"] > 0]
-    prepares = base.base is not None  # then the loss says too what is kept in 32 bits (`Training.prepared`)
-    of_states = structures(columns, flags[:2], (*_OF_STATES, *(("kernel",) if prepares else ())))
-    of_pass = structures(columns, flags, _OF_PASS)
-    states_alike, passes_alike = _alike_in_states(columns, of_states), _alike_in_passes(layouts, of_pass)
+    of_pass = structures(columns, [columns["sharing"] == 1, columns["interleave"] == 1, columns["first"] > 0], _OF_PASS)
+    alike = _alike_in_passes(layouts, of_pass)
     for stages in stage_rows(model, columns, orders):
-        code = of_pass * len(_KERNELS) + columns["kernel"] if stages.kind.last or prepares else of_pass
-        (states,) = evaluated(
-            stages, states_alike, of_states[stages.rows], lambda own: [_states(model, layouts, own, base)], 1, int
-        )
-        passes = evaluated(
-            stages, passes_alike, code[stages.rows], lambda own: _pass(model, layouts, own, base), 2, int
-        )
+        has_loss = stages.kind.last or _prepares(base)
+        code = of_pass * len(_KERNELS) + columns["kernel"] if has_loss else of_pass
+        passes = evaluated(stages, alike, code[stages.rows], lambda own: _pass(model, layouts, own, base), 2, int)
         for most, one in zip(found, passes, strict=True):
-            np.maximum.at(most, stages.rows, states + one)
+            np.maximum.at(most, stages.rows, states[stages.number, stages.rows] + one)
     return found
+
+
+def _prepares(base: Training) -> bool:
+    """Whether the loss says too what is kept in 32 bits (`Training.prepared`)."""
+    return base.base is not None
 
 
 def _alike_in_states(columns: Columns, of_states: Any) -> Any:

@@ -14,15 +14,19 @@ from tscale.planning.layouts import Layouts
 from tscale.planning.memory import Held
 from tscale.planning.structure import Orders, pipelines
 
-Weigh = Callable[[Layouts], Held]
-"""What a device of each of some layouts holds."""
+Weigh = Callable[[Layouts, Any], Held]
+"""What a device of each of some layouts holds, with what it keeps of its parameters (`memory.kept`)."""
 
 
 class Weighed(NamedTuple):
-    """Layouts with what a device of each holds and has: `usable` at a usual reserve, `room` at the least one."""
+    """Layouts with what a device of each holds and has: `usable` at a usual reserve, `room` at the least one.
+
+    `states`: what the device of each stage keeps of its parameters (`memory.kept`), however a pass is run.
+    """
 
     layouts: Layouts
     micro_batches: Any
+    states: Any
     held: Held
     usable: Any
     room: Any
@@ -40,7 +44,8 @@ class Weighed(NamedTuple):
     def only(self, rows: Any) -> Weighed:
         """Those at some places."""
         held = Held(*(one[rows] for one in self.held))
-        return Weighed(self.layouts.only(rows), self.micro_batches[rows], held, self.usable[rows], self.room[rows])
+        own = self.layouts.only(rows), self.micro_batches[rows], self.states[:, rows]
+        return Weighed(*own, held, self.usable[rows], self.room[rows])
 
     def with_(self, others: Weighed) -> Weighed:
         """These and others."""
@@ -49,7 +54,8 @@ class Weighed(NamedTuple):
             np.concatenate([getattr(one, name) for one in (self, others)])
             for name in ("micro_batches", "usable", "room")
         )
-        return Weighed(self.layouts.with_(others.layouts), micro_batches, held, usable, room)
+        states = np.concatenate([self.states, others.states], axis=1)
+        return Weighed(self.layouts.with_(others.layouts), micro_batches, states, held, usable, room)
 
 
 class Guess(NamedTuple):
@@ -88,7 +94,7 @@ def with_fewest(weighed: Weighed, orders: Orders, weigh: Weigh, guess: Guess | N
     """
     most = _most_layers(weighed.layouts, orders)
     if guess is None:
-        every = weigh(_with_first(weighed.layouts, most))
+        every = weigh(_with_first(weighed.layouts, most), weighed.states)
         guess = Guess(every.total <= weighed.usable, 0.5)
     high, low = most.copy(), np.zeros_like(most)  # a layout does not fit with `low`, and does with `high` if at all
     near = np.clip(np.ceil(most * guess.share), 1, most).astype(np.int64)
@@ -99,7 +105,7 @@ def with_fewest(weighed: Weighed, orders: Orders, weigh: Weigh, guess: Guess | N
         several, place = np.nonzero((low[rows] < places[:, rows]).T & (places[:, rows] < end[rows]).T)
         own, tried = rows[several], places[place, rows[several]]
         some = weighed.only(own)
-        some = some._replace(held=weigh(_with_first(some.layouts, tried)))
+        some = some._replace(held=weigh(_with_first(some.layouts, tried), some.states))
         fits = np.where(guess.sure[own], some.fits, some.may)
         np.minimum.at(high, own[fits], tried[fits])
         np.maximum.at(low, own[~fits], tried[~fits])

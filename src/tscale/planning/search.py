@@ -95,17 +95,18 @@ def search(run: Run, axes: Axes, gpus: int, batch: int, most: int = MOST_LAYOUTS
 def _weighed(run: Run, layouts: Layouts, micro_batches: Any, orders: Orders) -> Weighed:
     """Layouts with what a device holds; those whose recomputed layers are searched too, with the fewest that fit."""
 
-    def weigh(some: Layouts) -> memory.Held:
-        return memory.held(run.model, some, orders, run.base)
+    def weigh(some: Layouts, states: Any) -> memory.Held:
+        return memory.held(run.model, some, orders, run.base, states)
 
     def of(rows: Any) -> Weighed:
         own = layouts.only(rows)
         nothing = memory.Held(*(np.zeros(own.size, dtype=np.int64) for _ in range(2)))
-        return Weighed(own, micro_batches[rows], nothing, *_rooms(own.columns, run.rooms))
+        states = memory.kept(run.model, own, orders, run.base)
+        return Weighed(own, micro_batches[rows], states, nothing, *_rooms(own.columns, run.rooms))
 
     searched = layouts.columns["first"] == FEWEST
     known = of(~searched)
-    known = known._replace(held=weigh(known.layouts))
+    known = known._replace(held=weigh(known.layouts, known.states))
     if searched.any():
         known = known.with_(with_fewest(of(searched), orders, weigh))
     if layouts.axes.partial:
@@ -128,8 +129,10 @@ def _seconds(run: Run, layouts: Layouts, orders: Any, micro_batches: Any) -> Any
     """Predicted seconds of each, by the formats of its products."""
     found = np.zeros(layouts.size)
     for place, case in enumerate(run.cases):
+        if case is None:
+            continue
         of_case = np.flatnonzero(layouts.columns["precision"] == place)
-        for start in range(0, len(of_case) if case is not None else 0, _AT_ONCE):
+        for start in range(0, len(of_case), _AT_ONCE):
             rows = of_case[start : start + _AT_ONCE]
             found[rows] = step.seconds(run.model, layouts.only(rows), orders, case, micro_batches[rows])
     return found

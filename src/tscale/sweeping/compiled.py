@@ -39,9 +39,20 @@ WORTH_COMPILING: Final = 16
 
 def sizes_of(job: Job) -> tuple[bool, ...]:
     """Which axes are sizes, whose values may be arrays; the others are structure, compiled value by value."""
-    found = tuple(axis.is_whole and _is_size(axis, job) for axis in job.axes)
-    rows = prod(len(axis.values) for axis, size in zip(job.axes, found, strict=True) if size)
-    return found if rows >= WORTH_COMPILING else (False,) * len(job.axes)
+    return _if_worth(job, tuple(axis.is_whole and _is_size(axis, job) for axis in job.axes))
+
+
+def fields_of(job: Job, sizes: tuple[bool, ...]) -> tuple[bool, ...]:
+    """Of a question that is recorded the sizes that are fields of it, without those of the spec; of others the same."""
+    if job.question not in RECORDED:
+        return sizes
+    return _if_worth(job, tuple(size and not axis.key for axis, size in zip(job.axes, sizes, strict=True)))
+
+
+def _if_worth(job: Job, sizes: tuple[bool, ...]) -> tuple[bool, ...]:
+    """Some sizes, or none of them where few rows are of one structure."""
+    rows = prod(len(axis.values) for axis, size in zip(job.axes, sizes, strict=True) if size)
+    return sizes if rows >= WORTH_COMPILING else (False,) * len(job.axes)
 
 
 def _is_size(axis: Axis, job: Job) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
+from math import prod
 from typing import Any, Final
 
 import numpy as np
 
 from tscale.sweeping.answers import Answer, answer_of
 from tscale.sweeping.columns import OTHER, REFUSED, Column, Part, as_column, as_text, plain, put
-from tscale.sweeping.compiled import path_of, sizes_of
+from tscale.sweeping.compiled import WORTH_COMPILING, fields_of, path_of, sizes_of
 from tscale.sweeping.exact import SMALL, as_ints, holds
 from tscale.sweeping.grid import Block, places_of, rows_of
 from tscale.sweeping.job import Job
@@ -55,11 +56,12 @@ class Evaluator:
         """The rows of a block."""
         out = Part(rows_of(block), {}, {})
         self._put_axes(out, block)
-        if not any(self.sizes):
-            self._by_row(out, block, np.ones(out.rows, dtype=bool))
+        before = self.sizes
+        if any(before) and all(self._sized(out, block, fixed) for fixed in self._structures(block)):
             return out
-        for fixed in self._structures(block):
-            self._sized(out, block, fixed)
+        if self.sizes != before:
+            return self.part(block)
+        self._by_row(out, block, np.ones(out.rows, dtype=bool))
         return out
 
     def _put_axes(self, out: Part, block: Block) -> None:
@@ -80,8 +82,11 @@ class Evaluator:
         ]
         yield from product(*choices)
 
-    def _sized(self, out: Part, block: Block, fixed: Block) -> None:
-        """The rows of one structure: each way that they take at once."""
+    def _sized(self, out: Part, block: Block, fixed: Block) -> bool:
+        """The rows of one structure: each way that they take at once. False where sizes of the spec are structure from now on.
+
+        That is where they are no sizes of some way, or have too many: what compiles for each of them alone is worth more.
+        """
         shape, within = _shape(fixed), _within(block, fixed)
         key = tuple(start for (start, _), size in zip(fixed, self.sizes, strict=True) if not size)
         if key not in self.structures and len(self.structures) >= MOST_STRUCTURES:
@@ -100,9 +105,17 @@ class Evaluator:
             structure.paths.append(found)
             self._take(out, rows, structure, len(structure.paths) - 1, found, axes, pending, fixed)
         if pending.any():
+            fewer = fields_of(self.job, self.sizes)
+            alone = zip(_shape(fixed), self.sizes, fewer, strict=True)
+            structures = prod(length for length, size, still in alone if size and not still)
+            if fewer != self.sizes and np.count_nonzero(pending) >= WORTH_COMPILING * structures:
+                self.sizes = fewer
+                self.structures.clear()
+                return False
             todo = np.zeros(out.rows, dtype=bool)
             todo[rows[pending.reshape(-1)]] = True
             self._by_row(out, block, todo)
+        return True
 
     def _axes(self, fixed: Block) -> dict[str, Any]:
         """The values of the sizes, each along its own axis."""
