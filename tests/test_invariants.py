@@ -6,7 +6,7 @@ import pytest
 
 from tests.fuzz.invariants import draw, holds
 
-REQUESTS = 64
+REQUESTS = 48
 SLICES = 16
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.helpers import answer, disclosed, run
+from tests.helpers import answer, run, structures
 
 
 @pytest.mark.parametrize(
@@ -58,13 +58,13 @@ def test_it_is_one_screen() -> None:
     assert max(map(len, lines)) <= 80
 
 
-def test_an_undisclosed_model_is_told_of_as_known_and_estimated() -> None:
+def test_an_unstructures_model_is_told_of_as_known_and_estimated() -> None:
     done = run("summary", "gpt-4")
     assert done.code == 3
     assert "Epoch AI" in done.out
 
 
-@pytest.mark.parametrize("name", disclosed())
-def test_every_built_in_model_has_one(name: str) -> None:
+@pytest.mark.parametrize("name", structures())
+def test_a_model_of_every_structure_has_one(name: str) -> None:
     done = run("summary", name, "--gpu", "h100")
     assert (done.code, done.err) == (0, "")
