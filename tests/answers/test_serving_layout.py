@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pytest
 
+import tscale
 from tscale.answers.memory.answer import memory_report
 from tscale.catalogue.hardware import find_hardware
 from tscale.catalogue.models import built_in
@@ -56,7 +57,7 @@ def test_deepseek_v3_on_32_cards() -> None:
 
 
 def test_experts_of_one_group_are_counted_in_the_singular() -> None:
-    notes = memory_report(built_in("deepseek-v3"), Ask(layout=serving_layout(32, pipeline=4))).notes
+    notes = memory_report(tscale.load("deepseek-v3"), Ask(layout=serving_layout(32, pipeline=4))).notes
     assert any("assigned to one group of ranks, each expert cut 8 ways" in note for note in notes)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -207,7 +207,7 @@ def decoding_at(runs: Runs, seconds: dict[Figure, Floats]) -> Runs:
         step_of(case._replace(decoding=float(share))) if case.disaggregated else None
         for case, share in zip(runs.cases, shares, strict=True)
     ]
-    apart = runs.load.together == 0
+    apart: NDArray[np.bool_] = np.equal(runs.load.together, 0)
     if not apart.any():
         return runs
     return replace(runs, decode=_where(apart, _stacked([one for one in work if one is not None]), runs.decode))
@@ -217,7 +217,7 @@ def _where(chosen: NDArray[np.bool_], some: Any, rest: Any) -> Any:
     """Numbers of the chosen runs, and of the rest as they are; named tuples of arrays one by one."""
     if isinstance(rest, tuple):
         fields = (_where(chosen, one, other) for one, other in zip(some, rest, strict=True))
-        return type(rest)(*fields)  # type: ignore[call-arg]
+        return type(rest)(*fields)
     found = np.array(rest)
     found[chosen] = some
     return found
@@ -250,7 +250,7 @@ def fit(runs: Runs, problems: dict[Figure, Problem], kept: NDArray[np.bool_], ne
     for _ in range(_TURNS):
         seconds = {figure: predicted(runs, figure, first) for figure in figures}
         runs = decoding_at(runs, seconds)
-    alone = replace(runs, load=runs.load._replace(batch=np.ones(len(runs.cases))))
+    alone = replace(runs, load=runs.load._replace(batch=cast("float", np.ones(len(runs.cases)))))
     return Fitted(found, seconds, 1 - predicted(alone, "tpot", first) / seconds["tpot"])
 
 

@@ -122,7 +122,7 @@ class Adapter:
             yield ("ranks",), "places say the rank of every target: drop one of the two"
         if len(set(self.whole)) < len(self.whole):
             yield ("whole",), "modules are each listed once"
-        highest = max((self.rank, *(one.rank for one in (*self.ranks, *self.places))))
+        highest = max(self.rank, *(one.rank for one in self.ranks), *(there.rank for there in self.places), 0)
         if highest > d_model:
             yield ("rank",), f"a rank of {highest:,} is no low one: the model is {d_model:,} wide"
         yield from of_one_line(base=self.base)

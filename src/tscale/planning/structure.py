@@ -91,23 +91,23 @@ def stage_rows(model: Model, columns: Columns, orders: Orders) -> Iterator[Stage
     """All stages of all layouts by kind."""
     by_kind: dict[Kind, list[tuple[Any, int, Stages]]] = {}
     for rows, stages in pipelines(columns, orders):
-        for number, one in enumerate(stages):
-            by_kind.setdefault(one.kind, []).append((rows, number, one))
+        for turn, one in enumerate(stages):
+            by_kind.setdefault(one.kind, []).append((rows, turn, one))
     for kind, parts in by_kind.items():
-        of_rows, numbers, stages = zip(*parts, strict=True)
+        of_rows, numbers, of_kind = zip(*parts, strict=True)
         sizes = list(map(len, of_rows))
-        rows = np.concatenate(of_rows)
+        all_rows = np.concatenate(of_rows)
         number, place, many, *counts = (
             np.repeat(values, sizes)
             for values in (
                 numbers,
-                [one.place for one in stages],
-                [one.many for one in stages],
-                *zip(*(one.counts for one in stages), strict=True),
+                [one.place for one in of_kind],
+                [one.many for one in of_kind],
+                *zip(*(one.counts for one in of_kind), strict=True),
             )
         )
-        first = _first(model, of_rows, stages, columns["first"]) if columns["first"][rows].any() else ()
-        yield StageRows(kind, rows, tuple(counts), number, place, many, first)
+        first = _first(model, of_rows, of_kind, columns["first"]) if columns["first"][all_rows].any() else ()
+        yield StageRows(kind, all_rows, tuple(counts), number, place, many, first)
 
 
 def _first(model: Model, of_rows: Sequence[Any], stages: Sequence[Stages], first: Any) -> tuple[Any, ...]:
@@ -134,7 +134,7 @@ def evaluated(
     alone = alike[stages.rows] * MOST_STAGES + stages.number
     _, first, number = np.unique(alone, return_index=True, return_inverse=True)
     own = stages.only(first)
-    values = np.zeros((size, len(first)), dtype=dtype)
+    values: Any = np.zeros((size, len(first)), dtype=dtype)
     for _, places in split(code[first]):
         for row, value in zip(values, evaluate(own.only(places)), strict=True):
             row[places] = value
