@@ -491,7 +491,7 @@ def test_a_float_is_a_count_where_it_is_exact() -> None:
     run: Any = tscale.SequenceLengths(target=1024)
     exact = tscale.training_flops(GPT2, run, ANY_FLOAT(2**53 - 1))
     assert exact == tscale.training_flops(GPT2, run, 2**53 - 1)
-    with pytest.raises(TscaleError, match="tokens must be a whole number"):
+    with pytest.raises(tscale.TscaleError, match="tokens must be a whole number"):
         tscale.training_flops(GPT2, run, ANY_FLOAT(2**53))
 
 
