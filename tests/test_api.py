@@ -484,3 +484,17 @@ def test_load_speaks_of_its_arguments_for_a_file_too(tmp_path: Path) -> None:
         tscale.TscaleError, match=r"\(assume=FAMILY counts it as one of a known family; families=FILE describes it\)$"
     ):
         tscale.load(tmp_path)
+
+
+def test_a_float_is_a_count_where_it_is_exact() -> None:
+    """From 2^53 on a whole float may be another number than the one that was written."""
+    run: Any = tscale.SequenceLengths(target=1024)
+    exact = tscale.training_flops(GPT2, run, ANY_FLOAT(2**53 - 1))
+    assert exact == tscale.training_flops(GPT2, run, 2**53 - 1)
+    with pytest.raises(tscale.TscaleError, match="tokens must be a whole number"):
+        tscale.training_flops(GPT2, run, ANY_FLOAT(2**53))
+
+
+def ANY_FLOAT(value: int) -> Any:  # noqa: N802 (beside ANY)
+    """A number that is no int."""
+    return float(value)

@@ -183,6 +183,8 @@ def test_queries_are_sent_to_their_cache_and_outputs_back() -> None:
     setup = shared(tscale.lower(tscale.load("llama-3.1-70b")), 8)._replace(by_sequences=True)
     lines = {line.name: line for line in works(setup, Pass(16, 1, 3000, 1, decoding=True))}
     assert lines["all-to-alls"].sent == 2 * (16 * 80 * 64 * 128 * 2 * 7) // 64
+    for name in ("all-reduces", "all-to-alls"):  # what is sent is neither computed nor read
+        assert (lines[name].flops, lines[name].peak, lines[name].weights, lines[name].cache) == (0, 1, 0, 0)
     assert "all-to-alls" not in {line.name for line in works(setup, Pass(16, 100, 0, 1, decoding=False))}
 
 

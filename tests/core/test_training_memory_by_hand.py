@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tscale.core.costs.training_memory import logits_of, needs, states_of, totals
+from tscale.core.costs.training_memory import SOURCE, logits_of, needs, states_of, totals
 from tscale.core.costs.training_setup import Layer, Training
 from tscale.core.layers import Every
 from tscale.core.ledger import Block, Cut, Group, Ledger, Lookup, Matmul, Saved
@@ -105,3 +105,13 @@ def test_logits_that_a_device_makes() -> None:
     assert logits_of(share, KEPT, training("fp32", rank=4)) == Logits(30 * 100, 30, 34, 8, 4, False, False)
     assert logits_of(share, KEPT[:3], how) is None
     assert logits_of(Ledger.of("x", (UP,)), KEPT, how) is None
+
+
+def test_logits_are_of_the_loss_s_code_where_they_are_kept() -> None:
+    """Of 100 words they are; of a single one a layer's backward pass needs more, 2 times 30 by 20 numbers, when they are gone."""
+    how = training(loss="plain")
+    few = (*KEPT[:3], KEPT[3]._replace(width=1, cut=Cut(1)))
+    many_found, few_found = (needs(SHARE, kept, states_of(SHARE, how), (LAYER,), 0, how) for kept in (KEPT, few))
+    assert many_found.logits.source == many_found.temporary.source == KERNELS["plain"].source
+    assert few_found.logits.source == few_found.temporary.source == SOURCE != KERNELS["plain"].source
+    assert (few_found.logits.total, few_found.temporary.total) == (0, 2 * 30 * 20 * 2)
