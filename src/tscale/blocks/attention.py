@@ -112,12 +112,16 @@ class Attention:
             yield ("values_are_keys",), "a layer that borrows its keys has no projection to take values from: drop it"
         if self.borrows_keys and self.v_norm:
             yield ("v_norm",), "a layer that borrows its values has them normalised already: drop it"
+        yield from self._bias_problems()
+        yield from self._sight_problems()
+        yield from self._group_problems(d_model)
+
+    def _bias_problems(self) -> Iterator[Problem]:
+        """Biases of what is not there."""
         if self.gate_bias and not self.gated:
             yield ("gate_bias",), "there is no gate to have a bias: set gated, or drop it"
         if self.qk_norm_bias and self.qk_norm is None:
             yield ("qk_norm_bias",), "there is no norm to have a bias: set qk_norm, or drop it"
-        yield from self._sight_problems()
-        yield from self._group_problems(d_model)
 
     def _group_problems(self, d_model: int) -> Iterator[Problem]:
         """Groups of channels that the projections cannot be divided into."""
@@ -171,11 +175,7 @@ class Attention:
             cut = by_head if wide == "q" else by_kv_head
             label = f"{site.name}.{wide}_global"
             yield Matmul(label, wide, "attention", site.keys, d, width, wide in biased, cut, used=0)
-        if self.gate_bias:
-            yield Matmul(f"{site.name}.gate", "gates", "attention", site.stream, d, queries, cut=by_head)
-            yield Vector(f"{site.name}.gate_bias", "gates", "attention", heads, by_head)
-        if self.head_gates:
-            yield Matmul(f"{site.name}.gates", "gates", "attention", site.stream, d, heads, cut=by_head)
+        yield from self._gates(site, by_head)
         yield from self._norms(site)
         if self.sinks:
             yield Vector(f"{site.name}.sinks", "sinks", "attention", heads, by_head)
@@ -200,6 +200,16 @@ class Attention:
             "o" in biased,
             by_head._replace(axis="in"),
         )
+
+    def _gates(self, site: LayerContext, by_head: Cut) -> Iterator[Entry]:
+        """Projections that gate the heads' outputs, where the query projection does not yield the gate."""
+        heads, _, head_dim = self.widths(site.d_model)
+        gates = Matmul(f"{site.name}.gates", "gates", "attention", site.stream, site.d_model, heads, cut=by_head)
+        if self.gate_bias:
+            yield gates._replace(name=f"{site.name}.gate", d_out=heads * head_dim)
+            yield Vector(f"{site.name}.gate_bias", "gates", "attention", heads, by_head)
+        if self.head_gates:
+            yield gates
 
     def _grouped(self, whole: Matmul) -> Matmul:
         """A projection as it stands: one matrix, or one for each group of channels."""

@@ -86,22 +86,19 @@ class _Names:
 
 def chosen(modules: Iterable[Module], config: Mapping[str, object], rank: int, layers: int, where: str) -> Chosen:
     """The matrices that an adapter_config.json chooses, in a model of so many layers. Raises `SpecError` where it chooses none."""
-    every, said = tuple(modules), config.get("target_modules")
+    every = tuple(modules)
     if layers > MOST_LAYERS:
         raise SpecError(
             f"adapters are chosen in models of up to {MOST_LAYERS:,} layers: this one has {layers:,}", where=where
         )
+    chooses, ranks = _choice(config, where), _ranks(config.get("rank_pattern"), where)
+    found: dict[tuple[str, int], list[int]] = {}
+    met: set[str] = set()
     try:
-        wanted = None if said == "all-linear" else _Names("target_modules", said, where)
-        left_out = config.get("exclude_modules")
-        without = _Names("exclude_modules", left_out, where) if left_out else None
-        numbers, ranks = _numbers(config, said, where), _ranks(config.get("rank_pattern"), where)
-        found: dict[tuple[str, int], list[int]] = {}
-        met: set[str] = set()
         for module in every:
             for layer in range(layers):
                 path = module.path.replace("{}", str(layer))
-                if (wanted is None or wanted.mean(path)) and not (without and without.mean(path)) and numbers(path):
+                if chooses(path):
                     found.setdefault((_known(module, every, where), _rank_at(path, ranks, rank, met)), []).append(layer)
     except Overspent:
         raise SpecError(
@@ -115,6 +112,20 @@ def chosen(modules: Iterable[Module], config: Mapping[str, object], rank: int, l
         f"rank_pattern: no module that has an adapter is called {', '.join(map(shown, unread))}: peft passes it over.",
     )
     return Chosen(places, notes if unread else ())
+
+
+def _choice(config: Mapping[str, object], where: str) -> Callable[[str], bool]:
+    """Whether the module of a path has an adapter, as the keys that choose among modules say."""
+    said, left_out = config.get("target_modules"), config.get("exclude_modules")
+    wanted = None if said == "all-linear" else _Names("target_modules", said, where)
+    without = _Names("exclude_modules", left_out, where) if left_out else None
+    numbers = _numbers(config, said, where)
+
+    def chooses(path: str) -> bool:
+        named = wanted is None or wanted.mean(path)
+        return named and not (without is not None and without.mean(path)) and numbers(path)
+
+    return chooses
 
 
 def _known(module: Module, every: tuple[Module, ...], where: str) -> str:
@@ -162,13 +173,7 @@ def _numbers(config: Mapping[str, object], said: object, where: str) -> Callable
     listed = only if isinstance(only, list) else [only]
     if not all(type(number) is int and number >= 0 for number in listed):
         raise SpecError(f"layers_to_transform must be numbers of layers from 0, not {shown(only)}", where=where)
-    names = [pattern] if isinstance(pattern, str) else pattern or []
-    if not isinstance(names, list) or not all(isinstance(name, str) and re.fullmatch(r"\w+", name) for name in names):
-        raise SpecError(
-            f"layers_pattern must be the name of a list of layers, such as layers, not {shown(pattern)}", where=where
-        )
-    before = "|".join(map(str, names)) or r"[^.]*"
-    at = re.compile(rf"(?:^|.*?\.)(?:{before})\.(?P<number>\d+)\.")
+    at = _layer_in(pattern, where)
     numbers = frozenset(listed)
 
     def has(path: str) -> bool:
@@ -176,6 +181,17 @@ def _numbers(config: Mapping[str, object], said: object, where: str) -> Callable
         return found is not None and int(found["number"]) in numbers
 
     return has
+
+
+def _layer_in(pattern: object, where: str) -> re.Pattern[str]:
+    """What finds the number of a path's layer: behind one of the names of layers_pattern, or behind the first step that has one."""
+    names = [pattern] if isinstance(pattern, str) else pattern or []
+    if not isinstance(names, list) or not all(isinstance(name, str) and re.fullmatch(r"\w+", name) for name in names):
+        raise SpecError(
+            f"layers_pattern must be the name of a list of layers, such as layers, not {shown(pattern)}", where=where
+        )
+    before = "|".join(map(str, names)) or r"[^.]*"
+    return re.compile(rf"(?:^|.*?\.)(?:{before})\.(?P<number>\d+)\.")
 
 
 def _ranks(said: object, where: str) -> dict[str, tuple[Machine, int]]:

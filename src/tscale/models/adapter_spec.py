@@ -113,6 +113,16 @@ class Adapter:
         for place, one in enumerate(self.ranks):
             if one.target not in self.targets:
                 yield ("ranks", place, "target"), f"{shown(one.target)} is no target of these adapters"
+        yield from self._place_problems()
+        if len(set(self.whole)) < len(self.whole):
+            yield ("whole",), "modules are each listed once"
+        highest = max(self.rank, *(one.rank for one in self.ranks), *(there.rank for there in self.places), 0)
+        if highest > d_model:
+            yield ("rank",), f"a rank of {highest:,} is no low one: the model is {d_model:,} wide"
+        yield from of_one_line(base=self.base)
+
+    def _place_problems(self) -> Iterator[Problem]:
+        """Places of other targets, without layers or with the same one twice, and next to ranks."""
         for place, there in enumerate(self.places):
             if there.target not in self.targets:
                 yield ("places", place, "target"), f"{shown(there.target)} is no target of these adapters"
@@ -120,9 +130,3 @@ class Adapter:
                 yield ("places", place, "layers"), "layers are each listed once, and there is at least one"
         if self.places and self.ranks:
             yield ("ranks",), "places say the rank of every target: drop one of the two"
-        if len(set(self.whole)) < len(self.whole):
-            yield ("whole",), "modules are each listed once"
-        highest = max(self.rank, *(one.rank for one in self.ranks), *(there.rank for there in self.places), 0)
-        if highest > d_model:
-            yield ("rank",), f"a rank of {highest:,} is no low one: the model is {d_model:,} wide"
-        yield from of_one_line(base=self.base)

@@ -72,6 +72,11 @@ def _hearing_saves(site: LayerContext, mel_bins: int) -> Iterator[Saved]:
     yield Saved(f"{name}.dropout", "embedding", site.stream, d, "mask", keeping=ALWAYS, dropout=True)
 
 
+def words_of(spec: ModelSpec) -> int:
+    """Words that the head can answer with: the vocabulary, or as many of it as the head says."""
+    return spec.vocabulary if spec.head.words is None else spec.head.words
+
+
 def head_entries(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:
     """What turns the last layer's output into an answer."""
     d, head = spec.d_model, spec.head
@@ -100,7 +105,7 @@ def head_entries(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:
             pass  # the projection alone
         case _:
             assert_never(head.kind)
-    answers = spec.vocabulary if head.words is None else head.words
+    answers = words_of(spec)
     by_word = Cut(answers, otherwise="padded")
     stored = 0 if spec.tied else 1
     words = Matmul("head", "head", "head", stream, width, answers, cut=by_word, stored=stored)
@@ -184,7 +189,7 @@ def head_saves(spec: ModelSpec, stream: Stream) -> Iterator[Saved]:
             if spec.embedding.width is not None and spec.embedding.projects == "tokens":
                 yield saved("projection.input", d)
     yield saved("input", width)
-    answers = spec.vocabulary if head.words is None else head.words
+    answers = words_of(spec)
     by_word = Cut(answers, otherwise="padded")
     yield saved("logits", answers)._replace(number="fp32", cut=by_word, role="logits")
     yield saved("words", 1)._replace(number="index", gathered=True)

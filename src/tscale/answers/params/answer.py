@@ -27,6 +27,7 @@ from tscale.estimates.explaining import (
     summed,
 )
 from tscale.estimates.release_words import release_note
+from tscale.models.ends import words_of
 from tscale.models.spec import ModelSpec, PublishedName, Spec
 
 if TYPE_CHECKING:
@@ -141,8 +142,7 @@ def _trained_whole(spec: ModelSpec) -> Iterator[Line]:
     """Parameters of the modules of which adapters train a copy: as wide as the token embedding, a row a word."""
     width, _ = spec.embedding_widths()
     for module in () if spec.adapter is None else spec.adapter.whole:
-        words = spec.vocabulary if spec.head.words is None else spec.head.words
-        rows = spec.vocabulary + (spec.embedding.more_rows or 0) if module == "embedding" else words
+        rows = spec.vocabulary + (spec.embedding.more_rows or 0) if module == "embedding" else words_of(spec)
         yield Line(f"{module}.trained", rows * width)
 
 
