@@ -221,3 +221,11 @@ def test_help_lists_options_of_serving_and_of_training_under_headings() -> None:
     assert under["--dtype"] == under["--chunk"] == "Serving:"
     assert under["--precision"] == under["--micro-batch"] == under["--qlora"] == "Training:"
     assert under["--tensor"] == under["--shards"] == "Parallelism:"
+
+
+def test_notes_of_how_a_model_was_trained_are_not_of_serving_it() -> None:
+    """GPT-3's notes: on its attention, which bears on both, and on the cluster that trained it."""
+    served = " ".join(memory_report(built_in("gpt3"), Ask()).notes)
+    assert "locally banded sparse attention" in served
+    assert "cluster of V100" not in served
+    assert "cluster of V100" in run("memory", "gpt3", "--train").out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -178,6 +179,9 @@ def test_explain_shows_what_is_sought_and_what_follows() -> None:
     assert "beta/(alpha + beta)" in out
     assert "G·(C/6)^a" in out
     assert "https://arxiv.org/abs/2203.15556" in out
+    (headline,) = re.findall(r"parameters grow as C\^(0\.\d+)", out)
+    (row,) = re.findall(r"^a +(0\.\d+) .*optimal parameters", out, re.MULTILINE)
+    assert float(headline) == pytest.approx(float(row), abs=5e-4)
 
 
 @pytest.mark.slow

@@ -184,6 +184,10 @@ def source_text(source: str, known: Known = "exact") -> str:
     return cited(source) if source else {"exact": "counted", "assumed": "assumption"}.get(known, "")
 
 
+OF_SERVING: Final[tuple[NoteTopic, ...]] = ("attention",)
+"""What the notes of a model are about that bear on serving it: how it was trained does not."""
+
+
 def notes_of(spec: ModelSpec, *more: str, about: tuple[NoteTopic, ...] = ("attention", "training")) -> tuple[str, ...]:
     """The notes that belong to a model, its own on what the answer is about, then those of the answer."""
     own = (*spec.notes, *(note for topic in about for note in (spec.notes_on or {}).get(topic, ())))

@@ -24,6 +24,7 @@ from tscale.answers.fit.tables import (
 )
 from tscale.calibration.parametric import BEYOND, DELTA
 from tscale.core.metric import Data, Report
+from tscale.core.number_text import estimate
 from tscale.core.units import NATS
 from tscale.core.view import view
 from tscale.estimates.fitting import Fitting
@@ -35,11 +36,13 @@ _UNITS: Final = {"E": NATS, "alpha": POWER, "beta": POWER}
 def fit_report(answer: Fitting, written: Path | None = None) -> Report:
     """The constants with their intervals, the exponents, the optimum at and past the runs' budgets, and how well it fits."""
     law = answer.law
+    assert law.exponent is not None
     constants, exponents = constants_of(law, _UNITS), exponents_of(law)
     optima = [optimum_of(answer, times) for times in BEYOND]
     records = [one.record for one in optima]
     off, held = residuals_of(answer.fit.residuals, answer.runs), held_data(answer.held)
-    title = f"L(N, D) = E + A/N^alpha + B/D^beta, fitted to the {len(answer.runs):,} runs of {answer.read.name}"
+    title = f"L(N, D) = E + A/N^alpha + B/D^beta, fitted to the {len(answer.runs):,} runs of {answer.read.name}: "
+    title += f"compute-optimal parameters grow as C^{estimate(law.exponent.value)}"
     tables = (
         constants_table(title, constants | exponents, MEANINGS),
         view("", OPTIMA, records, aside=True),

@@ -13,7 +13,7 @@ from tscale.answers.memory.tables import OfOne, contexts_table, parts_table, roo
 from tscale.core.metric import Data, Report, Table
 from tscale.core.number_text import number_text
 from tscale.estimates.capacity import Capacity, exit_code, verdict_text
-from tscale.estimates.explaining import notes_of
+from tscale.estimates.explaining import OF_SERVING, notes_of
 from tscale.estimates.memory.answered import answered, at_contexts, figures_of, parts_of
 from tscale.estimates.memory.changes import Change, single_changes
 from tscale.estimates.memory.held import Server, held
@@ -52,7 +52,10 @@ def memory_report(spec: ModelSpec, ask: Ask) -> Report:
         "lines": lines_data(lines),
     }
     notes = notes_of(
-        spec, *serving_notes(server, ask.hardware, found.context.note, capacity, room, options), *media.notes
+        spec,
+        *serving_notes(server, ask.hardware, found.context.note, capacity, room, options),
+        *media.notes,
+        about=OF_SERVING,
     )
     steps = serving_steps(server, place)
     code = exit_code(capacity, one.total)

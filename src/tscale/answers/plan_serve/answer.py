@@ -11,7 +11,7 @@ from tscale.answers.serve.notes import beyond_trained
 from tscale.answers.serve.prediction import notes_of_prediction
 from tscale.core.metric import Detail, Report
 from tscale.core.number_text import estimate
-from tscale.estimates.explaining import notes_of
+from tscale.estimates.explaining import OF_SERVING, notes_of
 from tscale.estimates.plan_serve.data import Cost, answer_data, cost_of, row_data
 from tscale.estimates.plan_serve.relax import binding, changes
 from tscale.estimates.plan_serve.search import Found, ServingPlan, again, searched
@@ -53,7 +53,7 @@ def plan_serve_report(plan: ServingPlan) -> Report:
     )
     command = serve_command(plan, found.base_of(best.case), best.case)
     data = answer_data(plan, found, rows, binds=binds, without=without, relaxed=changed, command=command)
-    notes = notes_of(plan.spec, *_notes(plan, found, best, binds))
+    notes = notes_of(plan.spec, *_notes(plan, found, best, binds), about=OF_SERVING)
     return Report(title, tables, data, notes, lead=_lead(plan, found))
 
 

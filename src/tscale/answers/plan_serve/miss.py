@@ -11,7 +11,7 @@ from tscale.core.metric import Column, Report, Table
 from tscale.core.number_text import duration, estimate
 from tscale.core.view import Record, view
 from tscale.errors import RequestError, field
-from tscale.estimates.explaining import notes_of
+from tscale.estimates.explaining import OF_SERVING, notes_of
 from tscale.estimates.plan_serve.data import answer_data, at_load_data, times_data
 from tscale.estimates.plan_serve.search import Found, ServingPlan, rows_of
 from tscale.estimates.plan_serve.text import deployment_words, load_words, serve_command, target_words
@@ -37,7 +37,7 @@ def miss_report(plan: ServingPlan, found: Found) -> Report:
     record = {**at_load_data(near.case), **times_data(near.times)}
     data = answer_data(plan, found, nearest=record, command=command)
     tried = f"Tried: {found.evaluated:,} deployments in {estimate(found.seconds)} s."
-    notes = notes_of(plan.spec, f"To reproduce its times: {command}", tried)
+    notes = notes_of(plan.spec, f"To reproduce its times: {command}", tried, about=OF_SERVING)
     lead = ("Times are the slow end of their 80% intervals.",)
     return Report(title, (_table(title, plan, near, record),), data, notes, (), 3, lead=lead)
 
@@ -97,7 +97,9 @@ def _nothing_fits(plan: ServingPlan, found: Found) -> Report:
     largest: Rejected = max(fallen, key=lambda one: one.case.devices)
     title = f"{plan.spec.label}: no deployment{_of(plan)} holds it: {largest.detail.partition(': ')[2]}"
     note = "More devices (--gpus), or a smaller format (--dtype), would hold it."
-    return Report(title, (), answer_data(plan, found, binds="memory"), notes_of(plan.spec, note), (), 3)
+    return Report(
+        title, (), answer_data(plan, found, binds="memory"), notes_of(plan.spec, note, about=OF_SERVING), (), 3
+    )
 
 
 def _no_layout(plan: ServingPlan) -> str:

@@ -15,7 +15,7 @@ from tscale.core.metric import Cell, Column, Figure, Missing, Report, Table
 from tscale.core.number_text import duration
 from tscale.core.units import MILLISECONDS, SECONDS, USD
 from tscale.estimates.capacity import exit_code, verdict_text
-from tscale.estimates.explaining import notes_of
+from tscale.estimates.explaining import OF_SERVING, notes_of
 from tscale.estimates.serve.derived import of_passes, of_request
 from tscale.estimates.serve.dollars import dollars_of
 from tscale.estimates.serve.parts import lines_data, steps_of_passes
@@ -43,7 +43,7 @@ def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     )
     data = {**reached_data(found), "decode": lines_data(one, found.decode), "prefill": lines_data(one, found.prefill)}
     said = (*serve_notes(one, hardware, memory, found.decode), *notes_of_prediction(steady))
-    notes = notes_of(spec, *said, *(() if rent is None else rent_notes(rent)))
+    notes = notes_of(spec, *said, *(() if rent is None else rent_notes(rent)), about=OF_SERVING)
     passes = {"prefill": found.prefill, "decode_step": found.decode}
     steps = (
         *of_request(steady, f"{spec.name}, in steady state"),

@@ -11,7 +11,7 @@ from tscale.catalogue.hardware import Hardware
 from tscale.core.metric import Cell, Column, Figure, Report, Table
 from tscale.core.number_text import estimate
 from tscale.core.units import MILLISECONDS
-from tscale.estimates.explaining import notes_of
+from tscale.estimates.explaining import OF_SERVING, notes_of
 from tscale.estimates.serve.deployed import Deployed, deployed_data, deployed_of
 from tscale.estimates.serve.derived import of_request
 from tscale.estimates.serve.prediction import Predicted
@@ -36,7 +36,7 @@ def deployment_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     tables = [*tables_of(found, spec.name), *(_memory(name, figures, spec.name) for name, figures in held.items())]
     tables[0] = _with_rows(tables[0], deployed)._replace(title=title)
     priced = () if rent is None else tuple(rent_notes(rent))
-    notes = notes_of(spec, *_notes(found), *notes_of_prediction(found), *priced)
+    notes = notes_of(spec, *_notes(found), *notes_of_prediction(found), *priced, about=OF_SERVING)
     lead = tuple(filter(None, (found.refused, *asked.lead())))
     code = 0 if found.times is not None else 3
     steps = tuple(of_request(found, f"{spec.name}, in steady state"))
