@@ -106,6 +106,9 @@ def test_larger_hardware_is_of_the_same_kind_and_has_the_least_memory_first() ->
     assert sizes[0] >= total
     assert all(change.total == total for change in found)
     assert {kind_of(name) for name in names} == {kind_of(H100.name)}
+    own = _capacity().device.device_bytes / 1e9
+    for change, size in zip(found, sizes, strict=True):
+        assert change.costs.startswith(f"{size / 1e9:.4g} GB a device, not {own:.4g}")
     assert list(serving.larger_hardware(10**15, 8, H100, _capacity())) == []
 
 
@@ -403,9 +406,12 @@ def test_korthikanti_counts_stacks_of_attention_whose_sequences_no_devices_share
 ) -> None:
     """Of a decoder with scores and no recurrence; heads are those of all devices that share a layer."""
     asked: list[Any] = []
-    monkeypatch.setattr(
-        shortcut, "korthikanti_layer_bytes", lambda *given, sequence: asked.append((given, sequence)) or 200
-    )
+
+    def published(*given: Any, sequence: bool) -> int:
+        asked.append((given, sequence))
+        return 200
+
+    monkeypatch.setattr(shortcut, "korthikanti_layer_bytes", published)
     monkeypatch.setattr(shortcut, "layer_bytes", lambda *_: 100)
     scores, scan = Scores("s", "target", "target", 4, 8, 8, causal=True), Scan("r", "target")
     for entries, kind, plan, counted in (
