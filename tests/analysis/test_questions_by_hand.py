@@ -449,3 +449,20 @@ def test_models_on_numbers_that_are_counted_are_told_from_plain_ones() -> None:
     assert is_counted(lower(spec))
     assert is_counted(replace(spec, layers=np.array([2, 4])))  # type: ignore[arg-type]
     assert not is_counted("gpt2")
+
+
+def test_numbers_of_python_are_written_as_they_would_be_typed() -> None:
+    """A fraction that is whole as a whole number, of others the decimals; a flag only where flags are asked for."""
+    for value, text in (
+        (Fraction(3), "3"),
+        (Fraction(6, 2), "3"),
+        (Fraction(1, 2), "0.5"),
+        (Fraction(3, 4), "0.75"),
+        (8, "8"),
+        (0.25, "0.25"),
+        ("8k", "8k"),
+        (Path("a"), "a"),
+    ):
+        assert request._text_of_one(value, "--it") == text
+    assert request._text_of_one(True, "--it", flags=True) == "true"
+    _refused(lambda: request._text_of_one(True, "--it"), "--it must be a number or a text, not True")

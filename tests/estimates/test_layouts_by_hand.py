@@ -62,6 +62,11 @@ def test_layouts_near_to_one_that_cannot_be_have_smaller_degrees(monkeypatch: py
         assert one.expert in {6, gcd(6, ranks), 1}
         assert one.expert * one.expert_tensor == ranks
     assert [one.expert for one in found if (one.attention_data, one.tensor, one.pipeline) == (2, 4, 8)] == [2, 1]
+    staged = list(layout.accepted(server, ServingLayout(1, 2, 1, 1, 1, 1, (2, 1))))
+    assert [(one.pipeline, one.layers) for one in staged] == [
+        (2, (2, 1)),
+        (1, ()),
+    ]  # numbers of layers are of as many stages
     monkeypatch.setattr(layout, "fits_model", lambda _, one: one.tensor == 1)
     assert {one.tensor for one in layout.accepted(server, asked)} == {1}
 

@@ -11,7 +11,7 @@ import pytest
 from tests.blocks.test_experts_and_latents import spec
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.dtypes import DTYPES
-from tscale.core.ledger import Cache, Cut, Saved
+from tscale.core.ledger import Cache, Cut, Saved, Scan, Scores
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
 from tscale.core.recompute import Again
@@ -24,7 +24,7 @@ from tscale.estimates.memory import held as holding
 from tscale.estimates.memory import peak as peaks
 from tscale.estimates.memory.held import Keeping
 from tscale.estimates.memory.room import Room, contexts_up_to, growth
-from tscale.estimates.memory_train import changes, lines
+from tscale.estimates.memory_train import changes, lines, shortcut
 from tscale.estimates.memory_train.ask import train_ask
 
 H100 = find_hardware("h100")
@@ -106,6 +106,9 @@ def test_larger_hardware_is_of_the_same_kind_and_has_the_least_memory_first() ->
     assert sizes[0] >= total
     assert all(change.total == total for change in found)
     assert {kind_of(name) for name in names} == {kind_of(H100.name)}
+    own = _capacity().device.device_bytes / 1e9
+    for change, size in zip(found, sizes, strict=True):
+        assert change.costs.startswith(f"{size / 1e9:.4g} GB a device, not {own:.4g}")
     assert list(serving.larger_hardware(10**15, 8, H100, _capacity())) == []
 
 
@@ -396,3 +399,32 @@ def test_weights_are_rounded_to_the_widest_format_that_fits_unless_a_kernel_is_o
         found = list(serving._narrower_weights(server, usable))
         assert [change.option for change in found] == ([] if option is None else [f"--dtype {option}"])
         assert all(change.total <= usable for change in found)
+
+
+def test_korthikanti_counts_stacks_of_attention_whose_sequences_no_devices_share(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of a decoder with scores and no recurrence; heads are those of all devices that share a layer."""
+    asked: list[Any] = []
+
+    def published(*given: Any, sequence: bool) -> int:
+        asked.append((given, sequence))
+        return 200
+
+    monkeypatch.setattr(shortcut, "korthikanti_layer_bytes", published)
+    monkeypatch.setattr(shortcut, "layer_bytes", lambda *_: 100)
+    scores, scan = Scores("s", "target", "target", 4, 8, 8, causal=True), Scan("r", "target")
+    for entries, kind, plan, counted in (
+        ([scores], "decoder", Parallelism(), True), ([scores], "decoder", Parallelism(context=2), False), ([scores], "encoder", Parallelism(), False),
+        ([scores, scan], "decoder", Parallelism(), False), ([], "decoder", Parallelism(), False), ([scores], "decoder", Parallelism(tensor=2, sequence=True), True),
+    ):  # fmt: skip
+        training = SimpleNamespace(plan=plan, micro_batch=3, passes="p")
+        model: Any = SimpleNamespace(
+            shares=[SimpleNamespace(entries=entries)], training=training, spec=SimpleNamespace(kind=kind, d_model=32), context=128, layers=[None]
+        )  # fmt: skip
+        asked.clear()
+        found = shortcut.shortcut_of(model, 0)
+        assert (found is not None) == counted
+        if found is not None:
+            assert asked == [((128, 3, 32, 4 * plan.tensor, plan.tensor, "p"), plan.sequence)]
+            assert [figure.value for figure in found.figures()] == [100, 200, Fraction(1, 2)]
