@@ -17,8 +17,7 @@ from tscale.calibration.serving_case import Passes, ServingCase, cluster_of
 from tscale.calibration.serving_cases import check_capacity, deployed_on, least_passes, least_step, passes_of, step_of
 from tscale.calibration.serving_groups import deviation_level, family_of, group_of, keys_of, terms_of, way_of
 from tscale.calibration.serving_meanings import MEANINGS, TERMS, Group
-from tscale.calibration.serving_one_run import FIRST, share_taken
-from tscale.calibration.serving_one_run import Load as OneLoad
+from tscale.calibration.serving_one_run import FIRST, RunLoad, share_taken
 from tscale.catalogue.models import configs
 from tscale.catalogue.shipped import shipped_text
 from tscale.core.adding import in_order
@@ -237,12 +236,7 @@ def physics(case: ServingCase, passes: Passes, structure: Structure, constants: 
     first = ttft_seconds(passes.prefill, step, structure, chip, load, constants)
     least_case = case._replace(decoding=0.0) if case.decoding is None else case
     if case.disaggregated and case.decoding is None:
-
-        def answer_seconds(share: float) -> float:
-            work = step_of(case._replace(decoding=share))
-            return case.output / yielded * _step_seconds(case, work, structure, constants)
-
-        case = case._replace(decoding=share_decoding(answer_seconds, first, case.queue * each))
+        case = _in_closed_loop(case, structure, constants, first, each)
         step = _step_seconds(case, step_of(case), structure, constants)
     prompt = prompt_seconds(passes.prompt, chip, constants) / case.decode.layout.pipeline + launches
     tpot = tpot_seconds(step / yielded, prompt, load, constants)
@@ -260,6 +254,18 @@ def physics(case: ServingCase, passes: Passes, structure: Structure, constants: 
         1 - step / yielded / tpot,
         case.batch / case.requests,
     )
+
+
+def _in_closed_loop(
+    case: ServingCase, structure: Structure, constants: ServingConstants, first: float, each: float
+) -> ServingCase:
+    """The case with as many requests that decode as a closed loop leaves; `first`: seconds to a first token, `each`: of a prompt."""
+
+    def answer_seconds(share: float) -> float:
+        work = step_of(case._replace(decoding=share))
+        return case.output / case.yielded * _step_seconds(case, work, structure, constants)
+
+    return case._replace(decoding=share_decoding(answer_seconds, first, case.queue * each))
 
 
 def _guessed(found: Physics, case: ServingCase, draft: ServingCase, constants: ServingConstants) -> Physics:
@@ -349,8 +355,8 @@ def predict_held(case: ServingCase, calibration: Calibration, measured: Measured
         there = _middle(case._replace(concurrency=measured.concurrency), calibration)
         known = "measured"
         taken = share_taken(
-            OneLoad(measured.concurrency, there.physics.prompts_share),
-            OneLoad(case.concurrency, middle.physics.prompts_share),
+            RunLoad(measured.concurrency, there.physics.prompts_share),
+            RunLoad(case.concurrency, middle.physics.prompts_share),
         )
         tpot *= 1.0 if measured.tpot is None else (measured.tpot / there.tpot) ** taken
         ttft *= 1.0 if measured.ttft is None else (measured.ttft / there.ttft) ** FIRST

@@ -157,8 +157,8 @@ def _cost(spec: ModelSpec | TowerSpec, name: str, key: str, times: int, seen: Se
     return MediaCost(name, key, times, times * seen.tokens, TowerCost(*(times * flops for flops in once)), passes)
 
 
-def seeing(spec: ModelSpec, media: Media) -> ModelSpec:
-    """The model of sequences with images: its layers that attend to these, where it has some, are told how many positions there are.
+def with_images(spec: ModelSpec, media: Media) -> ModelSpec:
+    """The model of sequences with images: its layers that attend to these, where it has some, say how many positions there are.
 
     Raises `RequestError` as `media_costs` does.
     """
@@ -169,10 +169,10 @@ def seeing(spec: ModelSpec, media: Media) -> ModelSpec:
     pictures = media._replace(seconds=0)
     positions = sum(cost.outputs for cost in media_costs(spec, pictures))
 
-    def told(mixer: Mixer) -> Mixer:
+    def attending(mixer: Mixer) -> Mixer:
         return replace(mixer, images=positions) if isinstance(mixer, ImageLayer) else mixer
 
-    return replace(spec, attention=tuple(map(told, spec.mixers)))
+    return replace(spec, attention=tuple(map(attending, spec.mixers)))
 
 
 def check_fits(costs: tuple[MediaCost, ...], context: int) -> None:

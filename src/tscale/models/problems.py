@@ -216,7 +216,10 @@ def _of_words(spec: ModelSpec) -> Iterator[Problem]:
     if words is None:
         return
     if not _on_vocabulary(spec) or spec.tied:
-        yield ("head", "words"), "only a projection with a table of its own has fewer words: set tied to false, or drop it"
+        yield (
+            ("head", "words"),
+            "only a projection with a table of its own has fewer words: set tied to false, or drop it",
+        )
     if words > spec.vocabulary:
         yield ("head", "words"), f"{words:,} words are more than the vocabulary of {spec.vocabulary:,}: set fewer"
 
