@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import tscale
 from tests.helpers import answer, disclosed, run
 from tscale.answers.memory.answer import memory_report
 from tscale.catalogue.models import built_in
@@ -225,7 +226,7 @@ def test_help_lists_options_of_serving_and_of_training_under_headings() -> None:
 
 def test_notes_of_how_a_model_was_trained_are_not_of_serving_it() -> None:
     """GPT-3's notes: on its attention, which bears on both, and on the cluster that trained it."""
-    served = " ".join(memory_report(built_in("gpt3"), Ask()).notes)
+    served = " ".join(memory_report(tscale.load("gpt3"), Ask()).notes)
     assert "locally banded sparse attention" in served
     assert "cluster of V100" not in served
     assert "cluster of V100" in run("memory", "gpt3", "--train").out

@@ -21,7 +21,7 @@ for path in [*sorted(ORACLE.glob("variations*.jsonl")), ORACLE / "remote.jsonl"]
         config = json.loads(line)["config"] if '"nothing"' in line else None
         if config is not None:
             CONFIGS.setdefault(config["model_type"], config)
-UNRECORDED = ("deepseek", "internlm", "phi-msft", "Yi")
+UNRECORDED = ("deepseek", "internlm", "mimo", "phi-msft", "Yi")
 """Families whose code was not at hand: rows like those of others."""
 WITHIN = ("blip_text_model", "ernie4_5_vl_moe_text", "layoutlmv3")
 """Families that were recorded within a whole, or on their defaults alone."""
@@ -50,6 +50,8 @@ REFUSED: dict[str, str] = {
     "led": "attention with projections of its own for tokens that see all others",
     **dict.fromkeys(("xmod", "fnet", "convbert"), "mixer, a layer with parts of its own,"),
     **dict.fromkeys(("luke", "roc_bert", "lilt", "markuplm", "layoutlmv3"), "an embedding with parts of its own"),
+    "doge": "mixer, a layer with parts of its own,",
+    "ultrabert": "a head with parts of its own",
     "blip_text_model": "mixer, a layer with parts of its own,",
     "ernie4_5_vl_moe_text": "experts, with experts for images next to those for words,",
     "longcat_flash": "experts, whose router chooses among experts that compute nothing too,",
