@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.helpers import function_of, of_models, saves
-from tscale.catalogue.models import built_in, names
+from tests.helpers import function_of, of_models, saves, structures
+from tscale.catalogue.models import built_in
 from tscale.core.costs.activations import Passes, activation_bytes
 from tscale.core.costs.cache import cache_bytes
 from tscale.core.costs.forward import forward_flops
@@ -32,7 +32,7 @@ from tscale.models.lower import lower
 from tscale.models.naming import traced
 from tscale.models.spec import ModelSpec
 
-MODELS = [name for name in names() if isinstance(built_in(name), ModelSpec)]
+MODELS = structures()
 
 QUESTIONS: dict[str, Callable[[Ledger, SequenceLengths], int]] = {
     "params": lambda ledger, _: params(ledger).total,
