@@ -7,7 +7,7 @@ import pytest
 from tests.fuzz.invariants import draw, holds
 
 REQUESTS = 32
-SLICES = 8
+SLICES = 4
 
 
 @pytest.mark.slow
