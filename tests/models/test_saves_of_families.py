@@ -7,9 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tests.helpers import saves
+from tests.helpers import of_each, saves
 from tscale.errors import RequestError
 from tscale.importer.families import FAMILIES
 from tscale.importer.reader import imported
@@ -75,6 +73,6 @@ def test_every_family_is_here() -> None:
     assert set(CONFIGS) == set(FAMILIES)
 
 
-@pytest.mark.parametrize("family", CONFIGS)
+@of_each(CONFIGS)
 def test_a_family_says_what_it_keeps_or_is_refused_by_name(family: str) -> None:
     assert refusal(CONFIGS[family]) == REFUSED.get(family)
