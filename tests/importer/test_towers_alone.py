@@ -105,7 +105,7 @@ def test_a_tower_is_written_and_read_as_it_is(kind: str) -> None:
         ({"model_type": "wav2vec2", "add_adapter": True}, "add_adapter: adapters are not known yet"),
         (
             {"model_type": "hubert", "conv_stride": [5]},
-            "conv_dim: conv_dim, conv_kernel and conv_stride must be",
+            "conv_dim: conv_dim, conv_kernel and conv_stride must have one length",
         ),
         (
             {"model_type": "hubert", "feat_extract_norm": "batch"},

@@ -156,7 +156,7 @@ def test_magnitudes_and_whole_modules_are_said_and_their_training_is_refused(tmp
         ({"layers_to_transform": [3]}, "target_modules names no modules of this model that layers_to_transform leaves: model.layers.{}.self_attn.q_proj is one"),
         ({"layers_pattern": "layers"}, "layers_pattern says nothing without layers_to_transform"),
         ({"layers_pattern": "h", "layers_to_transform": [0]}, "that layers_to_transform and layers_pattern leave: "),
-        ({"target_modules": ".*q_proj", "layers_to_transform": [0]}, "layers_to_transform is of lists of names: a target_modules that is a pattern"),
+        ({"target_modules": ".*q_proj", "layers_to_transform": [0]}, "layers_to_transform is read next to a list of names alone: write the layers into the pattern"),
         ({"exclude_modules": ["q_proj", "v_proj"]}, "target_modules names no modules of this model that exclude_modules leaves"),
         ({"rank_pattern": {"x[": 1}}, 'rank_pattern: the pattern "x[" is not read: it may have up to 300 characters'),
         ({"rank_pattern": {"q_proj": 0}}, "rank_pattern: a rank is a whole number from 1, not 0"),

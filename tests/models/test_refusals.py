@@ -100,7 +100,7 @@ REFUSED: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("zamba2-1.2b", {"attention.0.kv_heads": 8}, 'unknown key "kv_heads": did you mean heads?'),
     # feed-forwards
     ("mixtral-8x7b", {"feed_forward.top_k": 99}, "feed_forward.top_k: a token cannot use 99 of 8 experts: set top_k to at most 8"),
-    ("mixtral-8x7b", {"feed_forward.shared_bias": True}, "feed_forward.shared_d_ff: there is no shared expert with a gate or a bias: set shared_d_ff, or drop these"),
+    ("mixtral-8x7b", {"feed_forward.shared_bias": True}, "feed_forward.shared_d_ff: there is no shared expert to have a gate or a bias: set shared_d_ff, or drop shared_gated and shared_bias"),
     ("mixtral-8x7b", {"feed_forward.product_keys": 3}, "feed_forward.product_keys: 9 pairs of keys are more than the 8 experts: set fewer keys"),
     ("mixtral-8x7b", {"feed_forward.shared_gate": True}, "feed_forward.shared_gate: there is no shared expert to gate: set shared_d_ff, or drop it"),
     ("deepseek-v3", {"feed_forward.1.top_groups": DROP}, "feed_forward.groups: groups and top_groups are said together: set both, or none"),
@@ -143,6 +143,8 @@ REFUSED: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("gpt2", {"head.kind": "none", "tied": DROP, "head.bias": True}, "head.bias: a head of kind none has no projection to the vocabulary: drop the bias"),
     ("gpt2", {"head.classes": 2}, "head.classes: a classifier stands on the pooler or alone: set head.pooler, or head.kind to none"),
     ("gpt2", {"head.per_token": True}, "head.classes: there is no classifier: set head.classes"),
+    ("gpt2", {"head.words": 1000}, "head.words: only a projection with a table of its own has fewer words: set tied to false, or drop it"),
+    ("gpt2", {"tied": False, "head.words": 100_000}, "head.words: 100,000 words are more than the vocabulary of 50,257: set fewer"),
     ("gpt2", {"head.width": 64}, "head.transform: a masked head alone has a transform and a width: drop them, or set kind to masked"),
     ("roberta-base", {"head.width": 64}, "head.width: a head of another width has a table and a transform of its own: set tied to false"),
     ("bert-base", {"head": {"kind": "language-model"}}, "head: an encoder has no language-model head: set head.kind to masked or none"),

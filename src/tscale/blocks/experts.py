@@ -80,9 +80,15 @@ class Experts:
         yield from self._problems_of_groups()
         if self.product_keys is not None and self.product_keys**2 > self.experts:
             pairs = self.product_keys**2
-            yield ("product_keys",), f"{pairs} pairs of keys are more than the {self.experts} experts: set fewer keys"
+            yield (
+                ("product_keys",),
+                f"{pairs:,} pairs of keys are more than the {self.experts:,} experts: set fewer keys",
+            )
         if (self.shared_bias or self.shared_gated is not None) and self.shared_d_ff is None:
-            yield ("shared_d_ff",), "there is no shared expert with a gate or a bias: set shared_d_ff, or drop these"
+            yield (
+                ("shared_d_ff",),
+                "there is no shared expert to have a gate or a bias: set shared_d_ff, or drop shared_gated and shared_bias",
+            )
         if self.shared_gate and self.shared_d_ff is None:
             yield ("shared_gate",), "there is no shared expert to gate: set shared_d_ff, or drop it"
 

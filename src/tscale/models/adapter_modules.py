@@ -165,7 +165,7 @@ def _numbers(config: Mapping[str, object], said: object, where: str) -> Callable
         return lambda _: True
     if isinstance(said, str):
         raise SpecError(
-            "layers_to_transform is of lists of names: a target_modules that is a pattern says the layers itself",
+            "layers_to_transform is read next to a list of names alone: write the layers into the pattern of target_modules, or list names",
             where=where,
         )
     listed = only if isinstance(only, list) else [only]

@@ -46,7 +46,7 @@ def _widths(a: Sizes) -> list[int]:
     """Channels of the convolutions, of which there must be as many kernels and strides."""
     widths, kernels, strides = (a.sizes(key) for key in ("conv_dim", "conv_kernel", "conv_stride"))
     if not len(widths) == len(kernels) == len(strides) > 0 or not all((*widths, *kernels, *strides)):
-        raise a.wrong("conv_dim", "conv_dim, conv_kernel and conv_stride must be as long, and above 0")
+        raise a.wrong("conv_dim", "conv_dim, conv_kernel and conv_stride must have one length, and above 0")
     return widths
 
 

@@ -52,7 +52,9 @@ def davit_sides(v: Sizes) -> tuple[int, ...]:
     """Positions along a side of each stage of a DaViT."""
     kernels, strides, paddings = (v.sizes(key) for key in ("patch_size", "patch_stride", "patch_padding"))
     if not len(kernels) == len(strides) == len(paddings) or not all(strides):
-        raise v.wrong("patch_stride", "patch_stride, patch_size and patch_padding must be as long, and strides above 0")
+        raise v.wrong(
+            "patch_stride", "patch_stride, patch_size and patch_padding must have one length, and strides above 0"
+        )
     sides, side = list[int](), _FLORENCE_SIDE
     for kernel, stride, padding in zip(kernels, strides, paddings, strict=True):
         side = (side + 2 * padding - kernel) // stride + 1
@@ -76,7 +78,7 @@ def davit(v: Sizes) -> Pieces:
     if not isinstance(before, list) or stages != {len(before)} or not all(widths) or not all(heads) or not all(groups):
         raise v.wrong(
             "depths",
-            "depths, embed_dim, patch_size, patch_prenorm, num_heads and num_groups must be as long, and above 0",
+            "depths, embed_dim, patch_size, patch_prenorm, num_heads and num_groups must have one length, and above 0",
         )
     d_in = v.size("in_channels")
     for place, (d, depth, side) in enumerate(zip(widths, depths, sides, strict=True)):
