@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from typing import Any
 
 import torch
 import transformers
@@ -32,18 +33,18 @@ MORE = {
 }
 
 
-def gemma4(model, config, frames):
+def gemma4(model: Any, config: Any, frames: int) -> None:
     features = torch.zeros(1, frames, config.audio_config.subsampling_conv_channels[0])
     model.model.get_audio_features(features, torch.ones(1, frames, dtype=torch.bool))
 
 
-def phi4(model, config, frames):
+def phi4(model: Any, config: Any, frames: int) -> None:
     tower = model.model.embed_tokens_extend.audio_embed
     found = tower.encoder(torch.zeros(1, frames, config.audio_config.input_size), None)
     tower.down_proj_for_speech(tower.up_proj_for_speech(found))
 
 
-def music(model, config, frames):
+def music(model: Any, config: Any, frames: int) -> None:
     tokens = torch.full((1, frames // 4), config.audio_token_id)
     features = torch.zeros(1, config.audio_config.num_mel_bins, frames)
     model.model.get_audio_features(features, torch.ones(1, frames, dtype=torch.long), input_ids=tokens)
