@@ -114,6 +114,14 @@ def heard(config: dict[str, Any], count: int, side: tuple[int, int], kind: torch
     return {"input_features": torch.randn(count, side[0], side[1], dtype=kind)}
 
 
+def masked(config: dict[str, Any], count: int, side: tuple[int, int], kind: torch.dtype) -> dict[str, Any]:
+    """Tiles of one page, each with whether it is one."""
+    return {
+        "pixel_values": images(count, *side, kind)[None],
+        "pixel_attention_mask": torch.ones(1, count, dtype=torch.bool),
+    }
+
+
 def canvases(config: dict[str, Any], count: int, side: tuple[int, int], kind: torch.dtype) -> dict[str, Any]:
     """Images of so many tiles each, with their layout (Llama 3.2 Vision)."""
     tiles = config["vision_config"]["max_num_tiles"]
@@ -186,6 +194,13 @@ CASES: dict[str, tuple[str, dict[str, Any], Callable[..., dict[str, Any]], tuple
         "SmolVLMForConditionalGeneration",
         {"model_type": "smolvlm", "vision_config": {"model_type": "smolvlm_vision", **VISION}, "scale_factor": 2,
          "text_config": text("llama")}, listed, OWN,
+    ),
+    "granite_docling": (
+        "GraniteDoclingForConditionalGeneration",
+        {"model_type": "granite_docling", "vision_config": {
+            "model_type": "granite_docling_vision", **VISION, "out_hidden_size": 80, "scale_factor": 2,
+            "num_hidden_layers": 3, "deepstack_visual_indexes": [0, 1], "use_fine_route": True},
+         "text_config": text("granite_docling_text", pad_token_id=0)}, masked, OWN,
     ),
     "internvl": (
         "InternVLForConditionalGeneration",
