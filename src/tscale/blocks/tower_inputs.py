@@ -37,8 +37,15 @@ class FixedImage:
     """Class tokens next to them."""
     outputs: Size
     """Tokens of an image."""
-    tokens: Size | None = None
+    tokens: Few | None = None
     """Tokens of an image where its outputs are none, but what layers of the language model attend to (Llama 3.2 Vision)."""
+    alone: bool = False
+    """Whether a sequence has one image at the most (BLIP)."""
+
+    @property
+    def videos(self) -> bool:
+        """Whether frames of a video are read as images are."""
+        return not self.alone
 
     def read(self, height: int, width: int) -> Seen:
         """The same whatever the size."""
