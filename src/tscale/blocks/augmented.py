@@ -63,14 +63,19 @@ class Augmented:
         if self.image_attention is not None:
             to_image = site._replace(name=f"{site.name}.image", keys="images", causal=False)
             found = self.image_attention.lower(to_image, caches=caches)
-            yield from map(self._of_image, found if self.images is not None else stored_alone(found))
+            for entry in found if self.images is not None else stored_alone(found):
+                if isinstance(entry, Subset):
+                    yield entry._replace(items=tuple(map(self._of_image, entry.items)))
+                else:
+                    yield self._made_of_image(entry)
         yield from in_text(self.pieces, site.name, site.stream, "mixer")
 
-    def _of_image(self, entry: Entry | Subset) -> Entry | Subset:
+    def _of_image(self, one: Entry | Saved) -> Entry | Saved:
+        return one if isinstance(one, Saved) else self._made_of_image(one)
+
+    def _made_of_image(self, entry: Entry) -> Entry:
         """An entry of the attention to an image: its keys and values are made of the tower's width, and cached apart."""
         match entry:
-            case Subset():
-                return entry._replace(items=tuple(map(self._of_image, entry.items)))
             case Matmul() if self.image_width is not None and entry.stream == "images":
                 return entry._replace(d_in=self.image_width)
             case Scores():
