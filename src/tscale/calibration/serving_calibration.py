@@ -10,7 +10,7 @@ import csv
 from collections.abc import Mapping
 from functools import cache
 from math import inf, log2
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from tscale.calibration.interval import Interval, interval
 from tscale.calibration.serving_case import Passes, ServingCase, cluster_of
@@ -28,7 +28,7 @@ from tscale.calibration.serving_meanings import MEANINGS, TERMS, Group
 from tscale.calibration.serving_one_run import FIRST, share_taken
 from tscale.calibration.serving_one_run import Load as OneLoad
 from tscale.catalogue.models import configs
-from tscale.catalogue.shipped import shipped_text
+from tscale.catalogue.shipped import plain_data
 from tscale.core.adding import in_order
 from tscale.core.costs.serving_loop import share_decoding
 from tscale.core.costs.serving_prediction import (
@@ -112,9 +112,7 @@ class Prediction(NamedTuple):
 @cache
 def shipped(name: str = NAME) -> Calibration:
     """The shipped calibration."""
-    from tscale.models.yaml_file import parse_document
-
-    data: Any = parse_document(shipped_text("calibrations", name), f"{name}.yaml").data
+    data = plain_data(name)
     constants = {
         key: Constant(float(said["value"]), said.get("by", ""), said.get("values", {}))
         for key, said in data["constants"].items()

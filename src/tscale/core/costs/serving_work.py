@@ -124,7 +124,9 @@ def prefilling(one: Deployed, prompt: int, prefix: int = 0, together: float | No
 
 
 def share_met(one: Deployed, everyone: float) -> float:
-    """The share of the experts that the tokens of all copies of attention meet."""
+    """The share of the experts that the tokens of all copies of attention meet; of none, all."""
+    if not one.experts:
+        return 1.0
     return distinct_experts(one.experts_of_layer, one.chosen, larger(1, rounded(everyone))) / one.experts_of_layer
 
 
