@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from functools import cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import pytest
 from typer.testing import CliRunner
@@ -23,6 +23,8 @@ from tscale.models.lower import lower
 from tscale.models.made import mapped
 from tscale.models.spec import Head, ModelSpec
 from tscale.models.stages import stages
+
+T = TypeVar("T")
 
 
 class Answer(NamedTuple):
@@ -85,25 +87,26 @@ def _sizeless(path: str, leaf: Any) -> Any:
 
 
 FEW: Final = 5
-"""Of the models that a promise is asked of, so many are quick, evenly spread."""
+"""Of those that a promise is asked of, so many are quick, evenly spread."""
 
 
-def of_models(
-    names: Sequence[str], *, quick: bool = False
-) -> Callable[[Callable[[str], None]], Callable[[tuple[str, ...]], None]]:
-    """Two tests of a promise about each model, of a few and, slow, of the others, which name every model that breaks it.
+def of_each(
+    ones: Iterable[T], *, quick: bool = False
+) -> Callable[[Callable[[T], None]], Callable[[tuple[T, ...]], None]]:
+    """Two tests of a promise about each model, file or record, of a few and, slow, of the others, which name every one that breaks it.
 
-    For promises that take milliseconds a model, where a test a model would take longer than what it asks. `quick`: one test, of all.
+    For promises that take milliseconds each, where a test of each would take longer than what it asks. `quick`: one test, of all.
     """
-    few = tuple(names if quick else names[:: -(-len(names) // FEW)])
-    others = tuple(name for name in names if name not in few)
+    every = tuple(ones)
+    step = 1 if quick else -(-len(every) // FEW)
+    few, others = every[::step], tuple(one for place, one in enumerate(every) if place % step)
     cases = [few] if quick else [few, pytest.param(others, marks=pytest.mark.slow)]
 
-    def asked(promise: Callable[[str], None]) -> Callable[[tuple[str, ...]], None]:
-        @pytest.mark.parametrize("models", cases, ids=["all"] if quick else ["few", "others"])
-        def test(models: tuple[str, ...]) -> None:
-            broken = [fault for name in models for fault in _fault(promise, name)]
-            assert not broken, f"{len(broken)} of {len(models)} models\n" + "\n".join(broken)
+    def asked(promise: Callable[[T], None]) -> Callable[[tuple[T, ...]], None]:
+        @pytest.mark.parametrize("asked_of", cases, ids=["all"] if quick else ["few", "others"])
+        def test(asked_of: tuple[T, ...]) -> None:
+            broken = [fault for one in asked_of for fault in _fault(promise, one)]
+            assert not broken, f"{len(broken)} of {len(asked_of)}\n" + "\n".join(broken)
 
         test.__name__, test.__doc__, test.__module__ = promise.__name__, promise.__doc__, promise.__module__
         return test
@@ -111,12 +114,12 @@ def of_models(
     return asked
 
 
-def _fault(promise: Callable[[str], None], name: str) -> list[str]:
-    """How a promise is broken for a model, figures and all."""
+def _fault(promise: Callable[[T], None], one: T) -> list[str]:
+    """How a promise is broken for one, figures and all."""
     try:
-        promise(name)
-    except Exception as error:  # noqa: BLE001 (whatever one model raises, the others are asked)
-        return [f"{name}: {type(error).__name__}: {error}"]
+        promise(one)
+    except Exception as error:  # noqa: BLE001 (whatever one raises, the others are asked)
+        return [f"{str(one)[:200]}: {type(error).__name__}: {error}"]
     return []
 
 

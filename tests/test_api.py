@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import tscale
-from tests.helpers import disclosed, of_models, run
+from tests.helpers import disclosed, of_each, run
 from tscale import counting as api
 from tscale.blocks import Attention
 from tscale.core.costs import cache, training
@@ -62,7 +62,7 @@ def test_an_encoder_decoders_flops_are_those_of_both_streams() -> None:
     assert tscale.training_flops(T5, tscale.run_of(T5, s), tokens=2 * s) == 3 * forward_flops
 
 
-@of_models(disclosed())
+@of_each(disclosed())
 def test_the_documented_pattern_is_what_the_commands_count(name: str) -> None:
     spec = tscale.load(name)
     ledger, run = lowering.lower(spec), lowering.run_of(spec, 300)

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import Answer, run
+from tests.helpers import Answer, of_each, run
 from tscale.errors import RequestError, SpecError
 from tscale.models import yaml_file
 from tscale.models.resolve import resolve
@@ -78,7 +78,7 @@ def refused(done: Answer, code: int = 1) -> str:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", WRONG)
+@of_each(WRONG)
 def test_a_bad_file_says_what_its_text_holds(name: str) -> None:
     done = judged(name)
     assert (done.code, done.out) == (1, "")
@@ -86,7 +86,7 @@ def test_a_bad_file_says_what_its_text_holds(name: str) -> None:
     assert all(line.startswith("tscale: ") for line in done.err.splitlines())
 
 
-@pytest.mark.parametrize("name", SPECS)
+@of_each(SPECS)
 def test_a_command_tells_the_first_error_and_how_many_more(name: str) -> None:
     first, *more = Path(name).with_suffix(".txt").read_text(encoding="utf-8").splitlines()
     tail = f" (and {len(more)} more: `tscale validate` lists them)" if more else ""
@@ -110,7 +110,7 @@ def test_a_bad_command_line_says_what_its_text_holds(code: int, arguments: str, 
     assert (done.code, done.out, done.err) == (code, "", said)
 
 
-@pytest.mark.parametrize("name", [name for name in SPECS if name.endswith(".yaml")])
+@of_each([name for name in SPECS if name.endswith(".yaml")])
 def test_a_bad_file_on_standard_input_says_the_same(name: str) -> None:
     said = Path(name).with_suffix(".txt").read_text(encoding="utf-8")
     assert run("validate", "-", stdin=Path(name).read_bytes()).err == said.replace(name, "standard input")

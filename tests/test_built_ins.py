@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.helpers import of_each
 from tscale.catalogue.models import built_in
 from tscale.core.costs.cache import cache_bytes, growing, states
 from tscale.core.costs.forward import forward_flops
@@ -37,7 +38,7 @@ AS_A_CASE = [
     pytest.param(name, CASES[case], id=name)
     for name, case in json.loads((ORACLE / "built_ins.json").read_text(encoding="utf-8")).items()
 ]
-OWN = [pytest.param(line, id=line["name"]) for line in _lines("cases_built_ins.jsonl")]
+OWN = _lines("cases_built_ins.jsonl")
 TIED_BY_FORCE = ("t5",)
 """transformers 5 ties the head of T5 whatever the file says: the published v1.1 has one of its own."""
 
@@ -67,7 +68,7 @@ def test_a_built_in_counts_as_the_framework_does(name: str, case: dict[str, Any]
         )
 
 
-@pytest.mark.parametrize("line", OWN)
+@of_each(OWN)
 def test_a_built_in_of_its_own_counts_as_the_framework_does(line: dict[str, Any]) -> None:
     """Parameters, and forward FLOPs of 70 positions, where the framework could be asked."""
     spec, config = _spec(line["name"]), line["config"]

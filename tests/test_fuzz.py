@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from tests.fuzz.files import FILES
 from tests.fuzz.properties import PROPERTIES
 from tests.fuzz.requests import REQUESTS
-from tests.helpers import of_models, run
+from tests.helpers import of_each, run
 from tscale.catalogue.models import built_in, names
 from tscale.models.validation import validated
 from tscale.models.writing import plain, to_yaml
@@ -33,14 +33,14 @@ def test_holds_of_any_input(name: str) -> None:
     )(tried)()
 
 
-@of_models(names())
+@of_each(names())
 def test_a_built_in_reads_back_as_the_same_spec(name: str) -> None:
     spec = built_in(name)
     assert validated(parse_document(to_yaml(spec), "yaml")) == spec
     assert validated(parse_document(json.dumps(plain(spec)), "json")) == spec
 
 
-@of_models(names())
+@of_each(names())
 def test_what_show_prints_reads_back(name: str) -> None:
     assert validated(parse_document(run("show", name).out, "shown")) == built_in(name)
 

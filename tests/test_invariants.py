@@ -6,8 +6,8 @@ import pytest
 
 from tests.fuzz.invariants import draw, holds
 
-REQUESTS = 48
-SLICES = 16
+REQUESTS = 32
+SLICES = 4
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 import pytest
 
-from tests.helpers import disclosed, of_models
+from tests.helpers import disclosed, of_each
 from tscale.catalogue import models as catalogue
 from tscale.catalogue.models import built_in, known_name, names, normalised, text_of
 from tscale.core.costs.params import embedding_params, non_embedding_params, params
@@ -290,7 +290,7 @@ def test_every_model_of_a_known_shape_is_in_the_table() -> None:
     assert set(names()) - set(disclosed()) == UNDISCLOSED
 
 
-@pytest.mark.parametrize("name", TOTALS)
+@of_each(TOTALS)
 def test_total_parameters(name: str) -> None:
     """Of the language model, where there are towers too."""
     expected, formula = TOTALS[name]
@@ -423,7 +423,7 @@ def test_gemma_2_without_its_embedding_is_the_report_s_figure() -> None:
     assert f"{embedding_params(lower(spec)).total:,}" in (report.note or "")
 
 
-@of_models(disclosed(), quick=True)
+@of_each(disclosed(), quick=True)
 def test_published_parameters_are_near_the_count_or_explained(name: str) -> None:
     spec = spec_of(name)
     count = total(spec)
@@ -443,14 +443,14 @@ def test_no_exception_outlives_its_reason() -> None:
     assert far == set(FAR_FROM_THE_COUNT)
 
 
-@of_models(disclosed(), quick=True)
+@of_each(disclosed(), quick=True)
 def test_shape_has_sources_and_a_grade(name: str) -> None:
     spec = spec_of(name)
     assert spec.sources and all(spec.sources)
     assert spec.evidence in get_args(Evidence)
 
 
-@of_models(disclosed())
+@of_each(disclosed())
 def test_every_figure_has_a_source_and_a_grade(name: str) -> None:
     """And something published to compare with, or a framework's count in tests/test_built_ins.py."""
     data = as_written(name)
@@ -462,7 +462,7 @@ def test_every_figure_has_a_source_and_a_grade(name: str) -> None:
             assert item["source"] and item["evidence"], f"{name}: {item}"
 
 
-@of_models(disclosed(), quick=True)
+@of_each(disclosed(), quick=True)
 def test_tokens_are_given_or_their_absence_explained(name: str) -> None:
     spec = spec_of(name)
     said = " ".join((*spec.notes, *(spec.notes_on or {}).get("training", ()))).lower()
@@ -470,7 +470,7 @@ def test_tokens_are_given_or_their_absence_explained(name: str) -> None:
     assert known or re.search(r"tokens.* (never|not) .*(published|disclosed|no source)", said)
 
 
-@of_models(names(), quick=True)
+@of_each(names(), quick=True)
 def test_citations_name_known_sources(name: str) -> None:
     """What looks like a key, `brown2020`, is one."""
     spec = built_in(name)

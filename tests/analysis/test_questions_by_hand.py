@@ -76,7 +76,7 @@ def test_degrees_that_do_not_make_up_the_devices(given: dict[str, int], said: st
 
 
 def test_adapters_that_a_model_is_stand_where_none_are_given() -> None:
-    own: Any = SimpleNamespace(rank=7, roles=frozenset({"q"}), is_plain=True, magnitudes=False, whole=())
+    own: Any = SimpleNamespace(rank=7, roles=frozenset({"q"}), is_plain=True, magnitudes=False, whole=(), places=())
     asked: Any = frozenset({"v"})
     assert [spread.rank_of(rank, adapter) for rank in (None, 4) for adapter in (None, own)] == [None, 7, 4, 4]
     assert spread.targets_of(asked, own, {"lora_targets"}) == spread.targets_of(asked, None, set()) == asked
@@ -124,7 +124,7 @@ def test_what_is_asked_of_a_run() -> None:
             "batch": 64,
             "micro_batch": 2,
             "recompute": "full:3",
-            "dtype": "fp8",
+            "dtype": "bf16",
             "qlora": True,
             "bound": True,
         }
@@ -134,16 +134,16 @@ def test_what_is_asked_of_a_run() -> None:
     assert (asked.recompute, asked.again.first, asked.dtype, asked.rank, asked.base.name, asked.bound_only) == (
         "full",
         3,
-        "fp8",
+        "bf16",
         64,
         "nf4",
         True,
     )
     assert (
         asked.command
-        == "tscale memory gpt2 --gpu h100 --train --gpus 8 --batch 64 --micro-batch 2 --recompute full:3 --qlora --precision fp8"
+        == "tscale memory gpt2 --gpu h100 --train --gpus 8 --batch 64 --micro-batch 2 --recompute full:3 --qlora --precision bf16"
     )
-    assert one.memory.precision == "fp8"
+    assert one.memory.precision == "bf16"
     plain = question("train").made({**GPT2, "tokens": "1e9"}).asked
     assert (plain.plan, plain.batch, plain.memory, plain.command, plain.rank, plain.base, plain.again) == (
         None,

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.helpers import answer, disclosed, run
+import tscale
+from tests.helpers import answer, run, structures
 from tscale.answers.memory.answer import memory_report
 from tscale.catalogue.models import built_in
 from tscale.core.dtypes import DTYPES
@@ -51,8 +52,8 @@ def test_the_largest_batch_and_the_longest_context_are_that(case: str) -> None:
         assert total(case, **{what: most + 1}) > usable
 
 
-@pytest.mark.parametrize("name", disclosed())
-def test_parts_add_up_for_every_model(name: str) -> None:
+@pytest.mark.parametrize("name", structures())
+def test_parts_add_up_for_a_model_of_every_structure(name: str) -> None:
     spec = built_in(name)
     assert isinstance(spec, ModelSpec)
     for dtype in ("bf16", "q4_k", "int8"):
@@ -225,7 +226,7 @@ def test_help_lists_options_of_serving_and_of_training_under_headings() -> None:
 
 def test_notes_of_how_a_model_was_trained_are_not_of_serving_it() -> None:
     """GPT-3's notes: on its attention, which bears on both, and on the cluster that trained it."""
-    served = " ".join(memory_report(built_in("gpt3"), Ask()).notes)
+    served = " ".join(memory_report(tscale.load("gpt3"), Ask()).notes)
     assert "locally banded sparse attention" in served
     assert "cluster of V100" not in served
     assert "cluster of V100" in run("memory", "gpt3", "--train").out

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.helpers import function_of, of_models, saves
-from tscale.catalogue.models import built_in, names
+from tests.helpers import function_of, of_each, saves, structures
+from tscale.catalogue.models import built_in
 from tscale.core.costs.activations import Passes, activation_bytes
 from tscale.core.costs.cache import cache_bytes
 from tscale.core.costs.forward import forward_flops
@@ -32,7 +32,7 @@ from tscale.models.lower import lower
 from tscale.models.naming import traced
 from tscale.models.spec import ModelSpec
 
-MODELS = [name for name in names() if isinstance(built_in(name), ModelSpec)]
+MODELS = structures()
 
 QUESTIONS: dict[str, Callable[[Ledger, SequenceLengths], int]] = {
     "params": lambda ledger, _: params(ledger).total,
@@ -69,7 +69,7 @@ def as_arrays(value: Any) -> Any:
     return replace(value, **sizes)
 
 
-@of_models(MODELS)
+@of_each(MODELS)
 def test_the_three_kinds_of_number_agree(name: str) -> None:
     """Of every question; those that differ are named."""
     spec = built_in(name)
@@ -84,7 +84,7 @@ def test_the_three_kinds_of_number_agree(name: str) -> None:
     assert values == pytest.approx(expected, rel=1e-12)
 
 
-@of_models(MODELS)
+@of_each(MODELS)
 def test_a_derivation_made_into_a_function_answers_for_the_model_it_came_from(name: str) -> None:
     spec = built_in(name)
     assert isinstance(spec, ModelSpec)
@@ -116,7 +116,7 @@ def has_the_three_kinds(name: str, ask: Callable[[ModelSpec], int]) -> None:
     assert float(np.squeeze(ask(as_arrays(spec)))) == pytest.approx(plain, rel=1e-12)
 
 
-@of_models(MODELS)
+@of_each(MODELS)
 def test_states_of_the_three_kinds_agree(name: str) -> None:
     for optimizer, (precision, plan) in STATES.items():
         has_the_three_kinds(
@@ -128,7 +128,7 @@ def test_states_of_the_three_kinds_agree(name: str) -> None:
         )
 
 
-@of_models(MODELS)
+@of_each(MODELS)
 def test_activations_of_the_three_kinds_agree(name: str) -> None:
     for keeping in ("naive", "full"):
         passes = Passes(3, keeping, dropout=True)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from tests.helpers import of_each
 from tscale.blocks.attention import Attention
 from tscale.blocks.feed_forward import FeedForward
 from tscale.blocks.fields import (
@@ -121,7 +122,7 @@ def test_a_selector_of_8_layers_says_them_in_one_way(on: LayerSelector, wrong: l
     assert [path for path, _ in on.problems(8)] == wrong
 
 
-@pytest.mark.parametrize("ons", [list(pair) for pair in product([on for on, _ in SELECTORS], repeat=2)][::3])
+@of_each([list(pair) for pair in product([on for on, _ in SELECTORS], repeat=2)][::3])
 def test_a_few_layers_tell_of_every_kind_that_there_is(ons: list[LayerSelector]) -> None:
     """Which selectors hold a layer is its kind."""
 

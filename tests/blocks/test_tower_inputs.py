@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.helpers import of_each
 from tests.importer.recorded import recorded, spec_of
 from tscale import load
 from tscale.blocks.image_tiles import PaddedTiles, TiledImage, WholeOrTiles, WindowedImage
@@ -35,7 +36,7 @@ def _reading(family: str, sizes: dict[str, Any]) -> Any:
     return spec.towers[0].input
 
 
-@pytest.mark.parametrize("family", dict.fromkeys(line["family"] for line in TOKENS))
+@of_each(dict.fromkeys(line["family"] for line in TOKENS))
 def test_an_image_takes_as_many_tokens_as_the_processor_counts(family: str) -> None:
     lines = [line for line in TOKENS if line["family"] == family]
     reading = _reading(family, lines[0]["sizes"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.helpers import answer, run
+from tests.helpers import answer, of_each, run
 from tscale.catalogue.hardware import Hardware, Peaks, find_hardware, hardware_names, hardware_text, listed_hardware
 from tscale.catalogue.models import known_name
 from tscale.errors import TscaleError
@@ -17,7 +17,7 @@ from tscale.estimates.capacity import Capacity
 SMALL = "name: x\nmemory_gb: 80\nbandwidth_gb_per_s: 2000\nsource: mine\n"
 
 
-@pytest.mark.parametrize("hardware", listed_hardware(), ids=lambda hardware: hardware.name)
+@of_each(listed_hardware())
 def test_what_is_shipped_says_when_and_where_from(hardware: object) -> None:
     assert getattr(hardware, "year", None)
     assert getattr(hardware, "source", None)
@@ -71,7 +71,7 @@ def test_every_datacentre_accelerator_says_what_joins_its_nodes() -> None:
     assert sorted(unknown) == list(UNSTATED)
 
 
-@pytest.mark.parametrize("hardware", listed_hardware(), ids=lambda hardware: hardware.name)
+@of_each(listed_hardware())
 def test_every_figure_of_a_chip_has_a_grade(hardware: Hardware) -> None:
     """Unless it is graded as unconfirmed in so many words, a figure that is there was read somewhere."""
     graded = yaml.safe_load(hardware_text(hardware.name))["evidence"]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.helpers import of_each
 from tests.importer.recorded import recorded, spec_of
 from tscale.answers.verify import verify_report
 from tscale.checkpoint.matching import compared
@@ -25,7 +26,7 @@ def _tensors(line: dict[str, Any]) -> list[Tensor]:
     ]
 
 
-@pytest.mark.parametrize("family", RECORDED)
+@of_each(RECORDED)
 def test_what_the_class_saves_agrees(family: str) -> None:
     line = RECORDED[family]
     result = compared(lower(spec_of(line["config"])), _tensors(line))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from tests.helpers import run
+from tests.helpers import of_each, run
 from tscale.analysis.options import LOSS, OPTIMIZER
 from tscale.catalogue.models import configs
 from tscale.cli import app
@@ -90,7 +90,7 @@ def test_a_table_is_in_the_fields_words(line: str) -> None:
     assert avoided(done.out) == []
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in BAD.glob("*.txt")))
+@of_each(sorted(path.name for path in BAD.glob("*.txt")))
 def test_an_error_is_in_the_fields_words(name: str) -> None:
     text = (BAD / name).read_text(encoding="utf-8")
     if name.startswith("command-line-"):

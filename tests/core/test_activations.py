@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import tscale
-from tests.helpers import UNRECORDED, of_models, saves, trainable
+from tests.helpers import UNRECORDED, of_each, saves, trainable
 from tests.importer.recorded import recorded
 from tscale.blocks import Attention, Computed, Experts, FeedForward, LatentAttention, Norm
 from tscale.blocks.fields import LayerContext
@@ -46,7 +46,7 @@ def test_the_recording_holds_what_is_asked_of_it() -> None:
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("record", [record for record in RECORDED if "block" in record])
+@of_each([record for record in RECORDED if "block" in record])
 def test_a_plain_block_keeps_what_is_counted(record: dict[str, Any]) -> None:
     shape, number = record["block"], 2 if record["dtype"] == "bf16" else 4
     spec = ModelSpec(
@@ -113,7 +113,7 @@ def block_differences(record: dict[str, Any], number: int) -> dict[str, int]:
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("record", [record for record in RECORDED if "config" in record])
+@of_each([record for record in RECORDED if "config" in record])
 def test_a_whole_model_keeps_what_is_counted(record: dict[str, Any]) -> None:
     config, number = record["config"], 2 if record["dtype"] == "bf16" else 4
     spec = imported(config, name="recorded", where="recorded")
@@ -411,7 +411,7 @@ def test_what_nobody_recorded_is_refused(name: str) -> None:
         saves(tscale.load(name))
 
 
-@of_models(trainable())
+@of_each(trainable())
 def test_every_model_answers(name: str) -> None:
     kept = saves(tscale.load(name))
     run = SequenceLengths(target=128, source=128)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import tscale
-from tests.helpers import saves
+from tests.helpers import of_each, saves
 from tests.importer.recorded import recorded
 from tscale.blocks import Attention, Mlstm, RgLru, Rwkv
 from tscale.blocks.fields import LayerContext
@@ -47,7 +47,7 @@ def test_the_authors_layer_keeps_what_is_counted(record: dict[str, Any]) -> None
     assert record["bytes"] - counted == sum(named.values()), named
 
 
-@pytest.mark.parametrize("record", [record for record in RECORDED if "config" in record])
+@of_each([record for record in RECORDED if "config" in record])
 def test_a_whole_model_keeps_what_is_counted(record: dict[str, Any]) -> None:
     number = 2 if record["dtype"] == "bf16" else 4
     spec = imported(record["config"], name="recorded", where="recorded")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers import one_layer, saves, saves_of_stages
+from tests.helpers import of_each, one_layer, saves, saves_of_stages
 from tests.importer.recorded import recorded
 from tscale.blocks import Attention, Experts, LatentAttention
 from tscale.core.costs.activations import Passes, activation_bytes
@@ -77,7 +77,7 @@ def test_heads_in_pairs_keep_what_their_authors_layers_keep(record: dict[str, An
     assert record["bytes"] - counted(record, spec, kept) == sum(named.values()), named
 
 
-@pytest.mark.parametrize("record", MODELS)
+@of_each(MODELS)
 def test_a_whole_model_keeps_what_is_counted(record: dict[str, Any]) -> None:
     spec, number = imported(record["config"], name="recorded", where="recorded"), 2 if record["dtype"] == "bf16" else 4
     named = list(differences(record, spec, number))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import tscale
-from tests.helpers import saves
+from tests.helpers import of_each, saves
 from tests.importer.recorded import recorded
 from tscale.blocks import Disentangled, ExpertAttention, Experts, FeedForward, Relative
 from tscale.core.costs.activations import Passes, activation_bytes
@@ -27,7 +27,7 @@ RECORDED = recorded("activations_scores.jsonl")
 Differences = Iterator[tuple[str, int]]
 
 
-@pytest.mark.parametrize("record", RECORDED)
+@of_each(RECORDED)
 def test_a_whole_model_keeps_what_is_counted(record: dict[str, Any]) -> None:
     config, number = record["config"], 2 if record["dtype"] == "bf16" else 4
     spec = imported(config, name="recorded", where="recorded")

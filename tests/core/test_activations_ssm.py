@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import tscale
-from tests.helpers import one_layer, saves
+from tests.helpers import of_each, one_layer, saves
 from tests.importer.recorded import recorded
 from tscale.blocks import Attention, Experts, HybridHeads, Mamba, Mamba2, SharedBlock
 from tscale.core.costs.activations import Passes, activation_bytes
@@ -90,7 +90,7 @@ def made_of_weights(mixer: Mamba | Mamba2, d_model: int, layers: int, *, wide: b
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("record", [record for record in RECORDED if "config" in record])
+@of_each([record for record in RECORDED if "config" in record])
 def test_a_whole_model_keeps_what_is_counted(record: dict[str, Any]) -> None:
     number = 2 if record["dtype"] == "bf16" else 4
     spec = imported(record["config"], name="recorded", where="recorded")

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pytest
 
 import tscale
+from tests.helpers import of_each
 from tscale.core.costs.activations import Passes, activation_bytes
 from tscale.core.costs.communication import copies_of, gradients
 from tscale.core.costs.params import size
@@ -65,7 +66,7 @@ def routed(ledger: Ledger) -> list[Matmul]:
     return [entry for entry in ledger.entries if isinstance(entry, Matmul) and is_routed(entry)]
 
 
-@pytest.mark.parametrize("plan", PLANS, ids=str)
+@of_each(PLANS)
 def test_experts_are_held_as_a_loop_over_the_ranks_says(plan: Parallelism) -> None:
     """Numbers on each rank, how many ranks hold the same, how far apart they stand, and how many ZeRO divides among."""
     plan.check()
@@ -86,7 +87,7 @@ def test_experts_are_held_as_a_loop_over_the_ranks_says(plan: Parallelism) -> No
         assert apart in (set(), {distance})
 
 
-@pytest.mark.parametrize("plan", [plan for plan in PLANS if plan.data % 2 == 0], ids=str)
+@of_each([plan for plan in PLANS if plan.data % 2 == 0])
 def test_hybrid_sharding_of_experts_as_a_loop_over_the_ranks_says(plan: Parallelism) -> None:
     """Two halves of the ranks, each with a whole copy of what ZeRO divides: so many ranks of one half hold an expert."""
     plan = plan._replace(shards=plan.data * plan.context // 2, zero=3)
@@ -96,7 +97,7 @@ def test_hybrid_sharding_of_experts_as_a_loop_over_the_ranks_says(plan: Parallel
     assert set(inside.values()) == {plan.expert_shards}
 
 
-@pytest.mark.parametrize("plan", PLANS, ids=str)
+@of_each(PLANS)
 def test_tokens_of_experts_are_shared_in_balance(plan: Parallelism) -> None:
     """All ranks of a copy of the batch keep, of each token's copies for its experts, as many as there are slices of each."""
     run, passes = SequenceLengths(target=1152), Passes(kernels="fused")
@@ -114,7 +115,7 @@ def step(plan: Parallelism, *, context: int = 1024, sequences: int = 96) -> Step
     return step_of(stages(TINY, plan), plan, work, NODES_OF_8, 10**15)
 
 
-@pytest.mark.parametrize("plan", PLANS, ids=str)
+@of_each(PLANS)
 def test_devices_compute_their_part_however_experts_are_folded(plan: Parallelism) -> None:
     """With routing in balance all ranks together compute what one alone does, but for norms and routers, which are on each."""
     whole = step(Parallelism(data=plan.tensor * plan.context * plan.data)).seconds_by["computing"]
@@ -126,7 +127,7 @@ def test_devices_compute_their_part_however_experts_are_folded(plan: Parallelism
         assert folded - whole == Fraction(router * (plan.tensor - 1), ranks * 10**15)
 
 
-@pytest.mark.parametrize("plan", [plan for plan in PLANS if plan.expert > 1], ids=str)
+@of_each([plan for plan in PLANS if plan.expert > 1])
 def test_what_is_sent_to_experts_is_counted_message_by_message(plan: Parallelism) -> None:
     """Each rank sends each rank of its expert group as many of its tokens; four times, there and back, forward and backward."""
     assert plan.expert_tensor is not None

@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from tests.helpers import answer, of_models
+from tests.helpers import answer, of_each
 from tscale.catalogue.models import built_in, names
 from tscale.core.costs.params import params
 from tscale.core.costs.weights import Mixture, kept_in, weight_bytes
@@ -104,7 +104,7 @@ def test_falcon_has_rows_of_its_own(model: str, name: str, published: float) -> 
     assert published - HEADER - 0.0005 <= size(spec_of(model), name) / GIB <= published + 0.0005
 
 
-@of_models(names(), quick=True)
+@of_each(names(), quick=True)
 def test_no_other_model_is_taken_for_falcon(name: str) -> None:
     """Its head is in 8 bits in every mixture."""
     spec = built_in(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from fractions import Fraction
 
 import numpy as np
@@ -78,17 +77,6 @@ def test_stages_of_one_ledger_are_not_those_of_another() -> None:
     assert stages(spec, plan, saving)[0].saved
     assert stages(spec, plan, plain) is stages(spec, plan, plain)
     assert shares_of(stages(spec, plan, plain), plan)[1] is shares_of(stages(spec, plan, plain), plan)[2]
-
-
-def test_a_copied_spec_has_no_stages_of_a_ledger_that_stood_elsewhere() -> None:
-    """Its kept stages are under the addresses of the ledgers of the one that it is a copy of, which another may have by now."""
-    spec, plan = disclosed(resolve("gpt3")), Parallelism(pipeline=4)
-    saving, plain = lower(spec, saves=True), lower(spec)
-    stages(spec, plan, saving)
-    cuts = plan.cuts
-    copied = pickle.loads(pickle.dumps(spec))  # noqa: S301
-    copied.made[cuts, id(plain)] = copied.made[cuts, id(saving)]
-    assert not stages(copied, plan, plain)[0].saved
 
 
 @pytest.mark.parametrize("seconds", [[3, 1, 1, 2], [2, 2, 2], [1], [1, 4, 4, 1, 1, 5]])

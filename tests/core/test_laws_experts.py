@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import pytest
 
+from tests.helpers import of_each
 from tscale.catalogue.laws import listed_laws, read_law
 from tscale.core.laws import Farseer, KaplanJoint, Parametric
 from tscale.core.laws.experts import Granular, Joint, Leverage, Mixture, Routed, Run, Sparse
@@ -100,7 +101,7 @@ def test_a_joint_optimum_is_the_least_of_its_budget() -> None:
     assert found == pytest.approx(point.params, rel=0.003)
 
 
-@pytest.mark.parametrize("name", listed_laws())
+@of_each(listed_laws())
 def test_a_joint_optimum_spends_its_budget_and_has_the_loss_of_its_run(name: str) -> None:
     """6·N·D is the budget, and the loss is that of N and D: of each law whose optimum is solved for."""
     experts, plain = read_law(name).experts, read_law(name)

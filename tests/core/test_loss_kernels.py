@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.helpers import of_each
 from tests.importer.recorded import recorded
 from tscale.core import loss_kernels
 from tscale.core.loss_kernels import (
@@ -97,7 +98,7 @@ def test_the_recording_holds_every_loss() -> None:
     assert len(LOSSES) == 10 * 2 * 2 * 2 + 2
 
 
-@pytest.mark.parametrize("record", LOSSES, ids=NAMES)
+@of_each(LOSSES)
 def test_a_loss_takes_what_its_code_makes(record: dict[str, Any]) -> None:
     """Arrays over the vocabulary to the byte; transformers' old copy is one position short, which 2 MiB of a segment hold."""
     logits = logits_of(record)

@@ -8,10 +8,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 import tscale.core
-from tests.helpers import disclosed, of_models
+from tests.helpers import disclosed, of_each
 from tscale.catalogue.models import built_in
 from tscale.core.costs.activations import Passes, activation_bytes
 from tscale.core.costs.cache import cache_bytes
@@ -104,7 +102,7 @@ def asked(spec: ModelSpec, whole: Ledger) -> Iterator[Any]:
         yield Fraction(pass_seconds(setup, work))
 
 
-@of_models(disclosed())
+@of_each(disclosed())
 def test_names_change_no_number(name: str) -> None:
     spec = built_in(name)
     assert isinstance(spec, ModelSpec)
@@ -149,6 +147,6 @@ ALIKE = ("blocks", "models/ends.py", "models/lower.py", "models/stack.py", "mode
 MADE = [file for path in ALIKE for file in sorted(CORE.parent.glob(f"{path}/*.py" if "." not in path else path))]
 
 
-@pytest.mark.parametrize("path", [*sorted(CORE.rglob("*.py")), *MADE], ids=lambda path: path.stem)
+@of_each([*sorted(CORE.rglob("*.py")), *MADE])
 def test_the_core_reads_no_name_of_an_entry(path: Path) -> None:
     assert [f"line {found.lineno}" for found in reads_of(ast.parse(path.read_text(encoding="utf-8")))] == []

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tscale
-from tests.helpers import disclosed, of_models
+from tests.helpers import disclosed, of_each
 from tscale.blocks.lightning import Lightning
 from tscale.core.costs.cache import cache_bytes
 from tscale.core.costs.forward import forward_flops
@@ -40,7 +40,7 @@ def decoding(ledger: Ledger, batch: int, context: int) -> float:
     return pass_seconds(alone(ledger), works(alone(ledger), Pass(batch, 1, context, 1, decoding=True)))
 
 
-@of_models(DECODERS[::2])
+@of_each(DECODERS[::2])
 def test_the_sum_over_tokens_is_that_of_a_loop(name: str) -> None:
     """Across a window's edge and a chunk's, for every other model."""
     ledger = tscale.lower(tscale.load(name))
@@ -54,7 +54,7 @@ def only_multiplies(name: str) -> bool:
     return not any(isinstance(entry, (Scan, Conv)) for entry in tscale.lower(tscale.load(name)).entries)
 
 
-@of_models([name for name in DECODERS if only_multiplies(name)], quick=True)
+@of_each([name for name in DECODERS if only_multiplies(name)], quick=True)
 def test_a_prefill_computes_a_forward_pass(name: str) -> None:
     """Of causal attention, with the head at every position."""
     ledger = tscale.lower(tscale.load(name))
@@ -63,7 +63,7 @@ def test_a_prefill_computes_a_forward_pass(name: str) -> None:
     assert found == forward_flops(ledger, SequenceLengths(target=n), "causal").total
 
 
-@of_models(DECODERS, quick=True)
+@of_each(DECODERS, quick=True)
 def test_a_single_sequence_reads_each_active_parameter_once(name: str) -> None:
     """All of them but tables, of which it reads a row, and experts that it does not meet; a shared matrix each time."""
     ledger = tscale.lower(tscale.load(name))
@@ -210,7 +210,7 @@ def test_totals_stay_below_the_whole() -> None:
 STACKS = [name for name in disclosed() if tscale.load(name).kind == "encoder-decoder"]
 
 
-@of_models(STACKS, quick=True)
+@of_each(STACKS, quick=True)
 def test_a_prefill_and_its_steps_are_a_forward_pass_of_both_stacks(name: str) -> None:
     """The encoder runs once over the source, the decoder over each token of the answer: no product more, none fewer."""
     setup = alone(tscale.lower(tscale.load(name)))
@@ -221,7 +221,7 @@ def test_a_prefill_and_its_steps_are_a_forward_pass_of_both_stacks(name: str) ->
     assert computed == forward_flops(setup.whole, SequenceLengths(target=tokens, source=source), "causal").total
 
 
-@of_models(STACKS, quick=True)
+@of_each(STACKS, quick=True)
 def test_the_sum_over_tokens_of_an_answer_is_that_of_a_loop(name: str) -> None:
     setup = alone(tscale.lower(tscale.load(name)))
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 import tscale
-from tests.helpers import disclosed, has_stages, of_models, shares_weights, table_of_all
+from tests.helpers import disclosed, has_stages, of_each, shares_weights, table_of_all
 from tscale.blocks import Attention, KimiDelta, Mamba2
 from tscale.core.costs.forward import forward_flops
 from tscale.core.costs.params import params, size
@@ -21,14 +21,14 @@ from tscale.errors import RequestError
 from tscale.models.stages import stages
 
 
-@of_models(disclosed())
+@of_each(disclosed())
 def test_one_device_changes_nothing(name: str) -> None:
     ledger = tscale.lower(tscale.load(name))
     assert shard(ledger, Parallelism()) == ledger
     assert stages(tscale.load(name), Parallelism()) == (ledger,)
 
 
-@of_models(disclosed())
+@of_each(disclosed())
 def test_the_shares_of_all_devices_make_up_the_whole(name: str) -> None:
     """What is more than the whole is what a line says: kept whole by each, held by several, or padding, less than a row each."""
     ledger = tscale.lower(tscale.load(name))
@@ -66,7 +66,7 @@ def _repeated(whole: Entry, tensor: int) -> int:
     return times * of_groups * size(whole) // width
 
 
-@of_models(disclosed())
+@of_each(disclosed())
 def test_stages_make_up_the_model(name: str) -> None:
     """Every layer of the language model is in one stage; only a tied head has a copy of its table in the last."""
     spec = tscale.load(name)

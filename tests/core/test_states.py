@@ -11,7 +11,7 @@ import pytest
 
 import tscale
 from tests.core.test_activations import TABLE_3, paper_model
-from tests.helpers import disclosed, of_models
+from tests.helpers import disclosed, of_each
 from tests.importer.recorded import recorded
 from tscale.core.costs.communication import gradients
 from tscale.core.costs.params import params
@@ -142,7 +142,7 @@ def test_figure_1_of_korthikanti(model: str, pipeline: int, gibibytes: float) ->
     assert gibibytes * 2**30 == 18 * 12 * layers * width**2 / (8 * pipeline)
 
 
-@of_models(disclosed()[::3])
+@of_each(disclosed()[::3])
 def test_devices_of_zero_share_the_whole(name: str) -> None:
     """By any optimizer, in any format: each line's shares add up to the line, rounded up by less than a byte a device."""
     ledger = lower(tscale.load(name))

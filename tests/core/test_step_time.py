@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import tscale
+from tests.helpers import of_each
 from tscale.core.costs.communication import gradients
 from tscale.core.costs.forward import score_flops
 from tscale.core.costs.schedules import pipelined
@@ -97,7 +98,7 @@ PIPELINES = [
 ]
 
 
-@pytest.mark.parametrize("plan", PIPELINES, ids=str)
+@of_each(PIPELINES)
 def test_what_stages_hand_over_is_counted_device_by_device(plan: Parallelism) -> None:
     """Each piece forward to the next one's device and back, each device its part; the busiest device and node."""
     many, per_node, block = 3, 8, plan.tensor * plan.data

@@ -12,7 +12,7 @@ import pytest
 
 import tscale
 from tests.core.test_activations import TABLE_3, paper_model
-from tests.helpers import has_stages, of_models, saves, saves_of_stages, table_of_all, trainable
+from tests.helpers import has_stages, of_each, saves, saves_of_stages, table_of_all, trainable
 from tscale.core.costs.activations import Passes, activation_bytes, keeping
 from tscale.core.costs.schedules import in_flight
 from tscale.core.costs.training_memory import Training, layer_bytes
@@ -112,7 +112,7 @@ def test_an_interleaved_schedule_keeps_no_more_than_a_step_has(stages: int, piec
         assert in_flight(stage, Parallelism(pipeline=stages, interleave=pieces), micro_batches) == (most, pieces)
 
 
-@of_models(trainable())
+@of_each(trainable())
 def test_stages_keep_what_the_model_keeps(name: str) -> None:
     """Dealt to two stages, and to every layer its own: each line is in one stage, or in several that add up to it."""
     spec = tscale.load(name)
@@ -125,7 +125,7 @@ def test_stages_keep_what_the_model_keeps(name: str) -> None:
         assert sum(activation_bytes(stage, run, passes).total for stage in kept) == whole
 
 
-@of_models(trainable())
+@of_each(trainable())
 def test_shares_of_activations_make_up_the_whole(name: str) -> None:
     """Cut over devices: what nothing divides is as large on each, what is padded a little larger, and the rest adds up."""
     spec = tscale.load(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.helpers import disclosed, of_models
+from tests.helpers import disclosed, of_each
 from tscale.catalogue.models import built_in
 from tscale.core.costs.params import buffers, params
 from tscale.core.costs.weights import kept_in, weight_bytes
@@ -24,7 +24,7 @@ def ledger_of(name: str) -> Ledger:
     return lower(spec)
 
 
-@of_models(disclosed(), quick=True)
+@of_each(disclosed(), quick=True)
 def test_without_quantisation_each_number_takes_its_bits(name: str) -> None:
     ledger = ledger_of(name)
     stored = params(ledger).total + buffers(ledger).total

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers import answer, run
+from tests.helpers import answer, of_each, run
 from tscale.catalogue.hardware import find_hardware, listed_hardware
 from tscale.core.device import Device
 from tscale.core.parallelism import Parallelism
@@ -91,7 +91,7 @@ UNREPORTED = (
 """Of which no report was found: they are taken to have what their vendors write, which is said."""
 
 
-@pytest.mark.parametrize("hardware", listed_hardware(), ids=lambda hardware: hardware.name)
+@of_each(listed_hardware())
 def test_what_every_device_reports_has_its_source(hardware: Any) -> None:
     if hardware.name in UNREPORTED:
         assert hardware.reported_mib is hardware.reported_source is None

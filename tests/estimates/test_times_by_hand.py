@@ -81,7 +81,7 @@ def test_where_an_answer_begins_and_its_middle() -> None:
     step = one.step(104)
     assert (step.batch, step.new, step.before, step.logits, step.decoding) == (3, 1, 104, 1, True)
     assert one.step(104, 5, 7)[:4] == (7, 5, 104, 5)
-    behind = one._replace(spec=SimpleNamespace(kind="encoder-decoder"))  # type: ignore[arg-type]
+    behind = one._replace(spec=SimpleNamespace(kind="encoder-decoder", image_positions=0))  # type: ignore[arg-type]
     assert (behind.source, behind.start, behind.middle) == (100, 1, 5)
     assert behind.prompt[:4] == (3, 1, 0, 1)
     assert behind.prompt.source == behind.step(1).source == 100

@@ -10,6 +10,7 @@ from fractions import Fraction
 import pytest
 
 import tscale
+from tests.helpers import of_each
 from tscale.catalogue.hardware import find_hardware, hardware_names
 from tscale.catalogue.measured import training_runs
 from tscale.catalogue.models import configs, names
@@ -27,7 +28,7 @@ def test_every_run_says_what_was_measured_once() -> None:
         assert (run.mfu or 0) <= (run.hfu or 1)
 
 
-@pytest.mark.parametrize("one", RUNS, ids=lambda one: f"{one.title}-{one.run.hardware}-{one.run.gpus}-{one.run.source}")
+@of_each(RUNS)
 def test_no_run_did_more_than_its_peak(one: Measured) -> None:
     assert 0.1 < one.mfu < (2 if one.case.narrow else 1)
 
@@ -93,9 +94,7 @@ def test_a_run_of_unknown_scale_or_on_another_kind_of_chip_is_not_near(model: st
     assert found.low > Fraction("0.25")
 
 
-@pytest.mark.parametrize(
-    "one", [one for one in RUNS if one.run.gpus is not None], ids=lambda one: f"{one.title}-{one.run.gpus}"
-)
+@of_each([one for one in RUNS if one.run.gpus is not None])
 def test_a_run_in_the_table_is_within_the_range_of_its_own_question_and_alone_its_middle(one: Measured) -> None:
     of = 2 if one.case.narrow else 1
     found = assumed_utilisation(one.case, (one.case.peak or 0) * of)

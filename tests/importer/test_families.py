@@ -19,6 +19,7 @@ from tscale.blocks import Attention, Experts, FeedForward
 from tscale.catalogue import index
 from tscale.errors import RequestError, SpecError, SpecErrors
 from tscale.importer import hooks
+from tscale.importer.config_keys import Config
 from tscale.importer.families import FAMILIES, NESTED, ROWS, more_families
 from tscale.importer.family_data import hook, rule
 from tscale.importer.family_problems import known_hooks
@@ -114,15 +115,36 @@ def test_the_keys_that_a_function_reads_are_told_from_its_source(function: Any, 
 @pytest.mark.slow
 def test_taking_any_key_that_a_hook_reads_out_of_its_row_is_refused() -> None:
     """What is told from the source is what is asked for: no hook asks for a key that its row does not list."""
+    asked = set[tuple[str, str]]()  # of a hook of several rows, each key once
     for name, row in index.everything("families"):
         for column, value in row.items():
             if not (isinstance(value, dict) and "hook" in value):
                 continue
             for key, _ in keys_of_call(hook(value["hook"]), {}):
-                if key in row["reads"] and key not in row.get("fixed", {}):
+                if key in row["reads"] and key not in row.get("fixed", {}) and (value["hook"], key) not in asked:
+                    asked.add((value["hook"], key))
                     less = {one: default for one, default in row["reads"].items() if one != key}
                     told = {one: there for one, there in row.items() if one != "also"}
                     assert f'"{key}", which is not among the keys' in wrong({**told, "reads": less}), (name, column)
+
+
+def test_a_table_that_a_hook_walks_is_read() -> None:
+    keys = {key for key, _ in keys_of_call(hook("glm.glm5_next"), {})}
+    assert {"linear_num_heads", "linear_head_dim", "linear_conv_kernel_dim"} <= keys
+
+
+def test_a_key_with_a_dot_that_is_no_size_is_a_key() -> None:
+    """As YAML writes infinity."""
+    row = dict(index.everything("families"))["mistral"]
+    assert '".inf", which is not among the keys' in wrong({**row, "window": {"rule": "windows", "length": ".inf"}})
+
+
+def test_a_key_that_a_row_leaves_out_is_missed_when_it_is_read() -> None:
+    config = Config({"model_type": "mistral"}, "mistral", FAMILIES["mistral"], "config.json")
+    with pytest.raises(
+        SpecError, match='a rule of mistral reads "sinks", which is not among the keys of reads: add it'
+    ):
+        config.value("sinks")
 
 
 def test_hooks_stand_in_their_folder_alone() -> None:

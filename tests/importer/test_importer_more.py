@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.helpers import of_each
 from tests.importer.recorded import counted_wrong, families_in, is_refused, recorded, spec_of
 from tscale.core.costs.cache import cache_bytes, growing, states
 from tscale.core.costs.forward import forward_flops, pairs
@@ -171,7 +172,7 @@ def test_the_text_model_inside_is_counted_right_or_refused(family: str) -> None:
     assert counted > 3 < len(lines)
 
 
-@pytest.mark.parametrize("family", WITHIN)
+@of_each(WITHIN)
 def test_a_file_as_the_class_saves_it_is_read(family: str) -> None:
     (saved,) = (
         line for line in INSIDE if line["changed"] == "nothing, saved" and line["config"]["model_type"] == family

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.helpers import of_each
 from tests.importer.recorded import recorded, spec_of
 from tscale.core.costs.cache import cache_bytes
 from tscale.core.costs.params import params
@@ -29,7 +30,7 @@ def _note(config: dict[str, Any]) -> str:
     return " ".join(note for note in spec_of(config).notes if note.startswith("Not read by this family: "))
 
 
-@pytest.mark.parametrize("line", LINES, ids=lambda line: str(line["config"]["model_type"]))
+@of_each(LINES)
 def test_every_key_that_only_other_families_read_changes_nothing(line: dict[str, Any]) -> None:
     """The framework built its class with all of them set; so they are here, but for those that this family's rows ask about."""
     config = line["config"]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 import tscale
-from tests.helpers import has_stages, of_models, run, shares_weights, table_of_all, trainable
+from tests.helpers import has_stages, of_each, run, shares_weights, table_of_all, trainable
 from tscale.core.costs.activations import Passes, activation_bytes
 from tscale.core.costs.params import params, size
 from tscale.core.costs.weights import is_linear
@@ -45,7 +45,7 @@ def walked(spec: ModelSpec, whole: Ledger) -> Iterator[Told]:
 ONE_STACK = [name for name in trainable() if tscale.load(name).kind != "encoder-decoder"]
 
 
-@of_models(ONE_STACK)
+@of_each(ONE_STACK)
 def test_the_layers_add_up_to_the_model(name: str) -> None:
     spec = tscale.load(name)
     whole = lower(spec, saves=True)
@@ -56,7 +56,7 @@ def test_the_layers_add_up_to_the_model(name: str) -> None:
         assert sum(each[1] for each in walk) == owned
 
 
-@of_models(ONE_STACK)
+@of_each(ONE_STACK)
 def test_the_kinds_of_a_model_are_those_of_a_walk(name: str) -> None:
     spec = tscale.load(name)
     whole = lower(spec, saves=True)

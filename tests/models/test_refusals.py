@@ -48,8 +48,11 @@ RELEASE = {
 REFUSED: tuple[tuple[str, dict[str, Any], str], ...] = (
     # towers
     ("gpt2", {"towers": [TOWER | {"input": {"kind": "sound", "positions_per_second": 50}}]}, "towers.0.input.kind: it is not how images are read: choose another kind, or set reads"),
+    ("gpt2", {"towers": [TOWER | {"input": {"kind": "split", "tile": 8, "patches": 4, "outputs": 4}}]}, "towers.0.input.longest: set either longest or max_tiles: one of them says how an image is split"),
     ("gpt2", {"towers": [TOWER]}, "towers.0.pieces.0.attention.on: every layer of a tower's stack is alike: write another stack for others"),
     ("gpt2", {"towers": [{"part": "vision_tower", "pieces": [{"kind": "layers", "layers": 2, "d_model": 8, "unread": 3}]}]}, "towers.0.pieces.0.unread: there are 2 layers: set at most as many"),
+    # adapters
+    ("gpt2", {"adapter": {"rank": 4, "targets": ["q"], "places": [{"target": "q", "rank": 4, "layers": [12]}]}}, "adapter.places.0.layers: layer 12 is none of 12, counted from 0"),
     # attention
     ("gpt2", {"attention": {"kind": "augmented", "attention": {"heads": 12, "on": {"first": 1}}}}, "attention.attention.on: it stands where its pieces do: say which layers outside of it"),
     ("gpt2", {"attention.heads": 7}, "attention.heads: 7 heads do not divide d_model 768: set head_dim, or heads to a divisor of 768"),
@@ -58,6 +61,7 @@ REFUSED: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("gpt2", {"attention.values_are_keys": True, "attention.v_dim": 8}, "attention.v_dim: values that are keys are as wide as them: drop v_dim, or values_are_keys"),
     ("gpt2", {"attention.borrows_keys": True, "attention.values_are_keys": True}, "attention.values_are_keys: a layer that borrows its keys has no projection to take values from: drop it"),
     ("gpt2", {"attention.borrows_keys": True, "attention.v_norm": True}, "attention.v_norm: a layer that borrows its values has them normalised already: drop it"),
+    ("gpt2", {"attention.gate_bias": True}, "attention.gate_bias: there is no gate to have a bias: set gated, or drop it"),
     ("gpt2", {"attention.qk_norm_bias": True}, "attention.qk_norm_bias: there is no norm to have a bias: set qk_norm, or drop it"),
     ("gpt2", {"attention.pattern": ["local", "global"]}, "attention.pattern: a pattern with local layers needs the window that they see: set window"),
     ("gpt2", {"attention.pattern": ["global"], "attention.window": 64}, "attention.window: no layer of the pattern is local, so nothing reads the window: drop it"),
@@ -96,6 +100,8 @@ REFUSED: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("zamba2-1.2b", {"attention.0.kv_heads": 8}, 'unknown key "kv_heads": did you mean heads?'),
     # feed-forwards
     ("mixtral-8x7b", {"feed_forward.top_k": 99}, "feed_forward.top_k: a token cannot use 99 of 8 experts: set top_k to at most 8"),
+    ("mixtral-8x7b", {"feed_forward.shared_bias": True}, "feed_forward.shared_d_ff: there is no shared expert with a gate or a bias: set shared_d_ff, or drop these"),
+    ("mixtral-8x7b", {"feed_forward.product_keys": 3}, "feed_forward.product_keys: 9 pairs of keys are more than the 8 experts: set fewer keys"),
     ("mixtral-8x7b", {"feed_forward.shared_gate": True}, "feed_forward.shared_gate: there is no shared expert to gate: set shared_d_ff, or drop it"),
     ("deepseek-v3", {"feed_forward.1.top_groups": DROP}, "feed_forward.groups: groups and top_groups are said together: set both, or none"),
     ("deepseek-v3", {"feed_forward.1.groups": 7}, "feed_forward.groups: 256 experts do not make 7 groups of as many each: set a divisor"),

@@ -7,9 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tests.helpers import saves
+from tests.helpers import of_each, saves
 from tscale.errors import RequestError
 from tscale.importer.families import FAMILIES
 from tscale.importer.reader import imported
@@ -21,7 +19,7 @@ for path in [*sorted(ORACLE.glob("variations*.jsonl")), ORACLE / "remote.jsonl"]
         config = json.loads(line)["config"] if '"nothing"' in line else None
         if config is not None:
             CONFIGS.setdefault(config["model_type"], config)
-UNRECORDED = ("deepseek", "internlm", "phi-msft", "Yi")
+UNRECORDED = ("deepseek", "internlm", "mimo", "phi-msft", "Yi")
 """Families whose code was not at hand: rows like those of others."""
 WITHIN = ("blip_text_model", "ernie4_5_vl_moe_text", "layoutlmv3")
 """Families that were recorded within a whole, or on their defaults alone."""
@@ -50,6 +48,8 @@ REFUSED: dict[str, str] = {
     "led": "attention with projections of its own for tokens that see all others",
     **dict.fromkeys(("xmod", "fnet", "convbert"), "mixer, a layer with parts of its own,"),
     **dict.fromkeys(("luke", "roc_bert", "lilt", "markuplm", "layoutlmv3"), "an embedding with parts of its own"),
+    "doge": "mixer, a layer with parts of its own,",
+    "ultrabert": "a head with parts of its own",
     "blip_text_model": "mixer, a layer with parts of its own,",
     "ernie4_5_vl_moe_text": "experts, with experts for images next to those for words,",
     "longcat_flash": "experts, whose router chooses among experts that compute nothing too,",
@@ -73,6 +73,6 @@ def test_every_family_is_here() -> None:
     assert set(CONFIGS) == set(FAMILIES)
 
 
-@pytest.mark.parametrize("family", CONFIGS)
+@of_each(CONFIGS)
 def test_a_family_says_what_it_keeps_or_is_refused_by_name(family: str) -> None:
     assert refusal(CONFIGS[family]) == REFUSED.get(family)

@@ -79,8 +79,8 @@ def test_sums_are_those_of_the_answer(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", structures())
-def test_sums_of_every_structure_are_those_of_the_answer(name: str) -> None:
+@pytest.mark.parametrize("name", structures()[::2])
+def test_sums_of_every_other_structure_are_those_of_the_answer(name: str) -> None:
     assert agree(name, 1) > 0
 
 

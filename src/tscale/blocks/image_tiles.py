@@ -338,7 +338,7 @@ class SlicedImage:
     max_slices: Size
     """The most slices."""
     markers: Few = 0
-    """Further tokens for each image beside the two around it, as its number."""
+    """Further tokens for each image, such as its number, next to the two around it."""
     videos: bool = True
     """Whether frames of a video are read as images are."""
 

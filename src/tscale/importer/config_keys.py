@@ -99,6 +99,10 @@ class Config:
 
     def value(self, key: str) -> object:
         """What stands at a key, or what the class takes in its place."""
+        if not self.reads(key):  # of a user's own row: those that are shipped are held to what their hooks read
+            raise self.wrong(
+                f'a rule of {self.family_name} reads "{key}", which is not among the keys of reads: add it'
+            )
         default = self.family.reads[key]
         value = self._data.get(key, default)
         if key not in self._data and default != NEEDED:

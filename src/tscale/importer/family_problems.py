@@ -125,7 +125,7 @@ def _named(row: Row) -> Iterator[tuple[tuple[str, ...], str, str]]:
     for key in row.get("nullable", ()):
         yield ("nullable",), key, "nullable has"
     for path, key, what in (*_of_experts(row), *_of_rules(row)):
-        name = sizes[key[1:]] if key[:1] == "." else key
+        name = sizes.get(key[1:], key) if key[:1] == "." else key
         if name is not None:
             yield path, name, what
 

@@ -74,8 +74,8 @@ class Nested:
     ties: Literal["whole", "text", "either", "first"] = "whole"
     """Whose `tie_word_embeddings` its class reads: the whole's, the text model's, both (either of them ties it), or the text model's
     where the whole's is absent. `tests/oracle/nested.jsonl` and `ties.jsonl` hold what the classes build."""
-    retied: bool | Literal["together"] = True
-    """Whether the file decides if the head is tied; `together` where the text model's value decides whether its own tables are one, and
+    retied: bool | Literal["both"] = True
+    """Whether the file decides if the head is tied; `both` where the text model's value decides whether its own tables are one, and
     both must say the same."""
     left_out: str | None = None
     """What is said where what it reads besides text is not counted, if that is not the usual."""

@@ -201,7 +201,7 @@ def _tied_whole(
     for value in (outer, said):
         if not isinstance(value, bool | None):
             raise SpecError(f"{_TIED} must be true or false, not {shown(value)}", where=where)
-    if nested.retied == "together":
+    if nested.retied == "both":
         return _tied_together(outer, said, name, nested, where), ()
     tied = _ties(outer, said, inner, nested)
     how = "tied" if tied else "not tied"

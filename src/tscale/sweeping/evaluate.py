@@ -104,17 +104,20 @@ class Evaluator:
                 break
             structure.paths.append(found)
             self._take(out, rows, structure, len(structure.paths) - 1, found, axes, pending, fixed)
-        if pending.any():
-            fewer = fields_of(self.job, self.sizes)
-            alone = zip(_shape(fixed), self.sizes, fewer, strict=True)
-            structures = prod(length for length, size, still in alone if size and not still)
-            if fewer != self.sizes and np.count_nonzero(pending) >= WORTH_COMPILING * structures:
-                self.sizes = fewer
-                self.structures.clear()
-                return False
-            todo = np.zeros(out.rows, dtype=bool)
-            todo[rows[pending.reshape(-1)]] = True
-            self._by_row(out, block, todo)
+        return not pending.any() or self._alone(out, rows, pending, block, fixed)
+
+    def _alone(self, out: Part, rows: Any, pending: Any, block: Block, fixed: Block) -> bool:
+        """The rows that take no way that is known, one by one; False where it is worth more that sizes are structure from now on."""
+        fewer = fields_of(self.job, self.sizes)
+        alone = zip(_shape(fixed), self.sizes, fewer, strict=True)
+        structures = prod(length for length, size, still in alone if size and not still)
+        if fewer != self.sizes and np.count_nonzero(pending) >= WORTH_COMPILING * structures:
+            self.sizes = fewer
+            self.structures.clear()
+            return False
+        todo = np.zeros(out.rows, dtype=bool)
+        todo[rows[pending.reshape(-1)]] = True
+        self._by_row(out, block, todo)
         return True
 
     def _axes(self, fixed: Block) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from tscale.answers.assumptions import goodput_note, rent_notes, utilisation_note
 from tscale.answers.train.media import run_media_notes
 from tscale.catalogue.hardware import Hardware
+from tscale.core.costs.communication import TWO_SUMS
 from tscale.core.costs.forward import leaves_out
 from tscale.core.costs.training import Count
 from tscale.core.dtypes import Dtype
@@ -39,6 +40,8 @@ def all_notes(one: Answered) -> Iterator[str]:
         alike = len({stage.run for stage in one.whole.stages}) == 1
         most = max(case.mfu for case in one.cases) * one.counted_share
         yield from one.planned.notes(most if alike else None)
+        if one.planned.step.plan.tensor > 1:
+            yield Detail(TWO_SUMS)
 
 
 def headline(one: Answered) -> str:

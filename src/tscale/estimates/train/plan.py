@@ -7,13 +7,13 @@ from fractions import Fraction
 from typing import Final, NamedTuple
 
 from tscale.core.costs.collectives import SOURCE as COLLECTIVES
-from tscale.core.costs.communication import LEAVES_OUT, TWO_SUMS
+from tscale.core.costs.communication import LEAVES_OUT
 from tscale.core.costs.step_time import BITS, SOURCE, Batch, Part, Workload, step_of
 from tscale.core.costs.step_time import Step as LeastStep
 from tscale.core.costs.training import Count, counted_flops
 from tscale.core.costs.wall_time import mfu_of
 from tscale.core.device import Cluster
-from tscale.core.metric import Data, Detail, Figure, Known, Step, known_at_best
+from tscale.core.metric import Data, Figure, Known, Step, known_at_best
 from tscale.core.parallelism import Parallelism, Schedule
 from tscale.core.sharding import check_plan
 from tscale.core.units import BYTES, SECONDS, SHARE
@@ -75,8 +75,6 @@ class PlannedStep(NamedTuple):
         if whole is not None and self.micro_batches > 1 and self.plan.data > 1:
             yield f"ZeRO's stage {self.plan.zero} keeps no whole {whole}: each of {self.micro_batches} micro-batches sends its own."
         yield LEAVES_OUT
-        if self.plan.tensor > 1:
-            yield Detail(TWO_SUMS)
 
 
 def as_bounds(step: PlannedStep, known: Known) -> PlannedStep:

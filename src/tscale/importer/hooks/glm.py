@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tscale.blocks import HyperConnections, KimiDelta, LatentAttention, Mixer
 from tscale.importer.hooks.deepseek_v4 import streams_mixed
@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from tscale.importer.config_keys import Config
 
 
+_LINEAR_SIZES: Final = {
+    "head_dim": "linear_head_dim",
+    "num_heads": "linear_num_heads",
+    "short_conv_kernel_size": "linear_conv_kernel_dim",
+}
+
+
 def glm5_next(config: Config) -> Mixer | tuple[Mixer, ...]:
     """Delta rules, and latent attention without rotation to keys that are picked in pools."""
     depth = layers_told_apart(config)
@@ -22,14 +29,9 @@ def glm5_next(config: Config) -> Mixer | tuple[Mixer, ...]:
     types = layer_types(config, usual, LINEAR, GLOBAL, "indexed_attention")
     if config.whole("qk_rope_head_dim"):
         raise config.wrong("qk_rope_head_dim: only 0 is known, as in the class")
-    sizes = {
-        "head_dim": "linear_head_dim",
-        "num_heads": "linear_num_heads",
-        "short_conv_kernel_size": "linear_conv_kernel_dim",
-    }
     inner = config.inner(
         "linear_attn_config",
-        {name: config.size(key) for name, key in sizes.items()},
+        {name: config.size(key) for name, key in _LINEAR_SIZES.items()},
         harmless=("gate_lower_bound", "safe_gate", "full_attn_layers", "kda_layers"),
     )
     nope, width = config.size("qk_nope_head_dim"), inner["head_dim"]
