@@ -439,7 +439,7 @@ def test_what_is_owned_is_cut_by_zero_where_it_is_trained(monkeypatch: pytest.Mo
     matrix, vector, absent = (
         SimpleNamespace(name=name, stored=stored) for name, stored in (("q", 2), ("n", 1), ("k", 0))
     )
-    buffer = Buffer("bias", "router_bias", "mixer", 5)
+    buffer = Buffer("bias", "selection_bias", "mixer", 5)
     entries = (matrix, vector, absent, buffer)
     monkeypatch.setattr(lines, "shards", lambda entry, _: {"q": 4, "n": 1}[entry.name])
     monkeypatch.setattr(lines, "division", lambda entry, _: "1/2" if entry is matrix else "")
@@ -453,7 +453,8 @@ def test_what_is_owned_is_cut_by_zero_where_it_is_trained(monkeypatch: pytest.Mo
             stages=[SimpleNamespace(entries=entries)], shares=[SimpleNamespace(entries=entries)],
         )  # fmt: skip
         names = ("name", "division", "zero", "weights", "gradients", "optimizer")
-        found = ([row[name] for name in names] for row in lines.owned_data(model, 0))
+        rows: list[Any] = list(lines.owned_data(model, 0))
+        found = ([row[name] for name in names] for row in rows)
         return [(*row[:3], *(figure.value for figure in row[3:])) for row in found]
 
     rest = [("n", None, "whole", 0, 0, 0), ("bias", None, "whole", 5, 0, 0), ("largest gradient", None, "", 0, 7, 0)]

@@ -16,6 +16,7 @@ from tscale.core.recompute import Again
 from tscale.errors import RequestError
 from tscale.estimates import budget
 from tscale.estimates.budget import Machines, on_machines
+from tscale.estimates.memory.peak import products_of
 from tscale.estimates.plan import axes, inverse, planned
 from tscale.estimates.plan import search as plan_search
 from tscale.models.lower import lower
@@ -333,7 +334,7 @@ def test_where_a_chip_has_no_peak_in_any_precision_the_first_says_why(monkeypatc
     monkeypatch.setattr(plan_search, "search", lambda run, *of: (run.cases, *of[1:]))
     both: Any = SimpleNamespace(precision=("fp8", "bf16"))
     assert sized._search(both) == ((None, None), 4, 8, 9)
-    assert asked == [("device", "chip", plan_search.products_of("fp8"))]
+    assert asked == [("device", "chip", products_of("fp8"))]
     cases["bf16"] = "case"
     assert sized._search(both) == ((None, "case"), 4, 8, 9)
     assert len(asked) == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -16,7 +16,7 @@ from tscale.core.precision import OPTIMIZERS
 from tscale.errors import RequestError
 from tscale.estimates.post_training import answered as answered_module
 from tscale.estimates.post_training import changes, rollout, step
-from tscale.estimates.post_training.answered import Answered, Asked
+from tscale.estimates.post_training.answered import Asked
 from tscale.estimates.post_training.models import Ask
 from tscale.estimates.post_training.phases import Held, decisive, peak
 from tscale.estimates.post_training.rollout import How, Timed
@@ -292,7 +292,7 @@ def test_a_forward_pass_is_a_third_of_a_step() -> None:
     assert Fraction(1, 3) == step.FORWARD
 
 
-def answered_step(monkeypatch: pytest.MonkeyPatch, how: How = How(), **changed: Any) -> tuple[Answered, list[Any]]:
+def answered_step(monkeypatch: pytest.MonkeyPatch, how: How = How(), **changed: Any) -> tuple[Any, list[Any]]:
     """A step of which all is stood in for but its tokens; what these were counted of."""
     counted: list[Any] = []
     given: dict[str, Any] = {
@@ -344,16 +344,16 @@ def test_a_step_is_as_long_as_predicted_or_its_bound(monkeypatch: pytest.MonkeyP
     assert (one.factor, one.moving, one.known, one.rent) == (1.5, 1.75, "assumed", ("chip", 2))
     still: Any = SimpleNamespace(moved=0, colocated=True)
     assert (one._replace(time=still).factor, one._replace(time=still).moving) == (1.0, 0.0)
-    one.models.policy.context.known = "exact"  # type: ignore[misc]
+    one.models.policy.context.known = "exact"
     assert one.known == "predicted"
     with pytest.raises(RequestError, match="a step is timed on hardware"):
         answered_step(monkeypatch, training=SimpleNamespace(hardware=None))
 
 
 def test_models_are_held_with_as_many_sequences_as_are_decoded_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    one = answered_step(monkeypatch)[0]
-    assert answered_module.models_held(one) is one.models
-    assert answered_module.models_held(one._replace(time=SimpleNamespace(at_once=0))) is one.models  # type: ignore[arg-type]
+    one, held = answered_step(monkeypatch)[0], cast("Any", answered_module.models_held)
+    assert held(one) is one.models
+    assert held(one._replace(time=SimpleNamespace(at_once=0))) is one.models
     monkeypatch.setattr(answered_module, "models_of", lambda spec, batch: (spec, batch))
-    one.models.ask._replace = lambda rollout_batch: rollout_batch  # type: ignore[method-assign, assignment]
-    assert answered_module.models_held(one._replace(time=SimpleNamespace(at_once=2))) == ("model", 2)  # type: ignore[arg-type, comparison-overlap]
+    one.models.ask._replace = lambda rollout_batch: rollout_batch
+    assert held(one._replace(time=SimpleNamespace(at_once=2))) == ("model", 2)
