@@ -1,8 +1,8 @@
 """How many small faults in the arithmetic the tests find: `python -m tests.mutation [--help]`.
 
 A mutant is one function with one fault: another operator, a comparison that is off by its edge, a number one too large, two branches
-exchanged. For each of a seeded sample, the tests that reach the function are run, those of its module's own files and then the quickest
-first, until one fails (the mutant is killed) or none is left (it survives). What reaches what is recorded once, by a run of the tests with `--record`.
+exchanged. For each of a seeded sample, the tests that reach the function are run, the quickest first, until one fails (the mutant is
+killed) or none is left (it survives). What reaches what, and how long it takes, is recorded once, by a run of the tests with `--record`.
 
 Each mutant is tried in a process of its own, forked from one that has collected the tests: the code of the function is
 replaced where it stands, so that nothing is written and nothing is imported twice. Constants of modules are not mutated, nor the
@@ -24,7 +24,7 @@ import signal
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final, NamedTuple
@@ -32,7 +32,7 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 SOURCE: Final = Path(__file__).parent.parent / "src"
-ROOMS: Final = ("core", "blocks", "estimates", "analysis", "planning")
+ROOMS: Final = ("core", "blocks", "counting", "estimates", "analysis", "planning")
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Mutants
@@ -226,12 +226,25 @@ def _function_of(holder: Any, names: list[str]) -> FunctionType:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
+class Map(NamedTuple):
+    """The tests that reach each function, the quickest first, and the seconds that each test takes."""
+
+    reached: dict[str, list[str]]
+    seconds: dict[str, float]
+
+    @classmethod
+    def of(cls, file: Path) -> Map:
+        """The map that was written to a file."""
+        return cls(*json.loads(file.read_text(encoding="utf-8")))
+
+
 class Recorder:
     """A plugin of pytest that writes, for each function, the tests that ran it and the seconds that they took."""
 
-    def __init__(self, file: Path, known: dict[str, list[str]]) -> None:
+    def __init__(self, file: Path, known: Map) -> None:
         self.file, self.known = file, known
         self.reached: dict[str, list[tuple[float, str]]] = defaultdict(list)
+        self.seconds: dict[str, float] = {}
         self.seen: set[str] = set()
         setattr(builtins, _NOTE, self.seen.add)
         for path in files(ROOMS):
@@ -242,7 +255,7 @@ class Recorder:
         """Keeps a few cases of each test that is asked for: enough to say what it reaches, and in a tenth of the time."""
         cases: dict[str, list[pytest.Item]] = defaultdict(list)
         for item in items:
-            cases[item.nodeid.split("[")[0]].append(item)
+            cases[_without_case(item.nodeid)].append(item)
         dice = random.Random(0)  # noqa: S311 (a sample is no secret)
         items[:] = [one for several in cases.values() for one in dice.sample(several, min(len(several), _CASES))]
 
@@ -253,15 +266,16 @@ class Recorder:
         started = time.perf_counter()
         yield
         taken = time.perf_counter() - started
+        self.seconds[item.nodeid] = round(taken, 4)
         for key in self.seen:
             self.reached[key].append((taken, item.nodeid))
 
     def pytest_sessionfinish(self) -> None:
         """Writes it down, the quickest test of each function first."""
         kept = {key: [test for _, test in sorted(tests)[:_MOST_TESTS]] for key, tests in self.reached.items()}
-        for key, tests in self.known.items():
+        for key, tests in self.known.reached.items():
             kept[key] = list(dict.fromkeys([*kept.get(key, []), *tests]))[:_MOST_TESTS]
-        self.file.write_text(json.dumps(kept), encoding="utf-8")
+        self.file.write_text(json.dumps(Map(kept, self.known.seconds | self.seconds)), encoding="utf-8")
 
 
 _NOTE: Final = "_tscale_test_reaches"
@@ -300,8 +314,8 @@ _WAITS: Final = 20
 class Trials:
     """A plugin of pytest that, of tests which are collected once, runs those of each mutant in a process of its own."""
 
-    def __init__(self, sample: list[Mutant], reached: dict[str, list[str]], given: argparse.Namespace) -> None:
-        self.sample, self.reached, self.given = sample, reached, given
+    def __init__(self, sample: list[Mutant], known: Map, given: argparse.Namespace) -> None:
+        self.sample, self.known, self.given = sample, known, given
         self.tally: dict[str, list[int]] = defaultdict(lambda: [0, 0])
         self.items: dict[str, pytest.Item] = {}
 
@@ -330,10 +344,11 @@ class Trials:
 
         Killed where one of them fails. Where time is up before one has, nothing is known: it may never end, or be slow.
         """
-        own = [name for name in self.items if is_mirrored(mutant.file, name)]
-        names = list(
-            dict.fromkeys([*own, *ordered(self.reached.get(mutant.key, []), self.items, whole=self.given.whole)])
-        )
+        own = {name for name in self.items if is_mirrored(mutant.file, name)}
+        reached = self.known.reached.get(mutant.key, [])
+        if self.given.whole:
+            own |= whole(reached, self.items)
+        names = ordered(dict.fromkeys([*(test for test in reached if test in self.items), *own]), self.known.seconds)
         if not names:
             return "no test reaches it"
         sys.stdout.flush()
@@ -364,25 +379,41 @@ def _tried(mutant: Mutant, items: list[pytest.Item], session: pytest.Session, se
     return 0
 
 
-def ordered(tests: list[str], known: Iterable[str], *, whole: bool = False) -> list[str]:
-    """Tests in the order in which they are tried: a case of each, then another of each; of those that a map names, those there are.
+def ordered(tests: Iterable[str], seconds: Mapping[str, float]) -> list[str]:
+    """Tests in the order in which they are tried: the quickest first, where a further case of a test counts as so many times as long.
 
-    `whole`: at last the cases that a map left out, of each test that it names: a map of some tests (`--tests`) may have left out any.
+    A case that was never recorded takes as long as those of its test that were; a test that never was comes first: it is new.
     """
-    cases: dict[str, int] = defaultdict(int)
-    turns: list[tuple[int, str]] = []
-    there = dict.fromkeys(known)
-    for test in tests:
-        turns.append((cases[test.split("[")[0]], test))
-        cases[test.split("[")[0]] += 1
-    found = [test for _, test in sorted(turns, key=lambda turn: turn[0]) if test in there]
-    return [*found, *(test for test in there if whole and test.split("[")[0] in cases and test not in set(tests))]
+    cases: dict[str, list[float]] = defaultdict(list)
+    for test, taken in seconds.items():
+        cases[_without_case(test)].append(taken)
+
+    def takes(test: str) -> float:
+        known = cases[_without_case(test)]
+        return seconds.get(test, sum(known) / max(len(known), 1))
+
+    turns: Counter[str] = Counter()
+    found: list[tuple[float, str]] = []
+    for test in sorted(tests, key=lambda test: (takes(test), test)):
+        turns[_without_case(test)] += 1
+        found.append((takes(test) * turns[_without_case(test)], test))
+    return [test for _, test in sorted(found)]
+
+
+def whole(tests: Iterable[str], there: Iterable[str]) -> set[str]:
+    """All cases that there are of some tests: a map has a few of each, and one of some tests (`--tests`) may have left out any."""
+    named = {_without_case(test) for test in tests}
+    return {test for test in there if _without_case(test) in named}
+
+
+def _without_case(test: str) -> str:
+    return test.split("[", maxsplit=1)[0]
 
 
 def is_mirrored(file: str, test: str) -> bool:
     """Whether a test is in a file that is called after a module: `tests/core/test_cache_by_hand.py`, of `tscale/core/costs/cache.py`.
 
-    Those are tried first, each case, whether a map knows them or not: they are written for what the module does.
+    Those are tried, each case, whether a map knows them or not: they are written for what the module does.
     """
     room, module, where = Path(file).parts[1], Path(file).stem, Path(test.split("::", maxsplit=1)[0])
     return where.parent.name == room and where.stem.removeprefix("test_").startswith(module)
@@ -418,21 +449,20 @@ def main() -> int:
     if given.record:
         given.map.parent.mkdir(exist_ok=True)
         asked_for = ["-m", given.tests] if given.tests else []
-        known = json.loads(given.map.read_text(encoding="utf-8")) if given.more else {}
+        known = Map.of(given.map) if given.more else Map({}, {})
         plugin = Recorder(given.map, known)
         return int(pytest.main(["-q", "-p", "no:xdist", *asked_for, *given.files], plugins=[plugin]))
-    reached = json.loads(given.map.read_text(encoding="utf-8"))
-    return _report(_sample(given.rooms, given.number, given.seed), reached, given)
+    return _report(_sample(given.rooms, given.number, given.seed), Map.of(given.map), given)
 
 
-def _report(sample: list[Mutant], reached: dict[str, list[str]], given: argparse.Namespace) -> int:
-    named = {test.split("::")[0] for mutant in sample for test in reached.get(mutant.key, [])}
+def _report(sample: list[Mutant], known: Map, given: argparse.Namespace) -> int:
+    named = {test.split("::")[0] for mutant in sample for test in known.reached.get(mutant.key, [])}
     own = [str(path.relative_to(SOURCE.parent)) for path in Path(__file__).parent.glob("*/test_*.py")]
     named |= {path for path in own for mutant in sample if is_mirrored(mutant.file, path)}
     there = [file for file in sorted(named) if Path(file).exists()]
     for mutant in sample:
         module_of(mutant.file)
-    trials = Trials(sample, reached, given)
+    trials = Trials(sample, known, given)
     pytest.main([*there, *_PLAIN], plugins=[trials])
     for file, (found, tried) in sorted(trials.tally.items()):
         print(f"{file}: {found} of {tried}")

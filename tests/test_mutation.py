@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import tscale.counting
-from tests.mutation import SOURCE, equivalent, is_mirrored, module_of, mutants, ordered
+from tests.mutation import SOURCE, equivalent, is_mirrored, module_of, mutants, ordered, whole
 
 
 @pytest.mark.parametrize("name", equivalent())
@@ -16,13 +16,18 @@ def test_a_mutant_that_is_listed_is_one_that_there_is(name: str) -> None:
     assert sum(mutant.name == name for mutant in mutants(file)) == 1
 
 
-def test_a_case_of_each_test_comes_before_another_of_any() -> None:
-    tests = [f"a[{case}]" for case in range(8)] + ["b", "c[x]", "c[y]"]
-    there = [*tests[1:], "d", "a[9]"]
-    tried = ordered(tests, there)
-    assert tried[:5] == ["b", "c[x]", "a[1]", "c[y]", "a[2]"]
-    assert sorted(tried) == sorted(tests[1:])
-    assert ordered(tests, there, whole=True) == [*tried, "a[9]"]
+def test_the_quickest_test_comes_first_and_further_cases_count_for_more() -> None:
+    """The cases of `a` come at 1, 2·2 and 3·3 seconds, so that `b` of 3 and `c` of 5 are before the next of it; `d` is new."""
+    seconds = {"a[0]": 1.0, "a[1]": 2.0, "a[2]": 3.0, "b": 3.0, "c[x]": 5.0}
+    assert ordered([*seconds, "d"], seconds) == ["d", "a[0]", "b", "a[1]", "c[x]", "a[2]"]
+
+
+def test_a_case_that_was_not_recorded_takes_as_long_as_others_of_its_test() -> None:
+    assert ordered(["a[new]", "b", "c"], {"a[0]": 1.0, "a[1]": 3.0, "b": 1.5, "c": 2.5}) == ["b", "a[new]", "c"]
+
+
+def test_all_cases_of_tests_are_those_that_there_are() -> None:
+    assert whole(["a[0]", "b"], ["a[0]", "a[1]", "b", "c", "ab"]) == {"a[0]", "a[1]", "b"}
 
 
 def test_tests_that_are_called_after_a_module_are_its_own() -> None:

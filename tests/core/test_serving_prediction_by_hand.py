@@ -71,6 +71,13 @@ def test_launches_layer_by_layer() -> None:
     assert step_seconds(WORK, STRUCTURE, CHIP, LOAD, c) == pytest.approx(168 + launch_seconds(STRUCTURE, LOAD, c))
 
 
+def test_a_further_stage_launches_and_receives_once_more() -> None:
+    """Two more stages: 2 s of launches each, and the residual stream of 7 bytes over half of a link of 2 bytes/s."""
+    c = replace(NOTHING, layer=2.0, link=0.5)
+    one = step_seconds(WORK, STRUCTURE, CHIP, LOAD, c)
+    assert step_seconds(WORK, STRUCTURE, CHIP, LOAD, c, 3) == pytest.approx(one + 2 * (2 + 7 / (2 * 0.5)))
+
+
 def test_a_prompt_computes_at_shares_of_its_own() -> None:
     """Of its head nothing is counted. Beside others 1/2, 1/3, 1/5 and 1/7; to its first token 1/11, 1/13, 1/17 and 1/19."""
     c = replace(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from random import Random
 
 import pytest
 
 from tscale.core.costs.roofline import Dtypes
-from tscale.core.costs.serving_prediction import Chip, least_seconds
+from tscale.core.costs.serving_prediction import Chip, Load, ServingConstants, least_seconds, step_curve, step_seconds
 from tscale.core.costs.serving_share import Deployed, deployed
 from tscale.core.costs.serving_work import decoding, prefilling
 from tscale.core.dtypes import DTYPES
@@ -123,3 +124,17 @@ def test_experts_of_a_prompt_that_is_alone_have_no_tokens_of_others() -> None:
     assert 8 * alone.experts.flops == pytest.approx(full.experts.flops)
     assert alone.attention == full.attention and alone.dense == full.dense
     assert prefilling(one, 1000, together=8) == full
+
+
+@pytest.mark.parametrize("model", ["llama-3.1-8b", "deepseek-v3", "mamba-2.8b"])
+@pytest.mark.parametrize("stages", [1, 3])
+def test_a_curve_of_steps_is_one_step_after_the_other(model: str, stages: int) -> None:
+    """Products and caches by the sequences, weights once, experts by those that are met: as each batch asked by itself."""
+    one = on(model, 1, 8, expert=8)
+    drawn = Random(1)  # noqa: S311 (no secret)
+    c = ServingConstants(**{each.name: drawn.uniform(0.1, 1.0) for each in fields(ServingConstants)})
+    chip, load = Chip(3e12, 4e11, 4e10), Load(1, 1, 100, 3, 1)
+    curve = step_curve(one, 1000, 2, chip, load, c, stages)
+    batches = [1.0, 1.3, 7.0, 64.0, 900.0, 5000.0]
+    each = [step_seconds(decoding(one, batch, 1000, 2), one.structure, chip, load, c, stages) for batch in batches]
+    assert [curve.at(batch) for batch in batches] == pytest.approx(each, rel=1e-12)

@@ -1,4 +1,4 @@
-"""Layers that attend to images (Llama 3.2 Vision), against what transformers computes and caches, and through every door."""
+"""Layers that attend to images (Llama 3.2 Vision, BLIP), against what transformers computes and caches, and through every door."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from tscale.estimates.media import Media, media_costs, with_images
 from tscale.models.lower import lower, run_of
 
 LINES = recorded("image_layers.jsonl")
-CONFIG = LINES[0]["config"]
+CONFIG, CAPTIONS = (
+    next(line["config"] for line in LINES if line["config"]["model_type"] == name) for name in ("mllama", "blip")
+)
 
 
 @pytest.mark.parametrize("line", LINES, ids=[f"{n}-{line['images']}" for n, line in enumerate(LINES)])
@@ -113,3 +115,11 @@ def test_images_are_trained_on_and_a_plain_text_gives_the_layers_no_gradients() 
     assert 0 < held["tower_activations"] < held["per_device_bytes"]["activations"]
     with pytest.raises(RequestError, match="keeps for the backward pass"):
         tscale.memory(CONFIG, train=True, context=64)
+
+
+def test_blip_is_given_one_image_which_takes_no_token() -> None:
+    """17 positions of keys and values of 64 numbers each, in 3 layers and 2 bytes."""
+    (media,) = tscale.memory(CAPTIONS, context=40, images=1, dtype="bf16").to_dict()["media"]
+    assert (media["tokens"], media["kv_cache_bytes"]) == (0, 17 * 2 * 64 * 3 * 2)
+    with pytest.raises(RequestError, match="is given one image in a sequence: ask for 1"):
+        media_costs(spec_of(CAPTIONS), Media(images=2))

@@ -11,10 +11,13 @@ import pytest
 from tests.blocks.test_experts_and_latents import spec
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.dtypes import DTYPES
-from tscale.core.ledger import Cache, Cut, Saved, Scan, Scores
+from tscale.core.ledger import Buffer, Cache, Cut, Saved, Scan, Scores
+from tscale.core.metric import Line
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
 from tscale.core.recompute import Again
+from tscale.core.serving_layout import ServingLayout
+from tscale.core.tracing import TracedInt
 from tscale.errors import RequestError
 from tscale.estimates import caveats, media
 from tscale.estimates import recomputed as redone
@@ -22,6 +25,7 @@ from tscale.estimates.capacity import Capacity, kind_of
 from tscale.estimates.memory import changes as serving
 from tscale.estimates.memory import held as holding
 from tscale.estimates.memory import peak as peaks
+from tscale.estimates.memory import steps as explained
 from tscale.estimates.memory.held import Keeping
 from tscale.estimates.memory.room import Room, contexts_up_to, growth
 from tscale.estimates.memory_train import changes, lines, shortcut
@@ -428,3 +432,57 @@ def test_korthikanti_counts_stacks_of_attention_whose_sequences_no_devices_share
         if found is not None:
             assert asked == [((128, 3, 32, 4 * plan.tensor, plan.tensor, "p"), plan.sequence)]
             assert [figure.value for figure in found.figures()] == [100, 200, Fraction(1, 2)]
+
+
+def test_what_is_owned_is_cut_by_zero_where_it_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A matrix over 4 devices, a vector over one, a buffer on each, and nothing of what is not stored; adapters after their matrix."""
+    matrix, vector, absent = (
+        SimpleNamespace(name=name, stored=stored) for name, stored in (("q", 2), ("n", 1), ("k", 0))
+    )
+    buffer = Buffer("bias", "selection_bias", "mixer", 5)
+    entries = (matrix, vector, absent, buffer)
+    monkeypatch.setattr(lines, "shards", lambda entry, _: {"q": 4, "n": 1}[entry.name])
+    monkeypatch.setattr(lines, "division", lambda entry, _: "1/2" if entry is matrix else "")
+    gradients = [Line(name, size) for name, size in (("q", 20), ("q.lora_a", 3), ("largest_gradient", 7))]
+    kinds = {"weights": [Line("q", 10), Line("bias", 5)], "gradients": gradients, "master": [], "optimizer": []}
+    needs = SimpleNamespace(**{kind: SimpleNamespace(lines=found) for kind, found in kinds.items()})
+
+    def told(zero: int) -> list[tuple[Any, ...]]:
+        model: Any = SimpleNamespace(
+            training=SimpleNamespace(plan=SimpleNamespace(zero=zero)), needs=lambda _: needs,
+            stages=[SimpleNamespace(entries=entries)], shares=[SimpleNamespace(entries=entries)],
+        )  # fmt: skip
+        names = ("name", "division", "zero", "weights", "gradients", "optimizer")
+        rows: list[Any] = list(lines.owned_data(model, 0))
+        found = ([row[name] for name in names] for row in rows)
+        return [(*row[:3], *(figure.value for figure in row[3:])) for row in found]
+
+    rest = [("n", None, "whole", 0, 0, 0), ("bias", None, "whole", 5, 0, 0), ("largest gradient", None, "", 0, 7, 0)]
+    assert told(1) == [("q", "1/2", "1/4", 10, 20, 0), ("q.lora_a", None, "1/4", 0, 3, 0), *rest]
+    assert told(0) == [("q", "1/2", "whole", 10, 20, 0), ("q.lora_a", None, "whole", 0, 3, 0), *rest]
+
+
+def test_degrees_above_one_are_named_in_a_derivation() -> None:
+    """All devices that share each layer are `gpus`; of other layouts each degree has its own name, and 1 has none."""
+
+    def labels(layout: ServingLayout) -> dict[str, str]:
+        found = explained._labelled(layout)
+        assert found == layout
+        return {name: degree.label for name, degree in found._asdict().items() if isinstance(degree, TracedInt)}
+
+    assert labels(ServingLayout(tensor=2, expert_tensor=2)) == {"tensor": "gpus", "expert_tensor": "gpus"}
+    assert labels(ServingLayout()) == {}
+    names = ("tensor", "expert", "expert_tensor", "attention_data", "replicas")
+    assert labels(ServingLayout(2, 1, 2, 2, 2, 2)) == {name: name for name in names}
+    assert labels(ServingLayout(attention_data=2, expert=2)) == {"attention_data": "attention_data", "expert": "expert"}
+
+
+def test_a_draft_is_told_after_its_model_from_its_only_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(explained, "_remembered", lambda server: server)
+    monkeypatch.setattr(explained, "_steps", lambda server, place, subject: ((server.spec.name, place, subject),))
+    draft = SimpleNamespace(spec=SimpleNamespace(name="small"))
+    one: Any = SimpleNamespace(spec=SimpleNamespace(name="large"), drafting=lambda: draft)
+    one._replace = lambda **_: one
+    assert explained.serving_steps(one, 3) == (("large", 3, "large"), ("small", 0, "draft, small"))  # type: ignore[comparison-overlap]
+    one.drafting = lambda: None
+    assert explained.serving_steps(one, 3) == (("large", 3, "large"),)  # type: ignore[comparison-overlap]

@@ -16,7 +16,9 @@ from tscale.core.recompute import Again
 from tscale.errors import RequestError
 from tscale.estimates import budget
 from tscale.estimates.budget import Machines, on_machines
+from tscale.estimates.memory.peak import products_of
 from tscale.estimates.plan import axes, inverse, planned
+from tscale.estimates.plan import search as plan_search
 from tscale.models.lower import lower
 
 H100 = find_hardware("h100")
@@ -311,3 +313,28 @@ def test_dollars_train_whole_steps() -> None:
     assert inverse.most_tokens(one, Fraction(1), 64_000) == 50 * 64_000
     subject: Any = SimpleNamespace(adapters=None, spec=spec(DENSE))
     assert (inverse.total_tokens(subject, 5), inverse.total_tokens(subject, None)) == (5, None)
+
+
+def test_where_a_chip_has_no_peak_in_any_precision_the_first_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two precisions one that the chip multiplies by is enough."""
+
+    class Sized(SimpleNamespace):
+        _search = plan_search.Sized._search
+
+    cases: dict[str, Any] = {"fp8": None, "bf16": None}
+    subject = SimpleNamespace(spec="model", run=None, adapters=None, model=None)
+    ask = SimpleNamespace(attention="flash", batch=8)
+    sized: Any = Sized(
+        subject=subject, ask=ask, hardware="chip", gpus=4, _cluster=SimpleNamespace(device="device"), _most=9, _rooms=None,
+        _check_range=lambda _: None, _case=cases.get,
+    )  # fmt: skip
+    asked: list[Any] = []
+    monkeypatch.setattr(plan_search, "refuse", lambda *_: None)
+    monkeypatch.setattr(plan_search, "peak_of", lambda *of: asked.append(of))
+    monkeypatch.setattr(plan_search, "search", lambda run, *of: (run.cases, *of[1:]))
+    both: Any = SimpleNamespace(precision=("fp8", "bf16"))
+    assert sized._search(both) == ((None, None), 4, 8, 9)
+    assert asked == [("device", "chip", products_of("fp8"))]
+    cases["bf16"] = "case"
+    assert sized._search(both) == ((None, "case"), 4, 8, 9)
+    assert len(asked) == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -14,7 +14,9 @@ from tscale.core.costs.rollout import Lengths
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS
 from tscale.errors import RequestError
+from tscale.estimates.post_training import answered as answered_module
 from tscale.estimates.post_training import changes, rollout, step
+from tscale.estimates.post_training.answered import Asked
 from tscale.estimates.post_training.models import Ask
 from tscale.estimates.post_training.phases import Held, decisive, peak
 from tscale.estimates.post_training.rollout import How, Timed
@@ -288,3 +290,70 @@ def test_all_phases_fit_or_it_does_not() -> None:
 
 def test_a_forward_pass_is_a_third_of_a_step() -> None:
     assert Fraction(1, 3) == step.FORWARD
+
+
+def answered_step(monkeypatch: pytest.MonkeyPatch, how: How = How(), **changed: Any) -> tuple[Any, list[Any]]:
+    """A step of which all is stood in for but its tokens; what these were counted of."""
+    counted: list[Any] = []
+    given: dict[str, Any] = {
+        "method": "grpo",
+        "rollouts": 12,
+        "batch": None,
+        "prompt": 30,
+        "response": 40,
+        "group": 4,
+        "epochs": 2,
+    }
+    given |= {"training": SimpleNamespace(hardware="chip"), "waiting": (3, 0)}
+    ask: Any = SimpleNamespace(**given | changed)
+    context = SimpleNamespace(known="assumed")
+    models = SimpleNamespace(longest=500, ask=ask, spec="model", policy=SimpleNamespace(context=context))
+    time = SimpleNamespace(
+        seconds=lambda calibration: calibration.seconds, bound=5.0, moved=7, colocated=True, at_once=3
+    )
+    constants = StepConstants(passes=1.5, moved_colocated=0.25)
+    calibration = SimpleNamespace(seconds=SimpleNamespace(middle=8.0), constants=constants)
+    stand_ins: dict[str, Any] = {
+        "models_of": lambda *_: models,
+        "step_time": lambda *_: time,
+        "passes": lambda *of: counted.extend(of),
+        "shipped": lambda: calibration,
+        "rent_of": lambda *of: of,
+    }
+    for name, stand_in in stand_ins.items():
+        monkeypatch.setattr(answered_module, name, stand_in)
+    spec: Any = "model"
+    return answered_module.answered(spec, Asked(ask, how, Fraction(2))), counted
+
+
+def test_tokens_of_a_step_are_of_its_responses_or_its_sequences(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of SFT a sequence is all prompt; of a method that generates nothing it is a batch, or nothing is said."""
+    assert answered_step(monkeypatch)[1] == ["grpo", 12, 30, 40, 4, 2]
+    assert answered_step(monkeypatch, method="sft", rollouts=0, batch=9)[1] == ["sft", 9, 500, 0, 4, 2]
+    assert answered_step(monkeypatch, method="dpo", rollouts=0, batch=9)[1] == ["dpo", 9, 30, 40, 4, 2]
+    one, counted = answered_step(monkeypatch, rollouts=0, batch=None)
+    assert counted[1] == one.sequences == 0
+    assert answered_step(monkeypatch, rollouts=0, batch=9)[0].sequences == 9
+    assert answered_step(monkeypatch)[0].sequences == 12
+
+
+def test_a_step_is_as_long_as_predicted_or_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights of 7 bytes take 0.25 s each, and passes half as long again within the step; of nothing that moves neither."""
+    one, bound = answered_step(monkeypatch)[0], answered_step(monkeypatch, How(bound_only=True))[0]
+    assert (one.middle, bound.middle, bound.seconds) == (8.0, 5.0, None)
+    assert (one.factor, one.moving, one.known, one.rent) == (1.5, 1.75, "assumed", ("chip", 2))
+    still: Any = SimpleNamespace(moved=0, colocated=True)
+    assert (one._replace(time=still).factor, one._replace(time=still).moving) == (1.0, 0.0)
+    one.models.policy.context.known = "exact"
+    assert one.known == "predicted"
+    with pytest.raises(RequestError, match="a step is timed on hardware"):
+        answered_step(monkeypatch, training=SimpleNamespace(hardware=None))
+
+
+def test_models_are_held_with_as_many_sequences_as_are_decoded_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, held = answered_step(monkeypatch)[0], cast("Any", answered_module.models_held)
+    assert held(one) is one.models
+    assert held(one._replace(time=SimpleNamespace(at_once=0))) is one.models
+    monkeypatch.setattr(answered_module, "models_of", lambda spec, batch: (spec, batch))
+    one.models.ask._replace = lambda rollout_batch: rollout_batch
+    assert held(one._replace(time=SimpleNamespace(at_once=2))) == ("model", 2)

@@ -16,7 +16,7 @@ from tscale.core.parallelism import Parallelism
 from tscale.models.lower import lower
 from tscale.models.resolve import resolve
 from tscale.planning.layouts import Axes, Layout, Layouts, grid
-from tscale.planning.legal import Legal, legal
+from tscale.planning.legal import Legal, _orders, legal
 from tscale.planning.memory import _KERNELS, _kernels
 from tscale.planning.stage_kinds import Model, model_of
 from tscale.planning.structure import split
@@ -249,3 +249,26 @@ def test_places_are_split_by_their_numbers() -> None:
         found = {int(number): places.tolist() for number, places in split(np.array(code))}
         assert found == {number: [place for place, own in enumerate(code) if own == number] for number in code}
     assert not list(split(np.array([], dtype=np.int64)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "ordered"),
+    [({}, False), ({"partial": True}, True), ({"again": (("full", 2),)}, True)],
+    ids=["all layers", "as few as fit", "the first two"],
+)
+def test_stages_of_a_pipeline_are_made_once_with_their_layers_in_order_where_some_are_recomputed(
+    changes: dict[str, Any], ordered: bool
+) -> None:
+    """Of 16 layers: on four stages 4 each or as given if that is 16 in all; one device has no stages to be checked."""
+    axes = _axes(stages=(None, (5, 4, 4, 3), (5, 4, 4, 4)), **changes)
+    made: list[Any] = []
+    model: Any = SimpleNamespace(
+        spec=_model().spec, stages=lambda plan, *, ordered: made.append((plan.stages, ordered))
+    )
+    rows = [(1, 1, 0), (4, 1, 0), (4, 1, 1), (4, 1, 2), (2, 1, 1), (32, 1, 0), (4, 1, 0)]
+    columns = dict(zip(("pipeline", "interleave", "stages"), np.array(rows).T, strict=True))
+    columns |= {"schedule": np.zeros(7, dtype=int), "tensor": np.ones(7, dtype=int)}
+    orders, has_stages = _orders(model, Layouts(axes, 16, columns))
+    assert has_stages(Layouts(axes, 16, columns)).tolist() == [True, True, True, False, False, False, True]
+    assert set(orders) == {(1, 1, 0, 0), (4, 1, 0, 0), (4, 1, 0, 1)}
+    assert sorted(made, key=str) == sorted([(None, ordered), (None, ordered), ((5, 4, 4, 3), ordered)], key=str)

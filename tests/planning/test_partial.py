@@ -20,9 +20,13 @@ from tscale.estimates.capacity import groups_of
 from tscale.estimates.plan.search import Ask, Sized, subject_of
 from tscale.models.resolve import resolve
 from tscale.models.trainer import trainer
-from tscale.planning.layouts import Layout
+from tscale.planning import partial
+from tscale.planning.layouts import Axes, Layout, Layouts
+from tscale.planning.memory import Held
+from tscale.planning.partial import Guess, Weighed, with_fewest
 
 CONTEXT = 8192
+AXES = Axes((1,), (1,), (1,), (1,), (1,), (1,), (1,), (0,), (0,), (False,))
 
 
 @cache
@@ -107,3 +111,34 @@ def test_a_stage_of_dualpipe_has_its_table_and_its_head_whatever_is_recomputed()
     plan = Parallelism(pipeline=4, data=4, schedule="dualpipe")
     layout = sized.found.layouts.one(0)._replace(plan=plan, micro_batch=1)
     assert _bytes(sized, layout, Again("full", layers=())) == _bytes(sized, layout, Again())
+
+
+def test_as_few_layers_as_fit_are_those_of_trying_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 1 to 40 layers: bytes fall with each that is computed again; the least that may fit is 10 bytes below, with 5 more to have."""
+    drawn = random.Random(8)  # noqa: S311 (no secret)
+    most = np.array([drawn.choice((1, 2, 7, 40)) for _ in range(200)])
+    start, each = (np.array([drawn.randint(*ends) for _ in most]) for ends in ((1020, 1400), (1, 9)))
+    usable, room = np.full(len(most), 1100), np.full(len(most), 1105)
+
+    def weigh(layouts: Layouts, states: Any) -> Held:
+        own = layouts.columns["tensor"]
+        assert (states[0] == own).all()
+        total = start[own] - each[own] * layouts.columns["first"]
+        return Held(total, total - 10)
+
+    rows = np.arange(len(most))
+    layouts = Layouts(AXES, 1, {"tensor": rows, "first": np.zeros_like(rows)})
+    nothing = Held(np.zeros_like(rows), np.zeros_like(rows))
+    weighed = Weighed(layouts, rows, rows[np.newaxis], nothing, usable, room)
+    monkeypatch.setattr(partial, "_most_layers", lambda *_: most)
+    every = weigh(layouts._replace(columns={"tensor": rows, "first": most}), rows[np.newaxis])
+    sure = every.total <= usable
+    guess = Guess(sure, np.array([drawn.random() for _ in most]))
+    for found in (with_fewest(weighed, {}, weigh), with_fewest(weighed, {}, weigh, guess)):
+        first = found.layouts.columns["first"]
+        for row in rows.tolist():
+            some = [(n, int(start[row] - each[row] * n)) for n in range(1, int(most[row]) + 1)]
+            fitting = [n for n, total in some if (total <= 1100 if sure[row] else total - 10 <= 1105)]
+            assert int(first[row]) == min(fitting, default=int(most[row]))
+        assert found.held.total.tolist() == (start - each * first).tolist()
+        assert found.held.least.tolist() == (start - each * first - 10).tolist()

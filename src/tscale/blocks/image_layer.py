@@ -50,7 +50,7 @@ class ImageLayer:
             ("feed_forward", self.feed_forward.lower(site._replace(name=f"{site.name}.feed_forward"))),
         )
         for label, entries in halves:
-            yield from entries if self.images is not None else _stored(entries)
+            yield from entries if self.images is not None else stored_alone(entries)
             yield Vector(f"{site.name}.{label}_gate", "scale", "mixer", 1)
         yield Vector(f"{site.name}.norm.feed_forward", "norm", "norm", site.d_model)
 
@@ -77,7 +77,7 @@ def _to_images(site: LayerContext) -> LayerContext:
     return site._replace(keys="images", causal=False)
 
 
-def _stored(entries: Iterable[Entry | Subset]) -> Iterator[Entry]:
+def stored_alone(entries: Iterable[Entry | Subset]) -> Iterator[Entry]:
     """The weights alone, which no token of a plain text runs through."""
     for entry in entries:
         if isinstance(entry, Matmul):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from tscale.catalogue.shipped import shipped_text
+from tscale.catalogue.shipped import plain_data
 from tscale.core.costs.post_training import StepConstants
 
 NAME: Final = "post-training"
@@ -29,9 +29,7 @@ class Calibration(NamedTuple):
 @cache
 def shipped() -> Calibration:
     """The shipped calibration."""
-    from tscale.models.yaml_file import parse_document
-
-    data: Any = parse_document(shipped_text("calibrations", NAME), f"{NAME}.yaml").data
+    data = plain_data(NAME)
     left_out, covers = data["left_out"], data["covers"]
     return Calibration(
         data["name"],

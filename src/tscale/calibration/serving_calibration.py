@@ -10,16 +10,24 @@ import csv
 from collections.abc import Mapping
 from functools import cache
 from math import inf, log2
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from tscale.calibration.interval import Interval, interval
 from tscale.calibration.serving_case import Passes, ServingCase, cluster_of
-from tscale.calibration.serving_cases import check_capacity, deployed_on, least_passes, least_step, passes_of, step_of
+from tscale.calibration.serving_cases import (
+    at_once,
+    check_capacity,
+    deployed_on,
+    least_passes,
+    least_step,
+    passes_of,
+    step_curve_of,
+)
 from tscale.calibration.serving_groups import deviation_level, family_of, group_of, keys_of, terms_of, way_of
 from tscale.calibration.serving_meanings import MEANINGS, TERMS, Group
 from tscale.calibration.serving_one_run import FIRST, RunLoad, share_taken
 from tscale.catalogue.models import configs
-from tscale.catalogue.shipped import shipped_text
+from tscale.catalogue.shipped import plain_data
 from tscale.core.adding import in_order
 from tscale.core.costs.serving_loop import share_decoding
 from tscale.core.costs.serving_prediction import (
@@ -103,9 +111,7 @@ class Prediction(NamedTuple):
 @cache
 def shipped(name: str = NAME) -> Calibration:
     """The shipped calibration."""
-    from tscale.models.yaml_file import parse_document
-
-    data: Any = parse_document(shipped_text("calibrations", name), f"{name}.yaml").data
+    data = plain_data(name)
     constants = {
         key: Constant(float(said["value"]), said.get("by", ""), said.get("values", {}))
         for key, said in data["constants"].items()
@@ -236,8 +242,7 @@ def physics(case: ServingCase, passes: Passes, structure: Structure, constants: 
     first = ttft_seconds(passes.prefill, step, structure, chip, load, constants)
     least_case = case._replace(decoding=0.0) if case.decoding is None else case
     if case.disaggregated and case.decoding is None:
-        case = _in_closed_loop(case, structure, constants, first, each)
-        step = _step_seconds(case, step_of(case), structure, constants)
+        case, step = _in_closed_loop(case, chip, load, constants, first, each)
     prompt = prompt_seconds(passes.prompt, chip, constants) / case.decode.layout.pipeline + launches
     tpot = tpot_seconds(step / yielded, prompt, load, constants)
     first = larger(first, pool_seconds(each, tpot, load))
@@ -257,15 +262,19 @@ def physics(case: ServingCase, passes: Passes, structure: Structure, constants: 
 
 
 def _in_closed_loop(
-    case: ServingCase, structure: Structure, constants: ServingConstants, first: float, each: float
-) -> ServingCase:
-    """The case with as many requests that decode as a closed loop leaves; `first`: seconds to a first token, `each`: of a prompt."""
+    case: ServingCase, chip: Chip, load: Load, constants: ServingConstants, first: float, each: float
+) -> tuple[ServingCase, float]:
+    """The case with as many requests that decode as a closed loop leaves, and seconds of its steps.
+
+    `first`: seconds to a first token. `each`: of a prompt on the devices that prefill.
+    """
+    curve, requests = step_curve_of(case, chip, load, constants), case.requests
 
     def answer_seconds(share: float) -> float:
-        work = step_of(case._replace(decoding=share))
-        return case.output / case.yielded * _step_seconds(case, work, structure, constants)
+        return case.output / case.yielded * curve.at(at_once(case, larger(1.0, requests * share)))
 
-    return case._replace(decoding=share_decoding(answer_seconds, first, case.queue * each))
+    found = case._replace(decoding=share_decoding(answer_seconds, first, case.queue * each))
+    return found, curve.at(at_once(found, found.batch))
 
 
 def _guessed(found: Physics, case: ServingCase, draft: ServingCase, constants: ServingConstants) -> Physics:
@@ -290,9 +299,7 @@ def _guessed(found: Physics, case: ServingCase, draft: ServingCase, constants: S
 
 def _step_seconds(case: ServingCase, work: PassWork, structure: Structure, constants: ServingConstants) -> float:
     """Seconds of a step of decoding, over all stages."""
-    chip, stages = chip_of(case), case.decode.layout.pipeline
-    step = step_seconds(work, structure, chip, load_of(case), constants)
-    return step + (stages - 1) * (constants.layer + work.residual / (chip.link * constants.link))
+    return step_seconds(work, structure, chip_of(case), load_of(case), constants, case.decode.layout.pipeline)
 
 
 def prompt_share(case: ServingCase, calibration: Calibration) -> float:

@@ -17,6 +17,7 @@ from tscale.calibration.serving_settings import Run, scheduling_of
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.roofline import Dtypes
 from tscale.core.costs.serving_grouped import is_spread_over_nodes, rows_of
+from tscale.core.costs.serving_prediction import Chip, Load, ServingConstants, StepCurve, step_curve
 from tscale.core.costs.serving_share import Deployed, deployed
 from tscale.core.costs.serving_work import PassWork, decoding, prefilling
 from tscale.core.costs.weights import Mixture, Rule, is_converted, mixture
@@ -155,6 +156,13 @@ def _least_lengths(case: ServingCase) -> tuple[int, int]:
     return max(1, int(prompt + case.output * case.shortest / 2)), int(prompt)
 
 
+def step_curve_of(case: ServingCase, chip: Chip, load: Load, constants: ServingConstants) -> StepCurve:
+    """Seconds of such a step by the sequences of an attention rank, over all stages."""
+    layout = case.decode.layout
+    keys, new = _mean_lengths(case)[0], 1 + case.guesses
+    return step_curve(deployed_on(case, layout), keys, new, chip, load, constants, layout.pipeline)
+
+
 def step_of(case: ServingCase) -> PassWork:
     """What the devices of a case do in a step of decoding, as in `passes_of`."""
     return _step(case, deployed_on(case, case.decode.layout), _mean_lengths(case)[0])
@@ -166,8 +174,12 @@ def least_step(case: ServingCase) -> PassWork:
 
 
 def _step(case: ServingCase, decoder: Deployed, keys: int) -> PassWork:
-    batch = larger(1.0, case.batch / case.decode.layout.pipeline)
-    return decoding(decoder, batch, keys, 1 + case.guesses)
+    return decoding(decoder, at_once(case, case.batch), keys, 1 + case.guesses)
+
+
+def at_once(case: ServingCase, batch: float) -> float:
+    """Sequences that a step of an attention rank decodes, of so many over all stages: the part of a stage."""
+    return larger(1.0, batch / case.decode.layout.pipeline)
 
 
 def _passes(case: ServingCase, keys: int, prompt: int, *, alone: bool = False) -> Passes:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tscale.catalogue import calibrations, hardware, laws, measured, models
 from tscale.catalogue.index import KINDS, Kind, file_of, index_text
-from tscale.catalogue.shipped import shipped_names
+from tscale.catalogue.shipped import PLAIN, plain_from_yaml, shipped_names
 from tscale.core.costs.params import active_params, params
 from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
@@ -36,7 +36,7 @@ def write() -> None:
 
 
 def _names(kind: Kind) -> list[str]:
-    files = {"measured": measured.FILES, "calibrations": calibrations.FILES}
+    files = {"measured": measured.FILES, "calibrations": (*calibrations.FILES, *PLAIN)}
     return list(files[kind]) if kind in files else shipped_names(kind)
 
 
@@ -57,6 +57,8 @@ def _data(kind: Kind, name: str) -> dict[str, Any]:
             read = laws.law_from_yaml(name)
         case "measured":
             return plain(measured.measured_from_yaml(name))
+        case "calibrations" if name in PLAIN:
+            return plain_from_yaml(name)
         case "calibrations":
             return plain(calibrations.calibration_from_yaml(name))
     assert read.name == name, f"{name}.yaml describes {read.name}"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from tscale.catalogue.index import configs
+from tscale.catalogue.index import compiled, configs
 from tscale.errors import UnknownNameError, nearest, shown
 
 if TYPE_CHECKING:
@@ -22,6 +22,25 @@ def shipped_names(folder: str) -> list[str]:
 def shipped_text(folder: str, name: str) -> str:
     """The YAML of a file of a folder, by its name, comments and all."""
     return (configs() / folder / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+PLAIN: Final = ("serving", "post-training")
+"""Files of configs/calibrations that the compiled index has as their YAML says: scripts write them, and whoever asks for them reads them."""
+
+
+def plain_data(name: str) -> dict[str, Any]:
+    """What the YAML of one of `PLAIN` says."""
+    found = compiled("calibrations", name)
+    return plain_from_yaml(name) if found is None else found
+
+
+def plain_from_yaml(name: str) -> dict[str, Any]:
+    """The same, of the YAML."""
+    from tscale.models.yaml_file import parse_document
+
+    data: Any = parse_document(shipped_text("calibrations", name), f"{name}.yaml").data
+    assert isinstance(data, dict)
+    return data
 
 
 def shipped_or_file(

@@ -16,14 +16,15 @@ All numbers may be floats or arrays: the constants are fitted by the formula tha
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 from typing import NamedTuple
 
 from tscale.core.adding import in_order
 from tscale.core.costs.serving_grouped import grouped_share
-from tscale.core.costs.serving_share import Structure
-from tscale.core.costs.serving_work import Part, PassWork
+from tscale.core.costs.serving_share import Deployed, Structure
+from tscale.core.costs.serving_work import Part, PassWork, decoding, share_met
 from tscale.core.elementwise import larger
 from tscale.core.tracing import where
 
@@ -135,22 +136,97 @@ class Load(NamedTuple):
     launches: float = 0.0
 
 
-def _part(part: Part, compute: float, read: float, chip: Chip) -> float:
-    return larger(part.flops / (part.peak * compute), part.bytes / (chip.memory * read))
+class _Times(NamedTuple):
+    """Seconds that a part of a step computes, and that it reads: the longer of them counts."""
+
+    computing: float
+    reading: float
 
 
-def step_seconds(work: PassWork, structure: Structure, chip: Chip, load: Load, c: ServingConstants) -> float:
-    """Seconds of a step of decoding with nothing beside it."""
-    return (
-        _part(work.attention, c.compute, c.read_weights, chip)
-        + _part(work.dense, c.compute, c.read_weights, chip)
-        + _part(work.experts, c.compute, c.read_experts, chip)
-        + _part(work.scores, c.compute, c.read_cache, chip)
-        + _part(work.states, c.compute, c.read_states, chip)
-        + _part(work.head, c.compute, c.read_weights, chip)
-        + launch_seconds(structure, load, c)
-        + structure.layers * work.residual * c.elementwise / chip.memory
-        + _sending(work, chip, c.link, c)
+class _Parts(NamedTuple):
+    """The times of a step's parts."""
+
+    attention: _Times
+    dense: _Times
+    experts: _Times
+    scores: _Times
+    states: _Times
+    head: _Times
+
+
+def _times(part: Part, compute: float, read: float, chip: Chip) -> _Times:
+    return _Times(part.flops / (part.peak * compute), part.bytes / (chip.memory * read))
+
+
+def _parts(work: PassWork, chip: Chip, c: ServingConstants) -> _Parts:
+    return _Parts(
+        _times(work.attention, c.compute, c.read_weights, chip),
+        _times(work.dense, c.compute, c.read_weights, chip),
+        _times(work.experts, c.compute, c.read_experts, chip),
+        _times(work.scores, c.compute, c.read_cache, chip),
+        _times(work.states, c.compute, c.read_states, chip),
+        _times(work.head, c.compute, c.read_weights, chip),
+    )
+
+
+def step_seconds(
+    work: PassWork, structure: Structure, chip: Chip, load: Load, c: ServingConstants, stages: int = 1
+) -> float:
+    """Seconds of a step of decoding with nothing beside it, over all stages of a pipeline."""
+    parts = in_order(larger(*times) for times in _parts(work, chip, c))
+    return parts + _launches_of_step(structure, load, c, stages) + _passing_on(work, structure, chip, c, stages)
+
+
+def _launches_of_step(structure: Structure, load: Load, c: ServingConstants, stages: int) -> float:
+    """Seconds of a step's launches; each stage after the first has one more, which receives."""
+    return launch_seconds(structure, load, c) + (stages - 1) * c.layer
+
+
+def _passing_on(work: PassWork, structure: Structure, chip: Chip, c: ServingConstants, stages: int) -> float:
+    """Seconds of a step's passes over the residual stream, and of sending: that of devices of a stage, and from stage to stage."""
+    elementwise = structure.layers * work.residual * c.elementwise / chip.memory
+    return elementwise + _sending(work, chip, c.link, c) + (stages - 1) * work.residual / (chip.link * c.link)
+
+
+class StepCurve(NamedTuple):
+    """Seconds of a step of decoding by how many sequences an attention rank decodes: `step_seconds` of `decoding`, quick to ask again.
+
+    Of more sequences all that a step computes, sends, and reads and writes of caches is more; weights are read once for all of them,
+    those of experts by the share of them that is met.
+    """
+
+    launches: float
+    each: float
+    """Seconds of a sequence: its caches, what is sent and passed on."""
+    weights: tuple[_Times, ...]
+    """Of a sequence's computing, and of reading, of parts whose weights are all read."""
+    experts: _Times
+    """The same of experts, where all are read."""
+    met: Callable[[float], float] | None
+    """The share of the experts that so many sequences meet; None where there are none."""
+
+    def at(self, batch: float) -> float:
+        """Seconds where so many decode; may be an array."""
+        seconds = self.launches + self.each * batch
+        for computing, reading in self.weights:
+            seconds = seconds + larger(computing * batch, reading)
+        if self.met is None:
+            return seconds
+        return seconds + larger(self.experts.computing * batch, self.experts.reading * self.met(batch))
+
+
+def step_curve(
+    one: Deployed, keys: int, new: int, chip: Chip, load: Load, c: ServingConstants, stages: int = 1
+) -> StepCurve:
+    """The seconds of a step by its sequences, each of which decodes `new` tokens with `keys` in its cache."""
+    work, tokens = decoding(one, 1.0, keys, new), new * one.copies
+    parts, met = _parts(work, chip, c), share_met(one, tokens)
+    return StepCurve(
+        _launches_of_step(one.structure, load, c, stages),
+        larger(*parts.scores) + larger(*parts.states) + _passing_on(work, one.structure, chip, c, stages),
+        tuple(times for times in (parts.attention, parts.dense, parts.head) if times != (0.0, 0.0)),
+        _Times(parts.experts.computing, parts.experts.reading / met),
+        (lambda batch: share_met(one, tokens * batch)) if one.experts else None,
     )
 
 

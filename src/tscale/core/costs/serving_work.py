@@ -70,7 +70,6 @@ def decoding(one: Deployed, batch: float, keys: int, new: int = 1) -> PassWork:
     """A pass in which each of `batch` sequences of an attention rank decodes `new` tokens, with `keys` in its cache."""
     tokens = batch * new
     everyone = tokens * one.copies
-    met = distinct_experts(one.experts_of_layer, one.chosen, larger(1, rounded(everyone))) / one.experts_of_layer
     scored, read = 0.0, 0.0
     for line in one.attended:
         scores = line.scores._replace(behind=0)  # a step of decoding hides nothing of the cache
@@ -85,7 +84,7 @@ def decoding(one: Deployed, batch: float, keys: int, new: int = 1) -> PassWork:
     return PassWork(
         _part_of(one.attention, tokens),
         _part_of(one.dense, tokens),
-        _part_of(one.experts, everyone, met),
+        _part_of(one.experts, everyone, share_met(one, everyone)),
         Part(scored, one.rest_peak, read),
         Part(scans, one.rest_peak, 2.0 * batch * one.state.bytes),
         _part_of(one.head, tokens),
@@ -102,7 +101,6 @@ def prefilling(one: Deployed, prompt: int, prefix: int = 0, together: float | No
     """
     new = prompt - prefix
     everyone = new * (one.copies if together is None else together)
-    met = distinct_experts(one.experts_of_layer, one.chosen, larger(1, rounded(everyone))) / one.experts_of_layer
     scored, read = 0.0, 0.0
     for line in one.attended:
         scores = line.scores
@@ -116,13 +114,20 @@ def prefilling(one: Deployed, prompt: int, prefix: int = 0, together: float | No
     return PassWork(
         attention._replace(flops=attention.flops + anew),
         _part_of(one.dense, new),
-        _part_of(one.experts, everyone, met),
+        _part_of(one.experts, everyone, share_met(one, everyone)),
         Part(scored, one.rest_peak, read),
         Part(_scan_flops(one, new), one.rest_peak, 2.0 * one.state.bytes),
         _part_of(one.head, 1),
         _sent(one, new, forwarded=True),
         float(new * one.d_model * WIDTH),
     )
+
+
+def share_met(one: Deployed, everyone: float) -> float:
+    """The share of the experts that the tokens of all copies of attention meet; of none, all."""
+    if not one.experts:
+        return 1.0
+    return distinct_experts(one.experts_of_layer, one.chosen, larger(1, rounded(everyone))) / one.experts_of_layer
 
 
 def _scan_flops(one: Deployed, new: int) -> float:

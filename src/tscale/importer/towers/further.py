@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from tscale.blocks.tower_pieces import Piece, Simple
@@ -11,6 +12,7 @@ from tscale.importer.towers import audio, vision
 from tscale.importer.towers.ends import Ends, Projector, two_layers
 from tscale.importer.towers.merging import qwen2_5, qwen3
 from tscale.importer.towers.parts import (
+    ACTIVATED,
     READ,
     bare_layers,
     depthwise,
@@ -199,15 +201,17 @@ def _granite_docling(ends: Ends) -> Pieces:
         paths.append(("fine", factor // 2, 0))  # which images take where a processor is asked for it alone
     yield norm("norm.in", d)
     for name, side, times in paths:
-        wide = side**2 * d
-        yield linear(name, wide, out, bias=False, at="outputs", times=times)
+        wide, read = side**2 * d, READ if times else ()
+        yield linear(name, wide, out, bias=False, at="outputs", times=times, keeps=read)
         if deep:
-            yield norm(f"{name}.deepstack.norm", wide, copies=deep)
-            yield linear(f"{name}.deepstack.linear_1", wide, out, at="outputs", copies=deep, times=times)
-            yield linear(f"{name}.deepstack.linear_2", out, out, at="outputs", copies=deep, times=times)
-    yield norm("norm.mid", out)
-    yield linear("linear", out, out, bias=False, at="outputs")
-    yield norm("norm.out", out)
+            gains = norm(f"{name}.deepstack.norm", wide, copies=deep, at="outputs")
+            yield gains if times else replace(gains, does="idle")
+            behind = partial(linear, at="outputs", copies=deep, times=times)
+            yield behind(f"{name}.deepstack.linear_1", wide, out, keeps=ACTIVATED if times else ())
+            yield behind(f"{name}.deepstack.linear_2", out, out, keeps=read)
+    yield replace(norm("norm.mid", out, at="outputs"), activated=True)
+    yield linear("linear", out, out, bias=False, at="outputs", keeps=READ)
+    yield norm("norm.out", out, at="outputs")
 
 
 def _of_videos(ends: Ends) -> Pieces:
