@@ -45,9 +45,8 @@ class ImageLayer:
         Keys and values are made of the images' positions once, and kept: every token is scored with all of them, as images stand
         before the text about them.
         """
-        to_images = site._replace(keys="images", causal=False)
         halves = (
-            ("attention", self.attention.lower(to_images, caches=caches)),
+            ("attention", self.attention.lower(_to_images(site), caches=caches)),
             ("feed_forward", self.feed_forward.lower(site._replace(name=f"{site.name}.feed_forward"))),
         )
         for label, entries in halves:
@@ -66,11 +65,16 @@ class ImageLayer:
         states = Saved(f"{name}.states", "attention", "images", d, "product", keeping=ALWAYS, read_by=("k", "v"))
         mask = Saved(f"{name}.mask", "attention", site.stream, 1, keys="images", keeping=("flash",))
         yield Subset((states, mask), once=True, throughout=True)
-        yield from self.attention.saves(site._replace(keys="images", causal=False))
+        yield from self.attention.saves(_to_images(site))
         yield Saved(f"{name}.attention_gate.input", "attention", site.stream, d)
         yield from Norm(kind="rmsnorm").saves_one(f"{name}.norm.feed_forward", site.stream, d, number="residual")
         yield from sub_layer_saves(self.feed_forward, site._replace(name=f"{name}.feed_forward"), "feed_forward")
         yield Saved(f"{name}.feed_forward_gate.input", "feed_forward", site.stream, d)
+
+
+def _to_images(site: LayerContext) -> LayerContext:
+    """Where tokens are scored with all positions of the images."""
+    return site._replace(keys="images", causal=False)
 
 
 def stored_alone(entries: Iterable[Entry | Subset]) -> Iterator[Entry]:

@@ -159,8 +159,8 @@ def _cost(spec: ModelSpec | TowerSpec, name: str, key: str, times: int, seen: Se
     return MediaCost(name, key, times, times * seen.tokens, TowerCost(*(times * flops for flops in once)), passes)
 
 
-def seeing(spec: ModelSpec, media: Media) -> ModelSpec:
-    """The model of sequences with images: its layers that attend to these, where it has some, are told how many positions there are.
+def with_images(spec: ModelSpec, media: Media) -> ModelSpec:
+    """The model of sequences with images: its layers that attend to these, where it has some, say how many positions there are.
 
     Raises `RequestError` as `media_costs` does.
     """

@@ -46,7 +46,7 @@ def omni_ears(a: Sizes) -> Pieces:
     yield norm("norm.post", d)
 
 
-FLORENCE_SIDE: Final = 768
+_FLORENCE_SIDE: Final = 768
 """Pixels of the side that Florence-2's processor brings an image to; its files of models do not say it."""
 
 
@@ -55,12 +55,12 @@ def davit_sides(v: Sizes) -> tuple[int, ...]:
     kernels, strides, paddings = (v.sizes(key) for key in ("patch_size", "patch_stride", "patch_padding"))
     if not len(kernels) == len(strides) == len(paddings) or not all(strides):
         raise v.wrong("patch_stride", "patch_stride, patch_size and patch_padding must be as long, and strides above 0")
-    sides, side = list[int](), FLORENCE_SIDE
+    sides, side = list[int](), _FLORENCE_SIDE
     for kernel, stride, padding in zip(kernels, strides, paddings, strict=True):
         side = (side + 2 * padding - kernel) // stride + 1
         if side <= 0:
             raise v.wrong(
-                "patch_size", f"nothing of an image of {FLORENCE_SIDE} pixels is left behind so large kernels"
+                "patch_size", f"nothing of an image of {_FLORENCE_SIDE} pixels is left behind so large kernels"
             )
         sides.append(side)
     return tuple(sides)
@@ -71,12 +71,8 @@ def davit(v: Sizes) -> Pieces:
 
     Images are brought to one size, so that every piece says how often it runs for one.
     """
-    widths, depths, kernels, before = (
-        v.sizes("embed_dim"),
-        v.sizes("depths"),
-        v.sizes("patch_size"),
-        v.value("patch_prenorm"),
-    )
+    widths, depths, kernels = (v.sizes(key) for key in ("embed_dim", "depths", "patch_size"))
+    before = v.value("patch_prenorm")
     sides, heads, groups = davit_sides(v), v.sizes("num_heads"), v.sizes("num_groups")
     stages = {len(one) for one in (widths, depths, sides, heads, groups)}
     if not isinstance(before, list) or stages != {len(before)} or not all(widths) or not all(heads) or not all(groups):
