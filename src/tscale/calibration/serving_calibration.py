@@ -34,6 +34,7 @@ from tscale.core.costs.serving_prediction import (
     Chip,
     Load,
     ServingConstants,
+    StepCurve,
     launch_seconds,
     least_seconds,
     pool_seconds,
@@ -242,7 +243,9 @@ def physics(case: ServingCase, passes: Passes, structure: Structure, constants: 
     first = ttft_seconds(passes.prefill, step, structure, chip, load, constants)
     least_case = case._replace(decoding=0.0) if case.decoding is None else case
     if case.disaggregated and case.decoding is None:
-        case, step = _in_closed_loop(case, chip, load, constants, first, each)
+        curve = step_curve_of(case, chip, load, constants)
+        case = case._replace(decoding=_decoding(case, curve, first, case.queue * each))
+        step = curve.at(at_once(case, case.batch))
     prompt = prompt_seconds(passes.prompt, chip, constants) / case.decode.layout.pipeline + launches
     tpot = tpot_seconds(step / yielded, prompt, load, constants)
     first = larger(first, pool_seconds(each, tpot, load))
@@ -261,20 +264,14 @@ def physics(case: ServingCase, passes: Passes, structure: Structure, constants: 
     )
 
 
-def _in_closed_loop(
-    case: ServingCase, chip: Chip, load: Load, constants: ServingConstants, first: float, each: float
-) -> tuple[ServingCase, float]:
-    """The case with as many requests that decode as a closed loop leaves, and seconds of its steps.
-
-    `first`: seconds to a first token. `each`: of a prompt on the devices that prefill.
-    """
-    curve, requests = step_curve_of(case, chip, load, constants), case.requests
+def _decoding(case: ServingCase, curve: StepCurve, first: float, full: float) -> float:
+    """The share of the requests that decode, as a closed loop leaves them; `first` and `full` are seconds, as `share_decoding` has them."""
+    requests = case.requests
 
     def answer_seconds(share: float) -> float:
         return case.output / case.yielded * curve.at(at_once(case, larger(1.0, requests * share)))
 
-    found = case._replace(decoding=share_decoding(answer_seconds, first, case.queue * each))
-    return found, curve.at(at_once(found, found.batch))
+    return share_decoding(answer_seconds, first, full)
 
 
 def _guessed(found: Physics, case: ServingCase, draft: ServingCase, constants: ServingConstants) -> Physics:
