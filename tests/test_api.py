@@ -256,26 +256,33 @@ def test_what_is_no_spec_is_refused(ask: Callable[[Any], object], given: Any) ->
 
 
 REFUSED: list[tuple[Callable[[], object], str]] = [
-    (lambda: tscale.SequenceLengths(target=0), "a Run has tokens: give target, or source for an encoder, or both"),
+    (
+        lambda: tscale.forward_flops(LEDGER, tscale.SequenceLengths(target=8, images=5)),
+        "no layer of gpt2 attends to images, of which this run has some: leave images at 0",
+    ),
+    (
+        lambda: tscale.SequenceLengths(target=0),
+        "a SequenceLengths has tokens: give target, or source for an encoder, or both",
+    ),
     (
         lambda: tscale.training_flops(BERT, tscale.SequenceLengths(target=512), 10**9),
-        "bert-base reads source tokens alone: give tscale.run_of(spec, 512), or Run(target=0, source=512)",
+        "bert-base reads source tokens alone: give tscale.run_of(spec, 512), or SequenceLengths(target=0, source=512)",
     ),
     (
         lambda: tscale.forward_flops(BERT, tscale.SequenceLengths(target=512, source=512)),
-        "bert-base reads source tokens alone: give tscale.run_of(spec, 512), or Run(target=0, source=512)",
+        "bert-base reads source tokens alone: give tscale.run_of(spec, 512), or SequenceLengths(target=0, source=512)",
     ),
     (
         lambda: tscale.training_flops(T5, tscale.SequenceLengths(target=512), 10**9),
-        "t5-small reads source and target tokens: give tscale.run_of(spec, 512), or Run(target=512, source=512)",
+        "t5-small reads source and target tokens: give tscale.run_of(spec, 512), or SequenceLengths(target=512, source=512)",
     ),
     (
         lambda: tscale.cache_bytes(T5, tscale.SequenceLengths(target=512), 16),
-        "t5-small reads source and target tokens: give tscale.run_of(spec, 512), or Run(target=512, source=512)",
+        "t5-small reads source and target tokens: give tscale.run_of(spec, 512), or SequenceLengths(target=512, source=512)",
     ),
     (
         lambda: tscale.training_flops(GPT2, tscale.SequenceLengths(target=512, source=512), 10**9),
-        "gpt2 reads target tokens alone: give tscale.run_of(spec, 512), or Run(target=512, source=0)",
+        "gpt2 reads target tokens alone: give tscale.run_of(spec, 512), or SequenceLengths(target=512, source=0)",
     ),
     (
         lambda: tscale.forward_flops(WHISPER, tscale.SequenceLengths(target=448, source=448)),
@@ -291,7 +298,7 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     ),
     (
         lambda: ANY.forward_flops(LEDGER, 1024),
-        "a Run must be given, such as tscale.run_of(spec, 2048), not 1024",
+        "a SequenceLengths must be given, such as tscale.run_of(spec, 2048), not 1024",
     ),
     (
         lambda: ANY.forward_flops(LEDGER, RUN, "casual"),

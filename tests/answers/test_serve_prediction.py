@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import tscale
-from tests.helpers import answer
+from tests.helpers import answer, run
 from tscale.answers.serve.answer import serve_report
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.dtypes import DTYPES
@@ -41,6 +41,15 @@ def test_what_is_not_predicted_says_why() -> None:
     assert "decoders alone" in answer("serve", "t5-3b", "--gpu", "h100")["not_predicted"]
     asked = Ask(deployment=Deployment(bound=True))
     assert data(asked, "llama-3.1-8b")["not_predicted"] == "bounds alone are asked for"
+
+
+def test_a_version_that_was_not_measured_is_named() -> None:
+    said = [
+        run("serve", "llama-3.1-8b", "--gpu", "h100", "--engine-version", one, "--details").out
+        for one in ("0.18.O", "0.18.0")
+    ]
+    assert 'Version "0.18.O" of vllm is not among those that were measured: did you mean 0.18.0?' in said[0]
+    assert "Version" not in said[1]
 
 
 def test_a_chip_that_was_not_measured_has_a_wider_interval() -> None:

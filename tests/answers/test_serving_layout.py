@@ -8,6 +8,7 @@ from typing import Any, Final
 import pytest
 
 import tscale
+from tests.helpers import run
 from tscale.answers.memory.answer import memory_report
 from tscale.catalogue.hardware import find_hardware
 from tscale.catalogue.models import built_in
@@ -37,6 +38,13 @@ def holds(name: str | ModelSpec, context: int = 8192, **given: Any) -> Held:
 
 
 QWEN3_CODER_30B: Final = replace(spec_of("qwen3-30b-a3b"), context=262_144)
+
+
+def test_what_changes_nothing_of_a_cache_is_named() -> None:
+    said = run("memory", "gpt2", "--cache-form", "full", "--window-cache", "whole", "--details").out
+    assert "GPT-2 small keeps no latents: --cache-form changes nothing." in said
+    assert "GPT-2 small has no layers with a window: --window-cache changes nothing." in said
+    assert "--window-cache" not in run("memory", "gpt-oss-20b", "--window-cache", "whole", "--details").out
 
 
 def test_stages_of_unequal_layers_keep_their_own_cache() -> None:

@@ -138,7 +138,8 @@ HEARD = {line["config"]["model_type"]: line for line in recorded("sound_flops.js
 
 @pytest.mark.parametrize("family", HEARD)
 def test_a_sound_takes_the_flops_that_the_framework_counts(family: str) -> None:
-    """Of one pass: Whisper's convolutions and layers, in pieces that are always whole or in chunks that see themselves."""
+    """Of one pass: Whisper's convolutions and layers, in pieces that are always whole or in chunks that see themselves; conformers
+    whose blocks see what is before them (Gemma 4), or whose pieces of 500 positions are padded, here 600 (Phi-4)."""
     line = HEARD[family]
     towers = [tower for tower in spec_of(line["config"]).towers or () if tower.reads == "sounds"]
     reading: Any = towers[0].input
@@ -150,13 +151,14 @@ def test_a_sound_takes_the_flops_that_the_framework_counts(family: str) -> None:
     ("family", "seconds", "tokens"),
     [("qwen2_5_omni_thinker", 7, 175), ("audioflamingo3", 7, 175), ("audioflamingo3", 61, 1525), ("glmasr", 7, 87),
      ("qwen3_asr", 1, 13), ("qwen3_asr", 40, 520), ("qwen3_omni_moe_thinker", 40, 520),
-     ("granite_speech", 1, 12), ("granite_speech", 3, 30), ("granite_speech", 61, 612)],
+     ("granite_speech", 1, 12), ("granite_speech", 3, 30), ("granite_speech", 61, 612),
+     ("gemma4", 7, 175), ("musicflamingo", 61, 1525), ("phi4_multimodal", 1, 13), ("phi4_multimodal", 41, 513)],
 )  # fmt: skip
 def test_a_sound_takes_as_many_tokens_as_the_processor_counts(family: str, seconds: int, tokens: int) -> None:
     """As their `_get_audio_token_length` says of 100 frames a second: 7 s are 700 frames, 350 positions, 175 tokens of two, 87 of four.
 
     Qwen3-ASR's convolutions make 13 positions of 100 frames. Granite Speech's extractor (`_get_num_audio_features`) has 3 tokens for
-    each window of 15 of 50 positions a second: 61 s are 3,050, or 204 windows.
+    each window of 15 of 50 positions a second: 61 s are 3,050, or 204 windows. Phi-4's (`audio_embed_sizes`) have one for each 8 frames, of which 1 s has 98 and 41 s have 4,098.
     """
     towers = [tower for tower in spec_of(HEARD[family]["config"]).towers or () if tower.part == "audio_tower"]
     reading: Any = towers[0].input

@@ -111,6 +111,8 @@ def _pass(record: dict[str, Any], saved: Saved) -> TowerPass:
     if name == "mllama":  # two tiles of 16 patches and a class token, each padded to 24 positions
         return TowerPass(saved.block, record["images"], TowerRun(48, 34, 16))
     patches = (high // 8) * (wide // 8)
+    if name == "minicpmv4_6":  # four patches are merged half-way, and four of these behind the tower
+        return TowerPass(saved.block, record["images"], TowerRun(patches // 4, patches // 16, patches // 4 - patches))
     run = TowerRun(patches + LEARNED.get(name, 0), patches if name in WHOLE else patches // 4, LEARNED.get(name, 0))
     times = 1 if name in COMPARED else record["images"] * TILES.get(name, 1)
     return TowerPass(saved.block, times, run)
@@ -233,6 +235,15 @@ def _qwen2_5(one: Case) -> Iterator[tuple[str, int]]:
         yield "the last window is no full one", pairs * (one.number if one.number == 4 else one.number + 4)
 
 
+def _minicpm(one: Case) -> Iterator[tuple[str, int]]:
+    yield "the order of windows, twice, of four patches a position", 2 * 8 * 4 * one.positions
+    if not one.eager:
+        yield (
+            "what attention yields for each image or window, beside all of it in one array",
+            one.bytes_of("attention.out"),
+        )
+
+
 def _qwen3(one: Case) -> Iterator[tuple[str, int]]:
     yield "four weights and places in the table of positions for each patch", one.positions * 4 * (4 + 8)
     yield (
@@ -332,6 +343,7 @@ _OWN: dict[str, Any] = {
     "idefics3": _places,
     "smolvlm": _places,
     "qwen2_5_vl": _qwen2_5,
+    "minicpmv4_6": _minicpm,
     "qwen3_vl": _qwen3,
     "qwen3_5": _qwen3,
     "glm4v": _glm4v,

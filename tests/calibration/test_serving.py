@@ -20,7 +20,7 @@ from tscale.calibration.serving_calibration import Measured, predict, shipped
 from tscale.calibration.serving_cases import OverCapacityError, case_of
 from tscale.calibration.serving_fit import fit, grouped, problem
 from tscale.calibration.serving_meanings import TERMS
-from tscale.calibration.serving_one_run import EFFECTS, Load, share_taken
+from tscale.calibration.serving_one_run import EFFECTS, RunLoad, share_taken
 from tscale.calibration.serving_own import own_calibration, with_groups
 from tscale.calibration.serving_rows import judge
 from tscale.catalogue.hardware import find_hardware
@@ -221,7 +221,7 @@ def test_what_is_taken_over_of_one_run_is_the_best_linear_prediction(
         for (_, share), own in ((there, one), (here, near))
     ]
     found = (errors[0] @ errors[1]) / (errors[0] @ errors[0])
-    assert share_taken(Load(*there), Load(*here)) == pytest.approx(found, abs=0.01)
+    assert share_taken(RunLoad(*there), RunLoad(*here)) == pytest.approx(found, abs=0.01)
 
 
 def test_a_prediction_is_never_less_than_its_bound() -> None:

@@ -63,9 +63,15 @@ def test_the_title_says_what_was_asked_and_how_many_there_are() -> None:
 
 
 def test_nothing_that_is_so_is_said() -> None:
-    done = run("list", "--family", "zzz")
+    done = run("list", "--newer-than", "2024", "--older-than", "2025")
     assert done.code == 0
     assert "Nothing matches: `tscale list` names all." in done.out
+
+
+def test_a_family_that_no_name_begins_with_is_refused() -> None:
+    done = run("list", "--family", "lama")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == 'tscale: --family: no name here begins with "lama": did you mean llama?\n'
 
 
 def test_hardware_and_laws_are_filtered_too() -> None:

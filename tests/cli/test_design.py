@@ -95,6 +95,7 @@ def test_where_one_per_cent_cannot_be_hit_it_says_no_and_writes_nothing(tmp_path
     done = run("design", "--params", "10e6", "--like", "llama-3.1-8b", "-o", str(file))
     assert done.code == 3
     assert "No shape on this grid is within 1% of the budget" in done.out
+    assert "this one misses the budget by the least" in " ".join(done.out.split())
     assert not file.exists()
 
 

@@ -42,6 +42,16 @@ def test_causal_sums_and_windows_equal_a_loop(window: int | None, *, causal: boo
         assert pairs(entry, SequenceLengths(n), "full") == n * n
 
 
+def test_modernberts_windows_are_those_of_its_mask() -> None:
+    """transformers 5.24's mask of 600 tokens (`local_attention` 128) has 73,240 pairs: 64 keys on either side, and itself.
+
+    Flash attention is given a window of (64, 64): 600 * 129 pairs, less 2 * (1 + ... + 64) beyond the ends.
+    """
+    entries = lower(tscale.load("modernbert-base")).entries
+    (local,) = (entry for entry in entries if isinstance(entry, Scores) and entry.window is not None)
+    assert pairs(local, SequenceLengths(0, source=600), "causal") == 600 * 129 - 64 * 65 == 73_240
+
+
 def matmul_flops_by_loop(m: int, n: int, p: int) -> int:
     """Multiplies and adds of an [m, n] by [n, p] product, counted one by one as they are done."""
     count = 0

@@ -1,4 +1,4 @@
-"""Layers that attend to images (Llama 3.2 Vision), against what transformers computes and caches, and through every door."""
+"""Layers that attend to images (Llama 3.2 Vision, BLIP), against what transformers computes and caches, and through every door."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ from tscale.core.costs.forward import forward_flops
 from tscale.core.costs.roofline import Pass, decode_seconds, pass_seconds, works
 from tscale.core.ledger import Cache
 from tscale.errors import RequestError
-from tscale.estimates.media import Media, media_costs, seeing
+from tscale.estimates.media import Media, media_costs, with_images
 from tscale.models.lower import lower, run_of
 
 LINES = recorded("image_layers.jsonl")
-CONFIG = LINES[0]["config"]
+CONFIG, CAPTIONS = (
+    next(line["config"] for line in LINES if line["config"]["model_type"] == name) for name in ("mllama", "blip")
+)
 
 
 @pytest.mark.parametrize("line", LINES, ids=[f"{n}-{line['images']}" for n, line in enumerate(LINES)])
 def test_images_take_what_the_framework_computes_and_caches(line: dict[str, Any]) -> None:
     """Tower, projector, a sequence with the head at every position, one step behind it, and keys and values of the images."""
     media = Media(images=line["images"])
-    spec = seeing(spec_of(line["config"]), media)
+    spec = with_images(spec_of(line["config"]), media)
     (cost,), ledger, tokens = media_costs(spec, media), lower(spec), line["tokens"]
     step = Pass(1, 1, tokens, 1, decoding=True, images=spec.image_positions)
     assert {
@@ -43,7 +45,7 @@ def test_images_take_what_the_framework_computes_and_caches(line: dict[str, Any]
 
 def test_a_prefill_and_its_steps_are_one_pass_over_all_tokens() -> None:
     """Keys and values of images are made once, and every token is scored with them, those of an answer too."""
-    spec = seeing(spec_of(CONFIG), Media(images=2))
+    spec = with_images(spec_of(CONFIG), Media(images=2))
     setup, positions = alone(lower(spec)), spec.image_positions
     passes = [Pass(1, 30, 0, 30, decoding=False, images=positions)]
     passes += [Pass(1, 1, cached, 1, decoding=True, images=positions) for cached in range(30, 36)]
@@ -58,11 +60,13 @@ def test_a_prefill_and_its_steps_are_one_pass_over_all_tokens() -> None:
 def test_a_plain_text_skips_the_layers() -> None:
     """Two layers of five, whose weights are stored all the same: 3·64·96 and 2·(64·64 + 64·32) in a layer."""
     spec = spec_of(CONFIG)
-    plain, seen = (forward_flops(lower(one), run_of(one, 10)).total for one in (spec, seeing(spec, Media(images=1))))
+    plain, seen = (
+        forward_flops(lower(one), run_of(one, 10)).total for one in (spec, with_images(spec, Media(images=1)))
+    )
     positions, layer = 4 * 26, 3 * 64 * 96 + 2 * 64 * 64
     added = 10 * layer + positions * 2 * 64 * 32 + 10 * positions * 2 * 64
     assert seen - plain == 2 * 2 * added
-    assert tscale.params(lower(spec)).total == tscale.params(lower(seeing(spec, Media(images=1)))).total
+    assert tscale.params(lower(spec)).total == tscale.params(lower(with_images(spec, Media(images=1)))).total
 
 
 def test_an_image_is_one_token_and_holds_the_keys_of_its_tiles() -> None:
@@ -78,7 +82,9 @@ def test_flops_say_what_images_add_to_the_language_model() -> None:
     """The same with images and without, and the average of the one token that an image is."""
     said = tscale.flops(CONFIG, tokens="1e6", context=100, images=2).to_dict()["media"][0]["flops"]
     spec = spec_of(CONFIG)
-    plain, seen = (forward_flops(lower(one), run_of(one, 100)).total for one in (spec, seeing(spec, Media(images=2))))
+    plain, seen = (
+        forward_flops(lower(one), run_of(one, 100)).total for one in (spec, with_images(spec, Media(images=2)))
+    )
     assert said["language_model"] == seen - plain + -(-2 * plain // 100)
 
 
@@ -98,7 +104,7 @@ def test_a_step_has_three_times_the_products_of_its_sequences_and_their_images()
     """Forward once and backward twice, towers, projector and layers that attend to images included."""
     done = tscale.train(CONFIG, gpu="h100", gpus=8, tokens=64 * 10**6, context=64, images=2).to_dict()
     media = Media(images=2)
-    spec = seeing(spec_of(CONFIG), media)
+    spec = with_images(spec_of(CONFIG), media)
     (cost,) = media_costs(spec, media)
     sequence = forward_flops(lower(spec), run_of(spec, 64)).total + cost.flops.total
     assert done["training_flops"] == 3 * sequence * 10**6
@@ -109,3 +115,11 @@ def test_images_are_trained_on_and_a_plain_text_gives_the_layers_no_gradients() 
     assert 0 < held["tower_activations"] < held["per_device_bytes"]["activations"]
     with pytest.raises(RequestError, match="keeps for the backward pass"):
         tscale.memory(CONFIG, train=True, context=64)
+
+
+def test_blip_is_given_one_image_which_takes_no_token() -> None:
+    """17 positions of keys and values of 64 numbers each, in 3 layers and 2 bytes."""
+    (media,) = tscale.memory(CAPTIONS, context=40, images=1, dtype="bf16").to_dict()["media"]
+    assert (media["tokens"], media["kv_cache_bytes"]) == (0, 17 * 2 * 64 * 3 * 2)
+    with pytest.raises(RequestError, match="is given one image in a sequence: ask for 1"):
+        media_costs(spec_of(CAPTIONS), Media(images=2))

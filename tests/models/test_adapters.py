@@ -96,7 +96,7 @@ def test_adapters_in_some_layers_are_said_with_these_and_their_training_is_refus
         'no module that has an adapter is called "k_proj": peft passes it over'
         in run("params", str(folder), "--details").out
     )
-    assert "adapters in some of their layers alone" in run("memory", str(folder), "--train").err
+    assert "adapters in some layers alone" in run("memory", str(folder), "--train").err
     spec = resolve(str(folder))
     assert validated(parse_document(to_yaml(spec), "x.yaml")) == spec
     with pytest.raises(TscaleError, match="none of 3, counted from 0"):

@@ -55,6 +55,7 @@ REFUSED: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("gpt2", {"adapter": {"rank": 4, "targets": ["q"], "places": [{"target": "q", "rank": 4, "layers": [12]}]}}, "adapter.places.0.layers: layer 12 is none of 12, counted from 0"),
     # attention
     ("gpt2", {"attention": {"kind": "augmented", "attention": {"heads": 12, "on": {"first": 1}}}}, "attention.attention.on: it stands where its pieces do: say which layers outside of it"),
+    ("gpt2", {"attention": {"kind": "augmented", "attention": {"heads": 12}, "image_width": 8}}, "attention.image_width: no attention reads an image: set image_attention"),
     ("gpt2", {"attention.heads": 7}, "attention.heads: 7 heads do not divide d_model 768: set head_dim, or heads to a divisor of 768"),
     ("gpt2", {"attention.kv_heads": 5}, "attention.kv_heads: 5 kv_heads do not divide 12 heads: every key-value head serves as many heads"),
     ("gpt2", {"attention.differential": True, "attention.v_dim": 8}, "attention.v_dim: heads in pairs sum values of two heads' width: drop v_dim, or differential"),

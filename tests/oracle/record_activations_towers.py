@@ -114,6 +114,24 @@ def heard(config: dict[str, Any], count: int, side: tuple[int, int], kind: torch
     return {"input_features": torch.randn(count, side[0], side[1], dtype=kind)}
 
 
+def masked(config: dict[str, Any], count: int, side: tuple[int, int], kind: torch.dtype) -> dict[str, Any]:
+    """Tiles of one page, each with whether it is one."""
+    return {
+        "pixel_values": images(count, *side, kind)[None],
+        "pixel_attention_mask": torch.ones(1, count, dtype=torch.bool),
+    }
+
+
+def packed(config: dict[str, Any], count: int, side: tuple[int, int], kind: torch.dtype) -> dict[str, Any]:
+    """The patches of all images in one row, with the grid of each."""
+    patch = config["vision_config"]["patch_size"]
+    rows, columns = side[0] // patch, side[1] // patch
+    return {
+        "pixel_values": images(1, patch, count * rows * columns * patch, kind),
+        "target_sizes": torch.tensor([[rows, columns]] * count),
+    }
+
+
 def canvases(config: dict[str, Any], count: int, side: tuple[int, int], kind: torch.dtype) -> dict[str, Any]:
     """Images of so many tiles each, with their layout (Llama 3.2 Vision)."""
     tiles = config["vision_config"]["max_num_tiles"]
@@ -186,6 +204,19 @@ CASES: dict[str, tuple[str, dict[str, Any], Callable[..., dict[str, Any]], tuple
         "SmolVLMForConditionalGeneration",
         {"model_type": "smolvlm", "vision_config": {"model_type": "smolvlm_vision", **VISION}, "scale_factor": 2,
          "text_config": text("llama")}, listed, OWN,
+    ),
+    "granite_docling": (
+        "GraniteDoclingForConditionalGeneration",
+        {"model_type": "granite_docling", "vision_config": {
+            "model_type": "granite_docling_vision", **VISION, "out_hidden_size": 80, "scale_factor": 2,
+            "num_hidden_layers": 3, "deepstack_visual_indexes": [0, 1], "use_fine_route": True},
+         "text_config": text("granite_docling_text", pad_token_id=0)}, masked, OWN,
+    ),
+    "minicpmv4_6": (
+        "MiniCPMV4_6ForConditionalGeneration",
+        {"model_type": "minicpmv4_6", "insert_layer_id": 0, "merger_times": 1, "vision_config": {
+            "model_type": "minicpmv4_6_vision", **VISION}, "text_config": text("qwen3_5_text")}, packed,
+        ((1, (32, 64)), (3, (64, 32))),
     ),
     "internvl": (
         "InternVLForConditionalGeneration",

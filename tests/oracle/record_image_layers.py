@@ -1,4 +1,4 @@
-"""Counts what images take of a small Llama 3.2 Vision: FLOPs of its tower and projector, of its text and of a step; keys and values.
+"""Counts what images take of a small Llama 3.2 Vision and of a small BLIP: FLOPs of its tower and projector, of its text and of a step; keys and values.
 
 `python tests/oracle/record_image_layers.py > tests/oracle/image_layers.jsonl` needs what `record_towers.py` needs. `flops` are those of
 `torch.utils.flop_counter` over sequences of `tokens` with so many `images`, `prefill` without the tower and the projector. Of the
@@ -75,7 +75,41 @@ def counted(model: torch.nn.Module, tokens: int, images: int) -> tuple[dict[str,
     return {"tower": tower, "projector": projector, "prefill": prefill, "step": step}, kept
 
 
+BLIP = {"model_type": "blip_text_model", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 3, "vocab_size": 512,
+        "num_attention_heads": 4, "max_position_embeddings": 512, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
+        "sep_token_id": 2, "encoder_hidden_size": 48}  # fmt: skip
+EYES = {"model_type": "blip_vision_model", "hidden_size": 48, "intermediate_size": 80, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "image_size": 56, "patch_size": 14}  # fmt: skip
+
+
+def captioned(file: dict[str, Any], tokens: int) -> tuple[dict[str, int], int]:
+    """The same of BLIP, all of whose layers attend to the one image of a sequence."""
+    config = CONFIG_MAPPING["blip"].from_dict(json.loads(json.dumps(file)))
+    config._attn_implementation = "eager"
+    model = transformers.BlipForConditionalGeneration(config).eval()
+    side = config.vision_config.image_size
+    tower, out = flops(lambda: model.vision_model(pixel_values=torch.randn(1, 3, side, side)))
+    states, words = out.last_hidden_state, torch.randint(3, 500, (1, tokens))
+    prefill, out = flops(lambda: model.text_decoder(input_ids=words, encoder_hidden_states=states, use_cache=True))
+    kept = sum(one.keys.numel() + one.values.numel() for one in out.cache.cross_attention_cache.layers)
+    step, _ = flops(
+        lambda: model.text_decoder(
+            input_ids=words[:, :1], encoder_hidden_states=states, cache=out.cache, use_cache=True
+        )
+    )
+    return {"tower": tower, "projector": 0, "prefill": prefill, "step": step}, kept
+
+
 def main() -> None:
+    blip = {
+        "model_type": "blip",
+        "architectures": ["BlipForConditionalGeneration"],
+        "text_config": BLIP,
+        "vision_config": EYES,
+    }
+    for tokens in (40, 300):
+        found, kept = captioned(blip, tokens)
+        print(json.dumps({"config": blip, "tokens": tokens, "images": 1, "flops": found, "kept": kept}))
     for text, vision in CHANGES:
         file = {
             "model_type": FAMILY,

@@ -41,9 +41,9 @@ class OfModel(Request):
         spec = disclosed(self.found)
         if not isinstance(self, WithMedia) or not self.media.any:
             return spec
-        from tscale.estimates.media import seeing
+        from tscale.estimates.media import with_images
 
-        return seeing(spec, self.media)
+        return with_images(spec, self.media)
 
     def assumed(self, report: Report) -> Report:
         """The answer, marked as assumed where the model is counted like another."""

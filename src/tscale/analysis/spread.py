@@ -48,13 +48,18 @@ POLICIES: Final = (
 """The fields that say how a step is computed."""
 
 
+def _not_plain(own: Adapter) -> str:
+    """What adapters that are not plain ones have, in words."""
+    if own.places:
+        return "in some layers alone, or with a rank in each"
+    return "with several ranks" if own.ranks else "with one matrix for several, as qkv is"
+
+
 def rank_of(asked: int | None, own: Adapter | None) -> int | None:
     """The rank of adapters: as asked, or of those that a model is. Raises `RequestError` for adapters that are not counted."""
     if own is not None and not own.is_plain:
-        what = "several ranks" if own.ranks else "one matrix for several, as qkv is"
-        what = "adapters in some of their layers alone, or with a rank in each" if own.places else what
         raise RequestError(
-            f"tscale does not know what training takes of adapters with {what}: `tscale params` counts them, and --lora-rank and "
+            f"tscale does not know what training takes of adapters {_not_plain(own)}: `tscale params` counts them, and --lora-rank and "
             "--lora-targets on the model that they are for are plain ones"
         )
     if own is not None and (own.magnitudes or own.whole):

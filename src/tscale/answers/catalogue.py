@@ -29,6 +29,7 @@ def models_report(wanted: Wanted = ALL) -> Report:
         Column("also known as", "aliases", drop=1, numeric=False),
     )
     every = listed()
+    wanted.check_family(name for one in every for name in (one.name, *one.aliases))
     models = [
         one
         for one in every
@@ -143,6 +144,7 @@ def hardware_report(wanted: Wanted = ALL) -> Report:
         Column("also known as", "aliases", drop=6, numeric=False),
     )
     every = listed_hardware()
+    wanted.check_family(name for one in every for name in (one.name, *one.aliases))
     found = [one for one in every if wanted.of_year(one.year) and wanted.of_names(one.name, *one.aliases)]
     records = [_hardware_data(hardware) for hardware in found]
     notes = (

@@ -141,7 +141,7 @@ def _answer(quantity: Named, spec: Spec, subject: Subject | None) -> Figure | Mi
     if subject is not None:
         return answer_of(quantity.answer(subject), subject.spec)
     if quantity.key == "year":
-        return Missing("not said") if spec.year is None else Figure(spec.year, YEAR, "cited")
+        return Missing("n/a") if spec.year is None else Figure(spec.year, YEAR, "cited")
     return "undisclosed" if quantity.key == "kind" else NOT_PUBLISHED
 
 

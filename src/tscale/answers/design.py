@@ -166,6 +166,12 @@ def _shape_data(found: Found, design: Design) -> Record:
     }
 
 
+_CHOSEN: Final = (
+    " and within 1% of the budget, this one has the least distance: the sum of the squared logarithms of the ratios of its "
+    "proportions to the pattern's, and of its parameters to the budget."
+)
+
+
 def _notes(design: Design, written: str, *, explain: bool) -> Iterator[str]:
     best, grid, spec = design.found[0], design.wish.grid, design.spec
     step, step_ff = multiples(proportions(design.like), grid)
@@ -184,9 +190,8 @@ def _notes(design: Design, written: str, *, explain: bool) -> Iterator[str]:
         yield from law_notes([bound.law], explain=explain)
     heads = f", the number of heads of {grid.tensor:,}" if grid.tensor > 1 else ""
     yield (
-        f"d_model is a multiple of {step:,}, d_ff of {step_ff:,}{heads}. Of all such shapes within 1% of the budget and with "
-        "proportions of half to twice those of the pattern, this one has the least distance: the sum of the squared "
-        "logarithms of the ratios of its proportions to the pattern's, and of its parameters to the budget."
+        f"d_model is a multiple of {step:,}, d_ff of {step_ff:,}{heads}. Of all such shapes with proportions of half to twice those "
+        f"of the pattern{_CHOSEN if design.hits else ', this one misses the budget by the least.'}"
     )
     if spec.vocabulary != design.unpadded:
         yield f"The vocabulary is padded from {design.unpadded:,} rows, so that it divides as the widths do."

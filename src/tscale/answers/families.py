@@ -66,6 +66,7 @@ def families_report(wanted: Wanted = ALL) -> Report:
         Column("source", "source", drop=3, numeric=False),
     )
     every = listed_families()
+    wanted.check_family(name for one in every for name in (one.name, *one.also))
     found = [one for one in every if wanted.of_names(one.name, *one.also)]
     records: list[Record] = [
         {
@@ -84,7 +85,4 @@ def families_report(wanted: Wanted = ALL) -> Report:
     title = titled("Families of config.json", wanted, len(found), len(every))
     if wanted == ALL:
         title = f"{len(every)} families of config.json are read"
-    return Report(title, (view(title, columns, records),), {"families": records}, notes if found else (_NOTHING,))
-
-
-_NOTHING: Final = "Nothing matches: `tscale list families` names all."
+    return Report(title, (view(title, columns, records),), {"families": records}, notes)

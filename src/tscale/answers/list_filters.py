@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from tscale.catalogue.models import normalised
 from tscale.core.number_text import number_text
-from tscale.errors import shown
+from tscale.errors import RequestError, field, nearest, shown
 
 
 class Wanted(NamedTuple):
@@ -28,6 +29,16 @@ class Wanted(NamedTuple):
     def of_names(self, *names: str) -> bool:
         """Whether one of its names begins as was asked for."""
         return self.family is None or any(name.startswith(normalised(self.family)) for name in names)
+
+    def check_family(self, names: Iterable[str]) -> None:
+        """Raises `RequestError` where none of these names begins as was asked for."""
+        listed = list(names)
+        if self.family is None or self.of_names(*listed):
+            return
+        begin = dict.fromkeys(name.partition("-")[0] for name in listed)
+        raise RequestError(
+            f"{field('family')}: no name here begins with {shown(self.family)}: {nearest(self.family, begin)}"
+        )
 
     def of_size(self, params: int | None) -> bool:
         """Whether a model of so many parameters is listed; of one whose shape is not known, only where no size was asked for."""

@@ -99,6 +99,11 @@ def attentions(
             yield cast("Attention", mixer.attention)
 
 
+def sees_images(mixer: Mixer) -> bool:
+    """Whether its tokens attend to what a tower yields, which are no tokens of the sequence."""
+    return mixer.kind == "image-layer" or (mixer.kind == "augmented" and mixer.image_attention is not None)
+
+
 __all__ = [
     "FEED_FORWARDS",
     "MIXERS",
@@ -142,4 +147,5 @@ __all__ = [
     "ShortConv",
     "Streams",
     "attentions",
+    "sees_images",
 ]

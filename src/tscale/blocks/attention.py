@@ -73,7 +73,8 @@ class Attention:
     summaries: Size | None = None
     """Rows of a table of biases by distance to sums of blocks of tokens, which a norm of each layer precedes (LongT5)."""
     window: Length | None = None
-    """The most keys that a query sees in a local layer, itself included."""
+    """The most keys that a query sees in a local layer, itself included. Where it sees both ways, half of them on either side and
+    itself: one more if the window is even (ModernBERT: 129 of 128)."""
     chunked: bool = False
     """Whether a local layer cuts the sequence into chunks of the window's length (Llama 4), not a sliding window."""
     pattern: tuple[Literal["local", "global"], ...] | None = None

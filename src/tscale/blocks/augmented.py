@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from tscale.blocks.attention import Attention, Widths
-from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Tagged, unrecorded
+from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size, Tagged, unrecorded
+from tscale.blocks.image_layer import stored_alone
 from tscale.blocks.kinds import SIMPLE_PIECES
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.blocks.text_pieces import in_text
-from tscale.core.ledger import Entry, Saved, Subset
+from tscale.core.ledger import Cache, Entry, Matmul, Saved, Scores, Subset
+
+_SLOT: Final = 2
+"""The slot of the cache of an image's keys: attention to text has one or two before it, of global and of local layers."""
 
 
 @spec_dataclass
@@ -26,6 +30,12 @@ class Augmented:
     pieces: Annotated[tuple[Any, ...], Tagged(SIMPLE_PIECES, "linear", many=True)] = ()
     """What runs next to it, or behind it. Of a plain text, `inputs` are its tokens; what is at `patches` or `outputs` is
     stored, and run by none."""
+    image_attention: Attention | None = None
+    """Attention of each token to an image behind it (BLIP): stored, and skipped where a sequence has no image."""
+    image_width: Size | None = None
+    """Width of what the image's tower yields; by default, the model's own."""
+    images: Size | None = None
+    """Positions of a sequence's image, class tokens included; by default a sequence has none."""
     on: LayerSelector | None = None
     """Which layers it stands in; by default, those that no other mixer claims."""
 
@@ -35,18 +45,45 @@ class Augmented:
 
     def problems(self, d_model: int) -> Iterator[Problem]:
         """What contradicts itself in the attention."""
-        if self.attention is None:
-            return
-        for path, message in self.attention.problems(d_model):
-            yield ("attention", *path), message
-        if self.attention.on is not None:
-            yield ("attention", "on"), "it stands where its pieces do: say which layers outside of it"
+        for field, block in (("attention", self.attention), ("image_attention", self.image_attention)):
+            if block is None:
+                continue
+            for path, message in block.problems(d_model):
+                yield (field, *path), message
+            if block.on is not None:
+                yield (field, "on"), "it stands where its pieces do: say which layers outside of it"
+        for field, size in (("image_width", self.image_width), ("images", self.images)):
+            if size is not None and self.image_attention is None:
+                yield (field,), "no attention reads an image: set image_attention"
 
     def lower(self, site: LayerContext, *, caches: bool) -> Iterator[Entry | Subset]:
-        """The entries of the attention, and of each piece."""
+        """The entries of the attention, of that to an image, whose keys and values are made of its positions once, and of each piece."""
         if self.attention is not None:
             yield from self.attention.lower(site._replace(name=f"{site.name}.attention"), caches=caches)
+        if self.image_attention is not None:
+            to_image = site._replace(name=f"{site.name}.image", keys="images", causal=False)
+            found = self.image_attention.lower(to_image, caches=caches)
+            for entry in found if self.images is not None else stored_alone(found):
+                if isinstance(entry, Subset):
+                    yield entry._replace(items=tuple(map(self._of_image, entry.items)))
+                else:
+                    yield self._made_of_image(entry)
         yield from in_text(self.pieces, site.name, site.stream, "mixer")
+
+    def _of_image(self, one: Entry | Saved) -> Entry | Saved:
+        return one if isinstance(one, Saved) else self._made_of_image(one)
+
+    def _made_of_image(self, entry: Entry) -> Entry:
+        """An entry of the attention to an image: its keys and values are made of the tower's width, and cached apart."""
+        match entry:
+            case Matmul() if self.image_width is not None and entry.stream == "images":
+                return entry._replace(d_in=self.image_width)
+            case Scores():
+                return entry._replace(cache=_SLOT)
+            case Cache():
+                return entry._replace(slot=_SLOT)
+            case _:
+                return entry
 
     def saves(self, site: LayerContext) -> Iterator[Saved]:
         """Nothing: raises `RequestError`, since nobody has recorded what such layers keep."""

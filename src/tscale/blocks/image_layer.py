@@ -45,13 +45,12 @@ class ImageLayer:
         Keys and values are made of the images' positions once, and kept: every token is scored with all of them, as images stand
         before the text about them.
         """
-        to_images = site._replace(keys="images", causal=False)
         halves = (
-            ("attention", self.attention.lower(to_images, caches=caches)),
+            ("attention", self.attention.lower(_to_images(site), caches=caches)),
             ("feed_forward", self.feed_forward.lower(site._replace(name=f"{site.name}.feed_forward"))),
         )
         for label, entries in halves:
-            yield from entries if self.images is not None else _stored(entries)
+            yield from entries if self.images is not None else stored_alone(entries)
             yield Vector(f"{site.name}.{label}_gate", "scale", "mixer", 1)
         yield Vector(f"{site.name}.norm.feed_forward", "norm", "norm", site.d_model)
 
@@ -66,14 +65,19 @@ class ImageLayer:
         states = Saved(f"{name}.states", "attention", "images", d, "product", keeping=ALWAYS, read_by=("k", "v"))
         mask = Saved(f"{name}.mask", "attention", site.stream, 1, keys="images", keeping=("flash",))
         yield Subset((states, mask), once=True, throughout=True)
-        yield from self.attention.saves(site._replace(keys="images", causal=False))
+        yield from self.attention.saves(_to_images(site))
         yield Saved(f"{name}.attention_gate.input", "attention", site.stream, d)
         yield from Norm(kind="rmsnorm").saves_one(f"{name}.norm.feed_forward", site.stream, d, number="residual")
         yield from sub_layer_saves(self.feed_forward, site._replace(name=f"{name}.feed_forward"), "feed_forward")
         yield Saved(f"{name}.feed_forward_gate.input", "feed_forward", site.stream, d)
 
 
-def _stored(entries: Iterable[Entry | Subset]) -> Iterator[Entry]:
+def _to_images(site: LayerContext) -> LayerContext:
+    """Where tokens are scored with all positions of the images."""
+    return site._replace(keys="images", causal=False)
+
+
+def stored_alone(entries: Iterable[Entry | Subset]) -> Iterator[Entry]:
     """The weights alone, which no token of a plain text runs through."""
     for entry in entries:
         if isinstance(entry, Matmul):

@@ -37,8 +37,15 @@ class FixedImage:
     """Class tokens next to them."""
     outputs: Size
     """Tokens of an image."""
-    tokens: Size | None = None
+    tokens: Few | None = None
     """Tokens of an image where its outputs are none, but what layers of the language model attend to (Llama 3.2 Vision)."""
+    alone: bool = False
+    """Whether a sequence has one image at the most (BLIP)."""
+
+    @property
+    def videos(self) -> bool:
+        """Whether frames of a video are read as images are."""
+        return not self.alone
 
     def read(self, height: int, width: int) -> Seen:
         """The same whatever the size."""
@@ -203,20 +210,33 @@ class Sound:
     """Tokens of a window."""
     block: Size = 1
     """Positions of a block within which layers attend, the last one padded."""
+    stride: Size = 1
+    """How many of the positions of a second become one of the tower's, the last one from fewer (Phi-4)."""
+    longest: Size | None = None
+    """Positions of a piece that longer sounds are cut into, the last one padded."""
 
     def hear(self, seconds: int) -> Seen:
         """Positions and tokens of so many seconds."""
-        length = seconds * self.positions_per_second
+        length = ceil(seconds * self.positions_per_second / self.stride)
+        if self.longest is not None and length > self.longest:
+            return self._in_pieces(length, self.longest)
         if self.window is not None:
             tokens, padded = ceil(length / self.window) * self.queries, ceil(length / self.block) * self.block
             return Seen(((1, TowerRun(length, tokens, length - padded)),), tokens)
         if self.piece_seconds is None:
-            classes = 0 if self.chunk is None else length - ceil(length / self.chunk)
+            patches = ceil(length / self.block) * self.block if self.chunk is None else ceil(length / self.chunk)
+            classes = length - patches
             return Seen(((1, TowerRun(length, length // self.merge, classes)),), length // self.merge)
         piece = self.piece_seconds * self.positions_per_second
         pieces = ceil(length / piece)
         tokens = pieces * piece // self.merge if self.padded else length // self.merge
         return Seen(((pieces, TowerRun(piece, piece // self.merge)),), tokens)
+
+    def _in_pieces(self, length: int, piece: int) -> Seen:
+        """Whole pieces, and what is left over, padded: `classes` are then the padding, which is not handed over."""
+        whole, rest = divmod(length, piece)
+        passes = ((whole, TowerRun(piece, piece // self.merge)), (1, TowerRun(piece, rest // self.merge, piece - rest)))
+        return Seen(passes if rest else passes[:1], length // self.merge)
 
 
 ImageReading = (

@@ -129,13 +129,15 @@ class Gains:
     """Weights; a norm with biases has two for each channel."""
     copies: Size = 1
     """Copies with weights of their own."""
-    does: Literal["layernorm", "rmsnorm", "scales", "joins"] | None = None
-    """What it is: weights of a norm, factors of the channels, or what is added to or put among the positions. Absent where nobody
-    has recorded what it keeps for the backward pass."""
+    does: Literal["layernorm", "rmsnorm", "scales", "joins", "idle"] | None = None
+    """What it is: weights of a norm, factors of the channels, what is added to or put among the positions, or what is stored alone.
+    Absent where nobody has recorded what it keeps for the backward pass."""
     at: RunsOver = "inputs"
     """What it runs over."""
     inputs: Size | None = None
     """Numbers of a position that it scales; by default, as many as there are weights (one gate scales all of them)."""
+    activated: bool = False
+    """Whether an activation function follows a norm, which keeps what the norm yields."""
 
     def lower(self, prefix: str) -> Iterator[Entry]:
         """The vector."""
@@ -150,10 +152,12 @@ class Gains:
         if self.does == "scales":
             scaled = self.width if self.inputs is None else self.inputs
             yield Saved(f"{name}.input", "projector", stream, scaled, keeping=ALWAYS, used=self.copies)
-        elif self.does != "joins":
+        elif self.does in ("layernorm", "rmsnorm"):
             width = self.width // 2 if self.does == "layernorm" else self.width
             for kept in Norm(kind=self.does).saves_one(name, stream, width, "projector"):
                 yield kept._replace(used=self.copies)
+            if self.activated:
+                yield Saved(f"{name}.output", "projector", stream, width, keeping=ALWAYS, used=self.copies)
 
 
 @spec_dataclass

@@ -37,7 +37,7 @@ from tscale.calibration.serving_fit import (
 )
 from tscale.calibration.serving_groups import deviation_level, family_of, way_of
 from tscale.calibration.serving_meanings import FITTED, LEVELS, MEANINGS, NOISE, RANGES, SPREADS, TERMS
-from tscale.calibration.serving_one_run import FIRST, Load, share_taken
+from tscale.calibration.serving_one_run import FIRST, RunLoad, share_taken
 from tscale.catalogue.models import configs
 
 FOLDS: Final = 10
@@ -157,11 +157,11 @@ def with_one_run(runs: Runs, rows: list[dict[str, str]], left: Left) -> dict[str
         places.sort(key=lambda place: runs.cases[place].concurrency)
         given = places[len(places) // 2]
         wrong = {figure: runs.measured[figure][given] / left.seconds[figure][given] for figure in FIGURES}
-        there = Load(runs.cases[given].concurrency, left.prompts[given])
+        there = RunLoad(runs.cases[given].concurrency, left.prompts[given])
         for place in places:
             if place == given:
                 continue
-            taken = share_taken(there, Load(runs.cases[place].concurrency, left.prompts[place]))
+            taken = share_taken(there, RunLoad(runs.cases[place].concurrency, left.prompts[place]))
             guess = {
                 figure: left.seconds[figure][place] * wrong[figure] ** (taken if figure == "tpot" else FIRST)
                 for figure in FIGURES

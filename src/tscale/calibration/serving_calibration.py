@@ -25,8 +25,7 @@ from tscale.calibration.serving_cases import (
 )
 from tscale.calibration.serving_groups import deviation_level, family_of, group_of, keys_of, terms_of, way_of
 from tscale.calibration.serving_meanings import MEANINGS, TERMS, Group
-from tscale.calibration.serving_one_run import FIRST, share_taken
-from tscale.calibration.serving_one_run import Load as OneLoad
+from tscale.calibration.serving_one_run import FIRST, RunLoad, share_taken
 from tscale.catalogue.models import configs
 from tscale.catalogue.shipped import plain_data
 from tscale.core.adding import in_order
@@ -35,6 +34,7 @@ from tscale.core.costs.serving_prediction import (
     Chip,
     Load,
     ServingConstants,
+    StepCurve,
     launch_seconds,
     least_seconds,
     pool_seconds,
@@ -243,12 +243,8 @@ def physics(case: ServingCase, passes: Passes, structure: Structure, constants: 
     first = ttft_seconds(passes.prefill, step, structure, chip, load, constants)
     least_case = case._replace(decoding=0.0) if case.decoding is None else case
     if case.disaggregated and case.decoding is None:
-        curve, requests = step_curve_of(case, chip, load, constants), case.requests
-
-        def answer_seconds(share: float) -> float:
-            return case.output / yielded * curve.at(at_once(case, larger(1.0, requests * share)))
-
-        case = case._replace(decoding=share_decoding(answer_seconds, first, case.queue * each))
+        curve = step_curve_of(case, chip, load, constants)
+        case = case._replace(decoding=_decoding(case, curve, first, case.queue * each))
         step = curve.at(at_once(case, case.batch))
     prompt = prompt_seconds(passes.prompt, chip, constants) / case.decode.layout.pipeline + launches
     tpot = tpot_seconds(step / yielded, prompt, load, constants)
@@ -266,6 +262,16 @@ def physics(case: ServingCase, passes: Passes, structure: Structure, constants: 
         1 - step / yielded / tpot,
         case.batch / case.requests,
     )
+
+
+def _decoding(case: ServingCase, curve: StepCurve, first: float, full: float) -> float:
+    """The share of the requests that decode, as a closed loop leaves them; `first` and `full` are seconds, as `share_decoding` has them."""
+    requests = case.requests
+
+    def answer_seconds(share: float) -> float:
+        return case.output / case.yielded * curve.at(at_once(case, larger(1.0, requests * share)))
+
+    return share_decoding(answer_seconds, first, full)
 
 
 def _guessed(found: Physics, case: ServingCase, draft: ServingCase, constants: ServingConstants) -> Physics:
@@ -353,8 +359,8 @@ def predict_held(case: ServingCase, calibration: Calibration, measured: Measured
         there = _middle(case._replace(concurrency=measured.concurrency), calibration)
         known = "measured"
         taken = share_taken(
-            OneLoad(measured.concurrency, there.physics.prompts_share),
-            OneLoad(case.concurrency, middle.physics.prompts_share),
+            RunLoad(measured.concurrency, there.physics.prompts_share),
+            RunLoad(case.concurrency, middle.physics.prompts_share),
         )
         tpot *= 1.0 if measured.tpot is None else (measured.tpot / there.tpot) ** taken
         ttft *= 1.0 if measured.ttft is None else (measured.ttft / there.ttft) ** FIRST

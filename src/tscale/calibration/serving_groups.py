@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from tscale.calibration.serving_case import ServingCase
 from tscale.calibration.serving_cases import generation_of, kind_of
@@ -62,6 +62,12 @@ def terms_of(case: ServingCase) -> tuple[float, ...]:
     """What the deviations of groups are multiplied by, in the order of `TERMS`."""
     sizes = (case.batch, case.prompt, case.output, case.decode.layout.ranks)
     return 1.0, *(log2_of(size / at) / over for size, (at, over) in zip(sizes, CENTRES, strict=True))
+
+
+def versions_of(measured: Iterable[tuple[str, str]], engine: str) -> tuple[str, ...]:
+    """The versions of an engine of which some build was measured, as tables of runs write them."""
+    builds = (key for level, key in measured if level == "build" and key.startswith(f"{engine} "))
+    return tuple(sorted({key.rpartition(" ")[2] for key in builds} - {""}))
 
 
 def deviation_level(measured: Container[tuple[str, str]], keys: Mapping[str, str]) -> str:

@@ -22,23 +22,23 @@ class Effects(NamedTuple):
 
 
 EFFECTS: Final = Effects(common=0.5, prompts=25.0, doublings=2.0)
-"""Told from runs that were left out of a fit (`fit_serving`), with and without each build: any numbers near these do as well."""
+"""Estimated from runs that were left out of a fit (`fit_serving`), with and without each build: any numbers near these do as well."""
 
 FIRST: Final = 0.8
 """How much is taken over of times to first token, in logarithms, at any load."""
 
 
-class Load(NamedTuple):
+class RunLoad(NamedTuple):
     """Requests at once, and the share of a time per output token that others' prompts are; may be arrays."""
 
     concurrency: float
     prompts: float
 
 
-def share_taken(there: Load, here: Load) -> float:
+def share_taken(there: RunLoad, here: RunLoad) -> float:
     """The share of a run's error of a time per output token, in logarithms, that another load is taken to have.
 
-    >>> round(share_taken(Load(64, 0.3), Load(64, 0.3)), 2), round(share_taken(Load(64, 0.3), Load(8, 0.05)), 2)
+    >>> round(share_taken(RunLoad(64, 0.3), RunLoad(64, 0.3)), 2), round(share_taken(RunLoad(64, 0.3), RunLoad(8, 0.05)), 2)
     (1.0, 0.29)
     """
     apart = log2_of(there.concurrency / here.concurrency)

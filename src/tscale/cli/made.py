@@ -220,8 +220,8 @@ def _metavar(option: Option) -> str | None:
 
 def _help(name: str, option: Option, asked: Question) -> str:
     """A line of help, with what is taken where nothing is given, and with choices that are too many for a line of theirs."""
-    help = option.help_with(asked.ask.__dataclass_fields__[name].default)
-    return f"{help} One of {', '.join(option.choices)}." if _is_long(option) else help
+    text = option.help_with(asked.ask.__dataclass_fields__[name].default)
+    return f"{text} One of {', '.join(option.choices)}." if _is_long(option) else text
 
 
 def _shown(asked: Question) -> list[Parameter]:

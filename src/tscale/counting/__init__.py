@@ -47,7 +47,7 @@ class SequenceLengths(tscale.core.workload.SequenceLengths):
         refuse_unlike(None, target=lengths[0], source=lengths[1])
         run = super().__new__(cls, *lengths, images=length_of(images, "images"))
         if is_any(run.tokens == 0):
-            raise RequestError("a Run has tokens: give target, or source for an encoder, or both")
+            raise RequestError("a SequenceLengths has tokens: give target, or source for an encoder, or both")
         return run
 
 
@@ -307,7 +307,7 @@ def _ledger(asked: object) -> Ledger:
 def _run(run: object, ledger: Ledger) -> SequenceLengths:
     """A run with tokens on those streams that a model reads, and on no other."""
     if not isinstance(run, tscale.core.workload.SequenceLengths):
-        raise RequestError(f"a Run must be given, such as tscale.run_of(spec, 2048), not {a_kind_of(run)}")
+        raise RequestError(f"a SequenceLengths must be given, such as tscale.run_of(spec, 2048), not {a_kind_of(run)}")
     lengths = SequenceLengths(run.target, run.source, run.images)
     refuse_unlike(ledger, run=lengths.tokens)
     read = _streams(ledger)
@@ -319,9 +319,10 @@ def _run(run: object, ledger: Ledger) -> SequenceLengths:
             raise RequestError(f"{ledger.model} reads {_reading(read)}")
     seen = any(isinstance(entry, Scores) and entry.keys == "images" for entry in ledger.entries)
     if is_any((lengths.images != 0) != seen):
-        what = "attend to images" if seen else "attend to no images"
         raise RequestError(
-            f"layers of {ledger.model} {what}: give tscale.run_of(spec, 512), which has as many positions of them"
+            f"layers of {ledger.model} attend to images: give tscale.run_of(spec, 512), which has as many positions of them"
+            if seen
+            else f"no layer of {ledger.model} attends to images, of which this run has some: leave images at 0"
         )
     if ledger.audio_frames is not None and is_any(lengths.source != ledger.audio_frames):
         raise RequestError(
@@ -335,7 +336,7 @@ def _reading(read: set[Stream]) -> str:
     """Which tokens a model reads, and how to give it some."""
     tokens = "source and target tokens" if len(read) > 1 else f"{min(read)} tokens alone"
     target, source = (512 if stream in read else 0 for stream in ("target", "source"))
-    return f"{tokens}: give tscale.run_of(spec, 512), or Run(target={target}, source={source})"
+    return f"{tokens}: give tscale.run_of(spec, 512), or SequenceLengths(target={target}, source={source})"
 
 
 def _streams(ledger: Ledger) -> set[Stream]:

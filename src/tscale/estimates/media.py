@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tscale.blocks import sees_images
 from tscale.core.metric import Data, Figure, Label
 from tscale.core.tracing import ceil_div
 from tscale.core.units import COUNT, FLOPS, TOKENS
@@ -16,7 +17,6 @@ from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
 
 if TYPE_CHECKING:  # towers are imported where something is seen or heard
-    from tscale.blocks import Mixer
     from tscale.blocks.seen import Seen
     from tscale.blocks.tower import Tower
     from tscale.core.costs.media import TowerCost
@@ -95,6 +95,8 @@ def _costs(spec: ModelSpec | TowerSpec, media: Media) -> Iterator[MediaCost]:
         tower = _tower_of(spec, "images", field("images"))
         assert tower.input is not None
         assert not isinstance(tower.input, Sound)
+        if media.images > 1 and getattr(tower.input, "alone", False):
+            raise RequestError(f"{field('images')}: {spec.label} is given one image in a sequence: ask for 1")
         seen = tower.input.read(media.height, media.width)
         yield _cost(spec, _named(media.images, "image", size), "images", media.images, seen)
     if media.frames:
@@ -157,22 +159,23 @@ def _cost(spec: ModelSpec | TowerSpec, name: str, key: str, times: int, seen: Se
     return MediaCost(name, key, times, times * seen.tokens, TowerCost(*(times * flops for flops in once)), passes)
 
 
-def seeing(spec: ModelSpec, media: Media) -> ModelSpec:
-    """The model of sequences with images: its layers that attend to these, where it has some, are told how many positions there are.
+def with_images(spec: ModelSpec, media: Media) -> ModelSpec:
+    """The model of sequences with images: its layers that attend to these, where it has some, say how many positions there are.
 
     Raises `RequestError` as `media_costs` does.
     """
-    if not (media.images or media.frames) or not any(mixer.kind == "image-layer" for mixer in spec.mixers):
+    if not (media.images or media.frames) or not any(map(sees_images, spec.mixers)):
         return spec
-    from tscale.blocks.image_layer import ImageLayer
-
     pictures = media._replace(seconds=0)
     positions = sum(cost.outputs for cost in media_costs(spec, pictures))
 
-    def told(mixer: Mixer) -> Mixer:
-        return replace(mixer, images=positions) if isinstance(mixer, ImageLayer) else mixer
+    return _told(spec, positions)
 
-    return replace(spec, attention=tuple(map(told, spec.mixers)))
+
+def _told(spec: ModelSpec, positions: int | None) -> ModelSpec:
+    """A model whose layers that attend to images know how many positions there are."""
+    mixers: tuple[Any, ...] = spec.mixers
+    return replace(spec, attention=tuple(replace(one, images=positions) if sees_images(one) else one for one in mixers))
 
 
 def check_fits(costs: tuple[MediaCost, ...], context: int) -> None:
@@ -228,6 +231,4 @@ def _forward(spec: ModelSpec, context: int) -> int:
 
 def _without_images(spec: ModelSpec) -> ModelSpec:
     """The model of a plain text, which skips the layers that attend to images."""
-    return replace(
-        spec, attention=tuple(replace(m, images=None) if m.kind == "image-layer" else m for m in spec.mixers)
-    )
+    return _told(spec, None)

@@ -107,7 +107,7 @@ def _vocabulary(subject: Subject) -> Figure:
 
 
 def _year(subject: Subject) -> Figure | Missing:
-    return Missing("not said") if subject.spec.year is None else Figure(subject.spec.year, YEAR, "cited")
+    return Missing("n/a") if subject.spec.year is None else Figure(subject.spec.year, YEAR, "cited")
 
 
 def _training_length(subject: Subject) -> Figure:

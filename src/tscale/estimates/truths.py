@@ -97,7 +97,7 @@ def _of_undisclosed(quantity: Named, spec: UndisclosedSpec) -> Truths:
     if quantity.key != "year":
         return Truths(missing=Missing("undisclosed: its shape was never published"))
     if spec.year is None:
-        return Truths(missing=Missing("not said"))
+        return Truths(missing=Missing("n/a"))
     return Truths((Truth(Figure(spec.year, YEAR, "cited"), PUBLISHED),))
 
 

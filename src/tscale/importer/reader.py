@@ -236,9 +236,10 @@ def _like_named(config: Mapping[str, object], classes: Mapping[str, Head], where
 
 def _of_class(config: Mapping[str, object]) -> str:
     """The family that has the class which a file names, in brackets; nothing where none has."""
-    named = config.get("architectures")
-    family = family_of_class(str(named[0])) if isinstance(named, list) and named else None
-    return "" if family is None else f" ({called(str(named[0]), 80)} is of {family})"  # type: ignore[index]
+    listed = config.get("architectures")
+    named = str(listed[0]) if isinstance(listed, list) and listed else ""
+    family = family_of_class(named)
+    return "" if family is None else f" ({called(named, 80)} is of {family})"
 
 
 def _model_type(config: Mapping[str, object], where: str) -> str:

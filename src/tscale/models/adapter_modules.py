@@ -107,11 +107,9 @@ def chosen(modules: Iterable[Module], config: Mapping[str, object], rank: int, l
     if not found:
         raise SpecError(_nothing(every, config), where=where)
     places = tuple(TargetLayers(target=target, rank=of, layers=tuple(on)) for (target, of), on in found.items())
-    unread = [name for name in ranks if name not in met]
-    notes = (
-        f"rank_pattern: no module that has an adapter is called {', '.join(map(shown, unread))}: peft passes it over.",
-    )
-    return Chosen(places, notes if unread else ())
+    unread = ", ".join(shown(name) for name in ranks if name not in met)
+    note = f"rank_pattern: no module that has an adapter is called {unread}: peft passes it over."
+    return Chosen(places, (note,) if unread else ())
 
 
 def _choice(config: Mapping[str, object], where: str) -> Callable[[str], bool]:
@@ -231,3 +229,4 @@ def _machine(key: str, text: str, where: str, called: str | None = None) -> Mach
 
 
 _MOST_STEPS: Final = 4_000_000
+"""Steps that matching the patterns of a file may take, so that none holds a command up."""

@@ -210,11 +210,26 @@ def _of_classifiers(head: Head) -> Iterator[Problem]:
         yield ("head", "classes"), "there is no classifier: set head.classes"
 
 
+def _of_words(spec: ModelSpec) -> Iterator[Problem]:
+    """Words of a head that has none of its own, or more than there are."""
+    words = spec.head.words
+    if words is None:
+        return
+    if not _on_vocabulary(spec) or spec.tied:
+        yield (
+            ("head", "words"),
+            "only a projection with a table of its own has fewer words: set tied to false, or drop it",
+        )
+    if words > spec.vocabulary:
+        yield ("head", "words"), f"{words:,} words are more than the vocabulary of {spec.vocabulary:,}: set fewer"
+
+
 def _of_head(spec: ModelSpec) -> Iterator[Problem]:
     """Parts of heads and norms that stand on others which are not there."""
     head = spec.head
     if head.bias and not _on_vocabulary(spec):
         yield ("head", "bias"), f"a head of kind {head.kind} has no projection to the vocabulary: drop the bias"
+    yield from _of_words(spec)
     if spec.norm.bias and not spec.norm.gain:
         yield ("norm", "bias"), "a norm without weights has no bias: drop it, or set norm.gain to true"
     yield from _of_classifiers(head)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
-from tscale.blocks import Attention, FeedForward, Norm
+from tscale.blocks import Attention, FeedForward, Norm, sees_images
 from tscale.blocks.fields import (
     CONFIG,
     Elsewhere,
@@ -331,7 +331,7 @@ class ModelSpec:
     @property
     def image_positions(self) -> int:
         """Positions of a sequence's images that layers attend to; 0 where none does, or there are no images."""
-        return next((mixer.images or 0 for mixer in self.mixers if mixer.kind == "image-layer"), 0)
+        return next((getattr(mixer, "images", None) or 0 for mixer in self.mixers if sees_images(mixer)), 0)
 
     def encoder_layers(self) -> int:
         """Depth of the encoder of an encoder-decoder."""

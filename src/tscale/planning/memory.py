@@ -39,7 +39,7 @@ from tscale.planning.structure import (
 _OF_STATES: Final = ("recipe_zero", "precision", "optimizer", "offload", "schedule")
 _OF_PASS: Final = (*_OF_STATES, "recompute")
 """Columns by which structures differ, beside degrees of 1; of a stage with a head its loss too."""
-_OF_PASSES: Final = frozenset({"sequence", "micro_batch", "recompute", "first", "loss", "kernel"})
+_HOW_RUN: Final = frozenset({"sequence", "micro_batch", "recompute", "first", "loss", "kernel"})
 """Columns that say how a pass is run, which changes nothing of what is kept of parameters."""
 _NOTHING: Final = States(*(Quantity("nothing", (), BYTES) for _ in range(4)))
 _KERNELS: Final = tuple(KERNELS)
@@ -97,7 +97,7 @@ def _alike_in_states(columns: Columns, of_states: Any) -> Any:
     Of an interleaved schedule the micro-batches count too (`tscale.core.costs.states`).
     """
     micro_batch = np.where(columns["interleave"] > 1, columns["micro_batch"], 0)
-    return numbered([of_states, micro_batch, *(columns[name] for name in columns if name not in _OF_PASSES)])
+    return numbered([of_states, micro_batch, *(columns[name] for name in columns if name not in _HOW_RUN)])
 
 
 def _alike_in_passes(layouts: Layouts, of_pass: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from tscale.answers.assumed import as_assumed
 from tscale.answers.params.lines import COLUMNS, line_data, line_row, sum_row
@@ -162,12 +162,17 @@ def _trained(spec: ModelSpec, summary: dict[str, Figure]) -> str:
 
 
 def _of_layers(layers: Sequence[int]) -> str:
-    """Layers by number where they are few, and how many they are."""
-    numbers = sorted(map(int, layers))
-    if len(numbers) > 1 and numbers == list(range(numbers[0], numbers[-1] + 1)):
-        return f"layers {numbers[0]} to {numbers[-1]}"
-    listed = ", ".join(map(str, numbers[:8]))
-    return f"layer{'s' if len(numbers) > 1 else ''} {listed}{f' and {len(numbers) - 8:,} more' if len(numbers) > 8 else ''}"
+    """Layers by number: a range, or the first of them and how many more there are."""
+    first, *others = numbers = sorted(map(int, layers))
+    if not others:
+        return f"layer {first}"
+    if numbers == list(range(first, others[-1] + 1)):
+        return f"layers {first} to {others[-1]}"
+    more = f" and {len(numbers) - _MOST_LISTED:,} more" if len(numbers) > _MOST_LISTED else ""
+    return f"layers {', '.join(map(str, numbers[:_MOST_LISTED]))}{more}"
+
+
+_MOST_LISTED: Final = 8
 
 
 def _wanted(summary: dict[str, Figure]) -> list[tuple[PublishedName, int]]:

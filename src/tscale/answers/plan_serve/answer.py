@@ -84,7 +84,7 @@ def _lead(plan: ServingPlan, found: Found) -> tuple[str, ...]:
         if share is None
         else f"; times to the first token are those that {round(100 * share)}% of the requests stay within"
     )
-    slow = f"Times are the slow end of their 80% intervals, with the wait for a place{of}."
+    slow = f"Times are the slow end of their 80% intervals, including queueing{of}."
     return tuple(
         filter(None, (slow, *Asked(plan.spec, base.weights, base.cache).lead(), "" if rent is None else rent.said()))
     )

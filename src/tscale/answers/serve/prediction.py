@@ -9,9 +9,11 @@ from tscale.answers.serve.prompts import notes_of_prompts, rows_taken_in
 from tscale.calibration.interval import Interval
 from tscale.calibration.serving_calibration import Prediction, spread_of
 from tscale.calibration.serving_case import ServingCase
+from tscale.calibration.serving_groups import versions_of
 from tscale.core.metric import Cell, Column, Figure, Table
 from tscale.core.number_text import duration
 from tscale.core.units import MILLISECONDS, SECONDS
+from tscale.errors import nearest, shown
 from tscale.estimates.deployment import Deployment
 from tscale.estimates.rent import Rent
 from tscale.estimates.serve.dollars import DOLLARS
@@ -89,6 +91,9 @@ def notes_of_prediction(found: Predicted | str) -> Iterator[str]:
         f"Predicted for {case.engine} by calibration {found.calibration.name}: within {100 * spread.median:.0f}% (median; to the first "
         f"token {100 * first.median:.0f}%) of {spread.runs:,} runs {_KNOWN[times.known]}."
     )
+    versions = versions_of(found.calibration.deviations, case.engine)
+    if case.version and case.version not in versions:
+        yield f"Version {shown(case.version)} of {case.engine} is not among those that were measured: {nearest(case.version, versions)}."
     if case.chunk or case.crowd > _FELT:
         yield from _chunk_notes(case)
     yield from notes_of_prompts(case)

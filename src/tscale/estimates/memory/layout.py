@@ -15,6 +15,7 @@ from tscale.core.serving_layout import ServingLayout
 from tscale.core.sharding import is_routed
 from tscale.errors import RequestError
 from tscale.estimates.memory.held import Server, fullest
+from tscale.models.lower import lower
 
 _MOST_LISTED: Final = 12
 
@@ -137,6 +138,8 @@ def keeping_notes(server: Server) -> Iterator[str]:
         )
     if has_windows(server.whole):
         yield "Layers with a window keep no more than it; engines with one kind of cache keep all positions: --window-cache whole."
+    elif keeping.window == "whole" and not has_windows(lower(server.spec)):
+        yield f"{server.spec.label} has no layers with a window: --window-cache changes nothing."
     if server.prefix:
         yield f"The first {server.prefix:,} tokens of all sequences are the same, and kept once in layers that keep all positions."
     if server.draft is not None:

@@ -98,7 +98,7 @@ def xlm_embedding(config: Config) -> Embedding:
     return Embedding(segments=config.size("n_langs") if several else None)
 
 
-def labels_where_told(config: Config, head: Head) -> Head:
+def labels_of_file(config: Config, head: Head) -> Head:
     """As many labels as the file says; as many as the class has names for where it is silent."""
-    told = config.says("id2label") is not None or config.says("num_labels") is not None
-    return replace(head, classes=config.labels()) if told and head.classes is not None else head
+    said = config.says("id2label") is not None or config.says("num_labels") is not None
+    return replace(head, classes=config.labels()) if said and head.classes is not None else head

@@ -149,12 +149,11 @@ def big_bird_head(config: Config, head: Head) -> Head:
 def blip(config: Config) -> Augmented:
     """Attention that decodes, and attention to an image behind it, of which a plain text has none (Li 2022)."""
     d, wide = config.size("hidden_size"), config.size("encoder_hidden_size")
-    pieces = (
-        linear("image.q", d, d, at="patches"),
-        linear("image.k", wide, d, at="patches"),
-        linear("image.v", wide, d, at="patches"),
-        linear("image.o", d, d, at="patches"),
-        norm("image.norm", d),
-    )
     attention = Attention(heads=config.size("num_attention_heads"), bias=True)
-    return Augmented(kind="augmented", attention=attention, pieces=pieces)
+    return Augmented(
+        kind="augmented",
+        attention=attention,
+        pieces=(norm("image.norm", d),),
+        image_attention=attention,
+        image_width=None if wide == d else wide,
+    )

@@ -30,10 +30,10 @@ def ultrabert_window(config: Config) -> AttentionMask:
     """Every third layer sees everything, the others so many tokens to either side; older files list the distance of each layer."""
     listed, distance = a_layer_each(config, "attention_windows", int), config.size("sliding_window")
     if listed is not None:
-        told = {one for one in listed if one}
-        if len(told) > 1:
+        lengths = {one for one in listed if one}
+        if len(lengths) > 1:
             raise config.wrong("attention_windows: windows of several lengths are not known: the class takes the first")
-        distance = next(iter(told), distance)
+        distance = next(iter(lengths), distance)
     usual = [(layer + 1) % 3 != 0 for layer in range(layers_told_apart(config))]
     local = usual if listed is None else [one > 0 for one in listed]
     return by_layer_types(config, 2 * distance + 1, lambda layer: local[layer])

@@ -92,9 +92,10 @@ def _of_sounds(file: File, d_model: int) -> tuple[Tower, ...] | None:
         return None
     seen = file.family in _BEHIND_VISION
     ends = Ends(file, a, d_model)
-    between, reading = tuple(_BEHIND_AUDIO[file.family](ends)), hearing.SOUNDS.get(file.family)
-    heard, own = reading(ends) if callable(reading) else reading, tuple(build(a))
+    between, own = tuple(_BEHIND_AUDIO[file.family](ends)), tuple(build(a))
+    rule = hearing.SOUNDS.get(file.family)
+    reading = rule(ends) if callable(rule) else rule
     projector = Tower(part="projector", name="audio_projector" if seen else None, reads="sounds", pieces=between)
     if not own:
-        return (replace(projector, input=heard),)
-    return Tower(part="audio_tower", reads="sounds", input=heard, pieces=own), projector
+        return (replace(projector, input=reading),)
+    return Tower(part="audio_tower", reads="sounds", input=reading, pieces=own), projector

@@ -114,11 +114,23 @@ def conformer(a: Sizes) -> Pieces:
         a.size(key) for key in ("hidden_size", "num_hidden_layers", "num_attention_heads", "conv_kernel_size")
     )
     first, second = a.sizes("subsampling_conv_channels")
-    yield from _usm(first, d, depth, heads, kernel, first, second)
+    context = _context(a, "attention")
+    yield from _usm(first, d, depth, heads, kernel, (first, second), (context, context // 2 + 1))
     yield linear("output", d, a.size("output_proj_dims"))
 
 
-def _usm(bins: int, d: int, depth: int, heads: int, kernel: int, first: int, second: int) -> Pieces:
+def _context(a: Sizes, names: str) -> int:
+    """Positions that each block of queries is scored with: its own, and those before and behind it."""
+    before = max(a.whole(f"{names}_context_left") - 1, 0)
+    return a.size(f"{names}_chunk_size") + before + a.whole(f"{names}_context_right")
+
+
+def _usm(
+    bins: int, d: int, depth: int, heads: int, kernel: int, channels: tuple[int, int], seen: tuple[int, int]
+) -> Pieces:
+    """Conformers whose queries are scored in padded blocks: with the positions that a block sees, and with distances."""
+    first, second = channels
+    context, distances = seen
     quarter = -(-bins // 4)
     yield linear("conv_1", 9, first, bias=False, times=2 * -(-bins // 2), conv=True)
     yield vector("norm.conv_1", first)
@@ -131,10 +143,14 @@ def _usm(bins: int, d: int, depth: int, heads: int, kernel: int, first: int, sec
             norm(f"norm.{half}.pre", d, "rmsnorm"), linear(f"{half}.up", d, 4 * d, bias=False),
             linear(f"{half}.down", 4 * d, d, bias=False), norm(f"norm.{half}.post", d, "rmsnorm"),
         ]  # fmt: skip
-    each += [linear(name, d, d, bias=False) for name in ("q", "k", "v", "o", "distances")]
+    each += [linear(name, d, d, bias=False) for name in ("q", "k", "v", "o")]
     each += [
-        scores("scores", heads, d // heads, at="inputs"), vector("scale.attention", d // heads),
-        norm("norm.conv", d, "rmsnorm"), linear("conv.up", d, 2 * d, bias=False), depthwise("conv", d, kernel),
+        linear("distances", d, d, bias=False, at="once", times=distances),
+        replace(scores("scores", heads, d // heads, at="patches", keys="patches"), most=context),
+        replace(unlearned("scored_distances", d // heads, distances, at="patches"), times=heads),
+        vector("scale.attention", d // heads),
+        norm("norm.conv", d, "rmsnorm"), linear("conv.up", d, 2 * d, bias=False),
+        replace(depthwise("conv", d, kernel), trimmed=False),
         norm("norm.conv_inner", d, "rmsnorm"), linear("conv.down", d, d, bias=False),
         norm("norm.attention.pre", d, "rmsnorm"), norm("norm.attention.post", d, "rmsnorm"), norm("norm.post", d, "rmsnorm"),
     ]  # fmt: skip
@@ -146,7 +162,9 @@ def gemma3n(a: Sizes) -> Pieces:
     names = ("hidden_size", "conf_num_hidden_layers", "conf_num_attention_heads", "conf_conv_kernel_size")
     d, depth, heads, kernel = map(a.size, names)
     first, second = a.sizes("sscp_conv_channel_size")
-    yield from _usm(a.size("input_feat_size"), d, depth, heads, kernel, first, second)
+    context = _context(a, "conf_attention")
+    distances = 1 + context - a.size("conf_attention_chunk_size")
+    yield from _usm(a.size("input_feat_size"), d, depth, heads, kernel, (first, second), (context, distances))
 
 
 def phi4(a: Sizes) -> Pieces:
@@ -163,11 +181,11 @@ def phi4(a: Sizes) -> Pieces:
     for place in range(halves):
         rows = (rows + 1) // 2
         times = rows * 2 ** (halves - 1 - place)
-        yield linear(f"conv_{place + 1}", 9, width, times=times, conv=True)
+        yield linear(f"conv_{place + 1}", 9, width, at="patches", times=times, conv=True)
         if place:
-            yield linear(f"conv_{place + 1}.across", width, width, times=times, conv=True)
+            yield linear(f"conv_{place + 1}.across", width, width, at="patches", times=times, conv=True)
     rows = a.size("nemo_final_size") if a.says("nemo_final_size") else rows
-    yield linear("input", width * rows, d)
+    yield linear("input", width * rows, d, at="patches")
     distances = a.size("bias_max_distance") * (1 if a.flag("bias_symmetric") else 2)
     yield table("distances", distances, heads)
     each: list[Simple] = []
@@ -178,10 +196,16 @@ def phi4(a: Sizes) -> Pieces:
     each += [
         scores("scores", heads, d // heads, at="inputs"), norm("norm.attention", d), norm("norm.post", d),
         norm("norm.conv", d), linear("conv.up", d, 2 * wide, conv=True), vector("conv.gate_bias", 2 * wide),
-        depthwise("conv", inner, kernel, bias=True), linear("conv.across", inner, out, conv=True),
+        depthwise("conv", inner, kernel, bias=True), linear("conv.across", inner, out, conv=True), *_cut_off(inner, out, kernel - 1),
         linear("conv.down", d, wide, conv=True),
     ]  # fmt: skip
     yield bare_layers(a.size("num_blocks"), d, each, "layers")
+
+
+def _cut_off(d_in: int, d_out: int, positions: int) -> Iterator[Simple]:
+    """The same product over the positions that the convolution before it yields beyond a sound's end."""
+    if positions:
+        yield replace(unlearned("conv.across.cut_off", d_in, d_out, at="once"), times=positions)
 
 
 KINDS: Final[dict[str, Callable[[Sizes], Pieces]]] = {
@@ -235,10 +259,11 @@ def _gemma4(ends: Ends) -> Pieces:
 
 
 def _phi4(ends: Ends) -> Pieces:
+    """One of two pairs of matrices: images in the same text call for the other one."""
     a, d = ends.tower, ends.d_model
-    for what in ("speech", "vision_speech"):
-        yield linear(f"{what}.up", a.size("hidden_size") * a.size("downsample_rate"), d, at="outputs")
-        yield linear(f"{what}.down", d, d, at="outputs")
+    for what, times in (("speech", 1), ("vision_speech", 0)):
+        yield linear(f"{what}.up", a.size("hidden_size") * a.size("downsample_rate"), d, at="outputs", times=times)
+        yield linear(f"{what}.down", d, d, at="outputs", times=times)
 
 
 PROJECTORS: Final[dict[str, Projector]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from tscale.blocks.tower_pieces import Piece, Simple
@@ -11,6 +12,7 @@ from tscale.importer.towers import audio, vision
 from tscale.importer.towers.ends import Ends, Projector, two_layers
 from tscale.importer.towers.merging import qwen2_5, qwen3
 from tscale.importer.towers.parts import (
+    ACTIVATED,
     READ,
     bare_layers,
     depthwise,
@@ -44,7 +46,7 @@ def omni_ears(a: Sizes) -> Pieces:
     yield norm("norm.post", d)
 
 
-FLORENCE_SIDE: Final = 768
+_FLORENCE_SIDE: Final = 768
 """Pixels of the side that Florence-2's processor brings an image to; its files of models do not say it."""
 
 
@@ -53,12 +55,12 @@ def davit_sides(v: Sizes) -> tuple[int, ...]:
     kernels, strides, paddings = (v.sizes(key) for key in ("patch_size", "patch_stride", "patch_padding"))
     if not len(kernels) == len(strides) == len(paddings) or not all(strides):
         raise v.wrong("patch_stride", "patch_stride, patch_size and patch_padding must be as long, and strides above 0")
-    sides, side = list[int](), FLORENCE_SIDE
+    sides, side = list[int](), _FLORENCE_SIDE
     for kernel, stride, padding in zip(kernels, strides, paddings, strict=True):
         side = (side + 2 * padding - kernel) // stride + 1
         if side <= 0:
             raise v.wrong(
-                "patch_size", f"nothing of an image of {FLORENCE_SIDE} pixels is left behind so large kernels"
+                "patch_size", f"nothing of an image of {_FLORENCE_SIDE} pixels is left behind so large kernels"
             )
         sides.append(side)
     return tuple(sides)
@@ -69,12 +71,8 @@ def davit(v: Sizes) -> Pieces:
 
     Images are brought to one size, so that every piece says how often it runs for one.
     """
-    widths, depths, kernels, before = (
-        v.sizes("embed_dim"),
-        v.sizes("depths"),
-        v.sizes("patch_size"),
-        v.value("patch_prenorm"),
-    )
+    widths, depths, kernels = (v.sizes(key) for key in ("embed_dim", "depths", "patch_size"))
+    before = v.value("patch_prenorm")
     sides, heads, groups = davit_sides(v), v.sizes("num_heads"), v.sizes("num_groups")
     stages = {len(one) for one in (widths, depths, sides, heads, groups)}
     if not isinstance(before, list) or stages != {len(before)} or not all(widths) or not all(heads) or not all(groups):
@@ -201,15 +199,17 @@ def _granite_docling(ends: Ends) -> Pieces:
         paths.append(("fine", factor // 2, 0))  # which images take where a processor is asked for it alone
     yield norm("norm.in", d)
     for name, side, times in paths:
-        wide = side**2 * d
-        yield linear(name, wide, out, bias=False, at="outputs", times=times)
+        wide, read = side**2 * d, READ if times else ()
+        yield linear(name, wide, out, bias=False, at="outputs", times=times, keeps=read)
         if deep:
-            yield norm(f"{name}.deepstack.norm", wide, copies=deep)
-            yield linear(f"{name}.deepstack.linear_1", wide, out, at="outputs", copies=deep, times=times)
-            yield linear(f"{name}.deepstack.linear_2", out, out, at="outputs", copies=deep, times=times)
-    yield norm("norm.mid", out)
-    yield linear("linear", out, out, bias=False, at="outputs")
-    yield norm("norm.out", out)
+            gains = norm(f"{name}.deepstack.norm", wide, copies=deep, at="outputs")
+            yield gains if times else replace(gains, does="idle")
+            behind = partial(linear, at="outputs", copies=deep, times=times)
+            yield behind(f"{name}.deepstack.linear_1", wide, out, keeps=ACTIVATED if times else ())
+            yield behind(f"{name}.deepstack.linear_2", out, out, keeps=read)
+    yield replace(norm("norm.mid", out, at="outputs"), activated=True)
+    yield linear("linear", out, out, bias=False, at="outputs", keeps=READ)
+    yield norm("norm.out", out, at="outputs")
 
 
 def _of_videos(ends: Ends) -> Pieces:

@@ -37,16 +37,32 @@ def _of_chunks(ends: Ends) -> Sound | None:
     return Sound(kind="sound", positions_per_second=13, chunk=13)
 
 
+def _in_blocks(ends: Ends) -> Sound:
+    """Gemma 4: a position for each 40 ms, of which a block is scored at a time."""
+    return Sound(kind="sound", positions_per_second=25, block=ends.tower.size("attention_chunk_size"))
+
+
+def _phi4(ends: Ends) -> Sound | None:
+    """A position for each 8 frames of 10 ms, up to 500 of them in a piece; not known where the tower makes other ones of them."""
+    stride, rate = (ends.tower.size(key) for key in ("time_reduction", "downsample_rate"))
+    if stride != _PHI4_STRIDE or rate != 1:
+        return None
+    return Sound(kind="sound", positions_per_second=100, stride=stride, longest=500)
+
+
+_PHI4_STRIDE: Final = 8
 SOUNDS: Final[dict[str, Sound | Callable[[Ends], Sound | None]]] = {
     "granite_speech": _in_windows,
     "qwen3_asr": _of_chunks,
     "qwen3_omni_moe_thinker": _of_chunks,
     "qwen2_audio": _sound(50, 2, 30),
     "voxtral": _sound(50, 4, 30, padded=True),
-    "gemma4": _sound(25, 1),
+    "gemma4": _in_blocks,
+    "phi4_multimodal": _phi4,
     "gemma4_unified": _sound(25, 1),
     "qwen2_5_omni_thinker": _sound(50, 2),
     "audioflamingo3": _sound(50, 2, 30),
+    "musicflamingo": _sound(50, 2, 30),
     "glmasr": _sound(50, 4, 30),
 }
 """How each family reads a sound; of others it is not known here."""

@@ -60,6 +60,12 @@ def _compared(ends: Ends) -> Reading:
     return FixedImage(kind="fixed", patches=grid, classes=classes, outputs=1)
 
 
+def _captioned(ends: Ends) -> Reading:
+    """One size, all positions of which the text model attends to; an image takes no token."""
+    grid, classes = _patches(ends)
+    return FixedImage(kind="fixed", patches=grid, classes=classes, outputs=grid + classes, tokens=0, alone=True)
+
+
 def _any_compared(ends: Ends) -> Reading:
     """SigLIP 2: images keep their shape, and are padded to so many patches; one vector is compared."""
     return FixedImage(kind="fixed", patches=ends.tower.size("num_patches"), outputs=1)
@@ -301,6 +307,7 @@ IMAGES: Final[dict[str, Callable[[Ends], Reading | None]]] = {
     "clip": _compared,
     "siglip": _compared,
     "siglip2": _any_compared,
+    "blip": _captioned,
     "phi4_multimodal": _phi4,
     "lfm2_vl": _lfm2,
     "step3p7": _step,

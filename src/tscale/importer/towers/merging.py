@@ -189,6 +189,7 @@ def minicpm(ends: Ends) -> Pieces:
     merged = 4 * width
     for step in range(rounds):
         left = rounds - 1 - step
-        yield norm(f"norm_{step + 1}", merged)
-        yield linear(f"linear_{step + 1}.up", merged, merged, at="outputs", times=4**left)
-        yield linear(f"linear_{step + 1}.down", merged, width if left else d, at="outputs", times=4**left)
+        up, down = (ACTIVATED, READ) if rounds == 1 else (None, None)  # more rounds were not recorded
+        yield norm(f"norm_{step + 1}", merged, at="outputs")
+        yield linear(f"linear_{step + 1}.up", merged, merged, at="outputs", times=4**left, keeps=up)
+        yield linear(f"linear_{step + 1}.down", merged, width if left else d, at="outputs", times=4**left, keeps=down)

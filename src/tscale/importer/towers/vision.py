@@ -308,10 +308,10 @@ def minicpm(v: Sizes) -> Pieces:
             yield layers(many, d, heads, d_ff, name=name, at=at)
     within = Attention(heads=heads, bias=True, window=window, chunked=True)
     yield TowerLayers(kind="layers", name="merger", layers=1, d_model=d, attention=within, at="patches")
-    yield norm("merger.norm_1", d)
+    yield norm("merger.norm_1", d, at="patches")
     yield norm("merger.norm_2", merged)
-    yield linear("merger.up", merged, window * d_ff)
-    yield linear("merger.down", window * d_ff, d)
+    yield linear("merger.up", merged, window * d_ff, keeps=ACTIVATED)
+    yield linear("merger.down", window * d_ff, d, keeps=READ)
     yield norm("norm.post", d)
 
 
