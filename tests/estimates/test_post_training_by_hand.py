@@ -16,6 +16,7 @@ from tscale.core.precision import OPTIMIZERS
 from tscale.errors import RequestError
 from tscale.estimates.post_training import answered as answered_module
 from tscale.estimates.post_training import changes, rollout, step
+from tscale.estimates.post_training import phases as phases_module
 from tscale.estimates.post_training.answered import Asked
 from tscale.estimates.post_training.models import Ask
 from tscale.estimates.post_training.phases import Held, decisive, peak
@@ -357,3 +358,11 @@ def test_models_are_held_with_as_many_sequences_as_are_decoded_at_once(monkeypat
     monkeypatch.setattr(answered_module, "models_of", lambda spec, batch: (spec, batch))
     one.models.ask._replace = lambda rollout_batch: rollout_batch
     assert held(one._replace(time=SimpleNamespace(at_once=2))) == ("model", 2)
+
+
+def test_logits_that_a_forward_pass_keeps_are_those_of_its_loss() -> None:
+    """Stages before the last have none."""
+    needs = SimpleNamespace(gradients=SimpleNamespace(total=5), activations=SimpleNamespace(total=7))
+    for loss, kept in ((None, 0), (SimpleNamespace(kept=11), 11)):
+        model: Any = SimpleNamespace(needs=lambda _: needs, loss=lambda _, loss=loss: loss)
+        assert [line.value for line in phases_module._forward_kept(model, 0)] == [5, 7, kept]

@@ -400,3 +400,22 @@ def test_a_dense_model_is_judged_at_six_flops_for_each_parameter_and_token() -> 
     assert one.best is not None and one.equal is not None
     assert one.best.flops == pytest.approx(6e20)
     assert one.equal.loss == pytest.approx(loss)
+
+
+def test_a_unit_that_carries_nothing_has_no_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    unit: Any = None
+    for carried, load in ((None, 0.0), (SimpleNamespace(load=7.5), 7.5)):
+        monkeypatch.setattr(relax, "largest", lambda *_, carried=carried: carried)
+        assert relax._load(unit, unit) == load
+
+
+def test_heads_of_another_size_keep_their_keys_unless_these_are_said() -> None:
+    """Llama 3.1 8B has 8 heads of keys for 32 of queries."""
+    spec, _ = utilisation._model("llama-3.1-8b", None)
+    size: dict[str, Any] = {"layers": 3, "d_model": None, "vocabulary": None, "d_ff": 99, "heads": 16}
+    for given, kv_heads in ((None, 8), (2, 2)):
+        shape: Any = SimpleNamespace(**size, kv_heads=given)
+        found = dict(utilisation._changes(spec, shape))
+        assert list(found) == ["layers", "attention", "feed_forward"]
+        assert (found["layers"], found["feed_forward"].d_ff) == (3, 99)
+        assert (found["attention"].heads, found["attention"].kv_heads) == (16, kv_heads)
