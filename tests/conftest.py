@@ -10,10 +10,10 @@ import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test reaches the hub; those of the hub's client serve it themselves
 
-QUICK_CASES = 6
+QUICK_CASES = 5
 """Cases of a test that are not slow at the most."""
 
-QUICK_SAMPLE = 5
+QUICK_SAMPLE = 4
 """Of more than these, so many are not slow: evenly spread, so that models, files and commands of each kind are among them."""
 
 

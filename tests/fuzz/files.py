@@ -129,6 +129,6 @@ _of_hardware: Final = st.sampled_from(
 FILES: Final = {
     "any_law": Property(any_law, (_law_text, _of_a_law), 80),
     "any_hardware": Property(any_hardware, (_hardware_text, _of_hardware), 60),
-    "any_runs": Property(any_runs, (st.one_of(_runs_text(), scratched(st.just(_RUNS))),), 8),
+    "any_runs": Property(any_runs, (st.one_of(_runs_text(), scratched(st.just(_RUNS))),), 5),
 }
 """The properties of files, as `PROPERTIES` has those of specs and command lines."""

@@ -103,7 +103,7 @@ class Property(NamedTuple):
 
 
 PROPERTIES: Final = {
-    "any_spec": Property(any_spec, (spec_text, command_for_a_spec()), 60),
+    "any_spec": Property(any_spec, (spec_text, command_for_a_spec()), 40),
     "any_claims": Property(any_claims, (claims_text,), 60),
     "any_config": Property(any_config, (config_text,), 60),
     "any_command_line": Property(any_command_line, (command_line(), spec_text), 120),

@@ -321,7 +321,7 @@ _of_a_system: Final = st.sampled_from(
 )
 
 REQUESTS: Final = {
-    "any_request": Property(any_request, (_request(),), 40),
+    "any_request": Property(any_request, (_request(),), 25),
     "any_sweep": Property(any_sweep, (_sweep(), st.sampled_from([None, None, "rows.csv", "rows.parquet"])), 20),
     "any_system": Property(any_system, (_system_text, _of_a_system), 40),
     "any_description": Property(
