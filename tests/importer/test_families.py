@@ -133,6 +133,13 @@ def test_a_table_that_a_hook_walks_is_read() -> None:
     assert {"linear_num_heads", "linear_head_dim", "linear_conv_kernel_dim"} <= keys
 
 
+@pytest.mark.parametrize("value", ["mamba.jamba_experts", "none", {"hook": "mamba.jamba_experts"}])
+def test_a_key_of_a_file_may_be_called_hook(value: object) -> None:
+    row = dict(index.everything("families"))["mistral"]
+    (one,) = rows_of({**row, "name": "mine", "fixed": {**row.get("fixed", {}), "hook": value}})
+    assert one["fixed"]["hook"] == value
+
+
 def test_a_key_with_a_dot_that_is_no_size_is_a_key() -> None:
     """As YAML writes infinity."""
     row = dict(index.everything("families"))["mistral"]

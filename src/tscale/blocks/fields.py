@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from math import lcm
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, NamedTuple, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, NamedTuple, get_args, get_origin, get_type_hints
 
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.counts import parse_count
@@ -104,6 +104,8 @@ class Tagged:
         if not self.many:
             return one()
         several = core_schema.tuple_schema([one()], variadic_item_index=0, min_length=1)
+        if get_origin(source) is tuple:  # a list alone, where others may be one block as well
+            return several
         return core_schema.tagged_union_schema(
             {"one": one(), "several": several},
             discriminator=lambda data: "several" if isinstance(data, (list, tuple)) else "one",

@@ -58,9 +58,13 @@ def unknown_rules(row: object) -> Iterator[Problem]:
                 yield (*path, "rule"), f"{'.'.join(path)}: there is no rule {shown(value['rule'])}: {hint}"
 
 
+_BY_KEYS: Final = frozenset({"reads", "fixed", "aliases"})
+"""Columns by keys of a file, which may be called hook or rule as well."""
+
+
 def _columns(row: Row) -> Iterator[tuple[tuple[str, ...], Any]]:
     """The columns of a row that may hold a rule or a hook, and what stands in them."""
-    yield from (((column,), value) for column, value in row.items())
+    yield from (((column,), value) for column, value in row.items() if column not in _BY_KEYS)
     if isinstance(row.get("experts"), Mapping):
         yield ("experts", "sparse"), row["experts"].get("sparse")
 
@@ -83,7 +87,9 @@ def _wrong_hooks(row: Row) -> Iterator[Problem]:
 def _fits(function: Callable[..., Any], column: str) -> bool:
     """Whether a hook takes what its column hands over, and makes nothing that may not stand there."""
     hints = get_type_hints(Routed if column == "sparse" else Family)
-    called = next(one for one in get_args(hints[column]) if get_origin(one) is Callable)
+    called = next((one for one in get_args(hints[column]) if get_origin(one) is Callable), None)
+    if called is None:
+        return False
     taken, made = get_args(called)
     own = get_type_hints(function, localns={"Config": object})
     return len(inspect.signature(function).parameters) == len(taken) and _kinds(own["return"]) <= _kinds(made)
