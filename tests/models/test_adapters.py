@@ -12,7 +12,8 @@ from tests.helpers import run
 from tests.importer.recorded import Line, recorded, spec_of
 from tscale.core.costs.params import params
 from tscale.core.costs.states import adapters
-from tscale.errors import TscaleError
+from tscale.errors import SpecError, TscaleError
+from tscale.models import adapter_modules
 from tscale.models.lower import lower
 from tscale.models.resolve import resolve
 from tscale.models.validation import validated
@@ -222,3 +223,13 @@ def test_adapters_of_nothing_that_the_model_has_are_refused(tmp_path: Path) -> N
     folder = folder_of(LINES[0], tmp_path, base_model_name_or_path="mamba-2.8b", target_modules=["q_proj"])
     with pytest.raises(TscaleError, match=r"Mamba 2\.8B has no q to adapt"):
         resolve(str(folder))
+
+
+def test_patterns_with_a_rank_share_one_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of all modules of all layers together: each alone takes few steps, and a deep model with many patterns held a command up."""
+    modules = adapter_modules.modules_of("llama")
+    config = {"target_modules": "all-linear", "rank_pattern": {f"{'.?' * 20}{number}Z": 4 for number in range(20)}}
+    assert len(adapter_modules.chosen(modules, config, 8, 2, "here").places) == 7
+    monkeypatch.setattr(adapter_modules, "_MOST_STEPS_OF_RANKS", 10_000)
+    with pytest.raises(SpecError, match="take too many steps to match"):
+        adapter_modules.chosen(modules, config, 8, 2, "here")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from tscale.analysis import options
 from tscale.analysis.found import hardware_of, spec_of
-from tscale.analysis.media import WithMedia
 from tscale.analysis.request import Request, asked
 from tscale.blocks.spec_dataclass import spec_dataclass
 
@@ -39,11 +38,12 @@ class OfModel(Request):
         from tscale.models.resolve import disclosed
 
         spec = disclosed(self.found)
-        if not isinstance(self, WithMedia) or not self.media.any:
+        media = getattr(self, "media", None)  # of questions about sequences that may hold some (`analysis.media`)
+        if media is None or not media.any:
             return spec
         from tscale.estimates.media import with_images
 
-        return with_images(spec, self.media)
+        return with_images(spec, media)
 
     def assumed(self, report: Report) -> Report:
         """The answer, marked as assumed where the model is counted like another."""

@@ -79,8 +79,9 @@ class Predictor:
         from tscale.calibration.stacked import stacked
 
         chips = [(run.family.name, run.kernel, run.supply) for run in runs]
-        self.chips = [runs[chips.index(chip)] for chip in dict.fromkeys(chips)]
-        self.of_run = np.array([list(dict.fromkeys(chips)).index(chip) for chip in chips])
+        numbers = {chip: number for number, chip in enumerate(dict.fromkeys(chips))}
+        self.chips = [runs[chips.index(chip)] for chip in numbers]
+        self.of_run = np.array([numbers[chip] for chip in chips])
         self.seconds = np.array([run.seconds for run in runs])
         self.works = stacked([run.work for run in runs])
 

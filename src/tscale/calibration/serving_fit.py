@@ -201,16 +201,17 @@ def predicted(runs: Runs, figure: Figure, constants: dict[str, Any]) -> Floats:
 
 def decoding_at(runs: Runs, seconds: dict[Figure, Floats]) -> Runs:
     """The runs with as many requests that decode as those seconds leave, where prompts have a pool of their own (Little's law)."""
+    apart = np.array([case.disaggregated for case in runs.cases])
+    if not apart.any():
+        return runs
     answers = runs.load.output * seconds["tpot"]
     shares = answers / (seconds["ttft"] + answers)
     work = [
-        step_of(case._replace(decoding=float(share))) if case.disaggregated else None
+        step_of(case._replace(decoding=float(share)))
         for case, share in zip(runs.cases, shares, strict=True)
+        if case.disaggregated
     ]
-    apart: NDArray[np.bool_] = np.equal(runs.load.together, 0)
-    if not apart.any():
-        return runs
-    return replace(runs, decode=_where(apart, _stacked([one for one in work if one is not None]), runs.decode))
+    return replace(runs, decode=_where(apart, _stacked(work), runs.decode))
 
 
 def _where(chosen: NDArray[np.bool_], some: Any, rest: Any) -> Any:

@@ -92,6 +92,7 @@ def chosen(modules: Iterable[Module], config: Mapping[str, object], rank: int, l
             f"adapters are chosen in models of up to {MOST_LAYERS:,} layers: this one has {layers:,}", where=where
         )
     chooses, ranks = _choice(config, where), _ranks(config.get("rank_pattern"), where)
+    budget = Budget(_MOST_STEPS_OF_RANKS)
     found: dict[tuple[str, int], list[int]] = {}
     met: set[str] = set()
     try:
@@ -99,7 +100,9 @@ def chosen(modules: Iterable[Module], config: Mapping[str, object], rank: int, l
             for layer in range(layers):
                 path = module.path.replace("{}", str(layer))
                 if chooses(path):
-                    found.setdefault((_known(module, every, where), _rank_at(path, ranks, rank, met)), []).append(layer)
+                    found.setdefault(
+                        (_known(module, every, where), _rank_at(path, ranks, rank, met, budget)), []
+                    ).append(layer)
     except Overspent:
         raise SpecError(
             "the patterns of these adapters take too many steps to match: name modules instead", where=where
@@ -208,8 +211,7 @@ def _ranks(said: object, where: str) -> dict[str, tuple[Machine, int]]:
     return found
 
 
-def _rank_at(path: str, ranks: Mapping[str, tuple[Machine, int]], usual: int, met: set[str]) -> int:
-    budget = Budget(_MOST_STEPS)
+def _rank_at(path: str, ranks: Mapping[str, tuple[Machine, int]], usual: int, met: set[str], budget: Budget) -> int:
     for pattern, (machine, rank) in ranks.items():
         if machine.matches(path, budget):
             met.add(pattern)
@@ -229,4 +231,6 @@ def _machine(key: str, text: str, where: str, called: str | None = None) -> Mach
 
 
 _MOST_STEPS: Final = 4_000_000
-"""Steps that matching the patterns of a file may take, so that none holds a command up."""
+"""Steps that matching one pattern to all modules may take, so that none holds a command up."""
+_MOST_STEPS_OF_RANKS: Final = 6 * _MOST_STEPS
+"""The same of all patterns with a rank: a file may have one for each module of each layer."""

@@ -49,7 +49,8 @@ def seconds(model: Model, layouts: Layouts, orders: Orders, case: TrainingCase, 
 
     def copies(own: StageRows) -> tuple[float, ...]:
         plan, run = _run(layouts, own.rows, case, micro_batches)
-        work = once_a_step(share_of(ledger_of(model, own), plan), plan, run, case.cluster)
+        share = share_of(ledger_of(model, own), plan)
+        work = once_a_step(work_of_plan(plan, run), share, plan, run, case.cluster)
         return (work.micro_batches, work.fill, work.states, *work.gradients, *work.gathers)
 
     distinct = np.zeros(layouts.size, dtype=np.int64)

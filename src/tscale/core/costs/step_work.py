@@ -137,13 +137,14 @@ def work_of_kinds(
 
     Sizes of ledgers, degrees and numbers of stages may be arrays.
     """
-    return together(_of_kind(*kind, plan, case, cluster) for kind in kinds)
+    of_plan = work_of_plan(plan, case)
 
+    def of_kind(share: Ledger, redone: Ledger, many: int) -> StepWork:
+        """What a step gives to stages of one kind, as if there were no others."""
+        stage = stage_work(share, plan, case, cluster, redone)._replace(stages=many)
+        return once_a_step(of_plan, share, plan, case, cluster)._replace(stages=(stage,))
 
-def _of_kind(share: Ledger, redone: Ledger, many: int, plan: Parallelism, case: Case, cluster: Cluster) -> StepWork:
-    """What a step gives to stages of one kind, as if there were no others."""
-    stage = stage_work(share, plan, case, cluster, redone)._replace(stages=many)
-    return once_a_step(share, plan, case, cluster)._replace(stages=(stage,))
+    return together(of_kind(*kind) for kind in kinds)
 
 
 def work_of_plan(plan: Parallelism, case: Case) -> StepWork:
@@ -162,11 +163,11 @@ def work_of_plan(plan: Parallelism, case: Case) -> StepWork:
     )
 
 
-def once_a_step(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> StepWork:
-    """The same with what a stage has to do once a step."""
+def once_a_step(of_plan: StepWork, share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> StepWork:
+    """The work of a plan with what a stage of it has to do once a step."""
     gradients, gathers = copies_of(share, plan, case, cluster)
     states = _updated(share, plan) / cluster.device.memory_bytes_per_second
-    return work_of_plan(plan, case)._replace(gradients=gradients, gathers=gathers, states=states)
+    return of_plan._replace(gradients=gradients, gathers=gathers, states=states)
 
 
 def together(works: Iterable[StepWork]) -> StepWork:

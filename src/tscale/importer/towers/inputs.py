@@ -28,6 +28,7 @@ from tscale.blocks.tower_inputs import (
     RowsOfImage,
 )
 from tscale.importer.towers.further import davit_sides
+from tscale.importer.towers.sam import side_of
 
 if TYPE_CHECKING:
     from tscale.blocks.tower_inputs import Reading
@@ -261,7 +262,7 @@ def _florence(ends: Ends) -> Reading:
 
 def _got(ends: Ends) -> Reading:
     """GOT-OCR2: one size, of which two convolutions quarter the patches twice; two markers."""
-    side = ends.tower.sides("image_size")[0] // ends.tower.sides("patch_size")[0]
+    side = side_of(ends.tower)
     outputs = (-(-side // 4)) ** 2
     return FixedImage(kind="fixed", patches=side**2, outputs=outputs, tokens=outputs + 2)
 

@@ -31,7 +31,7 @@ from tscale.importer.towers.merging import (
 )
 from tscale.importer.towers.parts import READ, linear, norm, vector
 from tscale.importer.towers.querying import aria, blip2, idefics2
-from tscale.importer.towers.sam import sam_neck
+from tscale.importer.towers.sam import sam_neck, side_of
 
 
 def llava(ends: Ends) -> Pieces:
@@ -108,8 +108,7 @@ def deepseek_hybrid(ends: Ends) -> Pieces:
     assert s is not None, "the class always has one"
     width, out = s.size("hidden_size"), s.size("output_channels")
     yield vector("high_res.alpha", 1)
-    side = s.sides("image_size")[0] // s.sides("patch_size")[0]
-    yield from sam_neck("high_res.neck", width, out, side**2)
+    yield from sam_neck("high_res.neck", width, out, side_of(s) ** 2)
     yield linear("high_res.conv_1", 9 * out, 2 * out, bias=False, at="outputs", conv=True)
     yield linear("high_res.conv_2", 9 * 2 * out, 4 * out, bias=False, at="outputs", conv=True)
     yield linear("low_res", v.size("hidden_size"), d // 2, at="outputs")

@@ -17,8 +17,7 @@ def sam(v: Sizes) -> Pieces:
 
     Images are brought to its own size, so that every piece says how often it runs for one: windows are padded to whole ones.
     """
-    d, depth = v.size("hidden_size"), v.size("num_hidden_layers")
-    side = v.sides("image_size")[0] // v.sides("patch_size")[0]
+    d, depth, side = v.size("hidden_size"), v.size("num_hidden_layers"), side_of(v)
     full = len([layer for layer in v.sizes("global_attn_indexes") if layer < depth])
     yield linear("patch_embedding", v.pixels(), d, at="once", times=side**2, conv=True)
     if v.flag("use_abs_pos"):
@@ -28,6 +27,11 @@ def sam(v: Sizes) -> Pieces:
         if count:
             yield bare_layers(count, d, _sam_layer(v, side, reach), name, at="once")
     yield from sam_neck("neck", d, v.size("output_channels"), side**2)
+
+
+def side_of(v: Sizes) -> int:
+    """Patches along a side of the square that an image is brought to."""
+    return v.sides("image_size")[0] // v.sides("patch_size")[0]
 
 
 def _sam_layer(v: Sizes, side: int, reach: int) -> list[Simple]:
