@@ -125,9 +125,7 @@ def test_what_rocm_smi_does_not_tell_is_no_gpu(on_path: Path, cards: str) -> Non
 def test_a_tool_that_hangs_ends_with_all_that_it_started(on_path: Path) -> None:
     """A driver that is stuck, in a program that the one which was asked has started."""
     tool(on_path, "nvidia-smi", first=f"/bin/sleep 60 &\necho $! > {on_path}/pid\nwait")
-    start = time.monotonic()
     said = ask("nvidia-smi", seconds=0.3)
-    assert time.monotonic() - start < 5
     assert said.failed == "nvidia-smi did not answer within 0.3 s"
     started = int((on_path / "pid").read_text(encoding="utf-8"))
     for _ in range(50):
