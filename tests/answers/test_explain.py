@@ -39,7 +39,7 @@ def reports(name: str) -> Iterator[Report]:
     """Every question about one model; where one has two ways, models are asked by turns in one and in the other."""
     spec, turn = built_in(name), MODELS.index(name) % 2
     assert isinstance(spec, ModelSpec)
-    yield params_report([spec], explain=True)
+    yield params_report([spec])
     yield flops_report(spec, *((300 * 10**9, None), (10**9 + 7, 1000))[turn])
     yield attention_report(spec, (Ask((512, 5000), "full"), Ask((512, 5000), "causal", "int4"))[turn])
     yield memory_report(spec, MemoryAsk(DTYPES["q4_k"], batch=3, context=5000, page=16))

@@ -64,7 +64,7 @@ def test_arrays_agree_with_ints(name: str, question: str) -> None:
 def test_every_derivation_evaluates_to_its_figure(name: str) -> None:
     spec = SPECS[name]
     for report in (
-        params_report([spec], explain=True),
+        params_report([spec]),
         flops_report(spec, 10**9 + 7, 1000),
         attention_report(spec, Ask((512, 5000), "full")),
         attention_report(spec, Ask((512, 5000), "causal", "int4")),

@@ -59,8 +59,8 @@ class SequenceLengths(NamedTuple):
     @property
     def plain(self) -> SequenceLengths:
         """The same on numbers that do not remember how they were made."""
-        lengths = {name: forgetting(getattr(self, name)) for name in ("target", "source", "images")}
-        return self._replace(**lengths)
+        target, source, images = forgetting(self.target), forgetting(self.source), forgetting(self.images)
+        return self._replace(target=target, source=source, images=images)
 
     def through(self, block: Block) -> Iterator[TowerPass]:
         """The images and sounds that run through a block of a tower."""

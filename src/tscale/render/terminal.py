@@ -97,7 +97,7 @@ class _Screen:
         """A paragraph, wrapped at the width."""
         self._print(Text(self._text(text), style=style))
 
-    def steps(self, steps: tuple[Step, ...]) -> None:
+    def steps(self, steps: Sequence[Step]) -> None:
         """Each derivation: its name, the formula with names, with numbers, the value and where it is from."""
         subjects = dict.fromkeys(step.subject for step in steps)
         for subject in subjects:

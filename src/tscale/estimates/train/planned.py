@@ -57,9 +57,7 @@ def planned_of(
         )
     model = adapting(with_towers(of_plain(spec), ask.media), ask.rank, ask.lora_targets)
     run = whole.first.run.plain
-    step = planned_step(
-        model, run, ask.plan, ask.batch, hardware.cluster(), peak, dtype, redone, ask.flops_count
-    )
+    step = planned_step(model, run, ask.plan, ask.batch, hardware.cluster(), peak, dtype, redone, ask.flops_count)
     how = Training(
         PRECISIONS[precision_of(dtype)],
         plan=ask.plan,
