@@ -7,6 +7,7 @@ import os
 from collections import defaultdict
 
 import pytest
+from _pytest.runner import runtestprotocol
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test reaches the hub; those of the hub's client serve it themselves
 
@@ -37,3 +38,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for place, item in enumerate(ones):
             if place % step:
                 item.add_marker(pytest.mark.slow)
+
+
+if os.environ.get("PYTEST_XDIST_WORKER"):
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+        """One message a test, of how its call ended, and those of a setup or a teardown that failed: six are a fifth of a quick test."""
+        for report in runtestprotocol(item, log=False, nextitem=nextitem):
+            if report.when == "call" or not report.passed:
+                item.ihook.pytest_runtest_logreport(report=report)
+        return True

@@ -114,6 +114,12 @@ def of_each(
     return asked
 
 
+def keeps(one: T, promises: Iterable[Callable[[T], None]]) -> None:
+    """Several promises of what is dear to make, asked of it one after the other; all that are broken are named."""
+    broken = [f"{promise.__name__}: {fault}" for promise in promises for fault in _fault(promise, one)]
+    assert not broken, "\n".join(broken)
+
+
 def _fault(promise: Callable[[T], None], one: T) -> list[str]:
     """How a promise is broken for one, figures and all."""
     try:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -155,9 +156,9 @@ COUNTS: dict[str, Callable[[Any], object]] = {
 }
 
 
-@pytest.mark.parametrize("what", COUNTS)
-@pytest.mark.parametrize("value", NO_COUNTS, ids=repr)
-def test_what_is_no_number_of_tokens_is_refused(what: str, value: Any) -> None:
+@of_each(product(COUNTS, NO_COUNTS))
+def test_what_is_no_number_of_tokens_is_refused(case: tuple[str, Any]) -> None:
+    what, value = case
     with pytest.raises(tscale.TscaleError) as caught:
         COUNTS[what](value)
     least, most = 0 if what in ("target", "source") else 1, 24 if what == "tokens" else 12

@@ -21,6 +21,7 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -105,8 +106,9 @@ def test_every_text_has_its_file() -> None:
     assert texts == {Path(name).stem for name in WRONG}
 
 
-@pytest.mark.parametrize("code, arguments, said", [(code, *line) for code in (1, 2, 3) for line in command_lines(code)])
-def test_a_bad_command_line_says_what_its_text_holds(code: int, arguments: str, said: str) -> None:
+@of_each((code, *line) for code in (1, 2, 3) for line in command_lines(code))
+def test_a_bad_command_line_says_what_its_text_holds(case: tuple[int, str, str]) -> None:
+    code, arguments, said = case
     done = run(*shlex.split(arguments))
     assert (done.code, done.out, done.err) == (code, "", said)
 
@@ -230,12 +232,11 @@ def test_a_name_that_no_one_types(odd: str, suffix: str) -> None:
         refused(run("new", "--", name), code=2)
 
 
-@pytest.mark.parametrize("odd", ODD, ids=[ascii(odd[:8]) for odd in ODD])
-@pytest.mark.parametrize(
-    "before", ["--tokens=", "--context=", "--format=", "--set=", "--set=layers=x", "--set=x=1 ", "--source=", "--x"]
+@of_each(
+    product(["--tokens=", "--context=", "--format=", "--set=", "--set=layers=x", "--set=x=1 ", "--source=", "--x"], ODD)
 )
-def test_an_argument_that_no_one_types(odd: str, before: str) -> None:
-    refused(run("flops", "gpt3", before + odd), code=2)
+def test_an_argument_that_no_one_types(words: tuple[str, str]) -> None:
+    refused(run("flops", "gpt3", "".join(words)), code=2)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no such names there")

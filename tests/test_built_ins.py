@@ -35,8 +35,7 @@ CASES = {
     for case in _lines(f"{name}.jsonl")
 }
 AS_A_CASE = [
-    pytest.param(name, CASES[case], id=name)
-    for name, case in json.loads((ORACLE / "built_ins.json").read_text(encoding="utf-8")).items()
+    (name, CASES[case]) for name, case in json.loads((ORACLE / "built_ins.json").read_text(encoding="utf-8")).items()
 ]
 OWN = _lines("cases_built_ins.jsonl")
 TIED_BY_FORCE = ("t5",)
@@ -49,9 +48,10 @@ def _spec(name: str) -> ModelSpec:
     return spec
 
 
-@pytest.mark.parametrize("name, case", AS_A_CASE)
-def test_a_built_in_counts_as_the_framework_does(name: str, case: dict[str, Any]) -> None:
+@of_each(AS_A_CASE)
+def test_a_built_in_counts_as_the_framework_does(pair: tuple[str, dict[str, Any]]) -> None:
     """Parameters, those that a token meets, forward FLOPs at each recorded length, and the cache in bf16."""
+    name, case = pair
     spec = _spec(name)
     ledger = lower(spec)
     assert params(ledger).total == case["params"]["total"]

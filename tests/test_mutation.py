@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-
 import tscale.counting
+from tests.helpers import of_each
 from tests.mutation import SOURCE, equivalent, is_mirrored, module_of, mutants, ordered, whole
 
 
-@pytest.mark.parametrize("name", equivalent())
+@of_each(equivalent())
 def test_a_mutant_that_is_listed_is_one_that_there_is(name: str) -> None:
     """What was renamed or written anew is judged anew."""
     assert equivalent()[name]

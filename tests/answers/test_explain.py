@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.core.test_numbers import evaluated
-from tests.helpers import run, structures
+from tests.helpers import keeps, run, structures
 from tscale.answers.attention import attention_report
 from tscale.answers.compare import compare_report
 from tscale.answers.flops import flops_report
@@ -39,7 +39,7 @@ def reports(name: str) -> Iterator[Report]:
     """Every question about one model; where one has two ways, models are asked by turns in one and in the other."""
     spec, turn = built_in(name), MODELS.index(name) % 2
     assert isinstance(spec, ModelSpec)
-    yield params_report([spec], explain=True)
+    yield params_report([spec])
     yield flops_report(spec, *((300 * 10**9, None), (10**9 + 7, 1000))[turn])
     yield attention_report(spec, (Ask((512, 5000), "full"), Ask((512, 5000), "causal", "int4"))[turn])
     yield memory_report(spec, MemoryAsk(DTYPES["q4_k"], batch=3, context=5000, page=16))
@@ -54,12 +54,6 @@ class Explained(NamedTuple):
 
     name: str
     reports: tuple[Report, ...]
-
-
-@pytest.fixture(scope="module", params=MODELS)
-def explained(request: pytest.FixtureRequest) -> Explained:
-    """Each model in turn, its reports made once for all that is asked of them."""
-    return Explained(request.param, tuple(reports(request.param)))
 
 
 def leaves(number: int) -> dict[str, int]:
@@ -96,7 +90,7 @@ def holds(step: Step) -> None:
         assert evaluated(text, **scope) == value, step.name
 
 
-def test_every_derivation_of_every_model_evaluates_to_its_figure(explained: Explained) -> None:
+def every_derivation_evaluates_to_its_figure(explained: Explained) -> None:
     """The reports share many: each is evaluated once."""
     known = set[tuple[Any, ...]]()
     for report in explained.reports:
@@ -140,7 +134,7 @@ def parts(number: int) -> Iterator[tuple[str, int, bool]]:
                 yield from parts(argument)
 
 
-def test_one_name_means_one_number_wherever_it_is_printed(explained: Explained) -> None:
+def one_name_means_one_number_wherever_it_is_printed(explained: Explained) -> None:
     """Within a subject (a model, a context) no name is explained as one number and used as another."""
     for report in [*explained.reports, compare_report([built_in("gpt2"), built_in(explained.name)], None)]:
         meanings: dict[tuple[str, str], int] = {}
@@ -158,7 +152,7 @@ def leaves_of(step: Step) -> list[tuple[str, int, bool]]:
     return list(parts(value.args[0] if value.op == "name" and value.args else value))
 
 
-def test_a_derived_name_is_explained_before_it_is_used(explained: Explained) -> None:
+def a_derived_name_is_explained_before_it_is_used(explained: Explained) -> None:
     for report in explained.reports:
         known: set[tuple[str, str]] = set()
         for step in report.steps:
@@ -168,7 +162,7 @@ def test_a_derived_name_is_explained_before_it_is_used(explained: Explained) -> 
             known.add((step.subject, step.name))
 
 
-def test_names_stand_for_sizes_and_literals_for_rules(explained: Explained) -> None:
+def names_stand_for_sizes_and_literals_for_rules(explained: Explained) -> None:
     """In a formula with names there is no number that belongs to the model: 2 and 3, bits of a format, nothing large.
 
     The 2,048 positions after which a scan keeps its states belong to its kernel.
@@ -181,6 +175,18 @@ def test_names_stand_for_sizes_and_literals_for_rules(explained: Explained) -> N
                     step.name,
                     step.names,
                 )
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_derivations_of_a_model_keep_every_promise(name: str) -> None:
+    """Its reports are made once for all that is asked of them."""
+    promises = (
+        every_derivation_evaluates_to_its_figure,
+        one_name_means_one_number_wherever_it_is_printed,
+        a_derived_name_is_explained_before_it_is_used,
+        names_stand_for_sizes_and_literals_for_rules,
+    )
+    keeps(Explained(name, tuple(reports(name))), promises)
 
 
 PRINTED = re.compile(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import tscale
-from tests.helpers import answer, run, structures
+from tests.helpers import answer, of_each, run, structures
 from tscale.answers.memory.answer import memory_report
 from tscale.catalogue.models import built_in
 from tscale.core.dtypes import DTYPES
@@ -52,7 +52,7 @@ def test_the_largest_batch_and_the_longest_context_are_that(case: str) -> None:
         assert total(case, **{what: most + 1}) > usable
 
 
-@pytest.mark.parametrize("name", structures())
+@of_each(structures())
 def test_parts_add_up_for_a_model_of_every_structure(name: str) -> None:
     spec = built_in(name)
     assert isinstance(spec, ModelSpec)

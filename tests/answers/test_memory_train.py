@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers import answer, run, structures, trainable
+from tests.helpers import answer, of_each, run, structures, trainable
 from tscale.answers.memory_train.answer import memory_train_report
 from tscale.catalogue.calibrations import calibration
 from tscale.catalogue.models import built_in
@@ -89,9 +89,10 @@ ASKED = (
 )
 
 
-@pytest.mark.parametrize(("turn", "name"), list(enumerate(name for name in structures() if name in trainable())))
-def test_parts_add_up_for_a_model_of_every_structure(turn: int, name: str) -> None:
+@of_each(enumerate(name for name in structures() if name in trainable()))
+def test_parts_add_up_for_a_model_of_every_structure(case: tuple[int, str]) -> None:
     """In one of three ways, by turns."""
+    turn, name = case
     spec = built_in(name)
     assert isinstance(spec, ModelSpec)
     data: Any = memory_train_report(spec, ASKED[turn % len(ASKED)]).data

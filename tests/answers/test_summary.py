@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.helpers import answer, run, structures
+from tests.helpers import answer, of_each, run, structures
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_an_unstructures_model_is_told_of_as_known_and_estimated() -> None:
     assert "Epoch AI" in done.out
 
 
-@pytest.mark.parametrize("name", structures())
+@of_each(structures())
 def test_a_model_of_every_structure_has_one(name: str) -> None:
     done = run("summary", name, "--gpu", "h100")
     assert (done.code, done.err) == (0, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from tests.answers.test_explain import holds
 from tests.answers.test_three_kinds import QUESTIONS, RUN, as_arrays
+from tests.helpers import of_each
 from tscale.answers.attention import attention_report
 from tscale.answers.compare import compare_report
 from tscale.answers.flops import flops_report
@@ -41,19 +43,19 @@ def test_published_sizes(name: str, published: int) -> None:
     assert params(lower(SPECS[name])).total == published
 
 
-@pytest.mark.parametrize("name", SPECS)
-@pytest.mark.parametrize("question", QUESTIONS)
-def test_ints_that_remember_agree_with_ints(name: str, question: str) -> None:
+@of_each(product(SPECS, QUESTIONS))
+def test_ints_that_remember_agree_with_ints(case: tuple[str, str]) -> None:
+    name, question = case
     plain = QUESTIONS[question](lower(SPECS[name]), RUN)
     assert type(plain) is int
     assert QUESTIONS[question](lower(traced(SPECS[name])), RUN) == plain
 
 
-@pytest.mark.parametrize("name", UNIFORM)
-@pytest.mark.parametrize("question", QUESTIONS)
-def test_arrays_agree_with_ints(name: str, question: str) -> None:
+@of_each(product(UNIFORM, QUESTIONS))
+def test_arrays_agree_with_ints(case: tuple[str, str]) -> None:
     import numpy as np
 
+    name, question = case
     plain = QUESTIONS[question](lower(SPECS[name]), RUN)
     lengths = SequenceLengths(np.array([5000.0]), np.array([700.0]))  # type: ignore[arg-type]
     arrays: Any = QUESTIONS[question](lower(as_arrays(SPECS[name])), lengths)
@@ -64,7 +66,7 @@ def test_arrays_agree_with_ints(name: str, question: str) -> None:
 def test_every_derivation_evaluates_to_its_figure(name: str) -> None:
     spec = SPECS[name]
     for report in (
-        params_report([spec], explain=True),
+        params_report([spec]),
         flops_report(spec, 10**9 + 7, 1000),
         attention_report(spec, Ask((512, 5000), "full")),
         attention_report(spec, Ask((512, 5000), "causal", "int4")),

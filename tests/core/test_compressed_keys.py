@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 
 import tscale
 from tests.core.test_roofline import alone
+from tests.helpers import of_each
 from tscale.core.costs.cache import cache_bytes
 from tscale.core.costs.forward import pairs
 from tscale.core.costs.roofline import Pass, works
@@ -13,11 +16,10 @@ from tscale.core.ledger import Ledger, Scores
 from tscale.core.workload import SequenceLengths
 
 
-@pytest.mark.parametrize("stride", [1, 3, 4, 16])
-@pytest.mark.parametrize("length", [1, 3, 4, 17, 64])
-@pytest.mark.parametrize("window", [None, 1, 2, 5])
-def test_pairs_are_those_of_a_loop(stride: int, length: int, window: int | None) -> None:
+@of_each(product([1, 3, 4, 16], [1, 3, 4, 17, 64], [None, 1, 2, 5]), quick=True)
+def test_pairs_are_those_of_a_loop(case: tuple[int, int, int | None]) -> None:
     """The query at position t, counted from 1, sees a key of m positions once the last of them is there: t // m keys, or the window."""
+    stride, length, window = case
     scores = Scores("s", "target", "target", 1, 1, 1, causal=True, window=window, stride=stride)
     seen = sum(min(t // stride, t if window is None else window) for t in range(1, length + 1))
     assert pairs(scores, SequenceLengths(length), "causal") == seen

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.helpers import of_each
 from tscale.core.number_text import duration, durations, number_text, scaled_estimate
 
 READ: list[tuple[str, Any, str]] = [
@@ -33,8 +34,9 @@ READ: list[tuple[str, Any, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("reading", "value", "text"), READ)
-def test_a_number_reads(reading: Any, value: Any, text: str) -> None:
+@of_each(READ)
+def test_a_number_reads(case: tuple[Any, Any, str]) -> None:
+    reading, value, text = case
     assert number_text(value, reading, "B") == text
 
 

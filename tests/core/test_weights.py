@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 
 from tests.helpers import disclosed, of_each
@@ -108,9 +110,9 @@ def test_rows_that_do_not_divide_are_kept_in_what_llama_cpp_falls_back_to(row: i
     assert [one.format.name for one in kept_in(ledger, DTYPES["q4_k"])] == [kept]
 
 
-@pytest.mark.parametrize("format", DTYPES)
-@pytest.mark.parametrize("name", ["llama-3.1-8b", "deepseek-v3", "gpt2", "bamba-9b", "t5-small", "bert-base"])
-def test_any_model_is_kept_in_any_format_and_remembers_how(name: str, format: str) -> None:
+@of_each(product(["llama-3.1-8b", "deepseek-v3", "gpt2", "bamba-9b", "t5-small", "bert-base"], DTYPES))
+def test_any_model_is_kept_in_any_format_and_remembers_how(case: tuple[str, str]) -> None:
+    name, format = case
     spec = built_in(name)
     assert isinstance(spec, ModelSpec)
     plain = weight_bytes(lower(spec), DTYPES[format])

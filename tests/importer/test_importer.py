@@ -126,7 +126,7 @@ def _variations(family: str) -> Iterator[dict[str, Any]]:
     return (line for line in VARIATIONS if line["config"]["model_type"] == family)
 
 
-@pytest.mark.parametrize("family", families_in(VARIATIONS))
+@of_each(families_in(VARIATIONS))
 def test_each_change_of_a_field_is_counted_right_or_refused(family: str) -> None:
     wrong = []
     for line in _variations(family):

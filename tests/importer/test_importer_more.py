@@ -76,12 +76,12 @@ def _slides_early(ledger: Ledger) -> bool:
     return any(window is not None and window <= 96 for window in windows)
 
 
-@pytest.mark.parametrize("family", MORE)
+@of_each(MORE)
 def test_each_change_of_a_field_is_counted_right_or_refused(family: str) -> None:
     assert not counted_wrong(_variations(family), _differences)
 
 
-@pytest.mark.parametrize("family", MORE)
+@of_each(MORE)
 def test_the_defaults_of_a_class_are_read_and_not_refused(family: str) -> None:
     usual = ("nothing", "nothing, saved", "architectures")
     lines = [line for line in _variations(family) if line["changed"] in usual]

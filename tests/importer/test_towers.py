@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.helpers import of_each
 from tests.importer.recorded import recorded, spec_of
 from tscale.core.costs.params import params
 from tscale.core.ledger import Ledger
@@ -31,7 +32,7 @@ def _differences(spec: ModelSpec, line: dict[str, Any]) -> dict[str, tuple[int, 
     return {name: pair for name, pair in found.items() if pair[0] != pair[1]}
 
 
-@pytest.mark.parametrize("family", SHIPPED)
+@of_each(SHIPPED)
 def test_each_size_of_a_tower_is_counted_right_or_refused(family: str) -> None:
     """What is refused is heads that do not divide, which the class builds and cannot run."""
     lines = [line for line in WHOLE if line["config"]["model_type"] == family]
@@ -56,7 +57,7 @@ def test_towers_of_a_family_whose_text_model_is_not_read_are_counted_right(famil
         assert params(Ledger("x", groups)).total == line["total"] - line["text"], line["changed"]
 
 
-@pytest.mark.parametrize("family", SHIPPED)
+@of_each(SHIPPED)
 def test_towers_are_written_and_read_as_they_are(family: str) -> None:
     line = next(line for line in WHOLE if line["config"]["model_type"] == family)
     spec = spec_of(line["config"])

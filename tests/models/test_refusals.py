@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 import tscale
+from tests.helpers import of_each
 from tscale.catalogue.models import built_in
 from tscale.errors import SpecErrors
 from tscale.models.validation import validated
@@ -202,8 +201,9 @@ def refusals(model: str, changes: dict[str, Any]) -> list[str]:
     return []
 
 
-@pytest.mark.parametrize(("model", "changes", "refused"), REFUSED, ids=[case[2].partition(": ")[0] for case in REFUSED])
-def test_a_contradiction_is_refused(model: str, changes: dict[str, Any], refused: str) -> None:
+@of_each(REFUSED)
+def test_a_contradiction_is_refused(case: tuple[str, dict[str, Any], str]) -> None:
+    model, changes, refused = case
     found = refusals(model, changes)
     assert refused in found or any(one.startswith(refused) and refused.endswith(": ") for one in found), found
 

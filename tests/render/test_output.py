@@ -26,7 +26,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def report() -> Report:
-    return params_report([resolve("gpt2", (), None)], explain=True)
+    return params_report([resolve("gpt2", (), None)])
 
 
 def files() -> list[str]:

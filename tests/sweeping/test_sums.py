@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import tscale
-from tests.helpers import structures
+from tests.helpers import of_each, structures
 from tscale.catalogue.models import built_in, names
 from tscale.core.metric import Figure
 from tscale.errors import TscaleError
@@ -79,7 +79,7 @@ def test_sums_are_those_of_the_answer(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", structures()[::2])
+@of_each(structures()[::2])
 def test_sums_of_every_other_structure_are_those_of_the_answer(name: str) -> None:
     assert agree(name, 1) > 0
 

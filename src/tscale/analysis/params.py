@@ -42,7 +42,7 @@ def analyze(ask: Ask) -> Report:
     """Counted and published parameters of each."""
     from tscale.answers.params.answer import params_report
 
-    return params_report(ask.specs, explain=ask.explain)
+    return params_report(ask.specs)
 
 
 def plots(ask: Ask) -> Sequence[Plot]:

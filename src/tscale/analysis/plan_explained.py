@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from shlex import split
 from typing import Any, Final
 
@@ -37,7 +37,7 @@ def given_by(command: str) -> tuple[str, dict[str, object]]:
     return name, given
 
 
-def _reproduced(command: str) -> tuple[Any, tuple[Step, ...]]:
+def _reproduced(command: str) -> tuple[Any, Sequence[Step]]:
     """What a command line of ours asks, and the derivations of its answer."""
     name, given = given_by(command)
     asked = question(name)

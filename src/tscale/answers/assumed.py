@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tscale.core.metric import Cell, Compared, Data, Figure, Label, Missing, Report
+from tscale.core.metric import Cell, Compared, Data, Derivations, Figure, Label, Missing, Report
 from tscale.estimates.assumed import assumed, lead_of
 from tscale.models.spec import Spec
 
@@ -19,7 +19,7 @@ def as_assumed(report: Report, spec: Spec) -> Report:
             table._replace(rows=tuple(tuple(map(_cell, row)) for row in table.rows)) for table in report.tables
         ),
         data=_data(report.data),
-        steps=tuple(step._replace(figure=assumed(step.figure)) for step in report.steps),
+        steps=Derivations(lambda: (step._replace(figure=assumed(step.figure)) for step in report.steps)),
         lead=(*lead, *report.lead),
     )
 

@@ -9,7 +9,7 @@ from tscale.answers.layer_comparison import VERSUS_NOTE, versus_of
 from tscale.blocks import Attention, attentions
 from tscale.core.costs.cache import LEAVES_OUT as CACHE_LEAVES_OUT
 from tscale.core.costs.forward import leaves_out
-from tscale.core.metric import Cell, Column, Data, Figure, Label, Missing, Report, Step, Table
+from tscale.core.metric import Cell, Column, Data, Derivations, Figure, Label, Missing, Report, Step, Table
 from tscale.core.number_text import number_text
 from tscale.core.units import FLOPS, RATIO
 from tscale.core.view import Record, view
@@ -61,7 +61,8 @@ def attention_report(spec: ModelSpec, ask: Ask) -> Report:
         table, versus["versus"] = versus_of(int(spec.d_model), contexts, ask.kernel, ask.neighbourhood)
         tables.append(table)
     data: Data = {**_document(spec, ask, records, crossed), **versus}
-    return Report(f"{spec.label}: attention", tuple(tables), data, _notes(model, ask), tuple(_steps(rows, crossed)))
+    steps = Derivations(lambda: _steps(rows, crossed))
+    return Report(f"{spec.label}: attention", tuple(tables), data, _notes(model, ask), steps)
 
 
 def attention_figures(spec: ModelSpec, ask: Ask) -> Data:

@@ -8,7 +8,21 @@ from typing import Final
 
 from tscale.core.costs.forward import LEAVES_OUT, forward_flops
 from tscale.core.costs.params import params
-from tscale.core.metric import Cell, Column, Compared, Data, Figure, Known, Label, Missing, Report, Step, Table, weakest
+from tscale.core.metric import (
+    Cell,
+    Column,
+    Compared,
+    Data,
+    Derivations,
+    Figure,
+    Known,
+    Label,
+    Missing,
+    Report,
+    Step,
+    Table,
+    weakest,
+)
 from tscale.core.number_text import number_text
 from tscale.core.units import FLOPS, PARAMETERS, RATIO, YEAR
 from tscale.estimates.assumed import answer_of, lead_of
@@ -36,17 +50,21 @@ def compare_report(specs: Sequence[Spec], context: int | None) -> Report:
         "rows": [_row_data(quantity, values) for quantity, values in answers],
     }
     known = [subject for subject in subjects if subject is not None]
-    steps: list[Step] = []
-    for place, subject in enumerate(subjects):
-        if subject is not None:
-            steps += _derived(answers, place, subject)
+    steps = Derivations(
+        lambda: [
+            one
+            for place, subject in enumerate(subjects)
+            if subject is not None
+            for one in _derived(answers, place, subject)
+        ]
+    )
     at = "" if context is None else f"at {context:,} tokens, "
     lengths = _assumed_lengths(told["training_context"])
     title = f"{_headline(labels, told['params'])}; {at}ratio to the first in parentheses{lengths}"
     notes = _notes(specs, known, context)
     lead = (*(line for spec in specs for line in lead_of(spec)), *_bounds(known))
     table = Table(title, columns, tuple(_rows(specs, answers, told)), stack=True)
-    return Report(title, (table,), data, notes, tuple(steps), lead=lead)
+    return Report(title, (table,), data, notes, steps, lead=lead)
 
 
 def _headline(labels: Sequence[str], answers: Sequence[Figure | Missing | str]) -> str:

@@ -10,7 +10,7 @@ from tscale.core.costs.params import params
 from tscale.core.costs.shapes import Found, Shape
 from tscale.core.costs.shapes import steps as multiples
 from tscale.core.laws import Point
-from tscale.core.metric import Cell, Column, Data, Figure, Label, Missing, Report, Table
+from tscale.core.metric import Cell, Column, Data, Derivations, Figure, Label, Missing, Report, Table
 from tscale.core.units import COUNT, FLOPS, PARAMETERS, PREDICTED_TOKENS, RATIO, SHARE
 from tscale.core.view import Record, view
 from tscale.estimates.design import Design, short_size
@@ -47,7 +47,7 @@ def design_report(design: Design, written: str = "", *, explain: bool = False) -
     notes = tuple(_notes(design, written, explain=explain))
     lines = params(counted(design.spec).ledger).lines
     figures = [*line_figures(lines, PARAMETERS), ("total", Figure(summed(lines), PARAMETERS))]
-    steps = tuple(steps_of(figures, design.spec.name))
+    steps = Derivations(lambda: steps_of(figures, design.spec.name))
     return Report(
         title, tuple(tables), {**data, "spec": plain(design.spec)}, notes, steps, exit_code=0 if design.hits else 3
     )

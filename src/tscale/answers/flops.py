@@ -10,7 +10,7 @@ from tscale.answers.media import media_notes, media_table
 from tscale.core.costs.forward import AttentionMask, forward_flops, leaves_out
 from tscale.core.costs.params import active_params, params
 from tscale.core.costs.training import PF_DAY
-from tscale.core.metric import Cell, Column, Data, Figure, Known, Label, Missing, Report, Step, Table
+from tscale.core.metric import Cell, Column, Data, Derivations, Figure, Known, Label, Missing, Report, Step, Table
 from tscale.core.number_text import number_text
 from tscale.core.tracing import TracedInt, ceil_div, label
 from tscale.core.units import FLOPS, FLOPS_PER_TOKEN, PARAMETERS, PF_DAYS, RATIO, SHARE, TOKENS
@@ -106,7 +106,6 @@ def flops_report(
         *_published_table(spec, training, asked.known, own_run=own_run),
     )
     data = _data(asked, forward, training, own_run=own_run)
-    steps = steps_of(_derived(asked, forward, training), spec.name)
     notes = notes_of(
         spec,
         *asked.trained.notes,
@@ -115,7 +114,7 @@ def flops_report(
         _why(training),
         leaves_out(model.ledger) + " Recomputation is counted only by the convention that names it.",
     )
-    told = (*steps, _pf_days_step(training))
+    told = Derivations(lambda: (*steps_of(_derived(asked, forward, training), spec.name), _pf_days_step(training)))
     seen: dict[str, Data] = {"media": media_data(spec, costs, length)} if costs else {}
     return Report(title, tables, {**data, **seen, "default_model": by_default}, notes, told, lead=asked.trained.lead)
 

@@ -8,7 +8,7 @@ from typing import Final
 from tscale.catalogue.laws import read_law
 from tscale.core.costs.params import active_params, params
 from tscale.core.laws.experts import Mixture
-from tscale.core.metric import Column, Data, Figure, Missing, Report, Step, Table
+from tscale.core.metric import Column, Data, Derivations, Figure, Missing, Report, Step, Table
 from tscale.core.number_text import number_text
 from tscale.core.units import COUNT, FLOPS, PARAMETERS, PREDICTED_TOKENS, SHARE, Unit
 from tscale.core.view import Record, view
@@ -81,7 +81,9 @@ def hyper_report(
     notes = (*_notes(rows, spec), *law_notes(laws, explain=explain))
     table = view(title, _COLUMNS, records, subject=spec.name)
     tables = (table, *_vocabulary_tables(vocabularies, spec))
-    return Report(title, tables, data, tuple(filter(None, notes)), tuple(_steps(rows)), lead=training.lead)
+    return Report(
+        title, tables, data, tuple(filter(None, notes)), Derivations(lambda: _steps(rows)), lead=training.lead
+    )
 
 
 def _vocabulary_tables(vocabularies: Sequence[Record], spec: ModelSpec) -> Iterator[Table]:

@@ -9,7 +9,7 @@ from tscale.core.costs.params import params
 from tscale.core.costs.weights import weight_bytes
 from tscale.core.dtypes import DTYPES
 from tscale.core.ledger import Buffer, Cache, Scan, Scores
-from tscale.core.metric import Column, Data, Figure, Label, Report, Table
+from tscale.core.metric import Column, Data, Derivations, Figure, Label, Report, Table
 from tscale.core.number_text import number_text
 from tscale.core.units import BYTES, COUNT, FLOPS, PARAMETERS
 from tscale.core.view import Record, view
@@ -54,7 +54,7 @@ def params_of_tower(spec: TowerSpec) -> Report:
     }
     last = sum_row(Label("total", "total"), whole, int(total))
     table = view(title, COLUMNS, (*rows, last), subject=spec.name, totals=frozenset({len(rows)}))
-    steps = tuple(steps_of([*figures, ("total", whole)], spec.name))
+    steps = Derivations(lambda: steps_of([*figures, ("total", whole)], spec.name))
     return Report(f"{spec.label}: parameters", (table,), data, _notes(spec), steps)
 
 

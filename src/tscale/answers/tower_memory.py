@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Final, NamedTuple
 
@@ -18,7 +18,7 @@ from tscale.core.costs.training_setup import Layer, Needs, Training
 from tscale.core.costs.weights import weight_bytes
 from tscale.core.dtypes import DTYPES, Dtype
 from tscale.core.ledger import Ledger
-from tscale.core.metric import Column, Data, Detail, Figure, Line, Quantity, Report, Step
+from tscale.core.metric import Column, Data, Derivations, Detail, Figure, Line, Quantity, Report, Step
 from tscale.core.number_text import number_text
 from tscale.core.units import BYTES, COUNT
 from tscale.core.view import Record, view
@@ -77,7 +77,7 @@ def _run(spec: TowerSpec, ask: Ask) -> Report:
     parts = {"weights": Figure(total, BYTES)}
     data: dict[str, Data] = {"mode": "serve", "dtype": dtype.name, "media": []}
     notes = ("What it computes while it runs is not counted.",)
-    steps = _steps(spec, {"weights": weight_bytes(spec.traced().ledger(), dtype)})
+    steps = Derivations(lambda: _steps(spec, {"weights": weight_bytes(spec.traced().ledger(), dtype)}))
     return _report(spec, ask, capacity, title, parts, lines, data, notes, steps)
 
 
@@ -119,9 +119,14 @@ def _trained(spec: TowerSpec, ask: Ask, how: Training) -> Report:
         ],
     }
     notes = tuple(_training_notes(training, media, costs, capacity))
-    remembered = _needs(spec.traced(), training)
-    steps = _steps(spec, {part: getattr(remembered, part) for part in PARTS if part != "logits"})
-    return _report(spec, ask, capacity, _title(said, ask, capacity, need.total), parts, lines, data, notes, steps)
+
+    def steps() -> Iterator[Step]:
+        remembered = _needs(spec.traced(), training)
+        return _steps(spec, {part: getattr(remembered, part) for part in PARTS if part != "logits"})
+
+    return _report(
+        spec, ask, capacity, _title(said, ask, capacity, need.total), parts, lines, data, notes, Derivations(steps)
+    )
 
 
 _COUNTED: Final = ("weights", "gradients", "master", "optimizer")
@@ -140,13 +145,13 @@ def _needs(spec: TowerSpec, training: Training) -> Needs:
     return needs(ledger, ledger.saved, states, layers, 0, training)
 
 
-def _steps(spec: TowerSpec, quantities: Mapping[str, Quantity]) -> tuple[Step, ...]:
+def _steps(spec: TowerSpec, quantities: Mapping[str, Quantity]) -> Iterator[Step]:
     """How each part was made, of numbers that remember."""
     figures: list[tuple[str, Figure]] = []
     for part, quantity in quantities.items():
         figures += line_figures(quantity.lines, BYTES, quantity.source, f"{part}.")
         figures.append((part, Figure(summed(quantity.lines, f"{part}."), BYTES, source=quantity.source)))
-    return tuple(steps_of(figures, f"{spec.name}, a device"))
+    return steps_of(figures, f"{spec.name}, a device")
 
 
 def _named(lines: tuple[Line, ...], part: str) -> Iterator[Line]:
@@ -183,7 +188,7 @@ def _report(
     lines: list[Line] | tuple[Line, ...],
     own: dict[str, Data],
     notes: tuple[str, ...],
-    steps: tuple[Step, ...],
+    steps: Sequence[Step],
 ) -> Report:
     """The answer: parts, lines, and whether they fit."""
     total = sum(int(figure.value) for figure in parts.values())

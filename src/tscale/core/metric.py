@@ -3,8 +3,9 @@
 Renderers take a `Report` and decide how it looks; nothing before them rounds or formats.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from tscale.core.tracing import Recordable, TracedInt
@@ -181,6 +182,23 @@ class Detail(str):
     __slots__ = ()
 
 
+class Derivations(Sequence[Step]):
+    """Derivations that are made when they are first looked at: most answers are shown without them."""
+
+    def __init__(self, make: Callable[[], Iterable[Step]]) -> None:
+        self._make = make
+
+    @cached_property
+    def _steps(self) -> tuple[Step, ...]:
+        return tuple(self._make())
+
+    def __getitem__(self, place: Any) -> Any:
+        return self._steps[place]
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+
 class Report(NamedTuple):
     """An answer: tables for people, `data` for programs, made of the same figures; notes say what is not counted.
 
@@ -193,7 +211,7 @@ class Report(NamedTuple):
     tables: tuple[Table, ...]
     data: Data
     notes: tuple[str, ...] = ()
-    steps: tuple[Step, ...] = ()
+    steps: Sequence[Step] = ()
     exit_code: int = 0
     parts: "tuple[Report, ...]" = ()
     lead: tuple[str, ...] = ()

@@ -237,6 +237,11 @@ def as_float(number: Any) -> Any:
     return number * 1.0 if is_array(number) else float(number)
 
 
+def forgetting(number: int) -> int:
+    """A whole number without how it was made; one that a sweep records, or an array, as it is."""
+    return int(number) if type(number) is TracedInt else number
+
+
 def as_plain(number: Any) -> Any:
     """A whole number that remembers nothing; an array as it is."""
     if isinstance(number, Recordable):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple, assert_never
 
 from tscale.core.ledger import Block, Stream
+from tscale.core.tracing import forgetting
 
 
 class TowerRun(NamedTuple):
@@ -54,6 +55,12 @@ class SequenceLengths(NamedTuple):
     source: int = 0
     media: tuple[TowerPass, ...] = ()
     images: int = 0
+
+    @property
+    def plain(self) -> SequenceLengths:
+        """The same on numbers that do not remember how they were made."""
+        target, source, images = forgetting(self.target), forgetting(self.source), forgetting(self.images)
+        return self._replace(target=target, source=source, images=images)
 
     def through(self, block: Block) -> Iterator[TowerPass]:
         """The images and sounds that run through a block of a tower."""

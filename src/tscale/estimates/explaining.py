@@ -39,6 +39,11 @@ def counted(spec: ModelSpec) -> TracedModel:
     return TracedModel(spec, lower(spec))
 
 
+def of_plain(spec: ModelSpec) -> TracedModel:
+    """The same on the numbers of its spec, for what derives nothing from them: counted in a third of the time, and kept."""
+    return TracedModel(spec, lower(spec))
+
+
 def trained_text(spec: ModelSpec, rank: int | None, base: Dtype | None = None) -> str:
     """What is trained, in words: the model, or adapters for it; QLoRA has the model frozen in a `base` of few bits."""
     adapters = "adapters" if base is None else "QLoRA adapters"

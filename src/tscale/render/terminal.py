@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from io import BytesIO, TextIOWrapper
-from typing import Final, TextIO
+from itertools import groupby
+from typing import Final, NamedTuple, TextIO
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table as RichTable
@@ -78,6 +80,23 @@ def _console(stream: TextIO) -> Console:
     )
 
 
+class _Line(NamedTuple):
+    """A line of a derivation, which is its name or a formula."""
+
+    text: str
+    is_name: bool = False
+
+
+def _lines_of(step: Step) -> Iterator[_Line]:
+    """Its name, the formula with names, with numbers, and the value with its source."""
+    value = step.figure.value
+    shown = f"{int(value):,}" if value == int(value) else cell_text(step.figure)
+    source = f"   [{cited(step.figure.source)}]" if step.figure.source else ""
+    yield _Line(step.name, is_name=True)
+    for text in (step.names, step.numbers, f"{shown} {step.figure.unit.name}".rstrip() + source):
+        yield _Line(f"    = {text}")
+
+
 class _Screen:
     """A console with an encoding and a width."""
 
@@ -97,23 +116,23 @@ class _Screen:
         """A paragraph, wrapped at the width."""
         self._print(Text(self._text(text), style=style))
 
-    def steps(self, steps: tuple[Step, ...]) -> None:
+    def steps(self, steps: Sequence[Step]) -> None:
         """Each derivation: its name, the formula with names, with numbers, the value and where it is from."""
         subjects = dict.fromkeys(step.subject for step in steps)
         for subject in subjects:
             self.line(f"How each number was made{f': {subject}' if subject else ''}", style="bold")
-            for step in steps:
-                if step.subject == subject:
-                    self._step(step)
+            own = (line for step in steps if step.subject == subject for line in _lines_of(step))
+            for wraps, lines in groupby(own, key=self._wraps):
+                if wraps:
+                    for line in lines:
+                        self.line(line.text)
+                else:
+                    self.console.print(Text(self._text("\n".join(line.text for line in lines))), soft_wrap=True)
             self.line("")
 
-    def _step(self, step: Step) -> None:
-        value = step.figure.value
-        shown = f"{int(value):,}" if value == int(value) else cell_text(step.figure)
-        source = f"   [{cited(step.figure.source)}]" if step.figure.source else ""
-        self.line(step.name)
-        for text in (step.names, step.numbers, f"{shown} {step.figure.unit.name}".rstrip() + source):
-            self.console.print(Text(self._text(f"    = {text}")), soft_wrap=True)
+    def _wraps(self, line: _Line) -> bool:
+        """Whether a line is cut into several at the width; formulas are not, so that they can be pasted."""
+        return line.is_name and cell_len(line.text) > self.console.width
 
     def notes(self, report: Report, *, explain: bool) -> None:
         """The footnotes: columns left out, marks, what is not counted, and the references of what was derived."""

@@ -20,7 +20,7 @@ from tscale.catalogue.laws import Law
 from tscale.core.costs.params import non_embedding_params, params
 from tscale.core.laws import HALF, Bits, Kaplan, Lifetime, Parametric, Point, Repeated
 from tscale.core.laws.experts import Granular, Joint, Mixture, Routed, saturated
-from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Step, Table
+from tscale.core.metric import Cell, Column, Data, Derivations, Figure, Missing, Report, Step, Table
 from tscale.core.units import FLOPS, PARAMETERS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, RATIO, SHARE, TOKENS
 from tscale.core.view import Record, view
 from tscale.estimates.experts import equivalents, mixture_of, run_of
@@ -132,7 +132,8 @@ def loss_report(
         *precision_notes(judged, bits),
         *law_notes(laws, explain=explain),
     ]
-    return Report(title, tables, data, tuple(filter(None, notes)), tuple(_step(one, bits) for one in judged))
+    steps = Derivations(lambda: (_step(one, bits) for one in judged))
+    return Report(title, tables, data, tuple(filter(None, notes)), steps)
 
 
 def _title(spec: ModelSpec, tokens: int, judged: Sequence[Judged], bits: Bits | None) -> str:

@@ -10,7 +10,7 @@ from tscale.answers.memory.lines import lines_data, lines_table
 from tscale.answers.memory.media import media_held
 from tscale.answers.memory.notes import serving_notes
 from tscale.answers.memory.tables import OfOne, contexts_table, parts_table, room_table
-from tscale.core.metric import Data, Report, Table
+from tscale.core.metric import Data, Derivations, Report, Table
 from tscale.core.number_text import number_text
 from tscale.estimates.capacity import Capacity, exit_code, verdict_text
 from tscale.estimates.explaining import OF_SERVING, notes_of
@@ -57,7 +57,7 @@ def memory_report(spec: ModelSpec, ask: Ask) -> Report:
         *media.notes,
         about=OF_SERVING,
     )
-    steps = serving_steps(server, place)
+    steps = Derivations(lambda: serving_steps(server, place))
     code = exit_code(capacity, one.total)
     return Report(title, tuple(tables), data, notes, steps, exit_code=code, lead=found.asked.lead())
 

@@ -11,7 +11,7 @@ from tscale.answers.memory_train.lines import kept_table, owned_table, shortcut_
 from tscale.answers.memory_train.media import trained_media_table
 from tscale.answers.memory_train.notes import notes_held
 from tscale.answers.train.step_table import timed_table
-from tscale.core.metric import Data, Figure, Quantity, Report, Step, Table
+from tscale.core.metric import Data, Derivations, Figure, Quantity, Report, Step, Table
 from tscale.core.tracing import TracedInt
 from tscale.core.units import BYTES
 from tscale.estimates.capacity import Capacity, Verdict, exit_code
@@ -38,13 +38,12 @@ def memory_train_report(spec: ModelSpec, ask: Ask, batch: int | None = None) -> 
     said = (*notes_held(held), *timing_notes(step, ask, batch))
     notes = notes_of(spec, held.one.context.note, training_note(spec, ask.how.precision.name), *said)
     data = {**_data(held), **({} if batch is None else {"step": None if step is None else step.data})}
-    steps = _steps(spec, ask, held.one.context, held.one.stage)
     return Report(
         held.one.title,
         tables,
         data,
         notes,
-        steps,
+        Derivations(lambda: _steps(spec, ask, held.one.context, held.one.stage)),
         exit_code=exit_code(held.one.capacity, held.one.total, held.one.least),
     )
 
@@ -94,7 +93,7 @@ def _of_one(model: Trainer, capacity: Capacity) -> OfOne:
     return OfOne(lambda: verdict(model.with_(micro_batch=1)), lambda: verdict(model.of_length(1)))
 
 
-def _steps(spec: ModelSpec, ask: Ask, context: Figure, stage: int) -> tuple[Step, ...]:
+def _steps(spec: ModelSpec, ask: Ask, context: Figure, stage: int) -> Iterator[Step]:
     """How each part of the total was made, on numbers that remember."""
     plan = ask.how.plan
 
@@ -117,4 +116,4 @@ def _steps(spec: ModelSpec, ask: Ask, context: Figure, stage: int) -> tuple[Step
         quantity: Quantity = getattr(one, part)
         figures += line_figures(quantity.lines, BYTES, quantity.source, f"{part}.")
         figures.append((part, Figure(summed(quantity.lines, f"{part}."), BYTES, source=quantity.source)))
-    return tuple(steps_of(figures, f"{spec.name}, a device"))
+    return steps_of(figures, f"{spec.name}, a device")

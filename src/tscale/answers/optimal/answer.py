@@ -7,7 +7,7 @@ from typing import Any
 
 from tscale.answers.assumptions import budget_notes, budget_tables
 from tscale.core.laws import Lifetime, Point, Repeated, effective
-from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Table
+from tscale.core.metric import Cell, Column, Data, Derivations, Figure, Missing, Report, Table
 from tscale.core.number_text import number_text
 from tscale.core.units import EPOCHS, FLOPS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, SHARE
 from tscale.core.view import Record, view
@@ -96,7 +96,8 @@ def optimal_report(
         *law_notes(laws, explain=explain),
     ]
     said = tuple(filter(None, notes))
-    return Report("Compute-optimal training", tables, data, said, (*budget.steps, *steps(pairs)), lead=budget.lead)
+    derived = Derivations(lambda: (*budget.steps, *steps(pairs)))
+    return Report("Compute-optimal training", tables, data, said, derived, lead=budget.lead)
 
 
 def optimal_figures(budget: Budget, names: Sequence[str], unique: int | None, served: int | None) -> Data:

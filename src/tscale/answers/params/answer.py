@@ -10,7 +10,7 @@ from tscale.answers.params.lines import COLUMNS, line_data, line_row, sum_row
 from tscale.answers.params.towers import PARTS, total_of, tower_rows, tower_sums, tower_table
 from tscale.core.costs.params import LEAVES_OUT, active_params, buffers, embedding_params, params
 from tscale.core.ledger import Buffer, Cache, Ledger, Scan, Scores
-from tscale.core.metric import Column, Data, Figure, Label, Line, Report, Table
+from tscale.core.metric import Column, Data, Derivations, Figure, Label, Line, Report, Table
 from tscale.core.tracing import label
 from tscale.core.units import PARAMETERS, SHARE
 from tscale.core.view import Record, view
@@ -45,12 +45,9 @@ _PUBLISHED_COLUMNS = (
 )
 
 
-def params_report(specs: Sequence[Spec], *, explain: bool = False) -> Report:
-    """Parameters of one model or several, as their makers' silence allows: exit code 3 where any is undisclosed.
-
-    `explain`: with the derivations of its figures.
-    """
-    reports = [as_assumed(_of_one(spec, explain=explain), spec) for spec in specs]
+def params_report(specs: Sequence[Spec]) -> Report:
+    """Parameters of one model or several, as their makers' silence allows: exit code 3 where any is undisclosed."""
+    reports = [as_assumed(_of_one(spec), spec) for spec in specs]
     if len(reports) == 1:
         return reports[0]
     return Report(
@@ -59,15 +56,15 @@ def params_report(specs: Sequence[Spec], *, explain: bool = False) -> Report:
         tables=tuple(table for report in reports for table in report.tables),
         data=[report.data for report in reports],
         notes=tuple(dict.fromkeys(note for report in reports for note in report.notes)),
-        steps=tuple(step for report in reports for step in report.steps),
+        steps=Derivations(lambda: (step for report in reports for step in report.steps)),
         exit_code=max(report.exit_code for report in reports),
         lead=tuple(line for report in reports for line in report.lead),
     )
 
 
-def _of_one(spec: Spec, *, explain: bool) -> Report:
+def _of_one(spec: Spec) -> Report:
     if isinstance(spec, ModelSpec):
-        return _disclosed(counted(spec), explain=explain)
+        return _disclosed(counted(spec))
     if spec.kind == "undisclosed":
         return undisclosed(spec)
     from tscale.answers.tower_alone import params_of_tower
@@ -75,7 +72,7 @@ def _of_one(spec: Spec, *, explain: bool) -> Report:
     return params_of_tower(spec)
 
 
-def _disclosed(model: TracedModel, *, explain: bool) -> Report:
+def _disclosed(model: TracedModel) -> Report:
     spec, ledger = model
     own = params(ledger).lines
     lines = params(ledger.whole).lines if ledger.towers else own
@@ -93,7 +90,7 @@ def _disclosed(model: TracedModel, *, explain: bool) -> Report:
         "published": published_data(spec, [(name, PARAMETERS, value) for name, value in _wanted(summary)]),
     }
     active = line_figures(in_part, PARAMETERS, model.shape_source, _ACTIVE)
-    steps = tuple(steps_of([*figures, *active, *summary.items()], spec.name)) if explain else ()
+    steps = Derivations(lambda: steps_of([*figures, *active, *summary.items()], spec.name))
     return Report(
         f"{spec.label}: parameters",
         (

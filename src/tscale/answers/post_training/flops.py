@@ -8,7 +8,7 @@ from typing import Final
 from tscale.answers.post_training.memory import METHOD_NAMES, NAMES
 from tscale.core.costs.forward import leaves_out
 from tscale.core.costs.post_training import Method, key_of
-from tscale.core.metric import Column, Data, Figure, Known, Report
+from tscale.core.metric import Column, Data, Derivations, Figure, Known, Report
 from tscale.core.number_text import number_text
 from tscale.core.tracing import label
 from tscale.core.units import FLOPS, TOKENS
@@ -55,8 +55,9 @@ def post_training_flops_report(spec: ModelSpec, ask: Ask) -> Report:
         for kind, tag in _KINDS
         for one in phases
     ]
-    steps = steps_of([*figures, ("full", Figure(full, FLOPS)), ("causal", Figure(causal, FLOPS))], spec.name)
-    return Report(title, (table,), data, notes_of(spec, length.note, *_notes(model, ask)), tuple(steps))
+    derived = [*figures, ("full", Figure(full, FLOPS)), ("causal", Figure(causal, FLOPS))]
+    steps = Derivations(lambda: steps_of(derived, spec.name))
+    return Report(title, (table,), data, notes_of(spec, length.note, *_notes(model, ask)), steps)
 
 
 _OF: Final[dict[Method, str]] = {"sft": "sequence", "dpo": "pair", "grpo": "step", "ppo": "step"}

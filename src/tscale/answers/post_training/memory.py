@@ -12,7 +12,7 @@ from tscale.core.costs.activations import LEAVES_OUT as ACTIVATIONS_LEAVE_OUT
 from tscale.core.costs.post_training import SOURCES, Method, Phase, key_of
 from tscale.core.costs.rollout import SOURCE as LENGTHS
 from tscale.core.costs.training_memory import LEAVES_OUT
-from tscale.core.metric import Column, Data, Detail, Figure, Known, Report, Step, Table
+from tscale.core.metric import Column, Data, Derivations, Detail, Figure, Known, Report, Step, Table
 from tscale.core.number_text import number_text
 from tscale.core.sources import cited
 from tscale.core.tracing import TracedInt, label
@@ -66,7 +66,7 @@ def post_training_memory_report(spec: ModelSpec, ask: Ask) -> Report:
         tables,
         _data(models, stage, phases, worst, known, room, changes),
         notes_of(spec, models.policy.context.note, *_notes(models, phases, tightest, changes)),
-        _steps(spec, ask, stage),
+        Derivations(lambda: _steps(spec, ask, stage)),
         exit_code=0 if tightest.capacity is None else exit_code(tightest.capacity, tightest.total, tightest.least),
     )
 
@@ -310,7 +310,7 @@ def _sleeping(models: Models) -> str:
     return f"In phases that do not use them, these leave the device (--sleep): {away}."
 
 
-def _steps(spec: ModelSpec, ask: Ask, stage: int) -> tuple[Step, ...]:
+def _steps(spec: ModelSpec, ask: Ask, stage: int) -> Iterator[Step]:
     """How each phase's total was made, on numbers that remember."""
     micro = ask.how.micro_batch
     training = ask.training.with_(micro_batch=TracedInt(micro, label="micro_batch") if micro > 1 else micro)
@@ -328,4 +328,4 @@ def _steps(spec: ModelSpec, ask: Ask, stage: int) -> tuple[Step, ...]:
         lines = [(f"{tag}.{line.name.replace(' ', '_')}", line.value) for line in one.lines]
         figures += [(name, Figure(value, BYTES)) for name, value in lines]
         figures.append((tag, Figure(sum(label(name, value) for name, value in lines), BYTES)))
-    return tuple(steps_of(figures, f"{spec.name}, a device"))
+    return steps_of(figures, f"{spec.name}, a device")

@@ -9,7 +9,7 @@ from tscale.answers.post_training.memory import METHOD_NAMES, NAMES, phase_data,
 from tscale.answers.post_training.notes import not_covered, step_derivations, step_notes
 from tscale.calibration.interval import Interval
 from tscale.core.costs.post_training import key_of
-from tscale.core.metric import Cell, Column, Data, Figure, Known, Label, Missing, Report, Table, weakest
+from tscale.core.metric import Cell, Column, Data, Derivations, Figure, Known, Label, Missing, Report, Table, weakest
 from tscale.core.number_text import duration, durations, number_text
 from tscale.core.units import BYTES, COUNT, DAYS, GPU_HOURS, RATIO, SECONDS, SHARE, TOKENS, TOKENS_PER_SECOND, USD
 from tscale.core.view import Record, interval, view
@@ -48,7 +48,7 @@ def post_training_report(spec: ModelSpec, asked: Asked) -> Report:
         (_phases_table(one, title), _costs_table(one)),
         data,
         notes,
-        tuple(step_derivations(one)),
+        Derivations(lambda: step_derivations(one)),
         code,
         lead=tuple(filter(None, (room, said))),
     )

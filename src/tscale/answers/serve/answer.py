@@ -11,7 +11,7 @@ from tscale.answers.serve.notes import percent, serve_notes
 from tscale.answers.serve.parts import parts_table
 from tscale.answers.serve.prediction import answered, dollar_rows, load_text, notes_of_prediction, tables_of
 from tscale.catalogue.hardware import Hardware
-from tscale.core.metric import Cell, Column, Figure, Missing, Report, Table
+from tscale.core.metric import Cell, Column, Derivations, Figure, Missing, Report, Table
 from tscale.core.number_text import duration
 from tscale.core.units import MILLISECONDS, SECONDS, USD
 from tscale.estimates.capacity import exit_code, verdict_text
@@ -45,10 +45,12 @@ def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     said = (*serve_notes(one, hardware, memory, found.decode), *notes_of_prediction(steady))
     notes = notes_of(spec, *said, *(() if rent is None else rent_notes(rent)), about=OF_SERVING)
     passes = {"prefill": found.prefill, "decode_step": found.decode}
-    steps = (
-        *of_request(steady, f"{spec.name}, in steady state"),
-        *of_passes(one, found.times, passes, figures, rent),
-        *steps_of_passes(one),
+    steps = Derivations(
+        lambda: (
+            *of_request(steady, f"{spec.name}, in steady state"),
+            *of_passes(one, found.times, passes, figures, rent),
+            *steps_of_passes(one),
+        )
     )
     code = exit_code(memory.capacity, memory.total)
     priced = "" if rent is None else rent.said()

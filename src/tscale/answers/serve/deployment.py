@@ -8,7 +8,7 @@ from typing import Final
 from tscale.answers.assumptions import rent_notes
 from tscale.answers.serve.prediction import answered, dollar_rows, load_text, notes_of_prediction, tables_of
 from tscale.catalogue.hardware import Hardware
-from tscale.core.metric import Cell, Column, Figure, Report, Table
+from tscale.core.metric import Cell, Column, Derivations, Figure, Report, Table
 from tscale.core.number_text import estimate
 from tscale.core.units import MILLISECONDS
 from tscale.estimates.explaining import OF_SERVING, notes_of
@@ -39,7 +39,7 @@ def deployment_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     notes = notes_of(spec, *_notes(found), *notes_of_prediction(found), *priced, about=OF_SERVING)
     lead = tuple(filter(None, (found.refused, *asked.lead())))
     code = 0 if found.times is not None else 3
-    steps = tuple(of_request(found, f"{spec.name}, in steady state"))
+    steps = Derivations(lambda: of_request(found, f"{spec.name}, in steady state"))
     return Report(title, tuple(tables), deployed_data(spec, hardware, ask, deployed), notes, steps, code, lead=lead)
 
 

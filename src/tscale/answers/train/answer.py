@@ -12,7 +12,7 @@ from tscale.answers.train.notes import all_notes, fit_of, headline
 from tscale.answers.train.step_table import planned_table
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.wall_time import SOURCE
-from tscale.core.metric import Figure, Known, Report, Step, Table
+from tscale.core.metric import Derivations, Figure, Known, Report, Step, Table
 from tscale.core.units import COUNT, FLOPS, SECONDS
 from tscale.estimates.explaining import TracedModel, steps_of
 from tscale.estimates.goodput import with_elapsed
@@ -39,7 +39,7 @@ def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
         "" if one.goodput is None else one.goodput.said(),
         "" if rent is None else rent.said(),
     )
-    steps = tuple(_all_steps(one))
+    steps = Derivations(lambda: _all_steps(one))
     lead = tuple(filter(None, said))
     return Report(title, _tables(one, title), train_data(one), tuple(all_notes(one)), steps, fit.exit_code, lead=lead)
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from tscale.core.costs.step_time import Batch
 from tscale.core.metric import Data, Figure, weakest
 from tscale.errors import RequestError, field
-from tscale.estimates.explaining import adapting, counted
+from tscale.estimates.explaining import adapting, of_plain
 from tscale.estimates.memory.peak import peak_of, products_of
 from tscale.estimates.memory_train.ask import Ask
 from tscale.estimates.recomputed import recomputed
@@ -53,7 +53,7 @@ def step_of(spec: ModelSpec, ask: Ask, context: Figure, batch: int) -> TimedStep
     if gathers_few_bits(ask.how.base, ask.how.plan):
         return None
     dtype, peak = peak_of(ask.hardware.device(), ask.hardware, products_of(ask.how.precision.name))
-    model = adapting(counted(spec), ask.how.rank, ask.how.lora_targets)
+    model = adapting(of_plain(spec), ask.how.rank, ask.how.lora_targets)
     run, sequences = run_of(spec, int(context.value)), Batch(batch, ask.how.micro_batch)
     redone = recomputed(spec, model.ledger, ask.how.recompute, ask.how.again, ask.how.plan)
     given = (model, run, ask.how.plan, sequences, ask.hardware.cluster())

@@ -13,7 +13,7 @@ from tscale.core.costs.post_training import Phase, StepConstants, joined
 from tscale.core.costs.step_time import Batch
 from tscale.core.tracing import ceil_div
 from tscale.errors import RequestError, field
-from tscale.estimates.explaining import TracedModel, adapting, counted
+from tscale.estimates.explaining import TracedModel, adapting, of_plain
 from tscale.estimates.memory.peak import peak_of, products_of
 from tscale.estimates.post_training.models import PAIR, Models, scoring
 from tscale.estimates.post_training.rollout import Generated, How, Timed, generation
@@ -195,7 +195,7 @@ class _Trained:
     def _passed(self, spec: ModelSpec, sequences: int, *, forward: bool) -> _Passed:
         """A step of so many sequences, or its forward passes alone."""
         training = self.models.ask.how
-        model, plan = counted(spec), training.plan
+        model, plan = of_plain(spec), training.plan
         if not forward:
             model = adapting(model, training.rank, training.lora_targets)
         batch, share = packed(sequences, plan.data, training.micro_batch, self._mean, self.models.longest)

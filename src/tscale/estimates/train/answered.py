@@ -78,7 +78,7 @@ def answered(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Answered:
     ratio = hardware_ratio(model, whole, redone)
     counted_share = counted_share_of(model, whole, ask.flops_count)
     ask = ask if ask.mfu is None else ask._replace(mfu=ask.mfu / counted_share)
-    planned = planned_of(model, hardware, ask, whole, dtype, peak, redone)
+    planned = planned_of(spec, hardware, ask, whole, dtype, peak, redone)
     assumed: Utilisation | PlanUtilisation | None = _assumed(model, hardware, ask, dtype, peak, ratio)
     if assumed is not None and planned is not None and ask.batch is not None:
         assumed = plan_utilisation(planned.predicted, model, whole, ask.batch) or assumed

@@ -11,15 +11,17 @@ from tscale.core.costs.training_setup import Training
 from tscale.core.metric import Data, weakest
 from tscale.core.precision import PRECISIONS
 from tscale.errors import RequestError, field
-from tscale.estimates.explaining import TracedModel
+from tscale.estimates.explaining import adapting, of_plain
 from tscale.estimates.memory.peak import precision_of
 from tscale.estimates.memory_train.ask import Ask as MemoryAsk
 from tscale.estimates.recomputed import Recomputed
 from tscale.estimates.train.ask import Ask
+from tscale.estimates.train.media import with_towers
 from tscale.estimates.train.memory import PlanMemory, plan_memory
 from tscale.estimates.train.plan import PlannedStep, as_bounds, planned_step
 from tscale.estimates.train.prediction import PredictedStep, gathers_few_bits, predicted_step
 from tscale.estimates.trained import Trained
+from tscale.models.spec import ModelSpec
 
 
 class Planned(NamedTuple):
@@ -44,18 +46,18 @@ class Planned(NamedTuple):
 
 
 def planned_of(
-    model: TracedModel, hardware: Hardware, ask: Ask, whole: Trained, dtype: str, peak: int, redone: Recomputed
+    spec: ModelSpec, hardware: Hardware, ask: Ask, whole: Trained, dtype: str, peak: int, redone: Recomputed
 ) -> Planned | None:
-    """The plan that is asked about; None where none is."""
+    """The plan that is asked about; None where none is. Nothing of it is derived from sizes of the spec."""
     if ask.plan is None or ask.batch is None:
         return None
     if gathers_few_bits(ask.base, ask.plan):
         raise RequestError(
             f"no step of a model whose weights of few bits are gathered is timed: give {field('zero')} 2 or less"
         )
-    step = planned_step(
-        model, whole.first.run, ask.plan, ask.batch, hardware.cluster(), peak, dtype, redone, ask.flops_count
-    )
+    model = adapting(with_towers(of_plain(spec), ask.media), ask.rank, ask.lora_targets)
+    run = whole.first.run.plain
+    step = planned_step(model, run, ask.plan, ask.batch, hardware.cluster(), peak, dtype, redone, ask.flops_count)
     how = Training(
         PRECISIONS[precision_of(dtype)],
         plan=ask.plan,
@@ -68,11 +70,11 @@ def planned_of(
         base=ask.base,
     )
     asked = ask.memory or MemoryAsk(how, ask.context)
-    memory = plan_memory(model.spec, hardware, asked, ask.command)
+    memory = plan_memory(spec, hardware, asked, ask.command)
     predicted = None
     if not ask.bound_only:
         predicted = predicted_step(
-            model, whole.first.run, ask.plan, ask.batch, hardware.cluster(), dtype, redone, step.step.seconds,
+            model, run, ask.plan, ask.batch, hardware.cluster(), dtype, redone, step.step.seconds,
             known=weakest("predicted", whole.first.context.known), stack=ask.stack, kernel=ask.kernel, count=ask.flops_count,
             base=ask.base,
         )  # fmt: skip
