@@ -87,7 +87,10 @@ class Ask(WithMedia, OnHardware):
     )
     price: Fraction | None = asked(options.PRICE)
     prefix: int | Fraction = asked(
-        Option("Set the tokens of each prompt that are already in the KV cache: 1k, 50%.", "N", prefix), 0
+        Option(
+            "Set the tokens of each prompt that are already in the KV cache: 1k, 50%.", "N", prefix, none_at_zero=True
+        ),
+        0,
     )
     host_bandwidth: Fraction | None = asked(
         Option(

@@ -60,7 +60,7 @@ class MediaCost(NamedTuple):
 
     @property
     def outputs(self) -> int:
-        """Positions that towers hand over."""
+        """Positions that towers give to the language model."""
         return sum(one.times * one.run.outputs for one in self.passes)
 
 
@@ -88,14 +88,14 @@ def media_costs(spec: ModelSpec | TowerSpec, media: Media) -> tuple[MediaCost, .
 def _costs(spec: ModelSpec | TowerSpec, media: Media) -> Iterator[MediaCost]:
     if not media.any:
         return
-    from tscale.blocks.tower_inputs import NativeImage, Sound
+    from tscale.blocks.tower_inputs import NativeImage, Sound, reads_frames, reads_one_image
 
     size = f"{media.height:,}x{media.width:,}"
     if media.images:
         tower = _tower_of(spec, "images", field("images"))
         assert tower.input is not None
         assert not isinstance(tower.input, Sound)
-        if media.images > 1 and getattr(tower.input, "alone", False):
+        if media.images > 1 and reads_one_image(tower.input):
             raise RequestError(f"{field('images')}: {spec.label} is given one image in a sequence: ask for 1")
         seen = tower.input.read(media.height, media.width)
         yield _cost(spec, _named(media.images, "image", size), "images", media.images, seen)
@@ -103,7 +103,7 @@ def _costs(spec: ModelSpec | TowerSpec, media: Media) -> Iterator[MediaCost]:
         tower = _tower_of(spec, "images", field("video_frames"))
         assert tower.input is not None
         assert not isinstance(tower.input, Sound)
-        if not getattr(tower.input, "videos", True):
+        if not reads_frames(tower.input):
             raise RequestError(
                 f"{field('video_frames')}: {spec.label} does not read frames as images, and how it reads videos is not known: drop it"
             )
