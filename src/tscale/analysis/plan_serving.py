@@ -205,6 +205,7 @@ def serving_plan(ask: Ask) -> ServingPlan:
         None if ask.replicas is None else tuple(map(int, _few(ask.replicas, "replicas", MOST_COPIES).values)),
         ask.host_bandwidth,
         chunks,
+        ask.media,
     )
 
 

@@ -159,6 +159,11 @@ def _cost(spec: ModelSpec | TowerSpec, name: str, key: str, times: int, seen: Se
     return MediaCost(name, key, times, times * seen.tokens, TowerCost(*(times * flops for flops in once)), passes)
 
 
+def towers_flops(spec: ModelSpec | TowerSpec, media: Media) -> int:
+    """FLOPs of towers and projectors for the media of a sequence. Raises `RequestError` as `media_costs` does."""
+    return sum(int(cost.flops.total) for cost in media_costs(spec, media))
+
+
 def with_images(spec: ModelSpec, media: Media) -> ModelSpec:
     """The model of sequences with images: its layers that attend to these, where it has some, say how many positions there are.
 
@@ -178,12 +183,12 @@ def _at_positions(spec: ModelSpec, positions: int | None) -> ModelSpec:
     return replace(spec, attention=tuple(replace(one, images=positions) if sees_images(one) else one for one in mixers))
 
 
-def check_fits(costs: tuple[MediaCost, ...], context: int) -> None:
-    """Raises `RequestError` for media that take more tokens than a sequence has."""
+def check_fits(costs: tuple[MediaCost, ...], context: int, name: str = "context") -> None:
+    """Raises `RequestError` for media that take more tokens than a sequence has; `name`: the field that says how many."""
     tokens = sum(cost.tokens for cost in costs)
     if tokens > context:
         raise RequestError(
-            f"images and sounds take {tokens:,} tokens, and sequences of {context:,} hold no more: raise {field('context')}, or ask for fewer"
+            f"images and sounds take {tokens:,} tokens, and sequences of {context:,} hold no more: raise {field(name)}, or ask for fewer"
         )
 
 

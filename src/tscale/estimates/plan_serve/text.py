@@ -70,6 +70,7 @@ def serve_command(plan: ServingPlan, base: Base, case: ServingCase) -> str:
     words = ["tscale", "serve", *plan.model, *base.chip.words, *_degrees(case)]
     words += ["--input", str(plan.context), "--output", str(plan.output), "--concurrency", str(case.concurrency)]
     words += ["--prefix", str(plan.prefix)] if plan.prefix else []
+    words += plan.media.options()
     words += ["--host-bandwidth", f"{float(plan.host):g}"] if plan.host is not None else []
     words += ["--dtype", base.weights.name] if base.weights is not None else []
     words += ["--cache-dtype", base.cache.name] if base.cache is not None else []
