@@ -81,6 +81,16 @@ def estimate(value: Number) -> str:
     return f"{rounded:,.{max(2 - rounded.adjusted(), 0)}f}"
 
 
+def significant(value: Number, digits: int = 3) -> str:
+    """21,840, 80 or 0.0123: at most so many significant digits, without zeros behind them, never in scientific notation."""
+    return f"{Decimal(f'{float(value):.{digits}g}'):,f}"
+
+
+def gigabytes(size: Number, digits: int = 4) -> str:
+    """21,840 GB: bytes in 10^9, to so many significant digits."""
+    return f"{significant(Fraction(size) / 10**9, digits)} GB"
+
+
 def scaled_estimate(value: Number, symbol: str) -> str:
     """403 TFLOP/s: three significant digits and a power of 1000."""
     rounded = _three_digits(value)
