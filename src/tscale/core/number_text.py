@@ -129,7 +129,7 @@ def _percent(value: Number) -> str:
     percent = 100 * float(value)
     if percent and abs(percent) < 0.005:
         return "<0.01%" if percent > 0 else "−<0.01%"
-    return f"{percent:.2f}%".replace("-", "−")
+    return f"{percent:,.2f}%".replace("-", "−")
 
 
 def duration(seconds: Number) -> str:

@@ -226,7 +226,7 @@ def _check_apart(spec: ModelSpec) -> None:
         )
     if spec.streams is not None:
         raise RequestError(
-            f"{spec.name} hands {spec.streams.count} residual streams on, which is not known yet: use {field('pipeline', 1)}"
+            f"{spec.name} has {spec.streams.count} residual streams, and how stages send these is not known: use {field('pipeline', 1)}"
         )
     if any(_borrows_latents(mixer) for mixer in spec.mixers):
         raise RequestError(

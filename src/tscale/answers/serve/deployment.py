@@ -82,7 +82,7 @@ def _notes(found: Predicted) -> Iterator[str]:
         if found.times is not None and found.requests_per_second > _FULL * found.times.prompts_per_second:
             yield (
                 f"The prefill pool takes in {estimate(found.times.prompts_per_second)} prompts/s, and is full: that is what requests "
-                f"wait for, so that {estimate(case.concurrency * found.times.decoding)} of {case.concurrency:,} decode at once. A larger "
+                f"wait for, so that {estimate(case.concurrency * found.times.decoding)} of {case.concurrency:,} decode concurrently. A larger "
                 "one brings first tokens sooner and more requests through."
             )
         yield (
