@@ -317,7 +317,14 @@ def builds_text(runs: Runs, left: Left) -> str:
     for places in order:
         case = runs.cases[places[0]]
         pools = "disaggregated" if case.disaggregated else "aggregated"
-        cells: list[object] = [case.engine, case.spec.name, pools, case.hardware.name, case.weights or "bf16", case.version]
+        cells: list[object] = [
+            case.engine,
+            case.spec.name,
+            pools,
+            case.hardware.name,
+            case.weights or "bf16",
+            case.version,
+        ]
         cells.append(len(places))
         for ratio in of.values():
             found = errors(ratio[places])

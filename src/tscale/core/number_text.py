@@ -135,6 +135,8 @@ def _percent(value: Number) -> str:
 def duration(seconds: Number) -> str:
     """118 s, 12.3 ms, 9.00 days: three significant digits in the unit that people would say."""
     value = Fraction(seconds)
+    if value < Fraction(9995, 10**8):  # from which it rounds to a tenth of a millisecond
+        return f"{estimate(value * 10**6)} µs"
     if value < Fraction(9995, 10_000):  # from which it rounds to a second
         return f"{estimate(value * 1000)} ms"
     for least, size, name in ((2 * 86_400, 86_400, "days"), (2 * 3600, 3600, "hours"), (120, 60, "minutes")):

@@ -42,7 +42,10 @@ def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
         parts_table(one, f"prefill, {prompt.batch * (prompt.read or prompt.new):,} tokens", found.prefill, spec.name),
     )
     data = {**reached_data(found), "decode": lines_data(one, found.decode), "prefill": lines_data(one, found.prefill)}
+    refused = refusal(steady)
     said = (*serve_notes(one, hardware, memory, found.decode), *notes_of_prediction(steady))
+    if refused and not memory.fits:  # whether it fits is the answer
+        said, refused = (*said, refused), ""
     notes = notes_of(spec, *said, *(() if rent is None else rent_notes(rent)), about=OF_SERVING)
     passes = {"prefill": found.prefill, "decode_step": found.decode}
     steps = (
@@ -50,8 +53,7 @@ def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
         *of_passes(one, found.times, passes, figures, rent),
         *steps_of_passes(one),
     )
-    refused = refusal(steady)
-    code = exit_code(memory.capacity, memory.total) or (3 if refused else 0)
+    code = 3 if refused else exit_code(memory.capacity, memory.total)
     priced = "" if rent is None else rent.said()
     room_note = "" if memory.fits else verdict_note(memory.capacity, memory.total)
     lead = tuple(filter(None, (room_note or refused, *found.asked.lead(), priced)))

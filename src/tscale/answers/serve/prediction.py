@@ -36,7 +36,8 @@ def refusal(found: Predicted | str) -> str:
 
 def load_text(deployment: Deployment, otherwise: str) -> str:
     """The rate at which requests come, where one is given."""
-    return otherwise if deployment.rate is None else f"{significant(deployment.rate, 6)} requests/s"
+    rate = deployment.rate
+    return otherwise if rate is None else f"{significant(rate, 6)} request{'' if rate == 1 else 's'}/s"
 
 
 _ROWS: Final = (
