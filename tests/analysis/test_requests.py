@@ -207,7 +207,7 @@ def test_none_of_what_there_may_be_none_of_is_as_if_it_were_not_given(name: str,
 
 def test_none_of_images_is_no_reason_to_keep_their_size() -> None:
     with pytest.raises(RequestError, match="--image-size is of images"):
-        _ = question("serve").made({"model": "qwen3-vl-2b", "gpu": "h100", "images": 0, "image_size": "448x448"}).media  # type: ignore[attr-defined]
+        _ = question("serve").made({"model": "qwen3-vl-2b", "gpu": "h100", "images": 0, "image_size": "448x448"}).media
 
 
 @pytest.mark.parametrize("value", ["-0", "false", "none", "0x0", True, False])

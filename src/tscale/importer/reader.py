@@ -60,7 +60,8 @@ def imported(
         return _of_llava(config, name, where, strict)
     refuse_draft(config, where)
     family_name, file, text = _model_type(config, where), config, Text(config)
-    if family_name in NESTED:
+    nested = family_name in NESTED  # such files leave sizes of their text models to the class as they are published
+    if nested:
         text = text_config(config, family_name, NESTED[family_name], where, strict)
         family_name = str(text.config["model_type"])
     read = Config(text.config, family_name, FAMILIES[family_name], where, None if strict else read_by(family_name))
@@ -68,7 +69,13 @@ def imported(
     whole = with_towers(spec, file, text, read.size, where)
     unread = unread_note((*text.unread, *passed_over, *whole.unread), own_code=_own_code(file))
     notes = (
-        spoken + whole.notes + _named_otherwise(file) + class_note(read) + unread + _default_sizes(read) + _notes(read)
+        spoken
+        + whole.notes
+        + _named_otherwise(file)
+        + class_note(read)
+        + unread
+        + (() if nested else _default_sizes(read))
+        + _notes(read)
     )
     spec = replace(whole.spec, notes=notes)
     spec = replace(spec, training=_pre_training(text.config, spec.context))
