@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import doctest
 import math
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -506,3 +508,12 @@ def test_a_float_is_a_count_where_it_is_exact() -> None:
 def ANY_FLOAT(value: int) -> Any:  # noqa: N802 (beside ANY)
     """A number that is no int."""
     return float(value)
+
+
+def test_the_version_is_that_of_the_changelog() -> None:
+    """What its first heading names is the version; not yet released, it is one in development."""
+    root = Path(__file__).parents[1]
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    heading = re.search(r"^## (\d+\.\d+\.\d+)(.*)$", (root / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert heading is not None
+    assert project["version"] == heading[1] + (".dev0" if "not released" in heading[2] else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import fields
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -179,3 +180,37 @@ def test_a_value_of_a_system_is_refused_by_its_file(
     assert (done.code, done.err.startswith(f"tscale: s.yaml: {said}")) == (1, True)
     piped = run("memory", "--system", "-", stdin="model: gpt2\ngpus: 0\n")
     assert piped.err.startswith("tscale: standard input: gpus must be a whole number above 0")
+
+
+NOTHING = ("0", 0, 0.0, Fraction(0), "0.0", " 00 ")
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [("serve", "images"), ("memory", "video_frames"), ("train", "audio_seconds"), ("plan", "images"), ("serve", "prefix"), ("memory", "prefix"), ("loss", "inference_tokens")],
+)  # fmt: skip
+def test_none_of_what_there_may_be_none_of_is_as_if_it_were_not_given(name: str, field: str) -> None:
+    given: dict[str, object] = {"model": "qwen3-vl-2b"}
+    if name != "loss":
+        given |= {"gpu": "h100"}
+    if name == "train":
+        given |= {"gpus": 8, "tokens": "1e9"}
+    if name == "plan":
+        given |= {"serve": True, "rate": 1, "ttft": "1s"}
+    ask = question(name)
+    plain = ask.made(given)
+    for nothing in (*NOTHING, *(("0%",) if field == "prefix" and name == "serve" else ())):
+        made = ask.made({**given, field: nothing})
+        assert made == plain
+        assert field not in made.given
+
+
+def test_none_of_images_is_no_reason_to_keep_their_size() -> None:
+    with pytest.raises(RequestError, match="--image-size is of images"):
+        _ = question("serve").made({"model": "qwen3-vl-2b", "gpu": "h100", "images": 0, "image_size": "448x448"}).media
+
+
+@pytest.mark.parametrize("value", ["-0", "false", "none", "0x0", True, False])
+def test_what_is_no_number_of_images_is_refused(value: object) -> None:
+    with pytest.raises(RequestError, match="--images must be"):
+        question("serve").made({"model": "qwen3-vl-2b", "gpu": "h100", "images": value})

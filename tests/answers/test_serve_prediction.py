@@ -16,6 +16,7 @@ from tscale.core.dtypes import DTYPES
 from tscale.core.serving_layout import ServingLayout
 from tscale.errors import RequestError
 from tscale.estimates.deployment import Deployment
+from tscale.estimates.serve.prediction import predicted
 from tscale.estimates.serve.times import Ask
 from tscale.models.resolve import resolve
 from tscale.render.json import to_json
@@ -92,10 +93,31 @@ def test_degrees_that_do_not_go_together_are_refused() -> None:
 
 def test_too_many_requests_are_over_capacity() -> None:
     layout = ServingLayout(tensor=4, expert=4, replicas=2)
-    ask = Ask(weights=DTYPES["fp8"], batch=10**5, context=8000, deployment=Deployment(layout=layout))
+    ask = Ask(weights=DTYPES["fp8"], batch=10**5, context=100, output=4000, deployment=Deployment(layout=layout))
     report = serve_report(resolve("qwen3-30b-a3b"), find_hardware("h100"), ask)
     assert report.exit_code == 3
-    assert "over capacity" in report.lead[0]
+    assert report.lead[0].startswith("Over capacity: the cache holds")
+
+
+def test_one_device_past_capacity_says_first_what_it_carries() -> None:
+    """What fits in memory, one request at a time, is no answer to a rate that is more than is carried."""
+    done = run("serve", "llama-3.1-8b", "--gpu", "h100", "--rate", "500", "--output", "256")
+    assert done.code == 3
+    assert done.out.split("\n")[1].startswith("Over capacity: at most ")
+
+
+def test_requests_that_wait_for_their_prompts_hold_no_cache() -> None:
+    """Steps take in 8,192 tokens of prompts: of whatever many with prompts of 8,000 and short answers, some 256 decode, which fit."""
+    layout = ServingLayout(tensor=4, expert=4, replicas=2)
+    ask = Ask(weights=DTYPES["fp8"], context=8000, output=256, deployment=Deployment(layout=layout))
+    chip, spec = find_hardware("h100"), resolve("qwen3-30b-a3b")
+    rates = []
+    for many in (2_000, 100_000):
+        found = predicted(spec, chip, ask._replace(batch=many), ask.deployment)
+        assert found.times is not None
+        assert found.case.held <= found.case.chunk_tokens / 8000 * 256 + 2
+        rates.append(found.requests_per_second)
+    assert rates[1] == pytest.approx(rates[0], rel=0.05)  # more that wait bring no more through
 
 
 EIGHT: dict[str, Any] = {"model": "llama-3.1-8b", "gpu": "h100", "input": 1024, "output": 256}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from fractions import Fraction
 from heapq import heappop, heappush
 
 import pytest
@@ -17,6 +19,9 @@ from tscale.core.costs.serving_grouped import grouped_share
 from tscale.core.costs.serving_loop import share_decoding
 from tscale.core.costs.serving_prediction import Load, pool_seconds
 from tscale.core.serving_layout import ServingLayout
+from tscale.estimates.deployment import Deployment
+from tscale.estimates.serve.prediction import predicted
+from tscale.estimates.serve.times import Ask
 from tscale.models.resolve import resolve
 
 
@@ -233,3 +238,45 @@ def test_serve_says_what_the_pool_takes_in() -> None:
 def test_one_pool_has_none_for_prompts() -> None:
     found = answer("serve", "llama-3.1-70b", "--gpu", "h100", "--tensor", "4", "--concurrency", "16")
     assert found["prompt_tokens_per_second_per_gpu"] is None
+
+
+def test_requests_that_wait_for_a_full_pool_hold_no_cache() -> None:
+    """One worker for prompts: as many decode as it takes in prompts while one is answered, however many wait (Little's law)."""
+    layout = ServingLayout()
+    apart = Deployment(layout=layout, prefill=layout)
+    times = []
+    for requests in (4_000, 400_000):
+        ask = Ask(batch=requests, context=8192, output=256, deployment=apart)
+        found = predicted(resolve("llama-3.1-8b"), find_hardware("h100"), ask, apart).times
+        assert found is not None
+        assert requests * found.decoding == pytest.approx(found.prompts_per_second * 256 * found.tpot.middle, rel=0.2)
+        times.append(found)
+    assert 4_000 * times[0].decoding == pytest.approx(400_000 * times[1].decoding, rel=0.01)
+    assert times[1].latency.middle == pytest.approx(100 * times[0].latency.middle, rel=0.05)
+
+
+def test_as_many_as_the_cache_holds_may_decode() -> None:
+    """Eight workers for prompts and one that decodes: the refusal names the most that may be asked for, some of whom wait."""
+    layout = ServingLayout()
+    spec, chip = resolve("llama-3.1-8b"), find_hardware("h100")
+    many = Deployment(layout=layout, prefill=layout._replace(replicas=8))
+    refused = predicted(spec, chip, Ask(batch=5_000, deployment=many), many).refused
+    asked = re.fullmatch(
+        r"over capacity: the cache holds (\d+) requests of 2,304 tokens, and [\d,]+ of the 5,000 that are asked for would hold one: ask "
+        r"for at most (\d+); the rest would queue, which is not predicted",
+        refused,
+    )
+    assert asked is not None
+    holds, most = map(int, asked.groups())
+    assert holds < most < 1.2 * holds
+    last = predicted(spec, chip, Ask(batch=most, deployment=many), many)
+    assert last.times is not None and most * last.times.decoding <= holds + 1
+    assert predicted(spec, chip, Ask(batch=most + 1, deployment=many), many).times is None
+
+
+def test_a_rate_that_prompts_do_not_come_to_ends_where_more_bring_no_more() -> None:
+    layout = ServingLayout()
+    apart = Deployment(layout=layout, prefill=layout, rate=Fraction(2000))
+    refused = predicted(resolve("llama-3.1-8b"), find_hardware("h100"), Ask(deployment=apart), apart).refused
+    assert "and more of them come to no more; 2,000 are asked for" in refused
+    assert int(re.findall(r"with ([\d,]+) concurrent", refused)[0].replace(",", "")) <= 4096

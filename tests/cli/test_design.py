@@ -213,3 +213,21 @@ def test_the_best_of_shapes_with_layers_that_lead_is_that_of_brute_force() -> No
     near = [one for one in shapes if abs(count(one) / 50_000_000 - 1) <= 0.01]
     best = min(near, key=lambda one: distance(one, wanted, count(one), 50_000_000))
     assert found.shape == best
+
+
+def test_a_pattern_is_of_a_size_that_designs_may_have() -> None:
+    done = run("design", "--params", "7e9", "--set", "layers=1e12")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(
+        "tscale: Llama 2 7B with layers=1e12, the pattern, has 202,383,360,000,262,148,096 parameters"
+    )
+    assert "at most 10,000,000,000,000" in done.err
+
+
+def test_a_design_that_misses_its_budget_says_so_first() -> None:
+    done = run("design", "--params", "7e9", "--set", "vocabulary=1e9")
+    assert done.code == 3
+    assert done.out.startswith(
+        "No decoder like Llama 2 7B with vocabulary=1e9 is within 1% of 7,000,000,000 parameters: the nearest has"
+    )
+    assert done.out.split("\n")[0].endswith(" in 1 layer")

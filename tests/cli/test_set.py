@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.helpers import answer, run
 
 
@@ -111,3 +113,10 @@ def test_training_beyond_a_context_is_refused_where_it_is_set_itself() -> None:
     refused = run("flops", "gpt2", "--set", "context=256", "--set", stage)
     assert refused.code == 2
     assert "training.stages.0.context: 512 tokens are more than the model's context of 256" in refused.err
+
+
+@pytest.mark.parametrize("changes", [("layers=3", "layers=4"), ("heads=8", "attention.heads=16")])
+def test_a_field_that_is_set_twice_is_refused(changes: tuple[str, str]) -> None:
+    done = run("params", "gpt3", "--set", changes[0], "--set", changes[1])
+    assert done.code == 2
+    assert done.err.endswith(" is given twice: drop one\n")

@@ -22,6 +22,7 @@ AVOIDED = re.compile(
     r"|\b(?:tokens a second|FLOPs a byte|nats a token)\b|sent to other devices|prefill counted in|\bno batch:"
     r"|a million tokens|tensor-parallel sums|\bhand-over|sending hidden|\bkept of a\b|\bdeal[st]?\b|\btogether\b"
     r"|in brackets|times the first|beyond training|\bnot said\b|\bno number$|\bnear it\b|pays after|past any sense"
+    r"|\bhand(?:s|ed)? (?:on|over)\b"
     r"|on your word|nothing is said|reaches it at|\bto it$|\bkin\b|that is read\b|call it so|\bwhere absent\b"
 )
 """What stopped readers, where the field has a word of its own."""
@@ -216,3 +217,9 @@ def test_choices_that_are_too_many_for_a_line_of_help_are_in_its_text(command: s
     text = "".join(out.split())
     for option in (LOSS, OPTIMIZER):
         assert "Oneof" + ",".join(option.choices) + "." in text
+
+
+def test_files_that_are_shipped_are_in_the_words_of_the_field() -> None:
+    for file in (configs() / "calibrations").glob("*.yaml"):
+        text = " ".join(file.read_text(encoding="utf-8").split())
+        assert not re.search(r"\bhand(?:-over|(?:s|ed)? (?:on|over)\b)", text), file.name

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.helpers import of_each
-from tscale.core.number_text import duration, durations, number_text, scaled_estimate
+from tscale.core.number_text import duration, durations, gigabytes, number_text, scaled_estimate, significant
 
 READ: list[tuple[str, Any, str]] = [
     ("full", 1234567, "1,234,567"), ("full", 0.0, "0"), ("full", 2.5, "2.500"), ("full", 999.96, "1,000.0"), ("full", 1234.56, "1,234.6"),
@@ -43,7 +43,7 @@ def test_a_number_reads(case: tuple[Any, Any, str]) -> None:
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0.0123, "12.3 ms"), (Fraction(9994, 10_000), "999 ms"), (Fraction(9995, 10_000), "1.00 s"), (1, "1 s"), (119, "119 s"), (119.9, "120 s"),
+        (0.0123, "12.3 ms"), (Fraction(1, 10**6), "1 µs"), (99.94e-6, "99.9 µs"), (99.96e-6, "0.100 ms"), (Fraction(9994, 10_000), "999 ms"), (Fraction(9995, 10_000), "1.00 s"), (1, "1 s"), (119, "119 s"), (119.9, "120 s"),
         (120, "2 minutes"), (150, "2.50 minutes"), (7199, "120 minutes"), (7200, "2 hours"), (172_799, "48.0 hours"), (172_800, "2 days"),
         (777_600, "9 days"), (Fraction(777_600 * 11, 10), "9.90 days"),
     ],
@@ -60,3 +60,22 @@ def test_a_range_of_durations_says_a_unit_once() -> None:
 
 def test_estimates_with_prefixes_end_at_the_last_one() -> None:
     assert [scaled_estimate(value, "B") for value in (0.5, 5e26, 5e27)] == ["0.500 B", "500 YB", "5,000 YB"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(21_840, "21,800"), (1234.5, "1,230"), (80, "80"), (0.0123, "0.0123"), (1e-5, "0.00001"), (2.346, "2.35"), (0.5, "0.5")]
+)  # fmt: skip
+def test_a_number_in_a_sentence_is_never_in_scientific_notation(value: Any, text: str) -> None:
+    assert significant(value) == text
+
+
+def test_bytes_in_a_sentence_are_written_in_full() -> None:
+    assert [gigabytes(size) for size in (22_170 * 10**9, 85_519_761_408, 551_600_000)] == [
+        "22,170 GB",
+        "85.52 GB",
+        "0.5516 GB",
+    ]
+
+
+def test_a_share_of_more_than_a_thousand_percent_has_separators() -> None:
+    assert number_text(Fraction(366_284, 100), "percent") == "366,284.00%"

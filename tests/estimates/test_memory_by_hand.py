@@ -116,10 +116,6 @@ def test_larger_hardware_is_of_the_same_kind_and_has_the_least_memory_first() ->
     assert list(serving.larger_hardware(10**15, 8, H100, _capacity())) == []
 
 
-def test_dollars_are_written_to_three_digits() -> None:
-    assert [serving._usd(Fraction(value)) for value in ("2.346", "1234", "0.5", "16")] == ["2.35", "1,230", "0.5", "16"]
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # Changes of training
 # ---------------------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from tscale.core.workload import SequenceLengths
 from tscale.errors import SpecError
 from tscale.importer.families import FAMILIES, NOT_YET
 from tscale.importer.harmless import HARMLESS
+from tscale.importer.json_file import parse_object
 from tscale.importer.reader import imported
 from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
@@ -402,7 +403,7 @@ GPT_NEO = {"model_type": "gpt_neo", "num_layers": 2}
         ),
         (
             {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel", "GPT2Model"]},
-            "architectures must be a list of one class, not a list",
+            "architectures must be a list of one class, not of 2",
         ),
         (
             {"model_type": "gpt2", "n_layer": 12, "num_hidden_layers": 24},
@@ -593,10 +594,9 @@ def test_a_file_that_describes_more_than_a_text_model_is_counted_whole() -> None
 
 
 def test_layers_that_predict_further_tokens_are_left_out_and_named() -> None:
-    assert spec_of({"model_type": "deepseek_v3"}).notes == (
-        "Left out: the layers that predict further tokens (num_nextn_predict_layers), as the class does.",
-    )
-    assert spec_of({"model_type": "deepseek_v3", "num_nextn_predict_layers": 0}).notes == ()
+    note = "Left out: the layers that predict further tokens (num_nextn_predict_layers), as the class does."
+    assert note in spec_of({"model_type": "deepseek_v3"}).notes
+    assert note not in spec_of({"model_type": "deepseek_v3", "num_nextn_predict_layers": 0}).notes
 
 
 @pytest.mark.parametrize(
@@ -642,3 +642,33 @@ def test_what_no_spec_could_hold_is_refused_where_it_is_read(config: dict[str, o
     with pytest.raises(SpecError) as caught:
         imported(config, name="x", where="file")
     assert str(caught.value) == f"file: {said}"
+
+
+def test_sizes_that_a_file_leaves_to_its_class_are_named() -> None:
+    """The class's own defaults are right, and easily overlooked: a file of 8B without its vocabulary is one of 7B."""
+    whole = {
+        "model_type": "llama",
+        "num_hidden_layers": 2,
+        "hidden_size": 64,
+        "num_attention_heads": 4,
+        "vocab_size": 100,
+    }
+    note = "Not in the file, taken from the defaults of its class: vocab_size 32000."
+    assert (
+        note in imported({key: value for key, value in whole.items() if key != "vocab_size"}, name="x", where="x").notes
+    )
+    assert not any("Not in the file" in said for said in imported(whole, name="x", where="x").notes)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "is empty: a config.json is a JSON object"),
+        (" \n", "is empty"),
+        ('{"a": "b', "not JSON: Unterminated string"),
+    ],
+)
+def test_a_file_of_nothing_or_of_half_is_refused_in_whole_words(text: str, said: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        parse_object(text, "config.json", what="a config.json")
+    assert str(caught.value).removesuffix(said).startswith("config.json:")

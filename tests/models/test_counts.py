@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+import tscale
 from tscale.errors import SpecErrors
 from tscale.models.spec import ModelSpec
 from tscale.models.validation import schema, validated
@@ -48,3 +51,18 @@ def test_other_texts_are_no_counts(text: str) -> None:
 def test_the_schema_lets_editors_take_both() -> None:
     context = schema()["$defs"]["ModelSpec"]["properties"]["context"]["anyOf"]
     assert {"type": "string", "pattern": r"^[\d_.]+ ?[kKMGBT]$"} in context
+
+
+def test_sizes_of_heads_and_of_their_pieces_have_names_in_formulas() -> None:
+    """No size of a spec is a bare number in a derivation but how many layers have a block."""
+    words = tscale.params("gpt2", set={"head.words": 1000, "tied": "false"})
+    assert formula(words, "head") == "d_model·head_words"
+    labels = {"model_type": "roberta", "architectures": ["RobertaForSequenceClassification"], "num_labels": 7}
+    assert formula(tscale.params(labels), "head.classes") == "d_model·head_classes + head_classes"
+    entities = {"model_type": "luke", "architectures": ["LukeModel"], "entity_vocab_size": 77}
+    assert formula(tscale.params(entities), "embedding.entities") == "entities_rows·entities_width"
+
+
+def formula(report: Any, part: str) -> Any:
+    """The formula of a line of parameters."""
+    return next(line["formula"] for line in report.to_dict()["lines"] if line["name"] == part)

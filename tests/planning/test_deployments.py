@@ -53,6 +53,7 @@ ASKED: list[tuple[str, str, dict[str, Any]]] = [
     ("gpt-oss-120b", "b200", {"users": 700, "engine": "sglang", "tensor": "1..4", "attention_data": "1..4"}),
     ("qwen3-30b-a3b", "h100", {"gpus": 8, "pools": "disaggregated"}),
     ("llama-3.1-8b", "h100", {"rate": 20, "draft_tokens": "2..4", "acceptance": 0.7}),
+    ("qwen3-vl-2b", "h100", {"rate": 6, "images": 2, "image_size": "448x896"}),
 ]
 
 
@@ -277,6 +278,7 @@ def test_the_deployment_that_ranks_first_is_near_the_best_measured(what: str, le
         ({"rate": 1, "zero": 3}, "is of training"),
         ({"rate": 1, "prefix": "8k"}, "leaves nothing of a prompt"),
         ({"rate": 1, "tensor": 7}, "7 devices cannot share"),
+        ({"rate": 1, "images": 1}, "has no tower that reads images: drop it"),
         ({"gpus": 1, "tensor": 8}, "no layout"),
     ],
     ids=str,
@@ -285,6 +287,25 @@ def test_what_is_refused_says_what_to_do(asked: dict[str, Any], said: str) -> No
     with pytest.raises(RequestError, match=said) as caught:
         plan("llama-3.1-70b", **asked)
     assert "\n" not in str(caught.value)
+
+
+def test_prompts_with_images_are_served_as_serve_says() -> None:
+    """1,024 x 1,024 pixels in patches of 16, four to a token; towers take their time before the prefill."""
+    asked: dict[str, Any] = {"input": "2k", "tensor": 1, "pools": "aggregated", "pipeline": 1}
+    with_image, without = (
+        plan("qwen3-vl-2b", "h100", rate=1, images=1, **asked),
+        plan("qwen3-vl-2b", "h100", rate=1, **asked),
+    )
+    (media,) = with_image["media"]
+    assert (media["count"], media["tokens"]) == (1, (1024 // 32) ** 2)
+    assert "media" not in without
+    row = with_image["rows"][0]
+    assert served(row["command"])["ttft_seconds"] == pytest.approx(row["ttft_seconds"], rel=1e-12)
+    assert row["ttft_seconds"]["middle"] > without["rows"][0]["ttft_seconds"]["middle"]
+    with pytest.raises(
+        RequestError, match=r"images and sounds take 3,072 tokens, and sequences of 2,048 hold no more: raise input"
+    ):
+        plan("qwen3-vl-2b", "h100", rate=1, images=3, **asked)
 
 
 def test_a_model_that_serve_does_not_predict_is_refused_in_its_words() -> None:

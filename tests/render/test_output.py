@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import pytest
 
+from tests.helpers import run
 from tscale.answers.params.answer import params_report
 from tscale.core.metric import Report
 from tscale.core.plot import Axis, Plot, Point, Series
@@ -113,3 +114,24 @@ def test_a_pdf_has_its_words_as_text() -> None:
     show_with_plot(report, lambda: [PLOT], "a.pdf", "json")
     data = Path("a.pdf").read_bytes()
     assert b"/FontFile2" in data and b"/ToUnicode" in data
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("params", "gpt2", "-o"), ("params", "gpt2", "--save"), ("params", "gpt2", "--system"), ("serve", "gpt2", "--gpu", "h100", "-o"),
+        ("sweep", "params", "gpt2", "--vary", "set.layers=1,2", "-o"), ("design", "--params", "1e9", "-o"),
+    ],
+)  # fmt: skip
+def test_a_file_without_a_name_is_refused(words: tuple[str, ...]) -> None:
+    for nothing in ("", " "):
+        done = run(*words, nothing)
+        assert (done.code, done.out) == (2, "")
+        assert done.err.endswith(" needs the name of a file\n")
+
+
+def test_a_dash_is_standard_output_of_every_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for words in (("params", "gpt2"), ("serve", "gpt2", "--gpu", "h100")):
+        assert run(*words, "-o", "-").out == run(*words).out
+    assert list(tmp_path.iterdir()) == []

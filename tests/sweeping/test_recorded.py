@@ -34,6 +34,8 @@ SWEEPS: list[tuple[str, dict[str, object], list[str]]] = [
     ("memory", {"model": "deepseek-v3", "gpu": "h200", "gpus": "16", "page": "64"}, SERVED),
     ("memory", {"model": "gemma-3-27b", **H100, "pipeline": "2"}, ["context=2048..8192+1024", "prefix=16..512+16"]),
     ("memory", {**LLAMA, "train": True}, ["context=1024..8192+128", "micro_batch=1..8"]),
+    ("memory", {**LLAMA, "train": True}, ["prefix=0..32"]),
+    ("serve", LLAMA, ["prefix=0..512+16"]),
     ("memory", {**LLAMA, **PIPELINE}, ["context=1024..8192+1024", "batch=64..640+64"]),
     ("train", {"model": "gpt3", **H100}, ["gpus=1024..2048+16", "tokens=100e9..300e9+50000000000"]),
     (

@@ -36,12 +36,18 @@ def image_size(text: str, what: str) -> tuple[int, int]:
 class WithMedia(Request):
     """A question about sequences that may hold more than text."""
 
-    images: int | None = asked(Option("Set the images in a sequence.", "N", _count, heading=_HEADING))
+    images: int | None = asked(
+        Option("Set the images in a sequence.", "N", _count, heading=_HEADING, none_at_zero=True)
+    )
     image_size: tuple[int, int] | None = asked(
         Option("Set the size of images and of frames in pixels, such as 768x1024.", "HxW", image_size, heading=_HEADING)
     )
-    video_frames: int | None = asked(Option("Set the frames of a video in a sequence.", "N", _count, heading=_HEADING))
-    audio_seconds: int | None = asked(Option("Set the seconds of audio in a sequence.", "N", _count, heading=_HEADING))
+    video_frames: int | None = asked(
+        Option("Set the frames of a video in a sequence.", "N", _count, heading=_HEADING, none_at_zero=True)
+    )
+    audio_seconds: int | None = asked(
+        Option("Set the seconds of audio in a sequence.", "N", _count, heading=_HEADING, none_at_zero=True)
+    )
 
     @property
     def media(self) -> Media:

@@ -132,7 +132,13 @@ class Ask(PostTraining, Spread, WithMedia, OfModel):
     window_cache: Literal["cut", "whole"] = asked(options.WINDOW_CACHE, "cut")
     split_cache: str = asked(options.SPLIT_CACHE, "heads")
     prefix: int = asked(
-        Option("Set the tokens that all sequences begin with, kept once.", "N", readers.size, heading=options.SERVING),
+        Option(
+            "Set the tokens that all sequences begin with, kept once.",
+            "N",
+            readers.size,
+            heading=options.SERVING,
+            none_at_zero=True,
+        ),
         0,
     )
     draft: str | ModelSpec | Mapping[str, Any] | None = asked(options.DRAFT)

@@ -77,7 +77,9 @@ CONTEXT: Final = Option("Set the tokens of a sequence, such as 2048 or 2k; k is 
 UNIQUE: Final = Option(
     "Set the number of unique tokens, such as 100e9: further training tokens repeat them.", "N", tokens
 )
-SERVED: Final = Option("Set the tokens to be served, such as 1e12, to include the FLOPs of serving.", "N", tokens)
+SERVED: Final = Option(
+    "Set the tokens to be served, such as 1e12, to include the FLOPs of serving.", "N", tokens, none_at_zero=True
+)
 BITS: Final = Option(
     "Train in so many bits: 8, or 4,8,16 of weights, activations and KV cache, by a law of precision.", "BITS", bits
 )

@@ -120,7 +120,7 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
         """What a system in a file fixes: its degrees and policies; of serving its prompt, and the requests at once as its users."""
         serving = bool(given.get("serve"))
         other = TrainingAxes if serving else ServingAxes
-        foreign = {one.name for one in fields(other) if "option" in one.metadata} | {"compare", "rank"}
+        foreign = {one.name for one in fields(other) if "option" in one.metadata} - {*MEDIA} | {"compare", "rank"}
         if serving:
             system = _as_load(system, given)
             foreign |= {"batch"}
@@ -148,6 +148,8 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
             )
         other, kind = (ServingAxes, "serving") if self.train else (TrainingAxes, "training")
         for one in fields(other):
+            if one.name in MEDIA:
+                continue  # of both
             if one.name in self.given and self.given[one.name] is not False:
                 raise RequestError(
                     f"{spelled(one.name)} is of {kind}: drop it, or give --{'serve' if self.train else 'train'} instead"

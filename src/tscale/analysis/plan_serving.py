@@ -59,7 +59,13 @@ class ServingAxes(Request):
     )
     output: int | None = asked(Option("Set the tokens of each answer.", "N", readers.size, heading=LOAD, shown="256"))
     prefix: int | Fraction = asked(
-        Option("Set the tokens of each prompt that are already in the KV cache: 1k, 50%.", "N", prefix, heading=LOAD),
+        Option(
+            "Set the tokens of each prompt that are already in the KV cache: 1k, 50%.",
+            "N",
+            prefix,
+            heading=LOAD,
+            none_at_zero=True,
+        ),
         0,
     )
     host_bandwidth: Fraction | None = asked(_SERVE["host_bandwidth"]._replace(heading=LOAD))
@@ -199,6 +205,7 @@ def serving_plan(ask: Ask) -> ServingPlan:
         None if ask.replicas is None else tuple(map(int, _few(ask.replicas, "replicas", MOST_COPIES).values)),
         ask.host_bandwidth,
         chunks,
+        ask.media,
     )
 
 

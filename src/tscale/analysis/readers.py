@@ -90,7 +90,7 @@ def file(text: str, what: str) -> str:
 def zero_stage(text: str, what: str) -> int:
     """A stage of ZeRO: 0, 1, 2 or 3."""
     if text.strip() not in {"0", "1", "2", "3"}:
-        raise RequestError(f"{what} is a stage of ZeRO, 0, 1, 2 or 3, not {text.strip()[:40]}")
+        raise RequestError(f"{what} is a stage of ZeRO, 0, 1, 2 or 3, not {shown(text)}")
     return int(text)
 
 

@@ -7,6 +7,7 @@ the command line spells it; whoever asked from Python is told in Python's spelli
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import field, fields
@@ -35,7 +36,7 @@ class Option(NamedTuple):
 
     `shown`: the default as help prints it, where it is not that of the field. `spelling`: on the command line, where it is
     not `--` and the name of the field. `complete`: names for shell completion. `many`: whether a text may be a list, which
-    Python gives as one.
+    Python gives as one. `none_at_zero`: whether it counts what there may be none of, so that 0 is as if it were not given.
     """
 
     help: str
@@ -48,6 +49,7 @@ class Option(NamedTuple):
     spelling: str = ""
     complete: Callable[[str], list[str]] | None = None
     many: bool = False
+    none_at_zero: bool = False
 
     def help_with(self, default: object) -> str:
         """The help, with what is taken where nothing is given: that which is `shown`, or the default of the field."""
@@ -70,7 +72,20 @@ class Option(NamedTuple):
             case "value" | "argument":
                 is_path = self.kind == "argument" and not self.choices
                 text = file_name(_scalar(value), what) if is_path else _text(value, what, many=self.many)
+                if self.is_none(text):
+                    return 0
                 return self.read(_chosen(text, self.choices, what) if self.choices else text, what)
+
+    def is_none(self, value: object) -> bool:
+        """Whether a value says that there is none: nothing at all, or a 0 of what there may be none of."""
+        if is_absent(value):
+            return True
+        value = _scalar(value)
+        if not self.none_at_zero or isinstance(value, bool):
+            return False
+        if isinstance(value, str):
+            return re.fullmatch(_ZERO, value.strip(), re.ASCII) is not None
+        return isinstance(value, (int, float, Fraction, Decimal)) and value == 0
 
 
 def asked(option: Option, default: Any = None, *, required: bool = False) -> Any:
@@ -125,6 +140,7 @@ class Request:
         for name in present:
             if name not in options:
                 raise RequestError(f"{cls.command} has no {spelled(name)}: {nearest(name, options)}")
+        present = {name: value for name, value in present.items() if not options[name].is_none(value)}
         for one in fields(cls):
             name = one.name
             if one.metadata.get("required") and name not in present:
@@ -136,6 +152,10 @@ class Request:
 
     def check(self) -> None:
         """Raises `RequestError` for options that contradict one another; a request that has such says which."""
+
+
+_ZERO: Final = r"0[0_]*(\.0*)?%?"  # compiled when first used
+"""A 0 as people write it; of a share, 0%."""
 
 
 def is_absent(value: object) -> bool:

@@ -113,6 +113,7 @@ SAMPLES: Final[dict[str, tuple[dict[str, Any], ...]]] = {
             "host_bandwidth": 55,
             "pools": "aggregated",
         },
+        {"model": _READS_IMAGES, "serve": True, "gpu": "h100", "rate": 4, "ttft": "2s", "images": 2, "input": 4096},
         {
             "model": "llama-3.2-1b",
             "train": True,

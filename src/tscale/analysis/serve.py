@@ -87,7 +87,10 @@ class Ask(WithMedia, OnHardware):
     )
     price: Fraction | None = asked(options.PRICE)
     prefix: int | Fraction = asked(
-        Option("Set the tokens of each prompt that are already in the KV cache: 1k, 50%.", "N", prefix), 0
+        Option(
+            "Set the tokens of each prompt that are already in the KV cache: 1k, 50%.", "N", prefix, none_at_zero=True
+        ),
+        0,
     )
     host_bandwidth: Fraction | None = asked(
         Option(
@@ -260,9 +263,10 @@ def analyze(ask: Ask) -> Report:
     asked_for, media = ask.asked, ask.media
     if not media.any:
         return ask.assumed(serve_report(ask.spec, ask.hardware, asked_for))
-    from tscale.answers.serve.media import tower_flops, with_media
+    from tscale.answers.serve.media import with_media
+    from tscale.estimates.media import towers_flops
 
-    asked_for = asked_for._replace(tower_flops=tower_flops(ask.spec, media))
+    asked_for = asked_for._replace(tower_flops=towers_flops(ask.spec, media))
     report = serve_report(ask.spec, ask.hardware, asked_for)
     return ask.assumed(with_media(report, ask.spec, ask.hardware, media, asked_for.context, asked_for.gpus))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tscale.analysis import readers
 from tscale.analysis.request import Option, Request, asked
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.errors import RequestError
@@ -11,7 +12,7 @@ from tscale.errors import RequestError
 
 def output(help: str) -> Option:
     """The option that names the file."""
-    return Option(help, "FILE", spelling="--output,-o")
+    return Option(help, "FILE", readers.file, spelling="--output,-o")
 
 
 @spec_dataclass

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from tscale.catalogue.measured import Price
 from tscale.core.metric import Column, Detail, Figure, Table
+from tscale.core.number_text import significant
 from tscale.core.sources import cited
 from tscale.core.units import MFU
 from tscale.estimates.budget import Budget
@@ -33,7 +34,7 @@ def goodput_note(goodput: Goodput) -> str:
     if not goodput.runs:
         return Detail(f"Of the time, {percent_text(goodput.middle)} goes to steps that count (--goodput). {lost}")
     each = "; ".join(
-        f"{percent_text(goodput_share(one))} on {one.gpus:,} devices in {one.days:g} days ({one.title}: {cited(one.source)})"
+        f"{percent_text(goodput_share(one))} on {one.gpus:,} devices in {significant(one.days, 6)} days ({one.title}: {cited(one.source)})"
         for one in goodput.runs
     )
     return Detail(f"The assumed goodput has as much lost for a device as in {each}. {lost} --goodput sets another.")

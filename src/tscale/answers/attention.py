@@ -97,7 +97,7 @@ def _shares(rows: list[AttentionCosts]) -> str:
     shares = [number_text(Fraction(int(cost.per_sequence.value), int(cost.forward.value)), "percent") for cost in ends]
     if not any(int(cost.per_sequence.value) for cost in ends):
         return "no attention scores at any context"
-    first, *last = [f"at {int(cost.context.value):,} tokens" for cost in ends]
+    first, *last = [f"at {int(cost.context.value):,} token{'' if cost.context.value == 1 else 's'}" for cost in ends]
     return f"attention scores take {shares[0]} of forward FLOPs {first}" + (
         f" and {shares[1]} {last[0]}" if last else ""
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.reserve import Reserve
 from tscale.core.metric import Column, Detail, Figure, Table
+from tscale.core.number_text import gigabytes
 from tscale.core.units import BYTES
 from tscale.estimates.capacity import Capacity, Verdict, kind_of
 
@@ -60,9 +61,9 @@ def verdict_note(capacity: Capacity, total: int, least: int | None = None) -> st
     verdict = capacity.verdict(total, least)
     if capacity.share is not None:
         return _share_note(capacity, total, total if least is None else least, verdict)
-    needed, memory, reserve = _gb(total), _gb(capacity.device.device_bytes), capacity.reserve
-    at_least = f"at the least {_gb(least)}" if least is not None and least < total else needed
-    low, high = _gb(reserve.low), _gb(reserve.high)
+    needed, memory, reserve = gigabytes(total), gigabytes(capacity.device.device_bytes), capacity.reserve
+    at_least = f"at the least {gigabytes(least)}" if least is not None and least < total else needed
+    low, high = gigabytes(reserve.low), gigabytes(reserve.high)
     match verdict:
         case "fits":
             return f"It fits: {needed} and the largest reserve, {high}, are within {memory}."
@@ -76,26 +77,19 @@ def verdict_note(capacity: Capacity, total: int, least: int | None = None) -> st
 
 def _share_note(capacity: Capacity, total: int, least: int, verdict: Verdict) -> str:
     """The same where a share of the memory may be used."""
-    needed, usable = _gb(total), f"the {_gb(capacity.usable)} that may be used"
+    needed, usable = gigabytes(total), f"the {gigabytes(capacity.usable)} that may be used"
     match verdict:
         case "fits":
             return f"It fits: {needed} are no more than {usable}."
         case "may_fit":
-            return f"It may fit: at the least {_gb(least)} are no more than {usable}; {needed} are more."
+            return f"It may fit: at the least {gigabytes(least)} are no more than {usable}; {needed} are more."
         case "does_not_fit":
-            return (
-                f"It does not fit: {needed if least == total else f'at the least {_gb(least)}'} are more than {usable}."
-            )
+            return f"It does not fit: {needed if least == total else f'at the least {gigabytes(least)}'} are more than {usable}."
 
 
 def _device_note(hardware: Hardware) -> str:
     vendor = f"{hardware.memory_gb:,g} GB"
     if hardware.reported_mib is None:
         return f"What {hardware.label} reports as its memory is not known here: it is assumed to be {vendor}."
-    memory = _gb(hardware.device().device_bytes)
+    memory = gigabytes(hardware.device().device_bytes)
     return f"{hardware.label} reports {hardware.reported_mib:,g} MiB, {memory}, where its vendor writes {vendor}."
-
-
-def _gb(size: int) -> str:
-    """Bytes in 10^9, to four digits."""
-    return f"{size / 10**9:,.4g} GB"

@@ -39,7 +39,10 @@ def design_report(design: Design, written: str = "", *, explain: bool = False) -
     total = counting("all")(design.spec)
     wished = "" if total == design.budget else f", for {design.budget:,} {_what(design)}"
     met = "" if mixture_of(design.spec) is None else f", {int(counting('active')(design.spec)):,} of them active,"
-    title = f"A decoder of {int(total):,} parameters{met} in {design.spec.layers:,} layers, like {like.label}{wished}"
+    depth = f"{design.spec.layers:,} layer{'' if design.spec.layers == 1 else 's'}"
+    title = f"A decoder of {int(total):,} parameters{met} in {depth}, like {like.label}{wished}"
+    if not design.hits:
+        title = f"No decoder like {like.label} is within 1% of {design.budget:,} {_what(design)}: the nearest has {int(total):,} in {depth}"
     tables = [Table(title, _columns(like), tuple(_rows(design, total)), stack=True)]
     if len(design.found) > 1:
         tables.append(view("", _ALTERNATIVES, (_near(found, design) for found in design.found), aside=True))
@@ -177,7 +180,7 @@ def _notes(design: Design, written: str, *, explain: bool) -> Iterator[str]:
     step, step_ff = multiples(proportions(design.like), grid)
     if not design.hits:
         yield (
-            f"No shape on this grid is within 1% of the budget: this one misses it by {float(100 * best.deviation):+.2f}%. "
+            f"No shape on this grid is within 1% of the budget: this one misses it by {float(100 * best.deviation):+,.2f}%. "
             "A smaller --multiple, a smaller vocabulary (--set vocabulary=32000) or another --like may help."
         )
     if design.optimum is not None:

@@ -42,11 +42,6 @@ class FixedImage:
     alone: bool = False
     """Whether a sequence has one image at the most (BLIP)."""
 
-    @property
-    def videos(self) -> bool:
-        """Whether frames of a video are read as images are."""
-        return not self.alone
-
     def read(self, height: int, width: int) -> Seen:
         """The same whatever the size."""
         tokens = self.outputs if self.tokens is None else self.tokens
@@ -255,3 +250,15 @@ ImageReading = (
     | SlicedImage
 )
 Reading = ImageReading | Sound
+
+
+def reads_one_image(reading: ImageReading) -> bool:
+    """Whether a sequence has one image at the most."""
+    return isinstance(reading, FixedImage) and reading.alone
+
+
+def reads_frames(reading: ImageReading) -> bool:
+    """Whether frames of a video are read as images are."""
+    if isinstance(reading, (NativeImage, SlicedImage)):
+        return reading.videos
+    return not reads_one_image(reading)

@@ -316,8 +316,16 @@ def builds_text(runs: Runs, left: Left) -> str:
     order = sorted(builds.values(), key=lambda places: (-errors(of["latency"][places])["p90"], places))
     for places in order:
         case = runs.cases[places[0]]
-        cells: list[object] = [case.engine, case.version, case.hardware.name, case.spec.name, case.weights or "bf16"]
-        cells += ["apart" if case.disaggregated else "together", len(places)]
+        pools = "disaggregated" if case.disaggregated else "aggregated"
+        cells: list[object] = [
+            case.engine,
+            case.spec.name,
+            pools,
+            case.hardware.name,
+            case.weights or "bf16",
+            case.version,
+        ]
+        cells.append(len(places))
         for ratio in of.values():
             found = errors(ratio[places])
             cells += [found["median"], found["p90"], round(float(np.median(ratio[places])), 4)]
@@ -325,7 +333,8 @@ def builds_text(runs: Runs, left: Left) -> str:
     return _BUILDS + text.getvalue()
 
 
-_OF_BUILD: Final = ("engine", "version", "chip", "model", "weights", "pools")
+_OF_BUILD: Final = ("engine", "model", "pools", "chip", "weights", "version")
+"""What names a build, in the order of `keys_of`."""
 
 
 if __name__ == "__main__":

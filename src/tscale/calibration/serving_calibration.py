@@ -9,14 +9,15 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping
 from functools import cache
-from math import inf, log2
+from math import ceil, inf, log2
 from typing import Final, NamedTuple
 
 from tscale.calibration.interval import Interval, interval
 from tscale.calibration.serving_case import Passes, ServingCase, cluster_of
 from tscale.calibration.serving_cases import (
+    OverCapacityError,
     at_once,
-    check_capacity,
+    cache_room,
     deployed_on,
     least_passes,
     least_step,
@@ -29,6 +30,7 @@ from tscale.calibration.serving_one_run import FIRST, RunLoad, share_taken
 from tscale.catalogue.models import configs
 from tscale.catalogue.shipped import plain_data
 from tscale.core.adding import in_order
+from tscale.core.costs.largest import largest
 from tscale.core.costs.serving_loop import share_decoding
 from tscale.core.costs.serving_prediction import (
     Chip,
@@ -344,8 +346,45 @@ def predict(case: ServingCase, calibration: Calibration | None = None, measured:
 
     `measured`: a run of the same deployment and lengths, whose error is taken over. Raises `RequestError` as `physics` does, and `OverCapacityError` where the cache does not hold the requests.
     """
-    check_capacity(case)
-    return predict_held(case, shipped() if calibration is None else calibration, measured)
+    calibration = shipped() if calibration is None else calibration
+    check_capacity(case, calibration)
+    return predict_held(case, calibration, measured)
+
+
+def check_capacity(case: ServingCase, calibration: Calibration) -> None:
+    """Raises `OverCapacityError` where weights and the caches of the requests that hold one do not fit, with how many requests would.
+
+    Those that wait for their prompts hold none: of a pool for prompts that is full, or of steps that take in no more of them, all but
+    as many as decode by Little's law, however many are asked for.
+    """
+    room, each = cache_room(case)
+    if case.requests * each <= room:
+        return
+    held = _held(case, calibration)
+    if held * each <= room:
+        return
+    ranks = case.decode.layout.attention_data * case.decode.workers
+    most = holds = int(room / each) * ranks
+    asked = f"{case.concurrency:,} are asked for"
+    if held < case.requests:
+        found = largest(
+            lambda some: _held(case._replace(concurrency=some), calibration) * each <= room, case.concurrency
+        )
+        assert found is not None  # all that are asked for do not fit
+        most = found
+        asked = f"{ceil(held * ranks):,} of the {case.concurrency:,} that are asked for would hold one: ask for at most {most:,}"
+    raise OverCapacityError(
+        f"over capacity: the cache holds {holds:,} requests of {round(case.prompt + case.output):,} tokens, and {asked}; the rest "
+        "would queue, which is not predicted",
+        most,
+    )
+
+
+def _held(case: ServingCase, calibration: Calibration) -> float:
+    """Requests of an attention rank that hold a cache on the devices that decode."""
+    if case.disaggregated and case.decoding is None:
+        case = case._replace(decoding=_middle(case, calibration).physics.decoding)
+    return case.held
 
 
 def predict_held(case: ServingCase, calibration: Calibration, measured: Measured | None = None) -> Prediction:

@@ -85,6 +85,14 @@ class ServingCase(NamedTuple):
         return larger(1.0, self.concurrency / (self.decode.workers * self.decode.layout.attention_data))
 
     @property
+    def held(self) -> float:
+        """Requests of an attention rank that hold a cache where it decodes: others wait for their prompts.
+
+        They are those that decode, and where prompts are taken in beside them the next of these.
+        """
+        return self.batch if self.disaggregated else smaller(self.requests, self.batch + 1)
+
+    @property
     def crowd(self) -> float:
         """Requests that wait because prompts take up no more of a step than a chunk, over those that decode.
 

@@ -234,9 +234,9 @@ _MOST_HELD: Final = 4096
 
 
 class OverCapacityError(TscaleError):
-    """More requests than the cache holds: what happens then is a queue, and not predicted.
+    """More requests at once than the cache holds: what happens then is a queue, and not predicted.
 
-    `holds`: how many it does; 0 where weights alone do not fit.
+    `holds`: how many requests can be asked for; 0 where weights alone do not fit.
     """
 
     def __init__(self, message: str, holds: int = 0) -> None:
@@ -246,19 +246,6 @@ class OverCapacityError(TscaleError):
 
 _HOLDS: Final = 0.95
 """The share of a device's memory that engines give to weights and cache: 0.9 by default of vLLM and SGLang, and often raised."""
-
-
-def check_capacity(case: ServingCase) -> None:
-    """Raises `OverCapacityError` where weights and the caches of all requests do not fit, with how many requests do."""
-    room, each = cache_room(case)
-    if case.requests * each > room:
-        pool = case.decode
-        most = int(room / each) * pool.layout.attention_data * pool.workers
-        raise OverCapacityError(
-            f"over capacity: the cache holds {most:,} requests of {round(case.prompt + case.output):,} tokens, and "
-            f"{case.concurrency:,} are asked for; the rest would queue, which is not predicted",
-            most,
-        )
 
 
 def cache_room(case: ServingCase) -> tuple[float, float]:

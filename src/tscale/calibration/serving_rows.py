@@ -33,7 +33,7 @@ def judge(row: Mapping[str, str]) -> list[Judged]:
         "precision": row.get("weights", "") or "bf16",
         "kind": predicted.kind,
         "build": " ".join(
-            filter(None, (case.engine, case.version, case.hardware.name, case.spec.name, row.get("weights", "")))
+            filter(None, (case.engine, case.spec.name, case.hardware.name, row.get("weights", ""), case.version))
         ),
     }
 

@@ -75,10 +75,10 @@ CLUSTER: Final = Recipe(
         "Pipelines with 2-way and 4-way tensor parallelism at widths of 6,144 and 8,192 took up to 1.65 times as long as "
         "predicted, and beside them others did not: at 12,288 the same degrees are within 3%, and at 8,192, 4-way in 8 stages, "
         "micro-batches of 6 took less than those of 3 and 4. It is 25 to 300 ms a micro-batch, 10 times what all its "
-        "hand-overs take on a NIC, and does not grow with them: most likely the network of those days. Runs of one width, tensor and "
+        "point-to-point transfers take on a NIC, and does not grow with them: most likely the network of those days. Runs of one width, tensor and "
         "pipeline parallelism that differ in the micro-batch are as far apart: a free number for each such layout, of its other runs, is "
-        "wrong by 18% at the 90th percentile (65 runs, 3% in the median). None of these makes both the median and the 90th percentile of runs left out less: whole "
-        "tensors handed on by each rank, NICs shared by the streams of a node's tensor groups, hand-overs that wait for each other, gradients "
+        "wrong by 18% at the 90th percentile (65 runs, 3% in the median). None of these makes both the median and the 90th percentile of runs left out less: "
+        "activations sent whole by each rank, NICs shared by the streams of a node's tensor groups, transfers between stages that wait for each other, gradients "
         "in 32 bits, rings that enter a node once a rank.",
         "At 3,072 on 64 GPUs, 4-way with micro-batches of 2 and 8-way with those of 2 and 64 took 1.3 to 1.7 times as long as "
         "predicted, and 8-way with those between 10% to 14% less: its sums are predicted to cost more over 4-way than they did.",

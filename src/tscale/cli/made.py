@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 from typer.models import OptionInfo
 
+from tscale.analysis import readers
 from tscale.analysis.questions import Question, question
 from tscale.analysis.request import Option, Request, spelled
 from tscale.analysis.system import READ_BY
@@ -40,7 +41,7 @@ _OUTPUT: Final = Annotated[
     ),
 ]
 _OUTPUT_FILE: Final = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--output-file",
         "-o",
@@ -102,6 +103,9 @@ def _answer(
     """Asks, shows the answer, and ends with its exit code."""
     from tscale.render import print_text, show_with_plot
 
+    for name, text in (("-o", output), ("--save", save), ("--system", system)):
+        if text is not None:
+            readers.file(text, name)
     answer_file = None if output is None or output == "-" else Path(output)
     system_file = None if save is None else Path(save)
     if answer_file is not None and answer_file.suffix.lower() in (".html", ".htm") and format == "table":

@@ -99,6 +99,7 @@ def sweep(
     """
     import gc
 
+    from tscale.analysis import readers
     from tscale.cli.sweep_words import read_words
     from tscale.errors import RequestError
     from tscale.sweeping import need
@@ -118,7 +119,7 @@ def sweep(
     made = prepared(job, yes=yes)
     _check_plot(made, format, plot)
     if output is not None:
-        _write(Path(output), made, where)
+        _write(Path(readers.file(output, "-o")), made, where)
     if output is None or plot is not None:
         _show(made, format, plot, table=output is None)
 

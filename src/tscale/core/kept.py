@@ -26,6 +26,16 @@ def keep(made: dict[Any, Any], key: object, make: Callable[[], T]) -> T:
     return found
 
 
+def check_once(made: dict[Any, Any], key: object, check: Callable[[], None]) -> None:
+    """Runs a check that raises where something is wrong, until it has passed once for a key."""
+
+    def passed() -> bool:
+        check()
+        return True
+
+    keep(made, key, passed)
+
+
 def is_plain(numbers: Iterable[object]) -> bool:
     """Whether none of these remembers how it was made, and none is an array."""
     return _PLAIN.issuperset(map(type, numbers))

@@ -81,6 +81,16 @@ def estimate(value: Number) -> str:
     return f"{rounded:,.{max(2 - rounded.adjusted(), 0)}f}"
 
 
+def significant(value: Number, digits: int = 3) -> str:
+    """21,840, 80 or 0.0123: at most so many significant digits, without zeros behind them, never in scientific notation."""
+    return f"{Decimal(f'{float(value):.{digits}g}'):,f}"
+
+
+def gigabytes(size: Number, digits: int = 4) -> str:
+    """21,840 GB: bytes in 10^9, to so many significant digits."""
+    return f"{significant(Fraction(size) / 10**9, digits)} GB"
+
+
 def scaled_estimate(value: Number, symbol: str) -> str:
     """403 TFLOP/s: three significant digits and a power of 1000."""
     rounded = _three_digits(value)
@@ -119,12 +129,14 @@ def _percent(value: Number) -> str:
     percent = 100 * float(value)
     if percent and abs(percent) < 0.005:
         return "<0.01%" if percent > 0 else "−<0.01%"
-    return f"{percent:.2f}%".replace("-", "−")
+    return f"{percent:,.2f}%".replace("-", "−")
 
 
 def duration(seconds: Number) -> str:
     """118 s, 12.3 ms, 9.00 days: three significant digits in the unit that people would say."""
     value = Fraction(seconds)
+    if value < Fraction(9995, 10**8):  # from which it rounds to a tenth of a millisecond
+        return f"{estimate(value * 10**6)} µs"
     if value < Fraction(9995, 10_000):  # from which it rounds to a second
         return f"{estimate(value * 1000)} ms"
     for least, size, name in ((2 * 86_400, 86_400, "days"), (2 * 3600, 3600, "hours"), (120, 60, "minutes")):

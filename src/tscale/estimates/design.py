@@ -79,6 +79,11 @@ def designed(wish: Wish, name: str) -> Design:
         raise RequestError(f"a design of {budget:,} parameters is out of range: ask for {_LEAST:,} to {_MOST:,}")
     count = counting(counts)
     like = pattern(wish.like, budget, count, wish.changes)
+    size = int(counting("all")(like))
+    if size > _MOST:
+        raise RequestError(
+            f"{like.label}, the pattern, has {size:,} parameters, and a pattern has at most {_MOST:,}: set smaller sizes, or choose another {field('like')}"
+        )
     base = padded(like, wish.grid)
     wanted = proportions(base)
     step = multiples(wanted, wish.grid)[1]

@@ -60,7 +60,7 @@ class MediaCost(NamedTuple):
 
     @property
     def outputs(self) -> int:
-        """Positions that towers hand over."""
+        """Positions that towers give to the language model."""
         return sum(one.times * one.run.outputs for one in self.passes)
 
 
@@ -88,14 +88,14 @@ def media_costs(spec: ModelSpec | TowerSpec, media: Media) -> tuple[MediaCost, .
 def _costs(spec: ModelSpec | TowerSpec, media: Media) -> Iterator[MediaCost]:
     if not media.any:
         return
-    from tscale.blocks.tower_inputs import NativeImage, Sound
+    from tscale.blocks.tower_inputs import NativeImage, Sound, reads_frames, reads_one_image
 
     size = f"{media.height:,}x{media.width:,}"
     if media.images:
         tower = _tower_of(spec, "images", field("images"))
         assert tower.input is not None
         assert not isinstance(tower.input, Sound)
-        if media.images > 1 and getattr(tower.input, "alone", False):
+        if media.images > 1 and reads_one_image(tower.input):
             raise RequestError(f"{field('images')}: {spec.label} is given one image in a sequence: ask for 1")
         seen = tower.input.read(media.height, media.width)
         yield _cost(spec, _named(media.images, "image", size), "images", media.images, seen)
@@ -103,7 +103,7 @@ def _costs(spec: ModelSpec | TowerSpec, media: Media) -> Iterator[MediaCost]:
         tower = _tower_of(spec, "images", field("video_frames"))
         assert tower.input is not None
         assert not isinstance(tower.input, Sound)
-        if not getattr(tower.input, "videos", True):
+        if not reads_frames(tower.input):
             raise RequestError(
                 f"{field('video_frames')}: {spec.label} does not read frames as images, and how it reads videos is not known: drop it"
             )
@@ -159,6 +159,11 @@ def _cost(spec: ModelSpec | TowerSpec, name: str, key: str, times: int, seen: Se
     return MediaCost(name, key, times, times * seen.tokens, TowerCost(*(times * flops for flops in once)), passes)
 
 
+def towers_flops(spec: ModelSpec | TowerSpec, media: Media) -> int:
+    """FLOPs of towers and projectors for the media of a sequence. Raises `RequestError` as `media_costs` does."""
+    return sum(int(cost.flops.total) for cost in media_costs(spec, media))
+
+
 def with_images(spec: ModelSpec, media: Media) -> ModelSpec:
     """The model of sequences with images: its layers that attend to these, where it has some, say how many positions there are.
 
@@ -178,12 +183,12 @@ def _at_positions(spec: ModelSpec, positions: int | None) -> ModelSpec:
     return replace(spec, attention=tuple(replace(one, images=positions) if sees_images(one) else one for one in mixers))
 
 
-def check_fits(costs: tuple[MediaCost, ...], context: int) -> None:
-    """Raises `RequestError` for media that take more tokens than a sequence has."""
+def check_fits(costs: tuple[MediaCost, ...], context: int, name: str = "context") -> None:
+    """Raises `RequestError` for media that take more tokens than a sequence has; `name`: the field that says how many."""
     tokens = sum(cost.tokens for cost in costs)
     if tokens > context:
         raise RequestError(
-            f"images and sounds take {tokens:,} tokens, and sequences of {context:,} hold no more: raise {field('context')}, or ask for fewer"
+            f"images and sounds take {tokens:,} tokens, and sequences of {context:,} hold no more: raise {field(name)}, or ask for fewer"
         )
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from tscale.catalogue.hardware import Hardware
 from tscale.catalogue.measured import Price, prices_of
 from tscale.core.metric import Data, Figure, Known
+from tscale.core.number_text import significant
 from tscale.core.sources import cited
 from tscale.core.units import USD
 
@@ -118,4 +119,4 @@ def price_terms(price: Price) -> str:
 
 def usd_text(value: Fraction) -> str:
     """Dollars to three digits."""
-    return f"{float(value):.3g}"
+    return significant(value)

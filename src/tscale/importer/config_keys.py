@@ -158,6 +158,8 @@ class Config:
                 return None
             case [str(name)]:
                 return name
+            case list() if len(value) > 1:
+                raise self.wrong(f"architectures must be a list of one class, not of {len(value):,}")
         return self._mistyped("architectures", "a list of one class", value)
 
     def labels(self) -> int:

@@ -28,7 +28,11 @@ def parsed(decoder: json.JSONDecoder, text: str, where: str, what: str) -> dict[
     try:
         found = decoder.decode(text)
     except json.JSONDecodeError as error:
-        raise SpecError(f"not JSON: {error.msg}", where=f"{where}:{error.lineno}:{error.colno}") from None
+        if not text.strip():
+            raise SpecError(f"is empty: {what} is a JSON object", where=where) from None
+        raise SpecError(
+            f"not JSON: {error.msg.removesuffix(' starting at')}", where=f"{where}:{error.lineno}:{error.colno}"
+        ) from None
     except (ValueError, RecursionError):
         raise SpecError(f"not JSON that {what} is made of: nested too deep, or a number of thousands of digits",
                         where=where) from None  # fmt: skip

@@ -60,14 +60,23 @@ def imported(
         return _of_llava(config, name, where, strict)
     refuse_draft(config, where)
     family_name, file, text = _model_type(config, where), config, Text(config)
-    if family_name in NESTED:
+    nested = family_name in NESTED  # such files leave sizes of their text models to the class as they are published
+    if nested:
         text = text_config(config, family_name, NESTED[family_name], where, strict)
         family_name = str(text.config["model_type"])
     read = Config(text.config, family_name, FAMILIES[family_name], where, None if strict else read_by(family_name))
     passed_over, spec = read.passed_over(), _spec(read, name)
     whole = with_towers(spec, file, text, read.size, where)
     unread = unread_note((*text.unread, *passed_over, *whole.unread), own_code=_own_code(file))
-    notes = spoken + whole.notes + _named_otherwise(file) + class_note(read) + unread + _notes(read)
+    notes = (
+        spoken
+        + whole.notes
+        + _named_otherwise(file)
+        + class_note(read)
+        + unread
+        + (() if nested else _default_sizes(read))
+        + _notes(read)
+    )
     spec = replace(whole.spec, notes=notes)
     spec = replace(spec, training=_pre_training(text.config, spec.context))
     return _checked(_with_release(_in_range(spec, where), file, family_name, where), where)
@@ -118,6 +127,12 @@ def _named_otherwise(file: Mapping[str, object]) -> tuple[str, ...]:
     if named not in ALSO:
         return ()
     return (f"model_type {named} is read as {ALSO[named]}, as {release()} does; the repository's own code may differ.",)
+
+
+def _default_sizes(read: Config) -> tuple[str, ...]:
+    """Which of the sizes that make a model what it is were not in the file, and what its class takes for them."""
+    taken = [f"{key} {shown(read.taken[key])}" for key in read.missing_sizes() if key in read.taken]
+    return (f"Not in the file, taken from the defaults of its class: {', '.join(taken)}.",) if taken else ()
 
 
 def _own_code(file: Mapping[str, object]) -> str | None:

@@ -28,6 +28,7 @@ def traced(spec: ModelSpec) -> ModelSpec:
         embedding=_with_names(spec.embedding),
         layer_input=spec.layer_input and _with_names(spec.layer_input, "layer_input_"),
         streams=spec.streams and _with_names(spec.streams, "streams_"),
+        head=_with_names(spec.head, "head_"),
         encoder=spec.encoder and _with_names(spec.encoder, "encoder_"),
         towers=spec.towers and tuple(map(named_tower, spec.towers)),
     )
@@ -40,7 +41,8 @@ def named_tower(tower: Tower) -> Tower:
 
 def _named_piece(piece: Any, prefix: str) -> Any:
     """A piece whose sizes remember their fields; that there is one of it needs no name."""
-    named = _with_names(piece, f"{prefix}_" if piece.name == "layers" else f"{prefix}_{piece.name}_")
+    lead = f"{prefix}_" if prefix else ""
+    named = _with_names(piece, lead if piece.name == "layers" else f"{lead}{piece.name.replace('.', '_')}_")
     changes: dict[str, Any] = {key: 1 for key in ("copies", "times") if getattr(piece, key, None) == 1}
     if each := getattr(piece, "each", ()):
         changes["each"] = tuple(_named_piece(one, prefix) for one in each)
@@ -74,4 +76,6 @@ def _with_names(block: Any, prefix: str = "") -> Any:
         elif is_dataclass(value):
             # a recurrence beside attention has heads of its own
             changes[field.name] = _with_names(value, f"{prefix}mamba_" if field.name == "mamba" else prefix)
+        elif field.name == "pieces":
+            changes["pieces"] = tuple(_named_piece(piece, prefix.rstrip("_")) for piece in value)
     return replace(block, **changes)

@@ -135,6 +135,7 @@ def with_changes(spec: Spec, changes: tuple[str, ...]) -> dict[str, Any]:
     from tscale.models.writing import plain
 
     data: dict[str, Any] = copy.deepcopy(plain(spec))
+    seen: set[tuple[str, ...]] = set()
     for change in changes:
         key, equals, text = change.partition("=")
         path = key.strip().split(".")
@@ -143,6 +144,11 @@ def with_changes(spec: Spec, changes: tuple[str, ...]) -> dict[str, Any]:
                 f"{field('set')}: write KEY=VALUE, such as layers=24 or attention.kv_heads=8, not {shown(change)}"
             )
         path, value = _full(path, spec, data), _value(text, change)
+        if tuple(path) in seen:
+            raise RequestError(
+                f"{field('set')} {called(change, 80)}: {called(key.strip(), 80)} is given twice: drop one"
+            )
+        seen.add(tuple(path))
         if value is None:
             _check_key(path, data, change)
         _set(data, path, value)

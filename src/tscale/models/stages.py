@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from tscale.blocks.fields import telling_layers
-from tscale.core.kept import keep
+from tscale.core.kept import check_once, keep
 from tscale.core.ledger import Ledger, Stack
 from tscale.core.parallelism import MOST_PIECES, MOST_STAGES, Parallelism
 from tscale.core.partition import Stretch, given_stretches, interleaved_sizes, one_layer, stage, stretches
@@ -37,15 +37,15 @@ def stages(spec: ModelSpec, plan: Parallelism, whole: Ledger | None = None) -> t
     whole = lower(spec) if whole is None else whole
     cuts = plan.cuts
     if cuts is None:
-        _is_checked(spec, plan, whole)
+        _check(spec, plan, whole)
         return _made_stages(spec, plan, whole)
-    keep(whole.made, (_is_checked, cuts), lambda: _is_checked(spec, plan, whole))
+    check_once(whole.made, (_check, cuts), lambda: _check(spec, plan, whole))
     pieces = cuts.pipeline, cuts.interleave, cuts.stages, cuts.order  # other degrees change no stage
     return keep(whole.made, (stages, pieces), lambda: _made_stages(spec, plan, whole))
 
 
-def _is_checked(spec: ModelSpec, plan: Parallelism, whole: Ledger) -> bool:
-    """Whether a model has such stages: raises `RequestError` where it has not."""
+def _check(spec: ModelSpec, plan: Parallelism, whole: Ledger) -> None:
+    """Raises `RequestError` where a model has no such stages."""
     check_expert(whole, plan)
     check_tensor(whole, plan)
     if is_mixture(whole):
@@ -53,7 +53,6 @@ def _is_checked(spec: ModelSpec, plan: Parallelism, whole: Ledger) -> bool:
     check_sizes(spec, plan)
     if plan.pipeline > 1:
         check_stages(spec, plan)
-    return True
 
 
 def _made_stages(spec: ModelSpec, plan: Parallelism, whole: Ledger) -> tuple[Ledger, ...]:
@@ -227,7 +226,7 @@ def _check_apart(spec: ModelSpec) -> None:
         )
     if spec.streams is not None:
         raise RequestError(
-            f"{spec.name} hands {spec.streams.count} residual streams on, which is not known yet: use {field('pipeline', 1)}"
+            f"{spec.name} has {spec.streams.count} residual streams, and how stages send these is not known: use {field('pipeline', 1)}"
         )
     if any(_borrows_latents(mixer) for mixer in spec.mixers):
         raise RequestError(

@@ -11,7 +11,7 @@ from tscale.models.made import trusted
 from tscale.models.spec import ModelSpec
 from tscale.sweeping.answers import Answer, answer_of, figures_of, reason, request_of, with_numbers
 from tscale.sweeping.conversions import recording_conversions
-from tscale.sweeping.job import Job, asked
+from tscale.sweeping.job import Job, asked, options_of
 from tscale.sweeping.path import Path, Places, Text
 from tscale.sweeping.recorded import CLOSE, OPEN, LostError, Record, Recorded, recording
 from tscale.sweeping.replay import Conditions, Replay
@@ -53,6 +53,7 @@ def recorded_path(job: Job, places: Places, sizes: tuple[bool, ...]) -> Path | s
 def _figures(job: Job, places: Places, numbers: Mapping[str, Recorded]) -> dict[str, Any] | str:
     """The figures of a row on recorded numbers, or why it is refused."""
     fields = {axis.name: numbers[axis.name] for axis in job.axes if axis.name in numbers and not axis.key}
+    _tell_none_apart(job, fields)
     try:
         request = request_of(job, places)
     except TscaleError as error:
@@ -67,6 +68,14 @@ def _figures(job: Job, places: Places, numbers: Mapping[str, Recorded]) -> dict[
         return figures_of(asked(job.question).figures(request), job)
     except TscaleError as error:
         return reason(error)
+
+
+def _tell_none_apart(job: Job, fields: Mapping[str, Recorded]) -> None:
+    """Notes of numbers that there may be none of whether there are any: a 0 is as if it were not given, which rows may be refused for."""
+    options = options_of(job.question)
+    for name, number in fields.items():
+        if options[name].none_at_zero:
+            bool(number)
 
 
 def _recorded_spec(spec: object, job: Job, numbers: Mapping[str, Recorded]) -> ModelSpec:

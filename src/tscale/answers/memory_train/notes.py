@@ -14,6 +14,7 @@ from tscale.core.costs.schedules import in_flight
 from tscale.core.costs.training_memory import LEAVES_OUT
 from tscale.core.loss_kernels import KERNELS, OF_TRANSFORMERS, default_kernel
 from tscale.core.metric import Detail
+from tscale.core.number_text import gigabytes
 from tscale.estimates.explaining import streams_note
 from tscale.estimates.memory_train.ask import Ask
 from tscale.estimates.memory_train.held import Held
@@ -29,7 +30,7 @@ def _loss_note(model: Trainer, ask: Ask) -> Iterator[str]:
     kernel = KERNELS[model.training.loss_kernel]
     default = default_kernel(ask.how.plan, adapters=ask.how.rank is not None)
     why = f", {default.why} (default; --loss)" if ask.how.loss is None else ""
-    kept, live, reserved = (f"{value / 10**9:.3g} GB" for value in taken)
+    kept, live, reserved = (gigabytes(value, 3) for value in taken)
     yield (
         f"loss: {kernel.name}{why}: {kernel.does}. It saves {kept} for its backward pass, {live} are live at its peak, and an "
         f"allocator reserves {reserved}, which the total counts."

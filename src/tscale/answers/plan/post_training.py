@@ -9,7 +9,7 @@ from tscale.answers.post_training.memory import METHOD_NAMES, NAMES, called_insi
 from tscale.calibration.post_training_calibration import shipped
 from tscale.core.costs.post_training import key_of
 from tscale.core.metric import Column, Data, Detail, Figure, Label, Report, Table
-from tscale.core.number_text import duration
+from tscale.core.number_text import duration, gigabytes, significant
 from tscale.core.units import BYTES, SECONDS, SHARE, USD
 from tscale.core.view import interval, view
 from tscale.estimates.explaining import notes_of
@@ -42,7 +42,7 @@ def plan_post_training_report(spec: ModelSpec, planned: Planned, step: Ask, how:
     )
     lead = (
         f"{found.tried:,} layouts tried, of the {TRIED} that train fastest with each way of generating.",
-        f"`{_command(planned, first, words)}` shows the first in full: {float(middle):.3g} s ({float(low):.3g} to {float(high):.3g}, an 80% "
+        f"`{_command(planned, first, words)}` shows the first in full: {significant(middle)} s ({significant(low)} to {significant(high)}, an 80% "
         "interval).",
     )
     notes = notes_of(
@@ -56,7 +56,7 @@ def plan_post_training_report(spec: ModelSpec, planned: Planned, step: Ask, how:
 def _none(found: Found) -> str:
     if found.nearest is not None:
         return (
-            f"The nearest holds {found.nearest.total / 1e9:.4g} GB in {NAMES[found.nearest.phase]}: more devices, --sleep all, or a smaller "
+            f"The nearest holds {gigabytes(found.nearest.total)} in {NAMES[found.nearest.phase]}: more devices, --sleep all, or a smaller "
             "--rollout-batch may fit."
         )
     return f"Why one could not be: {found.why}." if found.why else "No layout of training fits so few devices."

@@ -11,7 +11,7 @@ from tscale.answers.plan.tables import plan_tables
 from tscale.answers.train.media import run_media_notes
 from tscale.core.axis import Axis
 from tscale.core.metric import Detail, Report
-from tscale.core.number_text import duration, number_text, scaled_estimate
+from tscale.core.number_text import duration, gigabytes, number_text, scaled_estimate, significant
 from tscale.errors import RequestError, field
 from tscale.estimates.explaining import notes_of
 from tscale.estimates.plan.data import plan_data
@@ -93,7 +93,7 @@ def _headline(planned: Planned) -> str:
     if planned.ask.days is not None:
         days = days_of(planned, first)
         assert days is not None
-        return f"{where} are the fewest that train {label} in {duration(planned.ask.days * DAY)}: {layout_text(first.layout)}{may}, {step}, {days:.3g} days"
+        return f"{where} are the fewest that train {label} in {duration(planned.ask.days * DAY)}: {layout_text(first.layout)}{may}, {step}, {significant(days)} days"
     if planned.ask.dollars is not None:
         tokens = most_tokens(first, planned.ask.dollars, planned.tokens)
         return f"${number_text(planned.ask.dollars, 'estimate')} train {label} on {number_text(tokens, 'short')} tokens, on {where}: {layout_text(first.layout)}{may}, {step}"
@@ -109,7 +109,7 @@ def _lead(planned: Planned) -> Iterator[str]:
     yield _why_not(planned)
     first = planned.best[0]
     low, middle, high = first.prediction.seconds
-    yield f"`{command_of(planned.ask, first)}` shows the first in full: {middle:.3g} s ({low:.3g} to {high:.3g}, an 80% interval)."
+    yield f"`{command_of(planned.ask, first)}` shows the first in full: {significant(middle)} s ({significant(low)} to {significant(high)}, an 80% interval)."
     certain = next((best for best in planned.best if best.verdict == "fits"), None)
     if first.verdict != "fits" and certain is not None:
         yield f"The first that certainly fits: {layout_text(certain.layout)}, {_seconds(certain.seconds)} a step."
@@ -154,7 +154,7 @@ def _nearest(planned: Planned) -> Iterator[str]:
     nearest = search_of(planned, planned.best[0]).found.nearest
     if nearest is None:
         return
-    needs = f"{nearest.least / 1e9:.4g} GB of the {nearest.room / 1e9:.4g} there are"
+    needs = f"{gigabytes(nearest.least)} of the {significant(nearest.room / 10**9, 4)} there are"
     change = "" if nearest.change is None else f"; with {_difference(nearest.layout, nearest.change[0])} it fits"
     yield f"Nearest to fit: {layout_text(nearest.layout)} needs {needs}{change}."
 

@@ -7,11 +7,13 @@ from typing import Final
 
 from tscale.answers.plan_serve.miss import miss_report
 from tscale.answers.plan_serve.tables import cost_tables, front_table, relax_tables, rows_table
+from tscale.answers.serve.media import prompt_media_notes, prompt_media_table
 from tscale.answers.serve.notes import beyond_trained
 from tscale.answers.serve.prediction import notes_of_prediction
-from tscale.core.metric import Detail, Report
+from tscale.core.metric import Detail, Report, Table
 from tscale.core.number_text import estimate
 from tscale.estimates.explaining import OF_SERVING, notes_of
+from tscale.estimates.media import media_costs
 from tscale.estimates.plan_serve.data import Cost, answer_data, cost_of, row_data
 from tscale.estimates.plan_serve.relax import binding, changes
 from tscale.estimates.plan_serve.search import Found, ServingPlan, again, searched
@@ -26,6 +28,7 @@ from tscale.estimates.plan_serve.text import (
 )
 from tscale.estimates.release import Asked
 from tscale.estimates.serve.prediction import Predicted
+from tscale.estimates.serve.times import sixteen_bit_peak
 from tscale.planning.deployment_rows import Deployed
 
 
@@ -47,6 +50,7 @@ def plan_serve_report(plan: ServingPlan) -> Report:
     changed = [change.data(plan) for change in relaxed]
     tables = (
         rows_table(title, plan, found, rows),
+        *_media_tables(plan, best),
         *cost_tables(plan, found, best, cost, without),
         *relax_tables(plan, relaxed, best),
         front_table(plan, found),
@@ -55,6 +59,13 @@ def plan_serve_report(plan: ServingPlan) -> Report:
     data = answer_data(plan, found, rows, binds=binds, without=without, relaxed=changed, command=command)
     notes = notes_of(plan.spec, *_notes(plan, found, best, binds), about=OF_SERVING)
     return Report(title, tables, data, notes, lead=_lead(plan, found))
+
+
+def _media_tables(plan: ServingPlan, best: Deployed) -> Iterator[Table]:
+    """What images and sounds take of each prompt, and of the devices of a worker that prefills."""
+    if plan.media.any:
+        peak = sixteen_bit_peak(best.case.hardware.device()) * best.case.prefill.layout.devices
+        yield prompt_media_table(media_costs(plan.spec, plan.media), peak)
 
 
 def _headline(plan: ServingPlan, found: Found, best: Deployed, cost: Cost | None) -> str:
@@ -114,6 +125,7 @@ def _notes(plan: ServingPlan, found: Found, best: Deployed, binds: str | None) -
     )
     yield Detail("Costs are divided between prompts and answers as devices' time is; of pools apart, as devices are.")
     yield from notes_of_prediction(Predicted(best.case, found.calibration, best.times))
+    yield from prompt_media_notes(plan.media, media_costs(plan.spec, plan.media))
 
 
 def _launch_notes(engine: str, lines: str | None, best: Deployed) -> Iterator[str]:

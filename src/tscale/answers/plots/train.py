@@ -7,6 +7,7 @@ from typing import Final
 
 from tscale.catalogue.hardware import Hardware
 from tscale.core.metric import Figure
+from tscale.core.number_text import significant
 from tscale.core.plot import Axis, Plot, Point, Rule, Series
 from tscale.core.units import DAYS, Unit
 from tscale.estimates.train.ask import DAY, Ask
@@ -27,7 +28,7 @@ def train_plot(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Plot:
     answer = tuple(
         Point(case.gpus, _days(case, case.gpus), Figure(_days(case, case.gpus), DAYS)) for case in dict.fromkeys(cases)
     )
-    rules = () if ask.days is None else (Rule("y", ask.days, f"{float(ask.days):g} days"),)
+    rules = () if ask.days is None else (Rule("y", ask.days, f"{significant(ask.days, 6)} days"),)
     return Plot(
         f"Training {spec.label} on {hardware.label}: days by devices",
         Axis("devices", _DEVICES),

@@ -9,7 +9,7 @@ from tscale.answers.capacity import verdict_note
 from tscale.answers.serve.deployment import deployment_report
 from tscale.answers.serve.notes import percent, serve_notes
 from tscale.answers.serve.parts import parts_table
-from tscale.answers.serve.prediction import answered, dollar_rows, load_text, notes_of_prediction, tables_of
+from tscale.answers.serve.prediction import answered, dollar_rows, load_text, notes_of_prediction, refusal, tables_of
 from tscale.catalogue.hardware import Hardware
 from tscale.core.metric import Cell, Column, Derivations, Figure, Missing, Report, Table
 from tscale.core.number_text import duration
@@ -26,7 +26,7 @@ from tscale.models.spec import ModelSpec
 
 
 def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
-    """Time to the first token and of each further one, what bounds them, and what tokens cost. Exit code 3: it does not fit."""
+    """Time to the first token and of each further one, what bounds them, and what tokens cost. Exit code 3: it does not fit, or is over capacity."""
     check_served(spec, ask)
     if ask.deployment.is_laid_out:
         return deployment_report(spec, hardware, ask)
@@ -42,7 +42,10 @@ def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
         parts_table(one, f"prefill, {prompt.batch * (prompt.read or prompt.new):,} tokens", found.prefill, spec.name),
     )
     data = {**reached_data(found), "decode": lines_data(one, found.decode), "prefill": lines_data(one, found.prefill)}
+    refused = refusal(steady)
     said = (*serve_notes(one, hardware, memory, found.decode), *notes_of_prediction(steady))
+    if refused and not memory.fits:  # whether it fits is the answer
+        said, refused = (*said, refused), ""
     notes = notes_of(spec, *said, *(() if rent is None else rent_notes(rent)), about=OF_SERVING)
     passes = {"prefill": found.prefill, "decode_step": found.decode}
     steps = Derivations(
@@ -52,10 +55,10 @@ def serve_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
             *steps_of_passes(one),
         )
     )
-    code = exit_code(memory.capacity, memory.total)
+    code = 3 if refused else exit_code(memory.capacity, memory.total)
     priced = "" if rent is None else rent.said()
     room_note = "" if memory.fits else verdict_note(memory.capacity, memory.total)
-    lead = tuple(filter(None, (room_note, *found.asked.lead(), priced)))
+    lead = tuple(filter(None, (room_note or refused, *found.asked.lead(), priced)))
     return Report(title, tables, data, notes, steps, code, lead=lead)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from tscale.answers.assumptions import rent_notes
-from tscale.answers.serve.prediction import answered, dollar_rows, load_text, notes_of_prediction, tables_of
+from tscale.answers.serve.prediction import answered, dollar_rows, load_text, notes_of_prediction, refusal, tables_of
 from tscale.catalogue.hardware import Hardware
 from tscale.core.metric import Cell, Column, Derivations, Figure, Report, Table
 from tscale.core.number_text import estimate
@@ -37,7 +37,7 @@ def deployment_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
     tables[0] = _with_rows(tables[0], deployed)._replace(title=title)
     priced = () if rent is None else tuple(rent_notes(rent))
     notes = notes_of(spec, *_notes(found), *notes_of_prediction(found), *priced, about=OF_SERVING)
-    lead = tuple(filter(None, (found.refused, *asked.lead())))
+    lead = tuple(filter(None, (refusal(found), *asked.lead())))
     code = 0 if found.times is not None else 3
     steps = Derivations(lambda: of_request(found, f"{spec.name}, in steady state"))
     return Report(title, tuple(tables), deployed_data(spec, hardware, ask, deployed), notes, steps, code, lead=lead)
@@ -82,7 +82,7 @@ def _notes(found: Predicted) -> Iterator[str]:
         if found.times is not None and found.requests_per_second > _FULL * found.times.prompts_per_second:
             yield (
                 f"The prefill pool takes in {estimate(found.times.prompts_per_second)} prompts/s, and is full: that is what requests "
-                f"wait for, so that {estimate(case.concurrency * found.times.decoding)} of {case.concurrency:,} decode at once. A larger "
+                f"wait for, so that {estimate(case.concurrency * found.times.decoding)} of {case.concurrency:,} decode concurrently. A larger "
                 "one brings first tokens sooner and more requests through."
             )
         yield (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 
 from tscale.answers.media import media_notes
@@ -20,11 +21,6 @@ _BEFORE = (
 )
 
 
-def tower_flops(spec: ModelSpec, media: Media) -> int:
-    """FLOPs of towers and projectors for the media of a prompt."""
-    return sum(int(cost.flops.total) for cost in media_costs(spec, media))
-
-
 def with_media(report: Report, spec: ModelSpec, hardware: Hardware, media: Media, context: int, devices: int) -> Report:
     """The answer with what media take of a prompt of `context` tokens. Raises `RequestError` where they do not fit it."""
     costs = media_costs(spec, media)
@@ -34,15 +30,23 @@ def with_media(report: Report, spec: ModelSpec, hardware: Hardware, media: Media
     peak = sixteen_bit_peak(hardware.device()) * devices
     assert isinstance(report.data, dict)
     data = {**report.data, "media": media_data(spec, costs, context), "tower_seconds": _seconds(costs, peak)}
-    tables = (report.tables[0], _table(costs, peak), *report.tables[1:])
-    return report._replace(tables=tables, data=data, notes=(*report.notes, _BEFORE, *media_notes(media, costs)))
+    tables = (report.tables[0], prompt_media_table(costs, peak), *report.tables[1:])
+    return report._replace(tables=tables, data=data, notes=(*report.notes, *prompt_media_notes(media, costs)))
+
+
+def prompt_media_notes(media: Media, costs: tuple[MediaCost, ...]) -> Iterator[str]:
+    """Where the time of towers counts, and how tokens were counted; nothing where there are no media."""
+    if costs:
+        yield _BEFORE
+        yield from media_notes(media, costs)
 
 
 def _seconds(costs: tuple[MediaCost, ...], peak: int) -> Figure:
     return Figure(float(Fraction(sum(cost.flops.total for cost in costs), peak)), SECONDS, "bound")
 
 
-def _table(costs: tuple[MediaCost, ...], peak: int) -> Table:
+def prompt_media_table(costs: tuple[MediaCost, ...], peak: int) -> Table:
+    """What media take of a prompt: tokens, FLOPs of towers, and their least time on devices of `peak` FLOP/s in all."""
     columns = (
         Column("in each prompt", "media", numeric=False),
         Column("tokens", "tokens"),

@@ -11,7 +11,7 @@ from tscale.calibration.serving_calibration import Prediction, spread_of
 from tscale.calibration.serving_case import ServingCase
 from tscale.calibration.serving_groups import versions_of
 from tscale.core.metric import Cell, Column, Figure, Table
-from tscale.core.number_text import duration
+from tscale.core.number_text import duration, significant
 from tscale.core.units import MILLISECONDS, SECONDS
 from tscale.errors import nearest, shown
 from tscale.estimates.deployment import Deployment
@@ -21,16 +21,23 @@ from tscale.estimates.serve.prediction import Predicted, speeds_of
 
 
 def answered(found: Predicted) -> str:
-    """The times of a request, in words; or that the deployment is over capacity, of which more is said below."""
+    """The times of a request, in words; or that the deployment is over capacity, of which the next line says more."""
     if found.times is None:
         return found.refused.partition(":")[0]
     first, further = duration(found.times.ttft.middle), duration(found.times.tpot.middle)
     return f"{first} to the first token, then {further} per output token, as predicted"
 
 
+def refusal(found: Predicted | str) -> str:
+    """Why a deployment is over capacity, as a sentence; nothing where it is not."""
+    refused = "" if isinstance(found, str) else found.refused
+    return f"{refused[:1].upper()}{refused[1:]}." if refused else ""
+
+
 def load_text(deployment: Deployment, otherwise: str) -> str:
     """The rate at which requests come, where one is given."""
-    return otherwise if deployment.rate is None else f"{float(deployment.rate):g} requests/s"
+    rate = deployment.rate
+    return otherwise if rate is None else f"{significant(rate, 6)} request{'' if rate == 1 else 's'}/s"
 
 
 _ROWS: Final = (
@@ -81,8 +88,7 @@ def notes_of_prediction(found: Predicted | str) -> Iterator[str]:
     if isinstance(found, str):
         yield f"No prediction: {found}."
         return
-    if found.times is None:
-        yield f"{found.refused[:1].upper()}{found.refused[1:]}."
+    if found.times is None:  # the answer begins with why
         return
     case, times = found.case, found.times
     spread = spread_of(found.calibration, "tpot", times.known, times.kind)

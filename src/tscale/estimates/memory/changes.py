@@ -14,6 +14,7 @@ from tscale.core.costs.weights import Mixture
 from tscale.core.dtypes import DTYPES, Dtype
 from tscale.core.ledger import Cache
 from tscale.core.metric import Figure
+from tscale.core.number_text import gigabytes, significant
 from tscale.core.sharding import tensor_degrees
 from tscale.core.units import BYTES
 from tscale.core.view import Record
@@ -155,7 +156,7 @@ def larger_hardware(total: int, gpus: int, hardware: Hardware, capacity: Capacit
     fitting = (other for other in alike if capacity._replace(device=other.device()).fits(total))
     for other in islice(fitting, _MOST_HARDWARE):
         memory = other.device().device_bytes
-        costs = f"{memory / 10**9:.4g} GB a device, not {own / 10**9:.4g}{_priced(other, gpus)}"
+        costs = f"{gigabytes(memory)} a device, not {significant(own / 10**9, 4)}{_priced(other, gpus)}"
         yield Change(f"--gpu {other.name}", total, costs)
 
 
@@ -165,7 +166,7 @@ def larger_share(total: int, capacity: Capacity) -> Iterator[Change]:
     percent = ceil(Fraction(100 * total, memory))
     left = Fraction(memory * (100 - percent), 100)
     if left >= capacity._replace(share=None).reserve.low and percent * memory > 100 * capacity.usable:
-        costs = f"{float(left) / 10**9:.3g} GB left for software"
+        costs = f"{gigabytes(left, 3)} left for software"
         yield Change(f"--memory-share {percent}%", total, costs)
 
 
@@ -175,12 +176,8 @@ def _priced(hardware: Hardware, gpus: int) -> str:
     rent = rent_of(hardware)
     if rent is None:
         return ""
-    span = f" ({_usd(gpus * rent.low)} to {_usd(gpus * rent.high)})" if rent.ranges else ""
-    return f", {_usd(gpus * rent.middle)} USD an hour{span}"
-
-
-def _usd(value: Fraction) -> str:
-    return f"{float(f'{float(value):.3g}'):,.12g}"
+    span = f" ({significant(gpus * rent.low)} to {significant(gpus * rent.high)})" if rent.ranges else ""
+    return f", {significant(gpus * rent.middle)} USD an hour{span}"
 
 
 def _bits(format: Dtype | Mixture) -> str:

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Final
 
 from tscale.catalogue.hardware import Hardware
+from tscale.core.number_text import significant
 from tscale.errors import RequestError, field
 from tscale.estimates.plan.search import Ask, Best, Sized, Subject
 from tscale.estimates.rent import Rent
@@ -49,7 +50,7 @@ def fewest(subject: Subject, ask: Ask, rents: Mapping[str, Rent | None]) -> list
     if not searches:
         sizes = ask.sizes or _numbers(ask.chips[0][1], ask.batch)
         raise RequestError(
-            f"no number of devices from {sizes[0]:,} to {sizes[-1]:,} trains {subject.spec.label} in {float(ask.days):g} days with a "
+            f"no number of devices from {sizes[0]:,} to {sizes[-1]:,} trains {subject.spec.label} in {significant(ask.days, 6)} days with a "
             f"batch of {ask.batch:,}: give more {field('days')}, a larger {field('batch')}, or other {field('gpus')}"
         )
     return searches

@@ -13,6 +13,7 @@ from tscale.core.costs.weights import Mixture
 from tscale.core.metric import Data, Figure, Known, weakest
 from tscale.core.units import BYTES_PER_SECOND, COUNT, REQUESTS_PER_SECOND, SECONDS, SHARE, TOKENS_PER_SECOND, USD
 from tscale.core.view import Record, interval
+from tscale.estimates.media import media_costs, media_data
 from tscale.estimates.plan_serve.search import Found, ServingPlan
 from tscale.estimates.plan_serve.text import launches, serve_command
 from tscale.estimates.serve.prediction import pool_data
@@ -200,7 +201,14 @@ def asked_data(plan: ServingPlan) -> dict[str, Data]:
         "target_ttft_seconds": ttft,
         "target_tpot_seconds": tpot,
         "ttft_percentile": None if plan.targets.share is None else round(100 * plan.targets.share),
+        **_media_data(plan),
     }
+
+
+def _media_data(plan: ServingPlan) -> dict[str, Data]:
+    """Images and sounds of each prompt, where there are some."""
+    costs = media_costs(plan.spec, plan.media)
+    return {"media": media_data(plan.spec, costs, plan.context)} if costs else {}
 
 
 def answer_data(

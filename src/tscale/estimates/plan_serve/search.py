@@ -16,6 +16,7 @@ from tscale.catalogue.hardware import Hardware
 from tscale.core.dtypes import Dtype
 from tscale.errors import RequestError, field
 from tscale.estimates.deployment import Deployment, Engine
+from tscale.estimates.media import Media, check_fits, media_costs, towers_flops
 from tscale.estimates.rent import Rent, rent_of
 from tscale.estimates.serve.prediction import calibration_of, case_of_ask
 from tscale.estimates.serve.reached import check_served
@@ -76,6 +77,8 @@ class ServingPlan(NamedTuple):
     """GB/s at which a device reads the cached prefix of its host's memory."""
     chunks: tuple[int, ...] = (0,)
     """Tokens that a step takes at most; 0 for the engine's default."""
+    media: Media = Media()
+    """Images and sounds of each prompt."""
 
     @property
     def wanted(self) -> Wanted:
@@ -171,6 +174,8 @@ def rows_of(units: list[Unit], wanted: Wanted, calibration: Calibration, most: i
 
 def _bases(plan: ServingPlan) -> Iterator[tuple[Base, ServingCase]]:
     """The cases that differ in something else than their layout."""
+    check_fits(media_costs(plan.spec, plan.media), plan.context, "input")
+    towers = towers_flops(plan.spec, plan.media)
     for base in map(Base._make, product(plan.chips, plan.weights, plan.caches, plan.engines, plan.drafts, plan.chunks)):
         ask = Serving(
             base.weights,
@@ -180,6 +185,7 @@ def _bases(plan: ServingPlan) -> Iterator[tuple[Base, ServingCase]]:
             prefix=plan.prefix,
             draft=base.draft,
             host=plan.host,
+            tower_flops=towers,
         )
         check_served(plan.spec, ask)
         deployment = Deployment(base.engine, plan.version, chunk=base.chunk)

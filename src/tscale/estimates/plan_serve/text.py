@@ -8,7 +8,7 @@ from math import inf
 
 from tscale.calibration.serving_case import ServingCase
 from tscale.core.dtypes import Dtype
-from tscale.core.number_text import duration, estimate
+from tscale.core.number_text import duration, significant
 from tscale.core.serving_layout import ServingLayout
 from tscale.estimates.plan_serve.search import Base, ServingPlan
 from tscale.models.release import release_in
@@ -52,7 +52,8 @@ def _named(format: Dtype | None) -> str:
 
 def load_words(plan: ServingPlan, load: float) -> str:
     """A load in words: 12 requests/s, 64 users."""
-    return f"{estimate(load)} requests/s" if plan.arrivals == "rate" else f"{load:,.0f} users"
+    one = "" if load == 1 else "s"
+    return f"{significant(load)} request{one}/s" if plan.arrivals == "rate" else f"{load:,.0f} user{one}"
 
 
 def target_words(plan: ServingPlan) -> str:
@@ -70,6 +71,7 @@ def serve_command(plan: ServingPlan, base: Base, case: ServingCase) -> str:
     words = ["tscale", "serve", *plan.model, *base.chip.words, *_degrees(case)]
     words += ["--input", str(plan.context), "--output", str(plan.output), "--concurrency", str(case.concurrency)]
     words += ["--prefix", str(plan.prefix)] if plan.prefix else []
+    words += plan.media.options()
     words += ["--host-bandwidth", f"{float(plan.host):g}"] if plan.host is not None else []
     words += ["--dtype", base.weights.name] if base.weights is not None else []
     words += ["--cache-dtype", base.cache.name] if base.cache is not None else []

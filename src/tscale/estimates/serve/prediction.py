@@ -16,6 +16,7 @@ from tscale.core.costs.weights import Mixture, kept_in
 from tscale.core.dtypes import DTYPES, Dtype
 from tscale.core.ledger import Ledger, Matmul
 from tscale.core.metric import Data, Figure
+from tscale.core.number_text import significant
 from tscale.core.serving_layout import ServingLayout
 from tscale.core.units import BYTES_PER_SECOND, COUNT, SECONDS, SHARE, TOKENS_PER_SECOND, Unit
 from tscale.core.view import interval
@@ -29,6 +30,8 @@ from tscale.models.spec import ModelSpec
 
 MOST: Final = 10**6
 """The most requests at once that a rate is looked for among."""
+_MORE: Final = 1.001
+"""How many more requests twice as many at once come to, at the least; where they do not, prompts are what they all wait for."""
 _MOST_BYTES: Final = 4 * 2**20
 
 
@@ -92,11 +95,11 @@ def at_rate(case: ServingCase, calibration: Calibration, rate: float, measured: 
                 raise
             high = most = error.holds
             continue
-        carried = max(carried, found)
+        before, carried = carried, max(carried, found)
         if found >= rate:
             break
-        if high >= most:
-            raise OverCapacityError(_carried(case, carried, rate, most), most)
+        if high >= most or found < _MORE * before:
+            raise OverCapacityError(_carried(case, carried, rate, min(high, most), most), most)
         low, high = high, min(2 * high, most)
     while high - low > 1:
         middle = (low + high) // 2
@@ -104,12 +107,12 @@ def at_rate(case: ServingCase, calibration: Calibration, rate: float, measured: 
     return case._replace(concurrency=high)
 
 
-def _carried(case: ServingCase, carried: float, rate: float, most: int) -> str:
+def _carried(case: ServingCase, carried: float, rate: float, tried: int, most: int) -> str:
     """That a rate is more than is carried, and what is."""
-    tokens = round(case.prompt + case.output)
+    why = ", and more of them come to no more" if tried < most else "" if most == MOST else ", all that the cache holds"
     return (
-        f"over capacity: at most {carried:.3g} requests/s are predicted, with {most:,} concurrent requests of {tokens:,} tokens"
-        f"{'' if most == MOST else ', all that the cache holds'}, and {rate:g} are asked for; the rest would queue, which is not predicted"
+        f"over capacity: at most {significant(carried)} requests/s are predicted, with {tried:,} concurrent requests of "
+        f"{round(case.prompt + case.output):,} tokens{why}; {significant(rate, 6)} are asked for, and the rest would queue, which is not predicted"
     )
 
 

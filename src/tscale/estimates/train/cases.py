@@ -15,6 +15,7 @@ from tscale.core.costs.wall_time import (
     mfu_of,
     seconds_to_train,
 )
+from tscale.core.number_text import significant
 from tscale.core.tracing import TracedInt, label
 from tscale.errors import RequestError, field
 from tscale.estimates.explaining import TracedModel
@@ -99,7 +100,7 @@ def check_peak(model: TracedModel, whole: Trained, redone: Recomputed, mfu: Frac
     """
     if mfu * _least_ratio(model, whole, Recomputed()) > 1:
         raise RequestError(
-            f"that is {float(mfu):.3g} times the peak, which no device reaches: more devices, more days or fewer tokens"
+            f"that is {significant(mfu)} times the peak, which no device reaches: more devices, more days or fewer tokens"
         )
     if mfu * _least_ratio(model, whole, redone) > 1:
         raise RequestError(

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.training_setup import Training
 from tscale.core.metric import Data, Figure
+from tscale.core.number_text import gigabytes
 from tscale.core.precision import PRECISIONS
 from tscale.core.roles import Role
 from tscale.core.units import BYTES
@@ -53,9 +54,11 @@ class PlanMemory(NamedTuple):
         if self.verdict is None:
             return f"What a device of the plan holds is not known here: {self.why}."
         more = "" if self.verdict == "fits" else f"; see `{self.command}`"
-        needed = _gb(self.total) if self.least == self.total else f"{_gb(self.least)} to {_gb(self.total)}"
+        needed = (
+            gigabytes(self.total) if self.least == self.total else f"{gigabytes(self.least)} to {gigabytes(self.total)}"
+        )
         return (
-            f"The plan {VERDICTS[self.verdict]}: a device needs {needed} and has {_gb(self.memory)} ({self.precision}, "
+            f"The plan {VERDICTS[self.verdict]}: a device needs {needed} and has {gigabytes(self.memory)} ({self.precision}, "
             f"{self.optimizer}){more}."
         )
 
@@ -97,8 +100,8 @@ class States(NamedTuple):
         least = -(-self.total * self.gpus // self.memory)
         have = "One device has" if self.gpus == 1 else f"{self.gpus:,} devices have a total of"
         return (
-            f"It does not fit: {have} {_gb(self.memory)}, and weights, gradients and optimizer states alone take "
-            f"{_gb(self.total)} ({self.precision}, {OPTIMIZER}): {least:,} devices at least."
+            f"It does not fit: {have} {gigabytes(self.memory)}, and weights, gradients and optimizer states alone take "
+            f"{gigabytes(self.total)} ({self.precision}, {OPTIMIZER}): {least:,} devices at least."
         )
 
     def data(self) -> Data:
@@ -127,7 +130,3 @@ def all_states(
         return None
     total = sum(int(part.total) for part in (needs.weights, needs.gradients, needs.master, needs.optimizer))
     return States(gpus, total, gpus * hardware.device().device_bytes, precision)
-
-
-def _gb(size: int) -> str:
-    return f"{float(f'{size / 10**9:.4g}'):,.12g} GB"
