@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import product
 from types import SimpleNamespace
 from typing import Any
@@ -9,7 +10,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tscale.planning.structure import StageRows, evaluated, numbered, pipelines, plain, plan_of, structures
+from tscale.core.parallelism import Parallelism
+from tscale.models.lower import lower
+from tscale.models.resolve import resolve
+from tscale.planning.stage_kinds import Model, model_of
+from tscale.planning.structure import (
+    StageRows,
+    _first,
+    evaluated,
+    numbered,
+    parts_of,
+    pipelines,
+    plain,
+    plan_of,
+    stage_rows,
+    structures,
+)
 
 
 def _parts(numbers: Any) -> set[tuple[int, ...]]:
@@ -89,3 +105,47 @@ def test_what_is_alike_is_asked_once_and_what_is_of_one_structure_together() -> 
     assert found[0].tolist() == [10 * turn + alike[row] for turn in (0, 1) for row in range(6)]
     assert found[1].tolist() == [5] * 6 + [6] * 6
     assert sorted(map(sorted, asked)) == [[(0, 0), (0, 1), (2, 0), (2, 1)], [(1, 0), (1, 1)]]
+
+
+@cache
+def _jamba() -> Model:
+    spec = resolve("jamba")
+    return model_of(spec, lower(spec))
+
+
+def test_rows_of_stages_have_the_numbers_of_their_pipelines() -> None:
+    """Jamba on one device and on four, in two rows each, whose first 3 and 40 layers are computed again: of 8 all 8."""
+    model = _jamba()
+    columns = {name: np.zeros(4, dtype=np.int64) for name in ("schedule", "stages")}
+    columns |= {"pipeline": np.array([4, 1, 4, 1]), "interleave": np.ones(4, dtype=np.int64)}
+    columns |= {"first": np.array([3, 3, 40, 0]), "tensor": np.ones(4, dtype=np.int64)}
+    orders = {(p, 1, 0, 0): model.stages(Parallelism(pipeline=p), ordered=True) for p in (1, 4)}
+    assert [len(stages) for stages in orders.values()] == [1, 3]
+    rows = list(stage_rows(model, columns, orders))
+    attention = next(g for g, group in enumerate(model.whole.groups) if group.entries[0].name == "attention.q")
+    found = set()
+    for stages in rows:
+        at = stages.kind.groups.index(attention)
+        for place in range(len(stages.rows)):
+            numbers = (stages.rows, stages.number, stages.place, stages.many, stages.counts[at], stages.first[at])
+            found.add((stages.kind.first, stages.kind.last, *(int(one[place]) for one in numbers)))
+    ends = [(True, False, 0, 0, 1), (False, False, 1, 1, 2), (False, True, 2, 3, 1)]  # the fifth layer of each attends
+    assert found == {
+        *((*end, row, *place, 1, int(row == 2)) for *end, number, where, many in ends for row, place in ((0, (number, where, many)), (2, (number, where, many)))),
+        (True, True, 1, 0, 0, 1, 4, 0), (True, True, 3, 0, 0, 1, 4, 0),
+    }  # fmt: skip
+
+
+def test_layers_that_are_computed_again_and_the_rest_are_all_of_a_stage() -> None:
+    """Of Jamba's first stage of four with 5 layers computed again: one attends and two have experts; the table is with the rest."""
+    model = _jamba()
+    (stage, *_) = model.stages(Parallelism(pipeline=4), ordered=True)
+    first = _first(model, [np.array([0])], [stage], np.array([5]))
+    rows = StageRows(stage.kind, np.array([0]), tuple(map(np.array, zip(stage.counts, strict=True))), *(np.zeros(1),) * 3, first)  # fmt: skip
+    again, rest = parts_of(model, rows)
+    layers = [{group.entries[0].name: group.layers for group in part.groups} for part in (again, rest)]
+    assert [of.get("attention.q") for of in layers] == [1, None]
+    assert [of["experts.router"] for of in layers] == [2, 2]
+    assert [of["mamba.in"] for of in layers] == [4, 3]
+    assert ["embedding.tokens" in of for of in layers] == [False, True]
+    assert not any("head" in of for of in layers)
