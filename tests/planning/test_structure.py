@@ -85,7 +85,7 @@ def test_rows_are_those_of_their_pipeline() -> None:
     names = ("pipeline", "interleave", "schedule", "stages")
     columns = dict(zip(names, map(np.array, zip(*rows, strict=True)), strict=True))
     orders: Any = {key: ("stages of", key) for key in keys}
-    found = {stages[1]: places.tolist() for places, stages in pipelines(columns, orders)}
+    found: dict[Any, Any] = {stages[1]: places.tolist() for places, stages in pipelines(columns, orders)}
     assert found == {key: [place for place, own in enumerate(rows) if own == key] for key in keys}
 
 
