@@ -44,7 +44,7 @@ def test_a_run_of_a_context_is_on_the_streams_of_its_model() -> None:
     assert tscale.run_of(t5, 8, source=2, target=3)[:2] == (3, 2)
     for stream in ({"source": 3}, {"target": 3}):
         with pytest.raises(TscaleError, match=f"has a single stack: leave out {next(iter(stream))}"):
-            tscale.run_of(tscale.load("gpt2"), 8, **stream)  # type: ignore[arg-type]
+            tscale.run_of(tscale.load("gpt2"), 8, **stream)
     whisper = tscale.load("whisper-tiny")
     with pytest.raises(TscaleError, match="always reads 1500 audio frames: leave out source"):
         tscale.run_of(whisper, 8, source=3)

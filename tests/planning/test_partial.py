@@ -146,3 +146,10 @@ def test_as_few_layers_as_fit_are_those_of_trying_each(monkeypatch: pytest.Monke
             assert int(first[row]) == min(fitting, default=int(most[row]))
         assert found.held.total.tolist() == (start - each * first).tolist()
         assert found.held.least.tolist() == (start - each * first - 10).tolist()
+    asked.clear()
+    right = found.layouts.columns["first"]
+    again = with_fewest(weighed, {}, weigh, Guess(sure, (right - 0.5) / most))
+    assert again.layouts.columns["first"].tolist() == right.tolist()
+    assert asked == [
+        len(right) + int((right > 1).sum())
+    ]  # each guess that is right, and one layer less where there is one
