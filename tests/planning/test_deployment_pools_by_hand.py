@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import count
+from collections import Counter
 from math import gcd
 from types import SimpleNamespace
 from typing import Any
@@ -81,32 +81,50 @@ def test_a_worker_decodes_as_many_as_it_does_within_the_target(monkeypatch: pyte
 def test_pools_are_pairs_of_the_best_on_no_more_than_the_devices_that_there_are(
     devices: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Units of 1, 2 and 4 devices without stages, and one with some; each prefills 3 a second for a device and decodes 1."""
-    units = [_unit(1), _unit(2), _unit(4), _unit(2, pipeline=2)]
-    monkeypatch.setattr(deployment_pools, "_prefilling", lambda case, *_: _Worker(case.prefill, 3.0 * case.prefill.layout.devices))  # fmt: skip
-    monkeypatch.setattr(deployment_pools, "_decoding", lambda case, *_: _Worker(case.decode, 1.0 * case.decode.layout.devices))  # fmt: skip
-    numbers = count()
-    monkeypatch.setattr(deployment_pools, "with_pools", lambda case, prefill, decode: case._replace(prefill=prefill, decode=decode, disaggregated=True, number=next(numbers)))  # fmt: skip
+    """Units of 1, 2 and 4 devices without stages, one with some, and five of 8: the more devices, the more for each.
+
+    One that has stages, or as many devices as there are, is no part of a pair, and takes no better one's place among the best.
+    """
+    units = [*map(_unit, (1, 2, 4)), _unit(2, pipeline=2), *[_unit(8) for _ in range(5)]]
+    rates = {id(unit.case.decode): unit.devices * (1.0 + place) for place, unit in enumerate(units)}
+
+    def worker(share: float) -> Any:
+        def made(case: Any, *_: Any) -> _Worker:
+            assert case.disaggregated
+            return _Worker(case.decode, share * rates[id(case.decode)])
+
+        return made
+
+    def paired(case: Any, prefill: Any, decode: Any) -> Any:
+        assert case is units[0].case
+        return case._replace(prefill=prefill, decode=decode, disaggregated=True)
+
+    monkeypatch.setattr(deployment_pools, "_prefilling", worker(3.0))
+    monkeypatch.setattr(deployment_pools, "_decoding", worker(1.0))
+    monkeypatch.setattr(deployment_pools, "with_pools", paired)
     nobody: Any = None
-    found = [
+    found = Counter(
         (one.prefill.layout.devices, one.prefill.workers, one.decode.layout.devices, one.decode.workers)
         for one in pooled_cases(units, Targets(), nobody, devices)
-    ]
+    )
     room = 10**6 if devices is None else devices
-    small = [size for size in (1, 2, 4) if size < room]  # as large as all devices leaves none for the other pool
-    expected = {
-        (takes, some, answers, others)
-        for takes in small
-        for answers in small
-        for some, others in _workers(3.0 * takes, 1.0 * answers)
-        if some * takes + others * answers <= room
-    }
-    assert set(found) == expected
-    assert len(found) == len(expected)
+    of_eight = [(8, 8 * share) for share in (9.0, 8.0, 7.0, 6.0)]  # the four best, where these are not all devices
+    small = [(size, rate) for size, rate in ((1, 1.0), (2, 4.0), (4, 12.0)) if size < room]
+    best = of_eight if room > 8 else small
+    expected = Counter(
+        (one, some, other, others)
+        for one, takes in best
+        for other, answers in best
+        for some, others in _workers(3 * takes, answers)
+        if some * one + others * other <= room
+    )
+    assert found == expected
     assert bool(found) == (room > 1)
 
 
-@pytest.mark.parametrize(("takes", "answers"), [(1.0, 1.0), (3.0, 2.0), (0.5, 20.0), (20.0, 0.5), (7.0, 3.0)])
+@pytest.mark.parametrize(
+    ("takes", "answers"), [(1.0, 1.0), (3.0, 2.0), (0.5, 20.0), (20.0, 0.5), (7.0, 3.0), (32.0, 1.0), (1.0, 32.0)]
+)
 def test_workers_that_go_together_have_nothing_in_common_and_are_no_more_than_32(takes: float, answers: float) -> None:
     """Up to four that prefill for one; for each of 1 to 3 that decode, 0.7 to 1.8 times those that just do; and the other way round."""
     just = answers / takes

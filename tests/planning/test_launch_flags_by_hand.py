@@ -72,3 +72,15 @@ def test_formats_and_roles_are_said_where_they_are_no_engines_own() -> None:
         ]
         config = " --config <(echo '{" + ", ".join(lines) + "}')" if lines else ""
         assert trtllm(one) == "trtllm-serve m --tp_size 2 --pp_size 2 --max_seq_len 9" + config
+
+
+def test_engines_have_options_for_layouts_that_they_run() -> None:
+    """vLLM spreads experts or cuts them; TensorRT-LLM copies attention or cuts it; SGLang does either at once."""
+    for tensor, copies, expert, cut in product((1, 2, 3), repeat=4):
+        one = Launch("m", ServingLayout(tensor, 1, expert, cut, copies), 0, 9, "", "bf16")
+        line = vllm(one)
+        assert (line is None) == (expert > 1 and cut > 1)
+        assert line is None or ("--enable-expert-parallel" in line) == (expert > 1)
+        assert (trtllm(one) is None) == (tensor > 1 and copies > 1)
+        assert f"--tp-size {tensor * copies} " in (sglang(one) or "")
+        assert (f"--ep-size {expert} " in (sglang(one) or "")) == (expert > 1)
