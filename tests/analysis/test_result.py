@@ -15,6 +15,7 @@ import tscale
 from tests import api_text
 from tests.helpers import run
 from tscale import api
+from tscale.analysis import result
 from tscale.analysis.questions import NAMES, question
 
 ASKED: dict[str, tuple[str, dict[str, Any]]] = {
@@ -178,3 +179,23 @@ def test_the_answer_of_serving_goes_to_a_file_too(tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     assert run("serve", "gpt2", "--gpu", "h100", "--output", "32", "-o", str(page)).code == 0
     assert "32 output tokens" in page.read_text(encoding="utf-8")
+
+
+def test_a_row_says_what_it_has_not_and_what_is_nearest() -> None:
+    row = result.Row(params=3, layers=2)
+    assert row.params == 3
+    with pytest.raises(AttributeError, match=r"^no parms here: did you mean params"):
+        _ = row.parms
+    with pytest.raises(AttributeError, match=r"^no parms here$"):
+        _ = result.Row().parms
+
+
+def test_derivations_are_in_json_and_pages_where_they_are_asked_for() -> None:
+    found = tscale.params("gpt2")
+    assert json.loads(found.to_json()) == found.to_dict()
+    explained = json.loads(found.to_json(explain=True))
+    assert {key: explained[key] for key in found.to_dict()} == found.to_dict()
+    assert set(explained) - set(found.to_dict()) == {"explain"}
+    pages = found.to_html(), found.to_html(explain=True)
+    assert ["How each number was made" in page for page in pages] == [False, True]
+    assert ["50257·768" in page.replace("<wbr>", "") for page in pages] == [False, True]

@@ -161,9 +161,18 @@ def test_the_best_mixture_spends_its_budget_and_fills_its_memory() -> None:
     d = width(active)
     assert 2 * d * 50_257 + 13 * d**3 / 64 == pytest.approx(active)
     assert found.run.total == pytest.approx(2 * d * 50_257 + (4 + 9 * 8) * d**3 / 64)
+    assert found.run.active_bare == pytest.approx(13 * d**3 / 64)
+    assert found.run.total_bare == pytest.approx((4 + 9 * 8) * d**3 / 64)
     assert found.bytes == pytest.approx(
         2 * found.run.total + 2 * 2 * d * 16_384 * d / 64
     )  # keys and values, of 16,384 tokens
+
+
+def test_a_model_of_embeddings_alone_has_a_parameter_beside_them() -> None:
+    """1,000 parameters are a hundredth of a row of tables; laws take a power of what is left, at least 1."""
+    tiny = run_with(1e3, 1.0, Mixture(8, 1))
+    assert (tiny.active_bare, tiny.total_bare, tiny.active, tiny.tokens) == (1, 1, 1e3, 1.0)
+    assert tiny.total == pytest.approx(1e3)
 
 
 @pytest.mark.parametrize("served", [0, 1e11])

@@ -138,6 +138,8 @@ def test_farseers_optima_have_1_to_10_000_tokens_a_parameter() -> None:
     for law, ratio in ((many, 1), (few, 1e4)):
         point = law.at_flops(6e22)
         assert point.tokens / point.params == pytest.approx(ratio, rel=1e-6)
+        for same in (law.at_params(point.params), law.at_tokens(point.tokens)):
+            assert same[:3] == pytest.approx(point[:3], rel=1e-4)
 
 
 # ---- serving and repeats ----

@@ -15,6 +15,7 @@ from tscale.core.partition import (
     layer_kinds,
     layers_of_groups,
     one_layer,
+    some_layers,
     stage,
     stage_of_counts,
     stretches,
@@ -137,3 +138,18 @@ def test_one_layer_is_counted_once() -> None:
     assert [entry.name for entry in one_layer(LEDGER, "decoder", 3).entries] == ["q", "odd", "scores", "kv"]
     assert one_layer(LEDGER, "decoder", 3).entries[1] == Q._replace(name="odd")
     assert one_layer(LEDGER, "encoder", 3).entries == ()
+
+
+@pytest.mark.parametrize("chosen", [(), (0,), (1,), (0, 1, 2), (4, 7, 11), tuple(range(12))])
+def test_some_layers_are_those_of_each_selector(chosen: tuple[int, ...]) -> None:
+    """Without tables and head, nor what all layers read; of a group that is stored once, once."""
+    selectors = [(where, meant) for where, meant in SELECTORS if meant & set(range(12))]
+    inside = [Group(where, "decoder", where.count(12), 1 if place % 2 else None, (Q,)) for place, (where, _) in enumerate(selectors)]  # fmt: skip
+    ends = [Group(where, "decoder", 1, None, (Q,)) for where in ("start", "stack", "end")]
+    found = some_layers(Ledger("x", (*ends, *inside)), chosen).groups
+    counts = [len(meant & set(chosen)) for _, meant in selectors]
+    assert [(group.where, group.layers, group.copies) for group in found] == [
+        (where, count, 1 if place % 2 else None)
+        for place, ((where, _), count) in enumerate(zip(selectors, counts, strict=True))
+        if count
+    ]

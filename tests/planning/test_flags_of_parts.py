@@ -137,6 +137,7 @@ def test_nemo_is_told_of_each_part() -> None:
             [
                 (_layout({"expert_tensor": 2}), JOB._replace(experts=8), "ETP 2"),
                 (_layout({"expert_tensor": 2}), JOB, None),
+                (_layout({"expert_tensor": 1}), JOB._replace(experts=8), None),
                 (_layout({"zero": 1}), JOB, "ZeRO 1"),
                 (_layout({"tensor": 2}), JOB, "TP without SP"),
                 (_layout({"tensor": 2, "sequence": True}), JOB, None),
@@ -165,3 +166,47 @@ def test_what_there_is_no_option_for_is_named(framework: str, lacks: list[tuple[
     for layout, job, what in lacks:
         assert lacks_of(layout, job).get(framework) == what
         assert (flags_of(layout, job)[framework] is None) == (what is not None)
+
+
+def _laid_out(sizes: tuple[int, ...]) -> str:
+    """Layers of pieces as Megatron-LM has them: t for one, t*3 for three, nothing for none; tables first and the head last."""
+    return f"--pipeline-model-parallel-layout '{'E' + '|'.join({0: '', 1: 't'}.get(n, f't*{n}') for n in sizes) + 'L'}'"
+
+
+STAGES: list[tuple[dict[str, Any], tuple[int, int] | tuple[int, ...]]] = [
+    ({"pipeline": 4, "stages": (5, 7, 7, 5)}, (5, 5)),
+    ({"pipeline": 4, "stages": (4, 7, 7, 6)}, (4, 6)),
+    ({"pipeline": 3, "stages": (9, 8, 7)}, (9, 7)),  # of a single one in between, all have as many
+    ({"pipeline": 4, "stages": (6, 5, 7, 6)}, (6, 5, 7, 6)),
+    ({"pipeline": 2, "stages": (13, 11)}, (13, 11)),  # of none in between nothing is alike
+    ({"pipeline": 4, "stages": (0, 12, 12, 0)}, (0, 12, 12, 0)),  # which of the first and the last has none is said
+    ({"pipeline": 5, "stages": (1, 2, 1, 18, 2)}, (1, 2, 1, 18, 2)),
+    ({"pipeline": 2, "interleave": 2, "data": 4, "stages": (5, 7, 7, 5)}, (5, 7, 7, 5)),  # of pieces, in the order of the stack
+    ({"pipeline": 2, "interleave": 2, "data": 4, "stages": (13, 11)}, (7, 6, 6, 5)),  # of stages: 7 and 6 of the first, 6 and 5 of the second
+    ({"pipeline": 3, "interleave": 4, "data": 4, "stages": (8, 8, 8)}, (2,) * 12),
+    ({"pipeline": 3, "interleave": 4, "data": 4, "stages": (1, 1, 2, 3) * 3}, (1, 1, 2, 3) * 3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("plan", "sizes"), STAGES)
+def test_stages_of_given_sizes_are_said_by_their_ends_or_piece_by_piece(
+    plan: dict[str, Any], sizes: tuple[int, ...]
+) -> None:
+    layout, job = _layout(plan), JOB._replace(batch=96)
+    lines, ends = flags_of(layout, job), len(sizes) == 2 and plan["pipeline"] > 2
+    said = "--decoder-first-pipeline-num-layers {} --decoder-last-pipeline-num-layers {}".format(*sizes) if ends else _laid_out(sizes)  # fmt: skip
+    megatron = lines["megatron_lm"] or ""
+    assert f"--pipeline-model-parallel-size {plan['pipeline']} {said} --micro-batch-size" in megatron
+    assert "virtual" not in megatron
+    nemo = "model.config.num_layers_in_first_pipeline_stage={} model.config.num_layers_in_last_pipeline_stage={}"
+    assert (nemo.format(*sizes) in (lines["nemo"] or "")) == ends
+    lacks = lacks_of(layout, job)
+    assert lacks.get("nemo") == (None if ends else "stages of such layers")
+    assert lacks["torchtitan"] == "stages of such layers"
+
+
+def test_stages_of_two_stacks_have_no_options_and_a_single_one_has() -> None:
+    job = JOB._replace(two_stacks=True)
+    for pipeline in (1, 2, 3):
+        found = lacks_of(_layout({"pipeline": pipeline, "data": 2}), job)
+        assert found == ({} if pipeline == 1 else dict.fromkeys(("megatron_lm", "torchtitan", "nemo"), "stages of two stacks"))  # fmt: skip

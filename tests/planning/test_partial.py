@@ -120,7 +120,11 @@ def test_as_few_layers_as_fit_are_those_of_trying_each(monkeypatch: pytest.Monke
     start, each = (np.array([drawn.randint(*ends) for _ in most]) for ends in ((1020, 1400), (1, 9)))
     usable, room = np.full(len(most), 1100), np.full(len(most), 1105)
 
+    asked: list[int] = []
+
     def weigh(layouts: Layouts, states: Any) -> Held:
+        asked.append(layouts.size)
+        assert len(asked) < 40  # or it never ends
         own = layouts.columns["tensor"]
         assert (states[0] == own).all()
         total = start[own] - each[own] * layouts.columns["first"]
@@ -142,3 +146,10 @@ def test_as_few_layers_as_fit_are_those_of_trying_each(monkeypatch: pytest.Monke
             assert int(first[row]) == min(fitting, default=int(most[row]))
         assert found.held.total.tolist() == (start - each * first).tolist()
         assert found.held.least.tolist() == (start - each * first - 10).tolist()
+    asked.clear()
+    right = found.layouts.columns["first"]
+    again = with_fewest(weighed, {}, weigh, Guess(sure, (right - 0.5) / most))
+    assert again.layouts.columns["first"].tolist() == right.tolist()
+    assert asked == [
+        len(right) + int((right > 1).sum())
+    ]  # each guess that is right, and one layer less where there is one

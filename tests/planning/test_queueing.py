@@ -40,6 +40,21 @@ def test_places_that_work_alone_wait_as_erlang_c_says(places: int) -> None:
     assert mean_ttft(curve, rate)[places - 1] == pytest.approx(0.5 + erlang_c / (places - rate), rel=1e-9)
 
 
+@pytest.mark.parametrize("load", [0.5, 0.9, 0.999])
+def test_a_thousand_places_wait_as_erlang_s_recursion_says(load: float) -> None:
+    """B(c) = a·B(c-1)/(c + a·B(c-1)), and C = B/(1 - load·(1 - B)): no factorial, and states of which some are e^-600 as likely as others."""
+    places, rate, share = 1000, 1000 * load, 0.999
+    numbers = np.arange(1.0, places + 1)
+    curve = Curve(numbers, numbers, np.full(places, 0.5), np.full(places, 0.1))
+    blocked = 1.0
+    for servers in range(1, places + 1):
+        blocked = rate * blocked / (servers + rate * blocked)
+    waits = blocked / (1 - load * (1 - blocked))
+    assert mean_ttft(curve, rate)[-1] == pytest.approx(0.5 + waits / (places - rate), rel=1e-9)
+    late = max(0.0, np.log(waits / (1 - share)) / (places - rate))
+    assert ttft_within(curve, rate, share)[-1] == pytest.approx(0.5 + late, rel=1e-9)
+
+
 @pytest.mark.parametrize("share", [0.25, 0.5, 0.9, 0.99])
 def test_a_share_of_requests_waits_as_in_an_m_m_1_queue(share: float) -> None:
     """P(wait > t) = rho·e^(-(mu - rate)·t)."""

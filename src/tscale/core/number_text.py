@@ -44,12 +44,10 @@ def _whole(value: Number) -> bool:
 
 
 def _rounded(value: Number, digits: int = 4) -> str:
-    """A number that is not whole, to so many significant digits and never in scientific notation."""
+    """A number that is not whole, to so many significant digits, one decimal at the least, and never in scientific notation."""
     number = float(value)
-    if abs(number) >= 10 ** (digits - 1):
-        return f"{number:,.1f}"
-    places = digits - 1 - Decimal(repr(number)).adjusted() if number else 0
-    return f"{number:,.{min(max(places, 0), 12)}f}"
+    places = digits - 1 - Decimal(repr(number)).adjusted()
+    return f"{number:,.{min(max(places, 1), 12)}f}"
 
 
 def _power(value: Number) -> str:

@@ -123,7 +123,7 @@ def _megatron(layout: Layout, job: Job) -> Iterator[str]:
 
 def _megatron_pipeline(layout: Layout, job: Job) -> Iterator[str]:
     plan = layout.plan
-    if plan.pipeline > 1 and plan.order not in ("1f1b", "interleaved"):
+    if plan.order not in ("1f1b", "interleaved"):
         raise NoOptionError(f"schedule {plan.order}")
     _refuse_partial_rounds(layout, job)
     if plan.stages is not None:

@@ -44,7 +44,7 @@ def vllm(launch: Launch) -> str | None:
     words += _option("--data-parallel-size", layout.attention_data)
     words += ["--enable-expert-parallel"] if layout.expert > 1 else []
     words += _option("--max-num-seqs", _within_chunk(launch), least=1)
-    words += _option("--max-num-batched-tokens", launch.chunk)
+    words += _option("--max-num-batched-tokens", launch.chunk, least=1)
     words += ["--max-model-len", str(launch.tokens)]
     words += ["--quantization", "fp8"] if _made_on_the_fly(launch) else []
     words += ["--kv-cache-dtype", "fp8"] if launch.cache.startswith("fp8") else []
@@ -61,7 +61,7 @@ def sglang(launch: Launch) -> str | None:
         words += ["--dp-size", str(layout.attention_data), "--enable-dp-attention"]
     words += _option("--ep-size", layout.expert)
     words += _option("--max-running-requests", launch.at_once, least=1)
-    words += _option("--chunked-prefill-size", launch.chunk * layout.attention_data)
+    words += _option("--chunked-prefill-size", launch.chunk * layout.attention_data, least=1)
     words += ["--context-length", str(launch.tokens)]
     words += ["--quantization", "fp8"] if _made_on_the_fly(launch) else []
     words += ["--kv-cache-dtype", "fp8_e4m3"] if launch.cache.startswith("fp8") else []
@@ -78,7 +78,7 @@ def trtllm(launch: Launch) -> str | None:
     words += _option("--pp_size", layout.pipeline)
     words += _option("--ep_size", layout.expert)
     words += _option("--max_batch_size", _within_chunk(launch), least=1)
-    words += _option("--max_num_tokens", launch.chunk)
+    words += _option("--max_num_tokens", launch.chunk, least=1)
     words += ["--max_seq_len", str(launch.tokens)]
     config = "\n".join(_trtllm_config(launch))
     return join(words) + (f" --config <(echo '{config}')" if config else "")

@@ -18,7 +18,8 @@ from tscale.core.elementwise import larger, smaller
 from tscale.core.tracing import where
 
 _STEPS: Final = 5
-"""Steps of the search: with a step of decoding of which a fiftieth is there whatever it decodes, shares are right to 1e-4."""
+"""Steps of the search: with a step of decoding of which a fiftieth is there whatever it decodes, shares are right to 2e-4; where the
+longer of two times bounds the step to 0.004, and where, moreover, the pool for prompts is just full, to 0.1."""
 _LEAST: Final = 1e-6
 
 
