@@ -88,7 +88,7 @@ def at_rate(case: ServingCase, calibration: Calibration, rate: float, measured: 
         try:
             found = _rate(case, calibration, high, measured)
         except OverCapacityError as error:
-            if not low < error.holds < high:
+            if not max(low, 1) <= error.holds < high:
                 raise
             high = most = error.holds
             continue
