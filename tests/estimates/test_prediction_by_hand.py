@@ -49,6 +49,7 @@ def test_a_rate_is_answered_by_the_fewest_requests_that_do(monkeypatch: pytest.M
         ) -> float:  # fmt: skip
             assert (case.prompt, calibration, measured) == (70.4, "constants", "a run")
             tried.append(many)
+            assert len(tried) < 16, "each step doubles or halves"
             if many > holds:
                 raise OverCapacityError(f"{many} are too many", holds)
             return rates[many]
@@ -59,12 +60,13 @@ def test_a_rate_is_answered_by_the_fewest_requests_that_do(monkeypatch: pytest.M
         enough = [many for many in range(1, most + 1) if rates[many] >= wanted]
         if enough:
             assert prediction.at_rate(case, "constants", wanted, "a run").concurrency == enough[0]  # type: ignore[arg-type]
-            assert len(tried) < 16, "each step doubles or halves"
             continue
         with pytest.raises(OverCapacityError) as caught:
             prediction.at_rate(case, "constants", wanted, "a run")  # type: ignore[arg-type]
         assert caught.value.holds == most
-        if most:
+        if not most:
+            assert str(caught.value) == "1 are too many"
+        else:
             why = ", all that the cache holds" if holds < limit else ""
             assert str(caught.value) == (
                 f"over capacity: at most {rates[most]:.3g} requests/s are predicted, with {most:,} concurrent requests of 101 tokens{why}, "
@@ -111,12 +113,12 @@ def test_a_deployment_is_what_is_asked_of_it() -> None:
 
 def test_a_draft_stands_in_one_stage_and_its_experts_are_cut_over_all_ranks() -> None:
     """With a chance of a half, 3 guesses yield 1 + 1/2 + 1/4 + 1/8 tokens."""
-    layout = Deployment(layout=ServingLayout(2, 2, 4, 1, 2, 3))
+    layout = Deployment(layout=ServingLayout(4, 2, 8, 1, 2, 3))
     drafted = prediction.case_of_ask(MODEL, H100, Ask(draft=Draft(GUESSER, 3, Fraction(1, 2))), layout)
     assert (drafted.guesses, drafted.yielded) == (3, 1.875)
     assert drafted.draft is not None
     assert drafted.draft.spec is GUESSER
-    assert drafted.draft.decode == drafted.draft.prefill == (ServingLayout(2, 1, 1, 4, 2), 3)
+    assert drafted.draft.decode == drafted.draft.prefill == (ServingLayout(4, 1, 1, 8, 2), 3)
     assert (drafted.draft.guesses, drafted.draft.disaggregated) == (0, False)
     free = prediction.case_of_ask(MODEL, H100, Ask(draft=Draft(None, 3, Fraction(1, 2))), layout)
     assert (free.guesses, free.yielded, free.draft) == (3, 1.875, None)
@@ -124,11 +126,12 @@ def test_a_draft_stands_in_one_stage_and_its_experts_are_cut_over_all_ranks() ->
 
 def test_formats_of_constants_are_those_of_attention_and_of_routed_experts() -> None:
     """A file that keeps experts in few bits and all else in 16 has two; a dense model's experts go by its attention."""
-    routed = SMALL.format("routed", "{kind: experts, experts: 8, top_k: 2, d_ff: 32}")
-    named = "weights: {rest: bf16, rules: [{format: mxfp4, parts: [experts]}]}\n"
+    routed = SMALL.format("routed", "{kind: experts, experts: 2, top_k: 1, d_ff: 32}")
+    named = "weights: {rest: bf16, cache: fp8, rules: [{format: mxfp4, parts: [experts]}]}\n"
     assert prediction.case_of_ask(MODEL, H100, Ask(), Deployment())[4:6] == ("bf16", "bf16")
     both = prediction.case_of_ask(spec(routed + named), H100, Ask(), Deployment())
     assert (both.weights, both.experts) == ("bf16", "mxfp4")
+    assert both.cache == DTYPES["fp8"], "as the file says"
 
 
 def test_what_is_not_predicted_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
