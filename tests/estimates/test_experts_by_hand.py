@@ -40,7 +40,7 @@ def _joint(n: float, d: float, expansion: float) -> float:
     """Ludziejewski 2025, equation 5."""
     c, e = _constants("ludziejewski2025"), _saturated(expansion, _constants("ludziejewski2025"))
     by_n = c["a"] * e ** c["delta"] * n ** (c["alpha"] + c["gamma"] * log(e))
-    return by_n + c["b"] * e ** c["omega"] * d ** (c["beta"] + c["zeta"] * log(e)) + c["c"]
+    return float(by_n + c["b"] * e ** c["omega"] * d ** (c["beta"] + c["zeta"] * log(e)) + c["c"])
 
 
 def _routed(n: float, expansion: float) -> float:
@@ -53,7 +53,7 @@ def _sparse(n: float, d: float, met: float) -> float:
     """Abnar 2025, equation 6, of all parameters and the share of experts that a token meets."""
     c = _constants("abnar2025")
     by_met = c["c"] / met ** c["lam"] + c["d"] / (met ** c["delta"] * n ** c["gamma"])
-    return by_met + c["a"] / n ** c["alpha"] + c["b"] / d ** c["beta"] + c["e"]
+    return float(by_met + c["a"] / n ** c["alpha"] + c["b"] / d ** c["beta"] + c["e"])
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -103,9 +103,12 @@ def test_a_run_is_inside_of_a_law_in_the_counts_of_the_law() -> None:
     for kind, mixture, granularity in (
         ("leverage", Mixture(64, 8, 2, 4.0), 4.0), ("leverage", Mixture(64, 8, 2), 1), ("joint-experts", Mixture(64, 8, 2, 4.0), 10)
     ):  # fmt: skip
-        law: Any = SimpleNamespace(
-            kind=kind, counts="all", fitted=SimpleNamespace(within=lambda **given: asked.append(given) or True)
-        )
+
+        def within(**given: float) -> bool:
+            asked.append(given)
+            return True
+
+        law: Any = SimpleNamespace(kind=kind, counts="all", fitted=SimpleNamespace(within=within))
         run = RUN._replace(mixture=mixture)
         assert experts.inside(law, run)
         assert asked.pop() == {
@@ -199,7 +202,11 @@ def test_a_pattern_counts_each_shape_once(monkeypatch: pytest.MonkeyPatch) -> No
     counted_shapes: list[Any] = []
 
     def counting(_: str) -> Any:
-        return lambda shape: counted_shapes.append(shape) or 7
+        def count(shape: Any) -> int:
+            counted_shapes.append(shape)
+            return 7
+
+        return count
 
     monkeypatch.setattr(design, "counting", counting)
     monkeypatch.setattr(design, "shaped", lambda base, shape, step: (base, shape, step))
@@ -208,7 +215,7 @@ def test_a_pattern_counts_each_shape_once(monkeypatch: pytest.MonkeyPatch) -> No
     assert (first("a"), first("a"), design._counter(base, "all", 3) is first) == (7, 7, True)  # type: ignore[arg-type]
     assert counted_shapes == [(base, "a", 3)]
     for other in ((base, "active", 3), (base, "all", 4), (object(), "all", 3)):
-        assert design._counter(*other) is not first  # type: ignore[arg-type]
+        assert design._counter(*other) is not first
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -229,10 +236,10 @@ def test_a_law_of_learning_rates_is_asked_in_its_own_counts() -> None:
     sizes = {"all": 9e9, "non_embedding": 8e9, "active": 2e9, "active_non_embedding": 1.5e9}
     for counts, n in sizes.items():
         met = 1.5e9 if "non" in counts else 2e9
-        for flops, c in (("6ND", 6 * met * 4e11), ("M*D", 123.0)):
+        for flops, by in (("6ND", 6 * met * 4e11), ("M*D", 123.0)):
             said = hyper.said_by(_law(counts, flops, lr=2, lr_N=1, batch=3, batch_C=1, tau=5, tau_TPP=1), RUN, 123.0)
-            assert said.of == Of(n, 4e11, c, None)
-            assert (said.learning_rate, said.batch) == (2 * n, 3 * c)
+            assert said.of == Of(n, 4e11, by, None)
+            assert (said.learning_rate, said.batch) == (2 * n, 3 * by)
             assert said.timescale == pytest.approx(5 * 4e11 / n)
             assert (said.critical, said.extrapolated, said.tau) == (None, False, None)
     of_loss = hyper.said_by(_law(critical=1, critical_L=1), RUN, 0)
@@ -292,7 +299,7 @@ def test_vocabularies_are_the_best_by_each_approach() -> None:
     def loss(nv: float) -> float:
         """In millions and billions, without what no vocabulary changes."""
         h = 6 * n * tokens / 1e15 / (6 * (n / 1e6 + nv / 1e6))
-        return c["A2"] / (nv / 1e6) ** c["alpha2"] + c["B"] / h ** c["beta"]
+        return float(c["A2"] / (nv / 1e6) ** c["alpha2"] + c["B"] / h ** c["beta"])
 
     assert loss(by_loss) < min(loss(0.99 * by_loss), loss(1.01 * by_loss))
     assert [one.size for one in found] == [one.params / 4096 for one in found]
@@ -325,7 +332,10 @@ def test_a_mixture_is_judged_by_laws_of_mixtures() -> None:
 
 def test_the_loss_of_a_mixture_is_above_none_and_no_more_than_a_guess() -> None:
     law: Any = SimpleNamespace(name="it", counts="active")
-    for loss, meant in ((1e-9, True), (13, True), (13.1, False), (0.0, False), (-1.0, False), (OverflowError(), False)):
+    cases: tuple[tuple[Any, bool], ...] = (
+        (1e-9, True), (13, True), (13.1, False), (0.0, False), (-1.0, False), (OverflowError(), False)
+    )  # fmt: skip
+    for loss, meant in cases:
 
         def of(_: Run, loss: Any = loss) -> float:
             if isinstance(loss, Exception):

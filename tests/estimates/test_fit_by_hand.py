@@ -259,11 +259,11 @@ def test_rows_are_judged_or_say_why_not(monkeypatch: pytest.MonkeyPatch) -> None
     kind = SimpleNamespace(judge=lambda: judge)
     monkeypatch.setattr(accuracy, "read_table", lambda text, _: (("a",), text.split()))
     monkeypatch.setattr(accuracy, "kind_of", lambda *_: (kind, ("b",)))
-    found = accuracy.judge_table("one bad three", "it")
+    found: Any = accuracy.judge_table("one bad three", "it")
     assert [(row.number, row.judged, row.refused) for row in found.rows] == [
         (1, ("one judged",), ""), (2, (), "no such chip"), (3, ("three judged",), "")
     ]  # fmt: skip
     assert (found.columns, found.unread) == (("a",), ("b",))
     with pytest.raises(SpecError, match="holds a heading and no runs"):
         accuracy.judge_table("", "it")
-    assert [accuracy.unit_of(what).name for what in ("memory", "tpot", "step")] == ["bytes", "seconds", "seconds"]  # type: ignore[arg-type]
+    assert [accuracy.unit_of(what).name for what in ("memory", "tpot", "step")] == ["bytes", "seconds", "seconds"]
