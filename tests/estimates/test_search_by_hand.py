@@ -134,7 +134,7 @@ def test_a_row_is_data(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_answer_says_what_was_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     rejected: Any = Rejected(_case(), "memory", "")
-    monkeypatch.setattr(data, "row_data", lambda plan, found, row: {"prefix": plan.prefix, "host": plan.host})
+    monkeypatch.setattr(data, "row_data", lambda plan, *_: {"prefix": plan.prefix, "host": plan.host})
     monkeypatch.setattr(data, "pareto", lambda *_: [data.Point(SimpleNamespace(case=_case()), 5, 40.0, 60.0)])  # type: ignore[arg-type]
     found: Any = data.answer_data(_plan(prefix=9, host=Fraction(1)), _found("a", "b", rejected=(rejected,)), [{}], without="it")  # type: ignore[arg-type]  # fmt: skip
     assert (found["meets"], found["evaluated"], found["rejected"], found["search_seconds"].value) == (True, 3, {"memory": 1}, 1.5)  # fmt: skip
@@ -168,7 +168,7 @@ def test_prices_rank_where_dollars_are_asked_for() -> None:
 def test_cases_differ_in_what_was_asked_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two formats of weights, two chunks and a draft or none are eight."""
     monkeypatch.setattr(search, "check_served", lambda *_: None)
-    monkeypatch.setattr(search, "case_of_ask", lambda spec, hardware, ask, deployment: (ask, deployment))
+    monkeypatch.setattr(search, "case_of_ask", lambda *given: given[2:])
     draft = Draft(None, 3, Fraction(1, 2))
     plan = _plan(weights=(None, DTYPES["fp8"]), chunks=(0, 512), drafts=(None, draft), prefix=9, host=Fraction(5), version="1.0")  # fmt: skip
     found: Any = list(search._bases(plan))
@@ -185,7 +185,7 @@ def test_a_case_is_tried_with_one_pool_and_with_two(monkeypatch: pytest.MonkeyPa
     case = _case()
     fits, small = ServingLayout(8), ServingLayout(1)
     monkeypatch.setattr(search, "layouts", lambda *_: iter((small, fits)))
-    monkeypatch.setattr(search, "with_pools", lambda case, prefill, decode: (prefill.layout, prefill is decode))
+    monkeypatch.setattr(search, "with_pools", lambda _, prefill, decode: (prefill.layout, prefill is decode))
     monkeypatch.setattr(search, "pooled_cases", lambda singles, *_: ["pooled"] * len(singles))
 
     def unit_of(case: Any, calibration: Any, most: Any) -> Any:
@@ -248,7 +248,8 @@ def test_a_search_is_made_once_for_its_answer_and_its_picture(monkeypatch: pytes
     monkeypatch.setattr(search, "_searched", of)
     monkeypatch.setattr(search, "_LAST", [])
     one, other = _plan(), _plan()
-    assert [search.searched(plan) for plan in (one, one, other, other, one)] == [1, 1, 2, 2, 3]
+    found: list[Any] = [search.searched(plan) for plan in (one, one, other, other, one)]
+    assert found == [1, 1, 2, 2, 3]
 
 
 def test_all_that_was_tried_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,7 +257,7 @@ def test_all_that_was_tried_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "calibration_of", lambda deployment: deployment.calibration)
     monkeypatch.setattr(search, "_bases", lambda _: [("base", _case()), ("other", _case(chunk=5))])
     monkeypatch.setattr(search, "_tried", lambda *_: [unit, none])
-    monkeypatch.setattr(search, "rows_of", lambda units, wanted, calibration, most: (len(units), calibration, most))
+    monkeypatch.setattr(search, "rows_of", lambda units, _, *more: (len(units), *more))
     found: Any = search._searched(_plan(calibration="own.yaml", rows=3))
     assert (found.units, found.rejected, found.rows) == ((unit, unit), (none, none), (2, "own.yaml", 3))
     assert [found.base_of(_case()), found.base_of(_case(chunk=5))] == ["base", "other"]
@@ -283,7 +284,7 @@ def test_layouts_of_one_pool_are_tried_again_and_those_that_are_listed(monkeypat
         return Rejected(case, "memory", "") if case.name == "full" else Unit(case, None, memory=True)  # type: ignore[arg-type]
 
     monkeypatch.setattr(search, "unit_of", unit_of)
-    monkeypatch.setattr(search, "rows_of", lambda units, wanted, calibration, most: ([unit.case.name for unit in units], most))  # fmt: skip
+    monkeypatch.setattr(search, "rows_of", lambda units, *more: ([unit.case.name for unit in units], more[-1]))  # fmt: skip
     found: Any = search.again(_plan(), _found(*units, rows=(_row(cases["listed"]),), rejected=rejected), kept="fp8")
     assert [name for name, _ in tried] == ["fits", "full", "listed"]
     assert {kept for _, kept in tried} == {"fp8"}
@@ -302,7 +303,6 @@ def test_targets_are_loosened_and_formats_narrowed(monkeypatch: pytest.MonkeyPat
     unit: Any = Unit(_case(cache=DTYPES["bf16"]), None, memory=True)  # type: ignore[arg-type]
     monkeypatch.setattr(relax, "rows_of", rows_of)
     monkeypatch.setattr(relax, "ranking", lambda row, _: (row.rank, 0.0))
-    monkeypatch.setattr(relax, "again", lambda plan, found, **changed: (SimpleNamespace(rank=1 if "cache" in changed else 2, **changed),))  # fmt: skip
 
     def options(unit: Any = unit, rank: int = 3, **given: Any) -> list[str]:
         looked.clear()
