@@ -61,9 +61,11 @@ def _sparse(n: float, d: float, met: float) -> float:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def test_dense_models_of_equal_loss_have_the_loss_of_the_mixture() -> None:
+def test_dense_models_of_equal_loss_have_the_loss_of_the_mixture(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 64 experts of which a token meets 8, an expansion of 8."""
+    monkeypatch.setattr(experts, "inside", lambda law, _: law.name == "clark2022")
     found = {one.law.name: one for one in experts.equivalents(RUN)}
+    assert [one.extrapolated for one in found.values()] == [True, True, False]
     assert list(found) == ["ludziejewski2025", "tian2025", "clark2022"]
     assert _joint(found["ludziejewski2025"].params, 4e11, 1) == pytest.approx(_joint(2e9, 4e11, 8))
     assert _routed(found["clark2022"].params, 1) == pytest.approx(_routed(2e9, 8))
@@ -90,6 +92,10 @@ def _dense_by_halving(n: float, d: float, met: float) -> float:
 
 
 def test_where_no_dense_model_within_a_million_times_is_as_good_there_is_none() -> None:
+    """Where a loss falls with the share that is met and the root of the size, a dense model is as many times larger as the expansion's square."""
+    square: Any = SimpleNamespace(experts=Sparse(0.0, 1.0, 1.0, 0.5, 0.0, 1.0, 1.0, -1.0, 0.5, 0.0))
+    for expansion, times in ((8, 64), (999, 998_001), (1000.0002, inf), (2000, inf)):
+        assert experts._dense(square, RUN._replace(mixture=Mixture(expansion, 1))) == pytest.approx(times * 9e9)
     formula = Sparse(1.0, 0.5, 1.0, 0.5, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0)
     law: Any = SimpleNamespace(experts=formula)
     never = formula._replace(c=-1.0, lam=1.0)  # the more experts are left out, the lower without end
@@ -130,6 +136,12 @@ def test_a_run_is_counted_in_every_way() -> None:
 
 
 BEST = Limits(1e21)
+
+
+def test_losses_are_by_the_laws_of_experts_and_of_granularity_near_its_expansion() -> None:
+    assert list(experts.default_losses(RUN)) == ["ludziejewski2025", "abnar2025"]
+    fine = RUN._replace(mixture=Mixture(64, 1))
+    assert list(experts.default_losses(fine)) == ["ludziejewski2025", "abnar2025", "krajewski2024"]
 
 
 def test_the_best_of_a_number_of_experts_is_by_all_shares_that_divide_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,6 +191,14 @@ def test_a_mixture_is_of_a_parameter_and_a_token_at_least(monkeypatch: pytest.Mo
         else:
             with pytest.raises(RequestError, match="makes sense of that budget by it"):
                 optimum_experts._best(joint, Mixture(), BEST)
+    for error in (OverflowError, ZeroDivisionError, ValueError):
+
+        def best(*_: Any, error: type[Exception] = error) -> Any:
+            raise error
+
+        monkeypatch.setattr(optimum_experts, "best", best)
+        with pytest.raises(RequestError, match="makes sense of that budget by it"):
+            optimum_experts._best(joint, Mixture(), BEST)
     for formula in (None, Leverage(1, 1, 1, 1, 1, 1), Routed(1, 1, 1, 1, 1, 1)):
         with pytest.raises(RequestError, match="names no optimum of mixtures of experts"):
             optimum_experts._best(SimpleNamespace(name="it", experts=formula), Mixture(), BEST)  # type: ignore[arg-type]
@@ -291,6 +311,7 @@ def test_vocabularies_are_the_best_by_each_approach() -> None:
     """Tao 2024's published code: budgets of (N/0.0834)² FLOPs; powers of 33 million parameters; and the derivative of a loss that is 0."""
     n, tokens = 8e9, 4e11
     found = list(hyper.vocabularies_of(Run(n, n, n, n, tokens, Mixture()), 4096))
+    assert not list(hyper.vocabularies_of(Run(n, n, n, n, tokens, Mixture(3, 2)), 4096)), "a mixture"
     c = _constants("tao2024")
     by_flops, by_power, by_loss = (one.params for one in found)
     assert by_flops == pytest.approx(c["v"] * (n / c["budget"]) ** (2 * c["v_C"]))
@@ -350,9 +371,13 @@ def test_the_loss_of_a_mixture_is_above_none_and_no_more_than_a_guess() -> None:
                 judged._mixture_point(law, formula, RUN)
 
 
-def test_models_that_no_law_was_fitted_on_are_refused() -> None:
+def test_models_that_no_law_was_fitted_on_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     for text in (DENSE, ROUTED):
         judged.refuse_other_models(counted(spec(SMALL.format("true", text))))
+    of_attention = counted(spec(SMALL.format("true", ROUTED)))
+    monkeypatch.setattr(judged, "mixture_of", lambda _: None)
+    with pytest.raises(NotPublishedError, match="route to experts of attention alone"):
+        judged.refuse_other_models(of_attention)
     encoder: Any = SimpleNamespace(spec=SimpleNamespace(kind="encoder", label="It"))
     with pytest.raises(NotPublishedError, match="this is an encoder"):
         judged.refuse_other_models(encoder)

@@ -127,6 +127,8 @@ def test_a_row_is_data(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [found["ttft_seconds"][end].value for end in ("low", "middle", "high")] == [0.5, 1.0, 1.5]
     assert (found["max_batch_per_replica"], found["verdict"], found["flags"]) == (11, "meets", {"vllm": "run it"})
     assert found["command"].startswith("tscale serve small --gpu h100 --tensor 4")
+    exact: Any = data.row_data(_plan(), _found(rows=(row,), base=_base(RENT._replace(known="exact"))), row)
+    assert [exact[key].known for key in ("usd_per_hour", "usd_per_request")] == ["exact", "predicted"]
     free: Any = data.row_data(_plan(), _found(rows=(row,), base=_base(None)), row)
     priced = ("usd_per_hour", "usd_per_request", "prompt_share", "usd_per_million_input", "usd_per_million_output")
     assert [free[key] for key in priced] == [None] * 5
@@ -208,7 +210,8 @@ def test_a_case_is_tried_with_one_pool_and_with_two(monkeypatch: pytest.MonkeyPa
 
 
 def test_layouts_are_bounded_by_the_node_the_devices_the_layers_and_the_experts() -> None:
-    routed = spec(SMALL % "[{d_ff: 96, on: {first: 1}}, {kind: experts, experts: 12, top_k: 2, d_ff: 32}]")
+    kinds = "{kind: experts, experts: 12, top_k: 2, d_ff: 32, on: {first: 2}}, {kind: experts, experts: 8, top_k: 2, d_ff: 32}"
+    routed = spec(SMALL % f"[{kinds}]")
     assert tuple(search.room_of(_plan(spec=routed, devices=64), _case())) == (8, 64, 4, 12)
     assert tuple(search.room_of(_plan(), _case())) == (8, 10**6, 4, 1)
 
@@ -220,7 +223,7 @@ def test_rows_are_the_best_each_once(monkeypatch: pytest.MonkeyPatch) -> None:
     }  # fmt: skip
     for row in rows.values():
         if row is not None:
-            row.times = (Interval(1, 2, 3), Interval(1, 2, 3), "latency")
+            row.times = (Interval(1, 2, 3), Interval(1, 2, 3), f"latency of {row.case.name}")
     asked: list[int] = []
 
     def chosen(units: Any, wanted: Any, most: int) -> Any:

@@ -30,7 +30,7 @@ def _drawn(dice: Random) -> Layout:
         return dice.choice([usual] * len(others) + list(others))
 
     plan = Parallelism(
-        tensor=one(1, 2, 8), sequence=one(False, True), pipeline=one(1, 4), interleave=one(1, 2), data=one(1, 16), zero=one(0, 1, 3), shards=one(None, 8),
+        tensor=one(1, 2, 8), sequence=one(False, True), pipeline=one(1, 2, 4), interleave=one(1, 2), data=one(1, 16), zero=one(0, 1, 3), shards=one(None, 8),
         context=one(1, 2), expert=one(1, 4), expert_tensor=one(1, 2), stages=one(None, (7, 8, 8, 6), (3, 3)), schedule=one(None, "zero-bubble", "dualpipe"),
     )  # fmt: skip
     again, offload = one(0, 5), one(frozenset(), frozenset({"weights", "states"}))
@@ -200,6 +200,12 @@ def test_the_best_layouts_are_data(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["frameworks"]["torchtitan"]["step_seconds"]["middle"].value == 8
 
 
+def test_what_would_fit_is_data() -> None:
+    nearest: Any = SimpleNamespace(least=90, room=70, layout=PLAIN, change=(PLAIN._replace(micro_batch=7), 1.0))
+    found: Any = data._nearest_data(nearest)
+    assert (found["micro_batch"], found["change"]["micro_batch"]) == (1, 7)
+
+
 def test_tokens_of_a_run_or_those_that_dollars_buy_are_data(monkeypatch: pytest.MonkeyPatch) -> None:
     """64,000 tokens of a step for 8 cents; or 6.4e8 tokens that are 10,000 steps of 6 s."""
     monkeypatch.setattr(data, "command_of", lambda *_: "")
@@ -210,6 +216,9 @@ def test_tokens_of_a_run_or_those_that_dollars_buy_are_data(monkeypatch: pytest.
     assert asked["tokens"] == 640_000_000
     assert asked["rows"][0]["days"].value == pytest.approx(60_000 / 86_400)
     assert asked["sizes"][1]["days"].value == pytest.approx(60_000 / 86_400)
+    one_size = _planned(_best())
+    alone: Any = data.plan_data(one_size._replace(searches=one_size.searches[1:2]))
+    assert alone["sizes"] == []
     nothing: Any = data.plan_data(_planned(dollars=Fraction(100), tokens=7))
     assert (nothing["gpu"], nothing["gpus"], nothing["rows"], nothing["pareto"]) == ("h100-sxm", 16, [], [])
     assert (nothing["tokens"], nothing["command"], nothing["frameworks"]) == (7, None, {})
@@ -220,6 +229,19 @@ def test_tokens_of_a_run_or_those_that_dollars_buy_are_data(monkeypatch: pytest.
 # ---------------------------------------------------------------------------------------------------------------------
 # The other way round
 # ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_tokens_of_a_run_are_asked_for_or_published_of_a_whole_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    for asked, adapters, own, found in (
+        (5, None, 7, 5),
+        (None, None, 7, 7),
+        (None, None, None, None),
+        (None, "some", 7, None),
+    ):
+        monkeypatch.setattr(
+            inverse, "published_total", lambda _, own=own: None if own is None else SimpleNamespace(value=own)
+        )
+        assert inverse.total_tokens(SimpleNamespace(adapters=adapters, spec=None), asked) == found  # type: ignore[arg-type]
 
 
 def test_a_time_allows_each_step_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,10 +325,13 @@ def test_frameworks_have_the_first_row_that_they_have_options_for(monkeypatch: p
 
 
 def test_adapters_have_options_of_no_framework(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan_search, "flags_of", lambda layout, job: {"a": f"{layout} {job.layers} {job.experts} {job.batch} {job.context}"})  # fmt: skip
+    monkeypatch.setattr(plan_search, "flags_of", lambda layout, job: {"a": (layout, *job)})  # fmt: skip
     monkeypatch.setattr(plan_search, "lacks_of", lambda layout, job: {"a": f"lacks {layout} {job.layers}"})
     context = SimpleNamespace(value=4096)
-    for adapters, flags, lacks in ((None, "it 12 7 64 4096", "lacks it 12"), ("some", None, "adapters")):
+    for adapters, flags, lacks in (
+        (None, ("it", 12, 7, 64, 4096, 8, False), "lacks it 12"),
+        ("some", None, "adapters"),
+    ):
         subject = SimpleNamespace(
             adapters=adapters, spec=SimpleNamespace(layers=12, kind="decoder"), experts=7, context=context
         )
