@@ -21,6 +21,7 @@ from tscale.core.tracing import TracedInt
 from tscale.errors import RequestError
 from tscale.estimates import caveats, media
 from tscale.estimates import recomputed as redone
+from tscale.estimates import rent as rents
 from tscale.estimates.capacity import Capacity, kind_of
 from tscale.estimates.memory import changes as serving
 from tscale.estimates.memory import held as holding
@@ -30,6 +31,7 @@ from tscale.estimates.memory.held import Keeping
 from tscale.estimates.memory.room import Room, contexts_up_to, growth
 from tscale.estimates.memory_train import changes, lines, shortcut
 from tscale.estimates.memory_train.ask import train_ask
+from tscale.estimates.rent import Rent
 
 H100 = find_hardware("h100")
 
@@ -114,6 +116,15 @@ def test_larger_hardware_is_of_the_same_kind_and_has_the_least_memory_first() ->
     for change, size in zip(found, sizes, strict=True):
         assert change.costs.startswith(f"{size / 1e9:.4g} GB a device, not {own:.4g}")
     assert list(serving.larger_hardware(10**15, 8, H100, _capacity())) == []
+
+
+def test_an_hour_of_several_devices_is_priced_with_its_range(monkeypatch: pytest.MonkeyPatch) -> None:
+    """8 devices at 3 dollars, of 2 to 4."""
+    for rent, said in (
+        (None, ""), (Rent(Fraction(2), Fraction(3), Fraction(4), "assumed"), ", 24 USD an hour (16 to 32)"), (Rent(Fraction(3), Fraction(3), Fraction(3), "exact"), ", 24 USD an hour"),
+    ):  # fmt: skip
+        monkeypatch.setattr(rents, "rent_of", lambda _, rent=rent: rent)
+        assert serving._priced(H100, 8) == said
 
 
 def test_dollars_are_written_to_three_digits() -> None:
