@@ -66,12 +66,12 @@ def test_what_has_no_end_has_no_figure() -> None:
 
 
 def test_a_state_is_kept_in_its_own_format_or_in_that_of_the_cache_if_that_has_16_bits() -> None:
-    fp8, fp32, bf16 = (DTYPES[name] for name in ("fp8", "fp32", "bf16"))
+    fp8, fp32, bf16, fp16 = (DTYPES[name] for name in ("fp8", "fp32", "bf16", "fp16"))
     state, conv, kv = (
         Cache(role, role, "once" if role != "kv" else "target", 8) for role in ("state", "conv_state", "kv")
     )
     for keeping, cache, kept in (
-        (Keeping(), bf16, (bf16, bf16, bf16)), (Keeping(), fp8, (bf16, bf16, fp8)), (Keeping(), fp32, (fp32, fp32, fp32)),
+        (Keeping(), bf16, (bf16, bf16, bf16)), (Keeping(), fp16, (fp16, fp16, fp16)), (Keeping(), fp8, (bf16, bf16, fp8)), (Keeping(), fp32, (fp32, fp32, fp32)),
         (Keeping(state=fp32), fp8, (fp32, bf16, fp8)), (Keeping(conv=fp8), bf16, (bf16, fp8, bf16)),
     ):  # fmt: skip
         assert tuple(keeping.format(entry, cache) for entry in (state, conv, kv)) == kept

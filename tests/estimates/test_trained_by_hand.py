@@ -16,7 +16,7 @@ from tscale.core.metric import Figure, Missing
 from tscale.core.parallelism import Parallelism
 from tscale.core.units import PARAMETERS, SECONDS
 from tscale.errors import NotPublishedError, RequestError
-from tscale.estimates import assumed, metrics, release_words, trained, truths, utilisation
+from tscale.estimates import assumed, caveats, metrics, release_words, trained, truths, utilisation
 from tscale.estimates.attention import Ask as AttentionAsk
 from tscale.estimates.attention import crossovers
 from tscale.estimates.explaining import counted
@@ -83,6 +83,20 @@ def test_a_run_is_its_stages_or_what_is_asked() -> None:
     with pytest.raises(NotPublishedError):
         trained.trained(unknown, None, None)
     assert int(trained.trained(unknown, 5, None).first.context.value) == 100
+
+
+def test_lines_of_each_stage_are_derived_under_names_of_their_own() -> None:
+    for sight, tag in (("full", ""), ("causal", "causal.")):
+        for stage, own in zip(trained.trained(THREE, None, None).stages, ("", "stage_2."), strict=True):
+            names = [name for name, _ in stage.derived(counted(THREE), sight)]  # type: ignore[arg-type]
+            assert names[-1] == f"{own}forward_{sight}"
+            assert all(name.startswith(f"{own}{tag}attention.") or "attention" not in name for name in names[:-1])
+
+
+def test_published_shortcuts_are_of_dense_models() -> None:
+    mixed = spec(TEXT.format(1000, "{heads: 4}").replace("{d_ff: 256}", "[{d_ff: 96, on: {first: 1}}, {kind: experts, experts: 8, top_k: 2, d_ff: 32}]"))  # fmt: skip
+    for model, said in ((BARE, False), (mixed, True)):
+        assert any("active parameters" in line for line in caveats.departures(model)) == said
 
 
 def test_what_is_said_of_a_run() -> None:
