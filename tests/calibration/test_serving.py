@@ -126,8 +126,8 @@ def test_published_deployments_over_many_nodes(
     spread = ServingLayout(attention_data=devices, expert=devices)
     prefill = ServingLayout(attention_data=32, expert=32, replicas=32)
     deployment = Deployment("sglang", layout=spread, prefill=prefill)
-    ask = Ask(batch=batch * devices, context=prompt, output=output)
-    found = predicted(resolve("deepseek-v3"), find_hardware(chip), ask, deployment)
+    ask = Ask(batch=batch * devices, context=prompt, output=output, deployment=deployment)
+    found = predicted(resolve("deepseek-v3"), find_hardware(chip), ask)
     assert found.times is not None
     assert found.times.tpot.low < seconds < found.times.tpot.high
     assert found.times.tpot_bound < seconds
@@ -234,7 +234,7 @@ def test_requests_by_rate_are_answered_as_fast_as_they_come() -> None:
     """Little's law: requests at once over the latency of each; the least number of them that comes to the rate."""
     spec, chip = resolve("llama-3.1-8b"), find_hardware("h100")
     for rate in (1, 5):
-        found = predicted(spec, chip, Ask(context=1000, output=200), Deployment("vllm", rate=rate))  # type: ignore[arg-type]
+        found = predicted(spec, chip, Ask(context=1000, output=200, deployment=Deployment("vllm", rate=rate)))  # type: ignore[arg-type]
         assert found.requests_per_second >= rate
         fewer = (
             predict(found.case._replace(concurrency=found.case.concurrency - 1)) if found.case.concurrency > 1 else None
@@ -247,7 +247,7 @@ def test_guesses_that_are_right_make_tokens_cheaper() -> None:
     plain = Ask(weights=DTYPES["fp8"], gpus=4, batch=4, context=1000, output=500)
     times = {}
     for chance in ("0", "0.5", "0.9"):
-        found = predicted(spec, chip, plain._replace(draft=Draft(None, 3, chance)), Deployment())  # type: ignore[arg-type]
+        found = predicted(spec, chip, plain._replace(draft=Draft(None, 3, chance)))  # type: ignore[arg-type]
         assert found.times is not None
         times[chance] = found.times.tpot.middle
     alone = predicted(spec, chip, plain).times
@@ -274,7 +274,9 @@ def test_over_capacity_is_said_and_not_predicted() -> None:
 
 def test_a_measured_run_is_given_in_seconds() -> None:
     run = OneRun(16, tpot=None, ttft=None)
-    found = predicted(resolve("llama-3.1-8b"), find_hardware("h100"), Ask(batch=16), Deployment(measured=run))
+    found = predicted(
+        resolve("llama-3.1-8b"), find_hardware("h100"), Ask(batch=16, deployment=Deployment(measured=run))
+    )
     assert found.times is not None and found.times.known == "measured"
 
 

@@ -277,6 +277,9 @@ def test_how_a_feed_forward_is_divided() -> None:
     dense, expert = 2 * 96, 3 * 32  # a dense layer of two matrices; experts of three
     assert mixed.stored == pytest.approx((dense + 3 * 8 * expert) / (dense + 3 * 2 * expert))
     assert experts.mixture_of(spec(SPARSE % "{d_ff: 96}")) is None
+    kinds = [f"{{kind: experts, experts: {many}, top_k: {many // 4}, d_ff: {2 * many}%s}}" for many in (8, 24, 4)]
+    several = spec(SPARSE % f"[{kinds[0] % ', on: {first: 1}'}, {kinds[1] % ', on: {layers: [1]}'}, {kinds[2] % ''}]")
+    assert experts.mixture_of(several)[:4] == (24, 6, 0, 2 * 64 / 48)  # type: ignore[index]
 
 
 def test_parameters_are_counted_as_a_law_counts_them() -> None:

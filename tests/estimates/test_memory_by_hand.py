@@ -21,6 +21,7 @@ from tscale.core.tracing import TracedInt
 from tscale.errors import RequestError
 from tscale.estimates import caveats, media
 from tscale.estimates import recomputed as redone
+from tscale.estimates import rent as rents
 from tscale.estimates.capacity import Capacity, kind_of
 from tscale.estimates.memory import changes as serving
 from tscale.estimates.memory import held as holding
@@ -30,6 +31,7 @@ from tscale.estimates.memory.held import Keeping
 from tscale.estimates.memory.room import Room, contexts_up_to, growth
 from tscale.estimates.memory_train import changes, lines, shortcut
 from tscale.estimates.memory_train.ask import train_ask
+from tscale.estimates.rent import Rent
 
 H100 = find_hardware("h100")
 
@@ -64,12 +66,12 @@ def test_what_has_no_end_has_no_figure() -> None:
 
 
 def test_a_state_is_kept_in_its_own_format_or_in_that_of_the_cache_if_that_has_16_bits() -> None:
-    fp8, fp32, bf16 = (DTYPES[name] for name in ("fp8", "fp32", "bf16"))
+    fp8, fp32, bf16, fp16 = (DTYPES[name] for name in ("fp8", "fp32", "bf16", "fp16"))
     state, conv, kv = (
         Cache(role, role, "once" if role != "kv" else "target", 8) for role in ("state", "conv_state", "kv")
     )
     for keeping, cache, kept in (
-        (Keeping(), bf16, (bf16, bf16, bf16)), (Keeping(), fp8, (bf16, bf16, fp8)), (Keeping(), fp32, (fp32, fp32, fp32)),
+        (Keeping(), bf16, (bf16, bf16, bf16)), (Keeping(), fp16, (fp16, fp16, fp16)), (Keeping(), fp8, (bf16, bf16, fp8)), (Keeping(), fp32, (fp32, fp32, fp32)),
         (Keeping(state=fp32), fp8, (fp32, bf16, fp8)), (Keeping(conv=fp8), bf16, (bf16, fp8, bf16)),
     ):  # fmt: skip
         assert tuple(keeping.format(entry, cache) for entry in (state, conv, kv)) == kept
@@ -114,6 +116,15 @@ def test_larger_hardware_is_of_the_same_kind_and_has_the_least_memory_first() ->
     for change, size in zip(found, sizes, strict=True):
         assert change.costs.startswith(f"{size / 1e9:.4g} GB a device, not {own:.4g}")
     assert list(serving.larger_hardware(10**15, 8, H100, _capacity())) == []
+
+
+def test_an_hour_of_several_devices_is_priced_with_its_range(monkeypatch: pytest.MonkeyPatch) -> None:
+    """8 devices at 3 dollars, of 2 to 4."""
+    for rent, said in (
+        (None, ""), (Rent(Fraction(2), Fraction(3), Fraction(4), "assumed"), ", 24 USD an hour (16 to 32)"), (Rent(Fraction(3), Fraction(3), Fraction(3), "exact"), ", 24 USD an hour"),
+    ):  # fmt: skip
+        monkeypatch.setattr(rents, "rent_of", lambda _, rent=rent: rent)
+        assert serving._priced(H100, 8) == said
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -250,6 +250,7 @@ def test_requests_are_those_that_come_or_of_users_those_that_are_answered() -> N
     for row, verdict in (
         (_row(), "meets"),
         (_row(meets=lambda _: False), "misses_tpot"),
+        (_row(meets=lambda _: False, ttft_at_most=2.0), "misses_tpot"),
         (_row(meets=lambda _: False, ttft_at_most=2.1), "misses_ttft"),
     ):
         assert data.verdict_of(_plan(), row) == verdict

@@ -94,9 +94,14 @@ def counted_by(law: Law, run: Run) -> float:
 def default_losses(run: Run) -> Iterator[str]:
     """The laws of experts that are asked where none are named: those of one expansion only of expansions near it."""
     for name in LOSSES:
-        ends = read_law(name).fitted.expansion
-        if name != GRANULAR or ends is None or ends[0] / _NEAR <= run.mixture.expansion <= ends[1] * _NEAR:
+        if name != GRANULAR or near(read_law(name), run.mixture.expansion):
             yield name
+
+
+def near(law: Law, expansion: float) -> bool:
+    """Whether an expansion is near those that a law was fitted on."""
+    ends = law.fitted.expansion
+    return ends is None or ends[0] / _NEAR <= expansion <= ends[1] * _NEAR
 
 
 def equivalents(run: Run) -> Iterator[Equivalent]:

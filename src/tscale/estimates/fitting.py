@@ -83,9 +83,9 @@ def _law(read: Runs, found: Fit, counts: Counts, name: str) -> Law:
         counts=counts,
         flops="6ND",
         fitted=Fitted(
-            params=_range([run.params for run in read.runs]),
-            tokens=_range([run.tokens for run in read.runs]),
-            flops=_range([run.flops for run in read.runs]),
+            params=range_of([run.params for run in read.runs]),
+            tokens=range_of([run.tokens for run in read.runs]),
+            flops=range_of([run.flops for run in read.runs]),
             source=source,
             evidence="derived",
         ),
@@ -138,5 +138,6 @@ def kept(value: float) -> float:
     return float(f"{value:.{_DIGITS}g}")
 
 
-def _range(values: Sequence[float]) -> tuple[float, float]:
+def range_of(values: Sequence[float]) -> tuple[float, float]:
+    """The least and the most."""
     return min(values), max(values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from tscale.calibration.forms import FORMS, Held, Name, fit_form, held_out
@@ -13,7 +13,7 @@ from tscale.catalogue.laws import Constant, Counts, Fitted, Law
 from tscale.core.laws import Farseer, KaplanJoint, Parametric
 from tscale.core.laws.experts import Joint
 from tscale.errors import SpecError
-from tscale.estimates.fitting import Fitting, fitted, kept
+from tscale.estimates.fitting import Fitting, fitted, kept, range_of
 from tscale.estimates.laws import percentiles
 
 
@@ -130,19 +130,15 @@ def _law(read: Runs, found: FittedForm, asked: Asked) -> Law:
         counts=_ACTIVE[asked.counts] if experts else asked.counts,
         flops="6ND",
         fitted=Fitted(
-            params=_range([run.params for run in read.runs]),
-            tokens=_range([run.tokens for run in read.runs]),
-            flops=_range([run.flops for run in read.runs]),
-            expansion=_range([run.experts for run in read.runs]) if experts else None,
+            params=range_of([run.params for run in read.runs]),
+            tokens=range_of([run.tokens for run in read.runs]),
+            flops=range_of([run.flops for run in read.runs]),
+            expansion=range_of([run.experts for run in read.runs]) if experts else None,
             source=source,
             evidence="derived",
         ),
         constants={name: constant(name) for name in found.form.constants},
     )
-
-
-def _range(values: Sequence[float]) -> tuple[float, float]:
-    return min(values), max(values)
 
 
 def formulas(answer: FormFitting) -> Iterator[tuple[float, KaplanJoint | Farseer | Parametric]]:

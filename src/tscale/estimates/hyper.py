@@ -14,7 +14,7 @@ from tscale.core.ledger import Matmul
 from tscale.core.units import PREDICTED_PARAMETERS, Unit
 from tscale.core.view import Record
 from tscale.errors import NotPublishedError, RequestError
-from tscale.estimates.experts import inside, mixture_of, run_of
+from tscale.estimates.experts import counted_by, inside, mixture_of, near, run_of
 from tscale.estimates.explaining import TracedModel, counted
 from tscale.estimates.laws import predicted, range_mark
 from tscale.estimates.trained import Trained, trained
@@ -24,8 +24,6 @@ LEARNING_RATE: Final = Unit("learning rate", "", "power")
 VOCABULARY_LAW: Final = "tao2024"
 _ROWS: Final = Unit("rows of the vocabulary", "", "estimate")
 _LOSS_LAW: Final = "kaplan2020"
-_NEAR: Final = 2.0
-"""How many times the expansions that a law was fitted on it may be asked about unasked."""
 
 
 class LawSays(NamedTuple):
@@ -109,10 +107,7 @@ def laws_of(names: Sequence[str], mixture: Mixture | None) -> list[Law]:
 
 
 def _like(law: Law, mixture: Mixture | None) -> bool:
-    ends = law.fitted.expansion
-    if ends is None:
-        return True
-    return mixture is not None and ends[0] / _NEAR <= mixture.expansion <= ends[1] * _NEAR
+    return law.fitted.expansion is None or (mixture is not None and near(law, mixture.expansion))
 
 
 def flops_without_head(model: TracedModel, training: Trained) -> float:
@@ -125,34 +120,18 @@ def said_by(law: Law, run: Run, bare_flops: float) -> LawSays:
     """What a law says. Raises `RequestError` where that is no number that makes sense."""
     formula = law.hyper
     assert formula is not None
-    counts: dict[str, float] = {
-        "all": run.total,
-        "non_embedding": run.total_bare,
-        "active": run.active,
-        "active_non_embedding": run.active_bare,
-    }
-    params_ = counts[law.counts]
     # C of mixtures is of the parameters that a token meets, whichever ones the law's N is.
     flops = (
         bare_flops if law.flops == "M*D" else 6 * (run.active_bare if "non" in law.counts else run.active) * run.tokens
     )
-    of = Of(params_, run.tokens, flops, _loss(run) if formula.needs_loss() else None)
+    of = Of(counted_by(law, run), run.tokens, flops, _loss(run) if formula.needs_loss() else None)
     try:
         rate, batch, critical = formula.learning_rate(of), _some(formula.batch, of), _some(formula.critical, of)
         tau = formula.timescale(of)
     except (OverflowError, ZeroDivisionError):
         raise RequestError(f"{law.name} makes no sense of this run: its powers are past any number") from None
-    past = not inside(law, run._replace(active=run.active)) or not law.fitted.within(flops=flops)
-    return LawSays(
-        law,
-        of,
-        None if rate is None or rate <= 0 else rate,
-        batch,
-        critical,
-        tau,
-        past,
-        None,
-    )
+    past = not inside(law, run) or not law.fitted.within(flops=flops)
+    return LawSays(law, of, None if rate is None or rate <= 0 else rate, batch, critical, tau, past, None)
 
 
 def _some(made: Callable[[Of], float | None], of: Of) -> float | None:

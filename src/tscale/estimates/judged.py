@@ -31,7 +31,7 @@ class Judged(NamedTuple):
     formula: Formula | None
     """The law of N and D; None of one that has no optimum to tell."""
     point: Point
-    extrapolated: bool
+    extrapolated: bool = False
     best: Point | None = None
     equal: Point | None = None
     mixture: Mixture | None = None
@@ -119,7 +119,7 @@ def experts_by_laws(
         if isinstance(formula, Joint):
             found = _judged(Bound(law, formula.of(run.mixture.expansion)), int(run.active), int(run.tokens))
         else:
-            found = Judged(law, None, _mixture_point(law, formula, run), extrapolated=False)
+            found = Judged(law, None, _mixture_point(law, formula, run))
         judged.append(found._replace(extrapolated=not inside(law, run), mixture=run.mixture))
     return judged
 

@@ -102,8 +102,9 @@ def point_data(planned: Planned, layout: Layout, seconds: float, size: int) -> R
 def size_data(planned: Planned, search: Sized, size: Size) -> Record:
     """The best of a number of devices, where one fits."""
     found: dict[str, Data] = {"gpu": search.hardware.name, "gpus": search.gpus}
-    if size.best is None or size.efficiency is None:
+    if size.best is None:
         return {**found, "fits": False}
+    assert size.efficiency is not None
     days = days_of(planned, size.best)
     return {
         **found,

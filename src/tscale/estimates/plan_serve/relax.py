@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from fractions import Fraction
 from typing import Final, NamedTuple
 
 from tscale.core.dtypes import DTYPES, Dtype
@@ -76,8 +75,7 @@ def changes(plan: ServingPlan, found: Found) -> Iterator[Change]:
 
 def _spelt(seconds: float) -> str:
     """A time as an option takes it: 4s, 60ms."""
-    exact = Fraction(seconds).limit_denominator(10**9)
-    return f"{float(exact):g}s" if exact >= 1 else f"{float(1000 * exact):g}ms"
+    return f"{seconds:g}s" if seconds >= 1 else f"{1000 * seconds:g}ms"
 
 
 def _best(rows: tuple[Deployed, ...]) -> Deployed | None:

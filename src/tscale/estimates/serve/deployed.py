@@ -37,7 +37,7 @@ class Deployed(NamedTuple):
 
 def deployed_of(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Deployed:
     """What is predicted of a deployment, and what its pools hold. Raises `RequestError` for a layout that does not go together."""
-    found = predicted(spec, hardware, ask, ask.deployment)
+    found = predicted(spec, hardware, ask)
     case, rent = found.case, rent_of(hardware, ask.price)
     pools = {"prefill": case.prefill, "decode": case.decode} if case.disaggregated else {"": case.decode}
     held = {name: _held(found, pool) for name, pool in pools.items()}

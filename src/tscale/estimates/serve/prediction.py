@@ -50,9 +50,9 @@ class Predicted(NamedTuple):
         return self.case.concurrency / self.times.latency.middle
 
 
-def predicted(spec: ModelSpec, hardware: Hardware, ask: Ask, deployment: Deployment | None = None) -> Predicted:
+def predicted(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Predicted:
     """What is predicted of a request, or that it is over capacity. Raises `RequestError` where it cannot be asked."""
-    deployment = Deployment() if deployment is None else deployment
+    deployment = ask.deployment
     case = case_of_ask(spec, hardware, ask, deployment)
     one = deployment.measured
     measured = None
@@ -91,7 +91,7 @@ def at_rate(case: ServingCase, calibration: Calibration, rate: float, measured: 
         try:
             found = _rate(case, calibration, high, measured)
         except OverCapacityError as error:
-            if not low < error.holds < high:
+            if not max(low, 1) <= error.holds < high:
                 raise
             high = most = error.holds
             continue
@@ -194,7 +194,7 @@ def prediction_of(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Predicted | 
     if ask.by_sequences:
         return "a cache that is split by sequences was not measured"
     try:
-        return predicted(spec, hardware, ask, ask.deployment)
+        return predicted(spec, hardware, ask)
     except RequestError as error:
         return str(error)
 

@@ -80,8 +80,8 @@ def answered(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Answered:
     ask = ask if ask.mfu is None else ask._replace(mfu=ask.mfu / counted_share)
     planned = planned_of(spec, hardware, ask, whole, dtype, peak, redone)
     assumed: Utilisation | PlanUtilisation | None = _assumed(model, hardware, ask, dtype, peak, ratio)
-    if assumed is not None and planned is not None and ask.batch is not None:
-        assumed = plan_utilisation(planned.predicted, model, whole, ask.batch) or assumed
+    if assumed is not None and planned is not None:
+        assumed = plan_utilisation(planned.predicted, model, whole, planned.step.batch) or assumed
     cases = cases_of(ask.of_steps, int(whole.tokens.value), flops, peak, assumed)
     check_peak(model, whole, redone, max(case.mfu for case in cases))
     known = _known_of(assumed, whole)
