@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from tscale.calibration.forms import FORMS, Held, Name, fit_form, held_out
 from tscale.calibration.forms import Fitted as FittedForm
 from tscale.calibration.runs import Run, Runs
 from tscale.catalogue.law_kinds import Kind
-from tscale.catalogue.laws import Constant, Counts, Fitted, Law
+from tscale.catalogue.laws import Constant, Counts, Law
 from tscale.core.laws import Farseer, KaplanJoint, Parametric
 from tscale.core.laws.experts import Joint
 from tscale.errors import SpecError
-from tscale.estimates.fitting import Fitting, fitted, kept
+from tscale.estimates.fitting import Fitting, fitted, kept, range_of
 from tscale.estimates.laws import percentiles
 
 
@@ -129,20 +129,9 @@ def _law(read: Runs, found: FittedForm, asked: Asked) -> Law:
         source=source,
         counts=_ACTIVE[asked.counts] if experts else asked.counts,
         flops="6ND",
-        fitted=Fitted(
-            params=_range([run.params for run in read.runs]),
-            tokens=_range([run.tokens for run in read.runs]),
-            flops=_range([run.flops for run in read.runs]),
-            expansion=_range([run.experts for run in read.runs]) if experts else None,
-            source=source,
-            evidence="derived",
-        ),
+        fitted=range_of(read, experts=experts),
         constants={name: constant(name) for name in found.form.constants},
     )
-
-
-def _range(values: Sequence[float]) -> tuple[float, float]:
-    return min(values), max(values)
 
 
 def formulas(answer: FormFitting) -> Iterator[tuple[float, KaplanJoint | Farseer | Parametric]]:

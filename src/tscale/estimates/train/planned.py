@@ -10,7 +10,6 @@ from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.training_setup import Training
 from tscale.core.metric import Data, weakest
 from tscale.core.precision import PRECISIONS
-from tscale.errors import RequestError, field
 from tscale.estimates.explaining import TracedModel
 from tscale.estimates.memory.peak import precision_of
 from tscale.estimates.memory_train.ask import Ask as MemoryAsk
@@ -18,7 +17,7 @@ from tscale.estimates.recomputed import Recomputed
 from tscale.estimates.train.ask import Ask
 from tscale.estimates.train.memory import PlanMemory, plan_memory
 from tscale.estimates.train.plan import PlannedStep, as_bounds, planned_step
-from tscale.estimates.train.prediction import PredictedStep, gathers_few_bits, predicted_step
+from tscale.estimates.train.prediction import PredictedStep, gathers_few_bits, not_timed, predicted_step
 from tscale.estimates.trained import Trained
 
 
@@ -50,9 +49,7 @@ def planned_of(
     if ask.plan is None or ask.batch is None:
         return None
     if gathers_few_bits(ask.base, ask.plan):
-        raise RequestError(
-            f"no step of a model whose weights of few bits are gathered is timed: give {field('zero')} 2 or less"
-        )
+        raise not_timed()
     step = planned_step(
         model, whole.first.run, ask.plan, ask.batch, hardware.cluster(), peak, dtype, redone, ask.flops_count
     )
