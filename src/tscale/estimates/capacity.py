@@ -151,15 +151,8 @@ def capacity_data(
 ) -> dict[str, Data]:
     """For JSON; all null without a device. `fits` is null where it may fit."""
     keys = (
-        "memory_bytes",
-        "device_bytes",
-        "reserve_bytes",
-        "reserve",
-        "usable_bytes",
-        "missing_bytes",
-        "verdict",
-        "fits",
-    )
+        "memory_bytes", "device_bytes", "reserve_bytes", "reserve", "usable_bytes", "missing_bytes", "verdict", "fits",
+    )  # fmt: skip
     if capacity is None or hardware is None:
         return dict.fromkeys(keys)
     reserve, verdict = capacity.reserve, capacity.verdict(total, least)

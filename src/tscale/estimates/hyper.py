@@ -143,16 +143,7 @@ def said_by(law: Law, run: Run, bare_flops: float) -> LawSays:
     except (OverflowError, ZeroDivisionError):
         raise RequestError(f"{law.name} makes no sense of this run: its powers are past any number") from None
     past = not inside(law, run._replace(active=run.active)) or not law.fitted.within(flops=flops)
-    return LawSays(
-        law,
-        of,
-        None if rate is None or rate <= 0 else rate,
-        batch,
-        critical,
-        tau,
-        past,
-        None,
-    )
+    return LawSays(law, of, None if rate is None or rate <= 0 else rate, batch, critical, tau, past, None)
 
 
 def _some(made: Callable[[Of], float | None], of: Of) -> float | None:

@@ -70,7 +70,7 @@ def changes(plan: ServingPlan, found: Found) -> Iterator[Change]:
         if seconds < float("inf"):
             looser = wanted._replace(targets=_looser(wanted.targets, name, LOOSER))
             option = f"--{name} {_spelt(LOOSER * seconds)}"
-            yield Change(option, _best(rows_of(list(found.units), looser, found.calibration, 1)))
+            yield Change(option, next(iter(rows_of(list(found.units), looser, found.calibration, 1)), None))
     yield from _narrower(plan, found)
 
 
@@ -78,10 +78,6 @@ def _spelt(seconds: float) -> str:
     """A time as an option takes it: 4s, 60ms."""
     exact = Fraction(seconds).limit_denominator(10**9)
     return f"{float(exact):g}s" if exact >= 1 else f"{float(1000 * exact):g}ms"
-
-
-def _best(rows: tuple[Deployed, ...]) -> Deployed | None:
-    return rows[0] if rows else None
 
 
 def _narrower(plan: ServingPlan, found: Found) -> Iterator[Change]:
