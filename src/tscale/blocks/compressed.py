@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Length, Problem, Size, unrecorded
+from tscale.blocks.fields import LayerContext, LayerSelector, Length, Problem, Size, unrecorded
+from tscale.blocks.spec_dataclass import CONFIG
 from tscale.core.ledger import WHOLE, Cache, Cut, Entry, Matmul, Saved, Scores, Subset, Vector
 from tscale.core.roles import Role
 

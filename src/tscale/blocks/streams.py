@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from tscale.blocks.fields import CONFIG, LayerContext, Size
+from tscale.blocks.fields import LayerContext, Size
+from tscale.blocks.spec_dataclass import CONFIG
 from tscale.core.ledger import Entry, Matmul, Part, Subset, Vector
 
 

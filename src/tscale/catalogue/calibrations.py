@@ -10,7 +10,8 @@ from dataclasses import dataclass, fields
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
-from tscale.blocks.fields import CONFIG, Number, Size, Whole
+from tscale.blocks.fields import Number, Size, Whole
+from tscale.blocks.spec_dataclass import CONFIG
 from tscale.catalogue.index import compiled, configs
 from tscale.catalogue.shipped import built
 from tscale.errors import RequestError, nearest, shown

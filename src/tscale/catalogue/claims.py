@@ -6,7 +6,8 @@ from dataclasses import dataclass, fields
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from tscale.blocks.fields import CONFIG, Number
+from tscale.blocks.fields import Number
+from tscale.blocks.spec_dataclass import CONFIG
 from tscale.catalogue.shipped import shipped_names, shipped_or_file
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from itertools import pairwise
 from math import exp, log
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
-from tscale.blocks.fields import CONFIG, Number, Problem, Whole, of_one_line
+from tscale.blocks.fields import Number, Problem, Whole, of_one_line
+from tscale.blocks.spec_dataclass import CONFIG
 from tscale.catalogue.index import compiled, everything
 from tscale.catalogue.law_kinds import CONSTANTS, EXPERTS, OWN, PARAMETRIC, Kind, problems_of_constants
 from tscale.catalogue.shipped import built, shipped_names, shipped_or_file
