@@ -158,7 +158,7 @@ def function(name: str) -> str:
     told += [("system", "Read what is not given from a file that --save wrote.")] if system else []
     told = [(key, keywords(said)) for key, said in told]
     args = "\n".join(
-        fill(f"{key}: {text}", 110, initial_indent=" " * 8, subsequent_indent=" " * 12) for key, text in told
+        fill(f"{key}: {text}", 120, initial_indent=" " * 8, subsequent_indent=" " * 12) for key, text in told
     )
     first, _, more = (ask.__doc__ or "").strip().partition("\n\n")
     asked, value = EXAMPLES[name]

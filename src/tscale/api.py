@@ -49,13 +49,12 @@ def summary(
     """Show what a model is and costs on one screen.
 
     Args:
-        model: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name
-            on the hub, or - for stdin.
+        model: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name on the
+            hub, or - for stdin.
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family; see `tscale list families`.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
-        families: Read further families of config.json from a YAML file, as `tscale schema families` describes
-            it.
+        families: Read further families of config.json from a YAML file, as `tscale schema families` describes it.
         gpu: Show fit, speed, hours and dollars on it.
         gpu_set: Change a field of the hardware; repeatable.
         system: Read what is not given from a file that save wrote.
@@ -89,13 +88,12 @@ def params(
     of number.
 
     Args:
-        models: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name
-            on the hub, or - for stdin.
+        models: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name on the
+            hub, or - for stdin.
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family; see `tscale list families`.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
-        families: Read further families of config.json from a YAML file, as `tscale schema families` describes
-            it.
+        families: Read further families of config.json from a YAML file, as `tscale schema families` describes it.
         system: Read what is not given from a file that save wrote.
 
     Returns:
@@ -140,13 +138,12 @@ def attention(
     The second table has the context lengths at which attention overtakes the rest of the model.
 
     Args:
-        model: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name
-            on the hub, or - for stdin.
+        model: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name on the
+            hub, or - for stdin.
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family; see `tscale list families`.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
-        families: Read further families of config.json from a YAML file, as `tscale schema families` describes
-            it.
+        families: Read further families of config.json from a YAML file, as `tscale schema families` describes it.
         context: Set the context lengths, such as 512,2k,8k; k is 1,024.
         dtype: Set the number format of cache, scores and weights (default: bf16).
         causal: Count the keys that a query may see, or all of them as frameworks do.
@@ -205,38 +202,34 @@ def flops(
     The conventions are those of published papers, as they print them.
 
     Args:
-        model: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name
-            on the hub, or - for stdin. The default is gpt3.
+        model: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name on the
+            hub, or - for stdin. The default is gpt3.
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family; see `tscale list families`.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
-        families: Read further families of config.json from a YAML file, as `tscale schema families` describes
-            it.
+        families: Read further families of config.json from a YAML file, as `tscale schema families` describes it.
         images: Set the images in a sequence.
         image_size: Set the size of images and of frames in pixels, such as 768x1024.
         video_frames: Set the frames of a video in a sequence.
         audio_seconds: Set the seconds of audio in a sequence.
-        method: Train after pre-training: supervised (sft), on pairs (dpo), or on rollouts with a group per
-            prompt (grpo) or a value model (ppo).
-        reference: Name the reference model, same, none, or precomputed (DPO); by default the policy before
-            training.
-        reward: Name the reward model, same (the policy's size) or rule; by default rule for GRPO, same for
-            PPO.
+        method: Train after pre-training: supervised (sft), on pairs (dpo), or on rollouts with a group per prompt
+            (grpo) or a value model (ppo).
+        reference: Name the reference model, same, none, or precomputed (DPO); by default the policy before training.
+        reward: Name the reward model, same (the policy's size) or rule; by default rule for GRPO, same for PPO.
         value: Name the value model of PPO, or same (the policy's size, default).
         group: Set the responses per prompt; by default 8 with GRPO.
         prompts: Set the prompts of a step; by default those of 512 rollouts.
         prompt_tokens: Set the tokens of a prompt (default: 512).
-        response_tokens: Set the mean tokens of a response (default: 1024, or all that context leaves);
-            context is prompt and longest response.
+        response_tokens: Set the mean tokens of a response (default: 1024, or all that context leaves); context is
+            prompt and longest response.
         rollout: Generate on the devices that train, or on others (default: colocated).
         rollout_gpus: Set the devices that only generate, with rollout apart.
-        rollout_tensor: Set the devices that share each layer in rollouts (tensor parallelism); by default as
-            in training.
-        rollout_batch: Set the sequences that each rollout engine decodes concurrently; by default all of its
-            own.
+        rollout_tensor: Set the devices that share each layer in rollouts (tensor parallelism); by default as in
+            training.
+        rollout_batch: Set the sequences that each rollout engine decodes concurrently; by default all of its own.
         rollout_dtype: Set the format of the weights in rollouts, such as fp8; by default 16 bits.
-        sleep: Choose what leaves the device in phases that do not use it: rollout (the engine), weights,
-            optimizer, reference, reward, value, all, none (default: rollout).
+        sleep: Choose what leaves the device in phases that do not use it: rollout (the engine), weights, optimizer,
+            reference, reward, value, all, none (default: rollout).
         epochs: Set the epochs of training on the sequences of a step (default: 1).
         tokens: Set the training tokens, such as 300e9 or 1.5T; k is 1,000.
         context: Set the tokens of a sequence, such as 2048 or 2k; k is 1,024.
@@ -272,14 +265,13 @@ def compare(
     set changes all of them.
 
     Args:
-        models: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name
-            on the hub, or - for stdin.
+        models: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name on the
+            hub, or - for stdin.
         context: Set the tokens of a sequence, such as 2048 or 2k; k is 1,024.
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family; see `tscale list families`.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
-        families: Read further families of config.json from a YAML file, as `tscale schema families` describes
-            it.
+        families: Read further families of config.json from a YAML file, as `tscale schema families` describes it.
         x: Choose the quantity on the x axis of plot (default: year).
         y: Choose the quantity on the y axis of plot (default: params).
 
@@ -376,13 +368,12 @@ def memory(
     With gpu, it says whether the model fits, and the largest batch and context that would.
 
     Args:
-        model: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name
-            on the hub, or - for stdin.
+        model: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name on the
+            hub, or - for stdin.
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family; see `tscale list families`.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
-        families: Read further families of config.json from a YAML file, as `tscale schema families` describes
-            it.
+        families: Read further families of config.json from a YAML file, as `tscale schema families` describes it.
         images: Set the images in a sequence.
         image_size: Set the size of images and of frames in pixels, such as 768x1024.
         video_frames: Set the frames of a video in a sequence.
@@ -391,14 +382,14 @@ def memory(
         precision: Set the formats of weights, gradients, master weights and optimizer states (default: bf16).
         optimizer: Set the optimizer (default: adamw).
         micro_batch: Set the sequences of a micro-batch (default: 1).
-        recompute: Choose what the backward pass recomputes: none, selective (attention scores), op (all but
-            attention and every second product), full (whole layers); full:8 is the first 8 layers of each
-            stage, full:0-3,9 these layers (default: none).
+        recompute: Choose what the backward pass recomputes: none, selective (attention scores), op (all but attention
+            and every second product), full (whole layers); full:8 is the first 8 layers of each stage, full:0-3,9 these
+            layers (default: none).
         attention: Choose a fused kernel, or unfused attention that saves every score (default: flash).
         kernels: Choose how norms and gates are computed (default: fused).
-        loss: Choose how the loss is computed: plain-kept (or eager) as transformers does, plain as torchtitan
-            does, in-place as Megatron-LM does, fused-linear (or fused) as Liger does; by default as the
-            common trainer of the plan does.
+        loss: Choose how the loss is computed: plain-kept (or eager) as transformers does, plain as torchtitan does, in-
+            place as Megatron-LM does, fused-linear (or fused) as Liger does; by default as the common trainer of the
+            plan does.
         dropout: Count dropout masks.
         optimizer_in_backward: Step each parameter as soon as it has its gradient.
         offload: Keep weights, states, activations, or several of these in the host's memory.
@@ -408,42 +399,38 @@ def memory(
         tensor: Set the devices that share each layer (tensor parallelism; default: 1).
         sequence: Use sequence parallelism between the matrices of a layer (with tensor).
         pipeline: Set the stages that share the layers (pipeline parallelism; default: 1).
-        stages: Set the layers of each pipeline stage, or of each piece with interleave, such as 31,32,32,31;
-            by default they are as even as possible.
+        stages: Set the layers of each pipeline stage, or of each piece with interleave, such as 31,32,32,31; by default
+            they are as even as possible.
         interleave: Set the model chunks of each stage (interleaved 1F1B; default: 1).
-        schedule: Set the order in which stages run micro-batches; by default 1f1b, or interleaved with
-            interleave.
+        schedule: Set the order in which stages run micro-batches; by default 1f1b, or interleaved with interleave.
         context_parallel: Set the devices that share a sequence (context parallelism; default: 1).
-        expert: Set the devices of tensor, context_parallel and data that routed experts are divided over
-            (expert parallelism; default: 1).
-        expert_tensor: Set the devices that share each routed expert (expert tensor parallelism); by default 1
-            in training, and in serving all that hold it.
+        expert: Set the devices of tensor, context_parallel and data that routed experts are divided over (expert
+            parallelism; default: 1).
+        expert_tensor: Set the devices that share each routed expert (expert tensor parallelism); by default 1 in
+            training, and in serving all that hold it.
         lora_rank: Train adapters of this rank on a frozen model.
         lora_targets: Choose the matrices that have adapters: q,v or attention,mlp or all.
-        method: Train after pre-training: supervised (sft), on pairs (dpo), or on rollouts with a group per
-            prompt (grpo) or a value model (ppo).
-        reference: Name the reference model, same, none, or precomputed (DPO); by default the policy before
-            training.
-        reward: Name the reward model, same (the policy's size) or rule; by default rule for GRPO, same for
-            PPO.
+        method: Train after pre-training: supervised (sft), on pairs (dpo), or on rollouts with a group per prompt
+            (grpo) or a value model (ppo).
+        reference: Name the reference model, same, none, or precomputed (DPO); by default the policy before training.
+        reward: Name the reward model, same (the policy's size) or rule; by default rule for GRPO, same for PPO.
         value: Name the value model of PPO, or same (the policy's size, default).
         group: Set the responses per prompt; by default 8 with GRPO.
         prompts: Set the prompts of a step; by default those of 512 rollouts.
         prompt_tokens: Set the tokens of a prompt (default: 512).
-        response_tokens: Set the mean tokens of a response (default: 1024, or all that context leaves);
-            context is prompt and longest response.
+        response_tokens: Set the mean tokens of a response (default: 1024, or all that context leaves); context is
+            prompt and longest response.
         rollout: Generate on the devices that train, or on others (default: colocated).
         rollout_gpus: Set the devices that only generate, with rollout apart.
-        rollout_tensor: Set the devices that share each layer in rollouts (tensor parallelism); by default as
-            in training.
-        rollout_batch: Set the sequences that each rollout engine decodes concurrently; by default all of its
-            own.
+        rollout_tensor: Set the devices that share each layer in rollouts (tensor parallelism); by default as in
+            training.
+        rollout_batch: Set the sequences that each rollout engine decodes concurrently; by default all of its own.
         rollout_dtype: Set the format of the weights in rollouts, such as fp8; by default 16 bits.
-        sleep: Choose what leaves the device in phases that do not use it: rollout (the engine), weights,
-            optimizer, reference, reward, value, all, none (default: rollout).
+        sleep: Choose what leaves the device in phases that do not use it: rollout (the engine), weights, optimizer,
+            reference, reward, value, all, none (default: rollout).
         epochs: Set the epochs of training on the sequences of a step (default: 1).
-        gpu: Name the hardware that it must fit on: h100, a YAML file, or here (the GPU of this machine); see
-            `tscale list hardware`.
+        gpu: Name the hardware that it must fit on: h100, a YAML file, or here (the GPU of this machine); see `tscale
+            list hardware`.
         gpu_set: Change a field of the hardware; repeatable.
         serve: Show the memory of serving (default).
         train: Show the memory of training.
@@ -455,17 +442,15 @@ def memory(
         page: Page the cache in blocks of N tokens, such as 16.
         chunk: Set the prompt tokens of a step (chunked prefill; default: 2048).
         state_dtype: Set the format of recurrent states; by default the file's, or 16 bits.
-        cache_form: Choose what latent attention caches: its latents, or keys and values of all heads
-            (default: latent).
-        window_cache: Choose whether layers with a window cache no more than it, or every position (default:
-            cut).
+        cache_form: Choose what latent attention caches: its latents, or keys and values of all heads (default: latent).
+        window_cache: Choose whether layers with a window cache no more than it, or every position (default: cut).
         split_cache: Choose how devices divide the KV cache while decoding (default: heads).
         prefix: Set the tokens that all sequences begin with, kept once (default: 0).
         draft: Name a draft model (speculative decoding).
         draft_tokens: Set the draft tokens per round; 4 with draft.
         padding: Name the kernel that pads experts in mxfp4 (default: none).
-        attention_data: Set the groups that have attention and cache of their own sequences (data-parallel
-            attention; default: 1).
+        attention_data: Set the groups that have attention and cache of their own sequences (data-parallel attention;
+            default: 1).
         replicas: Set the copies of the whole deployment (default: 1).
         qlora: Train adapters on a model frozen in nf4; rank 64 unless lora_rank is given.
         system: Read what is not given from a file that save wrote.
@@ -562,28 +547,27 @@ def train(
     With days, it estimates how many GPUs finish in time.
 
     Args:
-        model: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name
-            on the hub, or - for stdin.
+        model: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name on the
+            hub, or - for stdin.
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family; see `tscale list families`.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
-        families: Read further families of config.json from a YAML file, as `tscale schema families` describes
-            it.
-        gpu: Name the hardware: h100, a YAML file, or here (the GPU of this machine); `tscale list hardware`
-            has the names.
+        families: Read further families of config.json from a YAML file, as `tscale schema families` describes it.
+        gpu: Name the hardware: h100, a YAML file, or here (the GPU of this machine); `tscale list hardware` has the
+            names.
         gpu_set: Change a field of the hardware; repeatable.
         gpus: Set the number of devices, such as 8 or 1024.
         precision: Set the formats of weights, gradients, master weights and optimizer states (default: bf16).
         optimizer: Set the optimizer (default: adamw).
         micro_batch: Set the sequences of a micro-batch (default: 1).
-        recompute: Choose what the backward pass recomputes: none, selective (attention scores), op (all but
-            attention and every second product), full (whole layers); full:8 is the first 8 layers of each
-            stage, full:0-3,9 these layers (default: none).
+        recompute: Choose what the backward pass recomputes: none, selective (attention scores), op (all but attention
+            and every second product), full (whole layers); full:8 is the first 8 layers of each stage, full:0-3,9 these
+            layers (default: none).
         attention: Choose a fused kernel, or unfused attention that saves every score (default: flash).
         kernels: Choose how norms and gates are computed (default: fused).
-        loss: Choose how the loss is computed: plain-kept (or eager) as transformers does, plain as torchtitan
-            does, in-place as Megatron-LM does, fused-linear (or fused) as Liger does; by default as the
-            common trainer of the plan does.
+        loss: Choose how the loss is computed: plain-kept (or eager) as transformers does, plain as torchtitan does, in-
+            place as Megatron-LM does, fused-linear (or fused) as Liger does; by default as the common trainer of the
+            plan does.
         dropout: Count dropout masks.
         optimizer_in_backward: Step each parameter as soon as it has its gradient.
         offload: Keep weights, states, activations, or several of these in the host's memory.
@@ -593,68 +577,61 @@ def train(
         tensor: Set the devices that share each layer (tensor parallelism; default: 1).
         sequence: Use sequence parallelism between the matrices of a layer (with tensor).
         pipeline: Set the stages that share the layers (pipeline parallelism; default: 1).
-        stages: Set the layers of each pipeline stage, or of each piece with interleave, such as 31,32,32,31;
-            by default they are as even as possible.
+        stages: Set the layers of each pipeline stage, or of each piece with interleave, such as 31,32,32,31; by default
+            they are as even as possible.
         interleave: Set the model chunks of each stage (interleaved 1F1B; default: 1).
-        schedule: Set the order in which stages run micro-batches; by default 1f1b, or interleaved with
-            interleave.
+        schedule: Set the order in which stages run micro-batches; by default 1f1b, or interleaved with interleave.
         context_parallel: Set the devices that share a sequence (context parallelism; default: 1).
-        expert: Set the devices of tensor, context_parallel and data that routed experts are divided over
-            (expert parallelism; default: 1).
-        expert_tensor: Set the devices that share each routed expert (expert tensor parallelism); by default 1
-            in training, and in serving all that hold it.
+        expert: Set the devices of tensor, context_parallel and data that routed experts are divided over (expert
+            parallelism; default: 1).
+        expert_tensor: Set the devices that share each routed expert (expert tensor parallelism); by default 1 in
+            training, and in serving all that hold it.
         lora_rank: Train adapters of this rank on a frozen model.
         lora_targets: Choose the matrices that have adapters: q,v or attention,mlp or all.
         images: Set the images in a sequence.
         image_size: Set the size of images and of frames in pixels, such as 768x1024.
         video_frames: Set the frames of a video in a sequence.
         audio_seconds: Set the seconds of audio in a sequence.
-        method: Train after pre-training: supervised (sft), on pairs (dpo), or on rollouts with a group per
-            prompt (grpo) or a value model (ppo).
-        reference: Name the reference model, same, none, or precomputed (DPO); by default the policy before
-            training.
-        reward: Name the reward model, same (the policy's size) or rule; by default rule for GRPO, same for
-            PPO.
+        method: Train after pre-training: supervised (sft), on pairs (dpo), or on rollouts with a group per prompt
+            (grpo) or a value model (ppo).
+        reference: Name the reference model, same, none, or precomputed (DPO); by default the policy before training.
+        reward: Name the reward model, same (the policy's size) or rule; by default rule for GRPO, same for PPO.
         value: Name the value model of PPO, or same (the policy's size, default).
         group: Set the responses per prompt; by default 8 with GRPO.
         prompts: Set the prompts of a step; by default those of 512 rollouts.
         prompt_tokens: Set the tokens of a prompt (default: 512).
-        response_tokens: Set the mean tokens of a response (default: 1024, or all that context leaves);
-            context is prompt and longest response.
+        response_tokens: Set the mean tokens of a response (default: 1024, or all that context leaves); context is
+            prompt and longest response.
         rollout: Generate on the devices that train, or on others (default: colocated).
         rollout_gpus: Set the devices that only generate, with rollout apart.
-        rollout_tensor: Set the devices that share each layer in rollouts (tensor parallelism); by default as
-            in training.
-        rollout_batch: Set the sequences that each rollout engine decodes concurrently; by default all of its
-            own.
+        rollout_tensor: Set the devices that share each layer in rollouts (tensor parallelism); by default as in
+            training.
+        rollout_batch: Set the sequences that each rollout engine decodes concurrently; by default all of its own.
         rollout_dtype: Set the format of the weights in rollouts, such as fp8; by default 16 bits.
-        sleep: Choose what leaves the device in phases that do not use it: rollout (the engine), weights,
-            optimizer, reference, reward, value, all, none (default: rollout).
+        sleep: Choose what leaves the device in phases that do not use it: rollout (the engine), weights, optimizer,
+            reference, reward, value, all, none (default: rollout).
         epochs: Set the epochs of training on the sequences of a step (default: 1).
         tokens: Set the training tokens, such as 300e9 or 1.5T; k is 1,000.
         context: Set the tokens of a sequence, such as 2048 or 2k; k is 1,024.
         batch: Set the sequences per step (global batch size), to time a parallel plan.
         days: Set how long training may take, or took.
         mfu: Set the model FLOPs utilisation: 0.4 or 40%.
-        count: Choose how the FLOPs of MFU are counted: full or causal attention, or 6 FLOPs per parameter and
-            token (default: full).
+        count: Choose how the FLOPs of MFU are counted: full or causal attention, or 6 FLOPs per parameter and token
+            (default: full).
         tokens_per_second: Give the measured throughput of all devices.
         dtype: Set the format of the matrix products; by default that of precision.
         qlora: Train adapters on a model frozen in nf4; rank 64 unless lora_rank is given.
         stack: Choose the training stack that a plan's step is predicted on (default: current).
-        attention_kernel: Name the attention kernel of the prediction; by default that which is usual on the
-            chip.
+        attention_kernel: Name the attention kernel of the prediction; by default that which is usual on the chip.
         bound: Give a plan its bounds alone, without a prediction.
         price: Set the price of a GPU-hour in US dollars, such as 2.50.
         goodput: Set the share of the time that goes to steps that count, the rest to failures, restarts and
             checkpoints; by default as published runs lost for each device.
         watts: Set the power draw of a device; by default its TDP.
-        pue: Set the power usage effectiveness: energy of the data centre over that of its devices (default:
-            1).
+        pue: Set the power usage effectiveness: energy of the data centre over that of its devices (default: 1).
         grid: Set the grams of CO2e per kWh, or a country: 400, france.
         steps: Set the steps of a run with method, for its GPU-hours and dollars.
-        steps_off: Let generation run so many steps ahead of training, with rollout apart: 1 overlaps them
-            (default: 0).
+        steps_off: Let generation run so many steps ahead of training, with rollout apart: 1 overlaps them (default: 0).
         system: Read what is not given from a file that save wrote.
 
     Returns:
@@ -722,15 +699,14 @@ def serve(
     Next to each prediction is the lower bound by the roofline of the hardware, and what sets it.
 
     Args:
-        model: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name
-            on the hub, or - for stdin.
+        model: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name on the
+            hub, or - for stdin.
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family; see `tscale list families`.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
-        families: Read further families of config.json from a YAML file, as `tscale schema families` describes
-            it.
-        gpu: Name the hardware: h100, a YAML file, or here (the GPU of this machine); `tscale list hardware`
-            has the names.
+        families: Read further families of config.json from a YAML file, as `tscale schema families` describes it.
+        gpu: Name the hardware: h100, a YAML file, or here (the GPU of this machine); `tscale list hardware` has the
+            names.
         gpu_set: Change a field of the hardware; repeatable.
         images: Set the images in a sequence.
         image_size: Set the size of images and of frames in pixels, such as 768x1024.
@@ -745,8 +721,8 @@ def serve(
         efficiency: Set the share of peak and bandwidth that is reached (default: 1).
         price: Set the price of a GPU-hour in US dollars, such as 2.50.
         prefix: Set the tokens of each prompt that are already in the KV cache: 1k, 50% (default: 0).
-        host_bandwidth: Read the cached prefix from host memory at so many GB/s per device, such as 55 (KV
-            cache offloading).
+        host_bandwidth: Read the cached prefix from host memory at so many GB/s per device, such as 55 (KV cache
+            offloading).
         draft: Name a draft model (speculative decoding).
         draft_tokens: Set the draft tokens per round, 4 by default; they cost nothing without draft.
         acceptance: Set the probability that a draft token is accepted.
@@ -756,22 +732,21 @@ def serve(
         rate: Set the requests per second that arrive, in place of concurrency.
         engine: Choose the engine that is predicted (default: vllm).
         engine_version: Set the engine's version, as measured tables write it.
-        chunk: Set the most tokens that a step takes (chunked prefill); by default as the engine's server
-            does.
-        measured: Give one measured run of this deployment: concurrency, seconds per output token and to the
-            first token, such as 32,0.018,0.4.
+        chunk: Set the most tokens that a step takes (chunked prefill); by default as the engine's server does.
+        measured: Give one measured run of this deployment: concurrency, seconds per output token and to the first
+            token, such as 32,0.018,0.4.
         calibration: Read the calibration of your own runs, which calibrate wrote.
         bound: Give bounds alone.
         tensor: Set the devices that share each layer (tensor parallelism; default: 1).
         pipeline: Set the stages that share the layers (pipeline parallelism; default: 1).
-        stages: Set the layers of each pipeline stage, or of each piece with interleave, such as 31,32,32,31;
-            by default they are as even as possible.
-        expert: Set the devices of tensor, context_parallel and data that routed experts are divided over
-            (expert parallelism; default: 1).
-        expert_tensor: Set the devices that share each routed expert (expert tensor parallelism); by default 1
-            in training, and in serving all that hold it.
-        attention_data: Set the groups that have attention and cache of their own sequences (data-parallel
-            attention; default: 1).
+        stages: Set the layers of each pipeline stage, or of each piece with interleave, such as 31,32,32,31; by default
+            they are as even as possible.
+        expert: Set the devices of tensor, context_parallel and data that routed experts are divided over (expert
+            parallelism; default: 1).
+        expert_tensor: Set the devices that share each routed expert (expert tensor parallelism); by default 1 in
+            training, and in serving all that hold it.
+        attention_data: Set the groups that have attention and cache of their own sequences (data-parallel attention;
+            default: 1).
         replicas: Set the copies of the whole deployment (default: 1).
         prefill: Set the parallelism of a separate prefill pool, such as tensor=4,replicas=2.
         decode: Set the parallelism of the decode pool, with prefill.
@@ -882,38 +857,34 @@ def plan(
     An axis takes one value, a list such as 1,2,4, or a range such as 1..8 or 64..4096*2.
 
     Args:
-        model: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name
-            on the hub, or - for stdin.
+        model: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name on the
+            hub, or - for stdin.
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family; see `tscale list families`.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
-        families: Read further families of config.json from a YAML file, as `tscale schema families` describes
-            it.
+        families: Read further families of config.json from a YAML file, as `tscale schema families` describes it.
         images: Set the images in a sequence.
         image_size: Set the size of images and of frames in pixels, such as 768x1024.
         video_frames: Set the frames of a video in a sequence.
         audio_seconds: Set the seconds of audio in a sequence.
-        method: Train after pre-training: supervised (sft), on pairs (dpo), or on rollouts with a group per
-            prompt (grpo) or a value model (ppo).
-        reference: Name the reference model, same, none, or precomputed (DPO); by default the policy before
-            training.
-        reward: Name the reward model, same (the policy's size) or rule; by default rule for GRPO, same for
-            PPO.
+        method: Train after pre-training: supervised (sft), on pairs (dpo), or on rollouts with a group per prompt
+            (grpo) or a value model (ppo).
+        reference: Name the reference model, same, none, or precomputed (DPO); by default the policy before training.
+        reward: Name the reward model, same (the policy's size) or rule; by default rule for GRPO, same for PPO.
         value: Name the value model of PPO, or same (the policy's size, default).
         group: Set the responses per prompt; by default 8 with GRPO.
         prompts: Set the prompts of a step; by default those of 512 rollouts.
         prompt_tokens: Set the tokens of a prompt (default: 512).
-        response_tokens: Set the mean tokens of a response (default: 1024, or all that context leaves);
-            context is prompt and longest response.
+        response_tokens: Set the mean tokens of a response (default: 1024, or all that context leaves); context is
+            prompt and longest response.
         rollout: Generate on the devices that train, or on others (default: colocated).
         rollout_gpus: Set the devices that only generate, with rollout apart.
-        rollout_tensor: Set the devices that share each layer in rollouts (tensor parallelism); by default as
-            in training.
-        rollout_batch: Set the sequences that each rollout engine decodes concurrently; by default all of its
-            own.
+        rollout_tensor: Set the devices that share each layer in rollouts (tensor parallelism); by default as in
+            training.
+        rollout_batch: Set the sequences that each rollout engine decodes concurrently; by default all of its own.
         rollout_dtype: Set the format of the weights in rollouts, such as fp8; by default 16 bits.
-        sleep: Choose what leaves the device in phases that do not use it: rollout (the engine), weights,
-            optimizer, reference, reward, value, all, none (default: rollout).
+        sleep: Choose what leaves the device in phases that do not use it: rollout (the engine), weights, optimizer,
+            reference, reward, value, all, none (default: rollout).
         epochs: Set the epochs of training on the sequences of a step (default: 1).
         tokens: Set the training tokens, such as 300e9 or 1.5T; k is 1,000.
         context: Set the tokens of a sequence, such as 2048 or 2k; k is 1,024.
@@ -924,20 +895,19 @@ def plan(
         qlora: Train adapters on a model frozen in nf4; rank 64 unless lora_rank is given.
         stack: Choose the training stack that steps are predicted on (default: current).
         attention: Choose a fused kernel, or unfused attention that saves every score (default: flash).
-        attention_kernel: Name the attention kernel of the prediction; by default that which is usual on the
-            chip.
+        attention_kernel: Name the attention kernel of the prediction; by default that which is usual on the chip.
         sequence: Vary sequence parallelism: true, false or both; by default both.
         context_parallel: Vary the devices that share a sequence (context parallelism).
         interleave: Vary the model chunks of each stage.
-        stages: Set the layers of each pipeline stage, or of each piece with interleave, such as 31,32,32,31;
-            by default as even as possible, and some that relieve the first and last stage.
+        stages: Set the layers of each pipeline stage, or of each piece with interleave, such as 31,32,32,31; by default
+            as even as possible, and some that relieve the first and last stage.
         schedule: Vary the order of a pipeline: 1f1b, interleaved, zero-bubble, dualpipe.
         data: Vary the copies of the model (data parallelism).
         zero: Vary the ZeRO stage, 0 to 3; 3 is FSDP.
         shards: Vary the devices that ZeRO shards over (hybrid sharding).
         micro_batch: Vary the sequences of a micro-batch.
-        recompute: Vary what the backward pass recomputes: none, selective, op, full; full:8 is the first 8
-            layers of each stage, full:K as few as fit.
+        recompute: Vary what the backward pass recomputes: none, selective, op, full; full:8 is the first 8 layers of
+            each stage, full:K as few as fit.
         loss: Vary how the loss is computed; see `tscale train -h`.
         precision: Vary the formats: bf16, fp8, and others of `train`.
         optimizer: Vary the optimizer: adamw, muon, and others of `train`.
@@ -945,26 +915,24 @@ def plan(
         input: Set the tokens of each prompt; 2k is 2048 (default: 2k).
         output: Set the tokens of each answer (default: 256).
         prefix: Set the tokens of each prompt that are already in the KV cache: 1k, 50% (default: 0).
-        host_bandwidth: Read the cached prefix from host memory at so many GB/s per device, such as 55 (KV
-            cache offloading).
+        host_bandwidth: Read the cached prefix from host memory at so many GB/s per device, such as 55 (KV cache
+            offloading).
         rate: Set the requests per second that arrive at random.
         users: Set the users who each send a request when the last was answered.
         ttft: Set the longest mean time to first token, such as 2s; ttft_percentile is about others.
-        ttft_percentile: Hold ttft for this percentile of the requests that arrive at random, rather than on
-            average.
+        ttft_percentile: Hold ttft for this percentile of the requests that arrive at random, rather than on average.
         tpot: Set the longest time per output token, such as 30ms.
         attention_data: Vary the groups that have attention of their own sequences (data-parallel attention).
         replicas: Vary the copies of the whole deployment.
-        pools: Choose whether prefill and decode share devices, have pools of their own, or either (default:
-            any).
+        pools: Choose whether prefill and decode share devices, have pools of their own, or either (default: any).
         dtype: Vary the format of the weights: bf16,fp8; by default as the file says, or bf16.
         cache_dtype: Vary the format of the KV cache: bf16,fp8; by default as the file says, or bf16.
         draft_tokens: Vary the draft tokens per round, which cost nothing: 1..5.
         acceptance: Set the probability that a draft token is accepted.
         engine: Vary the engine: vllm, sglang, trtllm (default: vllm).
         engine_version: Set the engine's version, as measured tables write it.
-        chunk: Vary the most tokens that a step takes (chunked prefill): 1024..8192; by default as the
-            engine's server does.
+        chunk: Vary the most tokens that a step takes (chunked prefill): 1024..8192; by default as the engine's server
+            does.
         calibration: Read the calibration of your own runs, which calibrate wrote.
         train: Search the layouts of training.
         serve: Search the deployments of serving.
@@ -1033,8 +1001,8 @@ def optimal(
         inference_tokens: Set the tokens to be served, such as 1e12, to include the FLOPs of serving.
         law: Choose a scaling law by name or file. Repeat it for several; by default all are used.
         experts: Train a mixture of this many routed experts per layer; any: the number with the least loss.
-        active_share: Set the share of the experts that each token uses, such as 1/8; by default the share
-            with the least loss.
+        active_share: Set the share of the experts that each token uses, such as 1/8; by default the share with the
+            least loss.
         memory_gb: Limit the weights and a cache of 16k tokens, in bf16, to this many GB (with experts).
         gpu_set: Change a field of the hardware; repeatable.
 
@@ -1070,13 +1038,12 @@ def loss(
     The answer says how far its training is from compute-optimal, and which other runs reach the same loss.
 
     Args:
-        model: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name
-            on the hub, or - for stdin.
+        model: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name on the
+            hub, or - for stdin.
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family; see `tscale list families`.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
-        families: Read further families of config.json from a YAML file, as `tscale schema families` describes
-            it.
+        families: Read further families of config.json from a YAML file, as `tscale schema families` describes it.
         tokens: Set the training tokens, such as 300e9 or 1.5T; k is 1,000.
         unique_tokens: Set the number of unique tokens, such as 100e9: further training tokens repeat them.
         inference_tokens: Set the tokens to be served, such as 1e12, to include the FLOPs of serving.
@@ -1113,13 +1080,12 @@ def hyper(
     Each scaling law of hyper-parameters has its own, for the sizes that it was fitted on; others are marked as extrapolated.
 
     Args:
-        model: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name
-            on the hub, or - for stdin.
+        model: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name on the
+            hub, or - for stdin.
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family; see `tscale list families`.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
-        families: Read further families of config.json from a YAML file, as `tscale schema families` describes
-            it.
+        families: Read further families of config.json from a YAML file, as `tscale schema families` describes it.
         tokens: Set the training tokens, such as 300e9 or 1.5T; k is 1,000.
         context: Set the tokens of a sequence, such as 2048 or 2k; k is 1,024.
         law: Choose a law by name or file. Repeat it for several; by default all are used.
@@ -1158,8 +1124,8 @@ def design(
         force: Overwrite the file if it exists.
         params: Set the number of parameters, such as 7e9.
         flops: Set the training FLOPs, such as 1e22; law gives parameters and tokens.
-        like: Take the proportions of this model, or of the member of this family that is nearest in size
-            (default: llama).
+        like: Take the proportions of this model, or of the member of this family that is nearest in size (default:
+            llama).
         law: Choose the scaling law for flops; the default is hoffmann2022-3, or for mixtures of experts
             ludziejewski2025.
         multiple: Make d_model and d_ff multiples of this number (default: 128).
@@ -1195,14 +1161,14 @@ def fit(
     The answer has bootstrap intervals, and the compute-optimal runs that the law implies.
 
     Args:
-        runs: Give a CSV with the columns params, tokens and loss, or flops for one of the first two; - is
-            standard input.
+        runs: Give a CSV with the columns params, tokens and loss, or flops for one of the first two; - is standard
+            input.
         output: Write the law to this YAML file, which law reads.
         force: Overwrite the file if it exists.
         bootstraps: Set the number of bootstrap samples for the intervals (default: 1000).
         seed: Set the seed of the random samples (default: 0).
-        form: Choose the form of the law; by default chinchilla. Repeat it to compare forms by held-out error.
-            moe-joint reads a column of experts.
+        form: Choose the form of the law; by default chinchilla. Repeat it to compare forms by held-out error. moe-joint
+            reads a column of experts.
         holdout: Predict each model size from the runs of the other sizes, and report the error.
         counts: Say which parameters the column params counts (default: all).
 
@@ -1256,8 +1222,7 @@ def calibrate(
     The answer has the error of each run before, and after with the run itself left out.
 
     Args:
-        runs: Give a CSV of your measured runs, with the columns that accuracy reads of serving; - is standard
-            input.
+        runs: Give a CSV of your measured runs, with the columns that accuracy reads of serving; - is standard input.
         output: Write the calibration to this file, which serve calibration reads.
         force: Overwrite the file if it exists.
 
@@ -1281,8 +1246,7 @@ def check(
     The exit code is 3 if a claim does not hold or repeats a misprint.
 
     Args:
-        claims: Give a YAML file of claims (`tscale schema claims` describes it), or the name of a built-in
-            one.
+        claims: Give a YAML file of claims (`tscale schema claims` describes it), or the name of a built-in one.
 
     Returns:
         The answer of `tscale check`: `to_dict` is its JSON, with units and sources under `figures`.
@@ -1312,15 +1276,13 @@ def verify(
     Only headers are read. The exit code is 3 if the tensors differ.
 
     Args:
-        model: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name
-            on the hub, or - for stdin.
-        path: Give a safetensors or GGUF file, an index of shards, or a folder of them; the default is MODEL
-            itself.
+        model: Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name on the
+            hub, or - for stdin.
+        path: Give a safetensors or GGUF file, an index of shards, or a folder of them; the default is MODEL itself.
         set: Change a field of the spec. Repeat it to change several.
         assume: Count a config.json of an unknown family as one of this family; see `tscale list families`.
         strict: Refuse a config.json that has keys its family does not read, rather than name them.
-        families: Read further families of config.json from a YAML file, as `tscale schema families` describes
-            it.
+        families: Read further families of config.json from a YAML file, as `tscale schema families` describes it.
         system: Read what is not given from a file that save wrote.
 
     Returns:

@@ -235,8 +235,7 @@ def test_as_many_combinations_and_values_as_there_may_be() -> None:
 
 def test_a_model_is_written_as_it_was_named() -> None:
     one = _plan(**SERVE | {"model": "gpt2"}, set=["layers=6"], gpu_set=["memory_gb=96"])
-    assert plan_serving._model_words(one) == ("gpt2", "--set", "layers=6")
-    assert plan.words(one) == "gpt2 --set layers=6"
+    assert one.model_words == ["gpt2", "--set", "layers=6"]
     (chip,) = plan_serving._chips(one)
     assert chip.words == ("--gpu", "h100", "--gpu-set", "memory_gb=96")
     several = _plan(**SERVE | {"gpu": "h100,a100-80gb"})

@@ -113,7 +113,7 @@ def test_requests_that_wait_for_their_prompts_hold_no_cache() -> None:
     chip, spec = find_hardware("h100"), resolve("qwen3-30b-a3b")
     rates = []
     for many in (2_000, 100_000):
-        found = predicted(spec, chip, ask._replace(batch=many), ask.deployment)
+        found = predicted(spec, chip, ask._replace(batch=many))
         assert found.times is not None
         assert found.case.held <= found.case.chunk_tokens / 8000 * 256 + 2
         rates.append(found.requests_per_second)

@@ -247,7 +247,7 @@ def test_requests_that_wait_for_a_full_pool_hold_no_cache() -> None:
     times = []
     for requests in (4_000, 400_000):
         ask = Ask(batch=requests, context=8192, output=256, deployment=apart)
-        found = predicted(resolve("llama-3.1-8b"), find_hardware("h100"), ask, apart).times
+        found = predicted(resolve("llama-3.1-8b"), find_hardware("h100"), ask).times
         assert found is not None
         assert requests * found.decoding == pytest.approx(found.prompts_per_second * 256 * found.tpot.middle, rel=0.2)
         times.append(found)
@@ -260,7 +260,7 @@ def test_as_many_as_the_cache_holds_may_decode() -> None:
     layout = ServingLayout()
     spec, chip = resolve("llama-3.1-8b"), find_hardware("h100")
     many = Deployment(layout=layout, prefill=layout._replace(replicas=8))
-    refused = predicted(spec, chip, Ask(batch=5_000, deployment=many), many).refused
+    refused = predicted(spec, chip, Ask(batch=5_000, deployment=many)).refused
     asked = re.fullmatch(
         r"over capacity: the cache holds (\d+) requests of 2,304 tokens, and [\d,]+ of the 5,000 that are asked for would hold one: ask "
         r"for at most (\d+); the rest would queue, which is not predicted",
@@ -269,14 +269,14 @@ def test_as_many_as_the_cache_holds_may_decode() -> None:
     assert asked is not None
     holds, most = map(int, asked.groups())
     assert holds < most < 1.2 * holds
-    last = predicted(spec, chip, Ask(batch=most, deployment=many), many)
+    last = predicted(spec, chip, Ask(batch=most, deployment=many))
     assert last.times is not None and most * last.times.decoding <= holds + 1
-    assert predicted(spec, chip, Ask(batch=most + 1, deployment=many), many).times is None
+    assert predicted(spec, chip, Ask(batch=most + 1, deployment=many)).times is None
 
 
 def test_a_rate_that_prompts_do_not_come_to_ends_where_more_bring_no_more() -> None:
     layout = ServingLayout()
     apart = Deployment(layout=layout, prefill=layout, rate=Fraction(2000))
-    refused = predicted(resolve("llama-3.1-8b"), find_hardware("h100"), Ask(deployment=apart), apart).refused
+    refused = predicted(resolve("llama-3.1-8b"), find_hardware("h100"), Ask(deployment=apart)).refused
     assert "and more of them come to no more; 2,000 are asked for" in refused
     assert int(re.findall(r"with ([\d,]+) concurrent", refused)[0].replace(",", "")) <= 4096

@@ -10,8 +10,10 @@ import pytest
 from tests.blocks.test_experts_and_latents import spec
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.dtypes import DTYPES
+from tscale.core.metric import Figure
 from tscale.core.parallelism import Parallelism
 from tscale.core.serving_layout import ServingLayout
+from tscale.core.units import TOKENS
 from tscale.errors import RequestError
 from tscale.estimates.memory import answered, layout, lines, serving
 from tscale.estimates.memory.held import Keeping, Server, fullest, held, most_held
@@ -301,8 +303,10 @@ def test_figures_of_training_are_those_of_the_answer() -> None:
         assert found["mode"] == "train"
 
 
-def test_a_title_says_what_is_trained_where_and_for_how_long() -> None:
-    model: Any = SimpleNamespace(context=2048)
+def test_a_title_says_what_is_trained_where_and_for_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trained, "verdict_text", lambda *_: "fits")
+    model: Any = SimpleNamespace(context=2048, spec=MODEL)
+    most: Any = SimpleNamespace(total=70 * 10**9)
     for given, hardware, assumed, said in (
         ({}, None, False, "Training large in bf16 with adamw, one sequence of 2,048 tokens, takes 70.00 GB"),
         ({"micro_batch": 2}, None, True, "Training large in bf16 with adamw, 2 sequences of 2,048 tokens (assumed), takes 70.00 GB"),
@@ -313,8 +317,9 @@ def test_a_title_says_what_is_trained_where_and_for_how_long() -> None:
         ({"rank": 4, "optimizer": "sgd"}, None, False, "Training adapters of rank 4 for large in bf16 with sgd, one sequence of 2,048 tokens, takes 70.00 GB"),
     ):  # fmt: skip
         ask = _training(**given)._replace(hardware=None if hardware is None else SimpleNamespace(label=hardware))  # type: ignore[arg-type]
-        title = trained._title(MODEL, model, ask, 70 * 10**9, None if hardware is None else "fits", assumed=assumed)
-        assert title == said
+        length = Figure(2048, TOKENS, "assumed" if assumed else "exact")
+        capacity: Any = hardware
+        assert trained.Weighed(ask, model, length, 0, most, 0, capacity).title == said
 
 
 def test_one_more_sequence_or_token_has_no_room() -> None:

@@ -351,4 +351,3 @@ def test_a_change_says_its_devices_and_its_load() -> None:
     assert relax.Change("--x", None).data(_plan()) == {"option": "--x", "gpus": None, "load": None}
     found: Any = relax.Change("--x", _row(_case())).data(_plan())
     assert (found["option"], found["gpus"], found["load"].value) == ("--x", 24, 2.5)
-    assert (relax._best(()), relax._best(("a", "b"))) == (None, "a")  # type: ignore[arg-type, comparison-overlap]

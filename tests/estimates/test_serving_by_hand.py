@@ -21,7 +21,7 @@ from tscale.core.serving_layout import ServingLayout
 from tscale.estimates import capacity, judged, laws, utilisation
 from tscale.estimates.plan_serve import data, relax, search, text
 from tscale.estimates.rent import Rent
-from tscale.estimates.serve import dollars, parts, prompts, reached
+from tscale.estimates.serve import dollars, parts, prediction, reached
 from tscale.estimates.serve.times import Times
 from tscale.planning.deployment_curves import Unit
 from tscale.planning.deployment_loads import Targets
@@ -112,11 +112,11 @@ def test_a_pool_takes_in_the_tokens_of_a_prompt_over_its_devices() -> None:
     pool = SimpleNamespace(layout=SimpleNamespace(tensor=2, pipeline=3))
     case: Any = SimpleNamespace(disaggregated=True, prefill=pool, prompt=1200.0)
     times: Any = SimpleNamespace(prefill=Interval(2.5, 4.0, 8.0), prefill_bound=2.0)
-    assert prompts.speeds_taken_in(case, times) == (Interval(25.0, 50.0, 80.0), 100.0)
-    found: Any = prompts.taken_in(case, times)
+    assert prediction.speeds_taken_in(case, times) == (Interval(25.0, 50.0, 80.0), 100.0)
+    found: Any = prediction._taken_in(case, times)
     assert found["prompt_tokens_per_second_per_gpu_at_most"].value == 100.0
     together: Any = SimpleNamespace(disaggregated=False)
-    assert set(prompts.taken_in(together, times).values()) == {None}
+    assert set(prediction._taken_in(together, times).values()) == {None}
 
 
 # ---------------------------------------------------------------------------------------------------------------------

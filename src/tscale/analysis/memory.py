@@ -14,7 +14,7 @@ from tscale.analysis.media import WithMedia
 from tscale.analysis.of_model import OfModel
 from tscale.analysis.post_training import NAMES, PostTraining
 from tscale.analysis.request import Option, asked, spelled
-from tscale.analysis.spread import DEGREES, POLICIES, Spread
+from tscale.analysis.spread import DEGREES, NO_ADAPTERS, POLICIES, Spread
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.errors import RequestError
 from tscale.models.resolve import disclosed
@@ -31,48 +31,16 @@ if TYPE_CHECKING:
     from tscale.models.tower_spec import TowerSpec
 
 _SERVING: Final = (
-    "dtype",
-    "cache_dtype",
-    "state_dtype",
-    "cache_form",
-    "window_cache",
-    "split_cache",
-    "page",
-    "chunk",
-    "prefix",
-    "draft",
-    "draft_tokens",
-    "padding",
-    "attention_data",
-    "replicas",
-)
+    "dtype", "cache_dtype", "state_dtype", "cache_form", "window_cache", "split_cache", "page", "chunk", "prefix",
+    "draft", "draft_tokens", "padding", "attention_data", "replicas",
+)  # fmt: skip
 _TRAINING: Final = (
-    *POLICIES,
-    *(name for name in DEGREES if name not in WAYS),
-    "lora_rank",
-    "lora_targets",
-    "qlora",
-    "method",
-    *NAMES,
-)
+    *POLICIES, *(name for name in DEGREES if name not in WAYS), "lora_rank", "lora_targets", "qlora", "method", *NAMES,
+)  # fmt: skip
 _INSTEAD: Final = {"dtype": ", or give --precision"}
 """What training has in the place of an option of serving."""
 GUESSES: Final = 4
 """Tokens that a draft guesses in a round, where nothing is said."""
-
-
-def weights_format(text: str, what: str) -> Dtype:
-    """A format of weights: fp8, q4_k, int4-g64."""
-    from tscale.core.dtypes import find_format
-
-    return find_format(text, what=what)
-
-
-def cache_format(text: str, what: str) -> Dtype:
-    """A format that caches are kept in: fp8, q8_0."""
-    from tscale.core.dtypes import find_format
-
-    return find_format(text, what=what, cache=True)
 
 
 @spec_dataclass
@@ -96,18 +64,12 @@ class Ask(PostTraining, Spread, WithMedia, OfModel):
     batch: int | None = asked(
         Option("Set the batch size, in sequences; with --train, those of a step over all devices.", "N", readers.batch)
     )
-    memory_share: Fraction | None = asked(
-        Option(
-            "Set the usable share of the memory, such as 90%, instead of a reserve.",
-            "SHARE",
-            readers.share("the memory"),
-        )
-    )
+    memory_share: Fraction | None = asked(options.MEMORY_SHARE)
     dtype: Dtype | None = asked(
         Option(
             "Set the format of the weights: fp8, q4_k, int4-g64; by default that of the release, or bf16.",
             "FORMAT",
-            weights_format,
+            readers.weights_format,
             heading=options.SERVING,
             complete=completion.format_names,
         )
@@ -116,7 +78,7 @@ class Ask(PostTraining, Spread, WithMedia, OfModel):
         Option(
             "Set the format of the KV cache, such as fp8; by default that of the release, or 16 bits.",
             "FORMAT",
-            cache_format,
+            readers.cache_format,
             heading=options.SERVING,
             complete=completion.cache_format_names,
         )
@@ -161,7 +123,7 @@ class Ask(PostTraining, Spread, WithMedia, OfModel):
                 raise RequestError(f"{spelled(name)} is of serving: drop it{_INSTEAD.get(name, '')}, or drop --train")
             raise RequestError(f"{spelled(name)} is of training: add --train, or drop it")
         if "lora_targets" in self.given and self.lora_rank is None and not self.qlora:
-            raise RequestError("--lora-targets is of adapters: add --lora-rank or --qlora, or drop it")
+            raise RequestError(NO_ADAPTERS)
         self.check_method(others=("images", "image_size", "video_frames", "audio_seconds"))
 
     @cached_property
@@ -244,31 +206,10 @@ def analyze(ask: Ask) -> Report:
 
 
 _OF_TOWERS: Final = (
-    "model",
-    "set",
-    "strict",
-    "families",
-    "gpu",
-    "gpu_set",
-    "memory_share",
-    "images",
-    "image_size",
-    "video_frames",
-    "audio_seconds",
-    "train",
-    "serve",
-    "dtype",
-    "precision",
-    "optimizer",
-    "recompute",
-    "attention",
-    "kernels",
-    "dropout",
-    "gpus",
-    "data",
-    "zero",
-    "shards",
-)
+    "model", "set", "strict", "families", "gpu", "gpu_set", "memory_share", "images", "image_size", "video_frames",
+    "audio_seconds", "train", "serve", "dtype", "precision", "optimizer", "recompute", "attention", "kernels", "dropout",
+    "gpus", "data", "zero", "shards",
+)  # fmt: skip
 """What is read of a tower without a text model."""
 
 

@@ -45,6 +45,14 @@ class OfModel(Request):
 
         return with_images(spec, media)
 
+    @property
+    def model_words(self) -> list[str]:
+        """The model as it was named, to be pasted into another command line."""
+        words = [self.model if isinstance(self.model, str) else self.found.name]
+        words += [word for change in self.set for word in ("--set", change)]
+        words += [] if self.assume is None else ["--assume", self.assume]
+        return words + (["--families", self.families] if isinstance(self.families, str) else [])
+
     def assumed(self, report: Report) -> Report:
         """The answer, marked as assumed where the model is counted like another."""
         from tscale.answers.assumed import as_assumed
@@ -68,16 +76,8 @@ class OnHardware(OfModel):
     @property
     def words(self) -> str:
         """The model and the hardware as they were named, to be pasted into another command line."""
-        words = [_named(self.model, self.found.name)]
-        words += [word for change in self.set for word in ("--set", change)]
-        words += [] if self.assume is None else ["--assume", self.assume]
-        words += ["--families", self.families] if isinstance(self.families, str) else []
-        words += ["--gpu", _named(self.gpu, self.hardware.name)]
-        words += [word for change in self.gpu_set for word in ("--gpu-set", change)]
+        gpu = self.gpu if isinstance(self.gpu, str) else self.hardware.name
+        changes = [word for change in self.gpu_set for word in ("--gpu-set", change)]
         from shlex import join
 
-        return join(words)
-
-
-def _named(given: object, name: str) -> str:
-    return given if isinstance(given, str) else name
+        return join([*self.model_words, "--gpu", gpu, *changes])

@@ -4,30 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tscale.analysis.completion import (
-    hardware_fields,
-    hardware_names,
-    law_names,
-    model_names,
-    spec_fields,
-    target_names,
-)
-from tscale.analysis.readers import (
-    again,
-    batch,
-    bits,
-    context,
-    degree,
-    devices,
-    lora_targets,
-    number,
-    offload,
-    share,
-    size,
-    stages,
-    tokens,
-    zero_stage,
-)
+from tscale.analysis import completion, readers
 from tscale.analysis.request import Option
 
 SERVING: Final = "Serving"
@@ -41,10 +18,13 @@ PREDICTION: Final = "Prediction"
 # ---------------------------------------------------------------------------------------------------------------------
 
 MODEL_HELP: Final = "Give a built-in name, a YAML file, a config.json, params.json or GGUF file, a folder, org/name on the hub, or - for stdin."
-MODEL: Final = Option(MODEL_HELP, "MODEL", kind="model", complete=model_names)
-MODELS: Final = Option(MODEL_HELP, "MODEL...", kind="models", complete=model_names)
+MODEL: Final = Option(MODEL_HELP, "MODEL", kind="model", complete=completion.model_names)
+MODELS: Final = Option(MODEL_HELP, "MODEL...", kind="models", complete=completion.model_names)
 SET: Final = Option(
-    "Change a field of the spec. Repeat it to change several.", "KEY=VALUE", kind="list", complete=spec_fields
+    "Change a field of the spec. Repeat it to change several.",
+    "KEY=VALUE",
+    kind="list",
+    complete=completion.spec_fields,
 )
 ASSUME: Final = Option(
     "Count a config.json of an unknown family as one of this family; see `tscale list families`.", "FAMILY"
@@ -61,33 +41,41 @@ GPU: Final = Option(
     "Name the hardware: h100, a YAML file, or here (the GPU of this machine); `tscale list hardware` has the names.",
     "NAME",
     kind="named",
-    complete=hardware_names,
+    complete=completion.hardware_names,
 )
 GPU_SET: Final = Option(
-    "Change a field of the hardware; repeatable.", "KEY=VALUE", kind="list", complete=hardware_fields
+    "Change a field of the hardware; repeatable.", "KEY=VALUE", kind="list", complete=completion.hardware_fields
 )
-GPUS: Final = Option("Set the number of devices, such as 8 or 1024.", "N", devices)
+MEMORY_SHARE: Final = Option(
+    "Set the usable share of the memory, such as 90%, instead of a reserve.", "SHARE", readers.share("the memory")
+)
+GPUS: Final = Option("Set the number of devices, such as 8 or 1024.", "N", readers.devices)
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The workload
 # ---------------------------------------------------------------------------------------------------------------------
 
-TOKENS: Final = Option("Set the training tokens, such as 300e9 or 1.5T; k is 1,000.", "N", tokens)
-CONTEXT: Final = Option("Set the tokens of a sequence, such as 2048 or 2k; k is 1,024.", "N", context)
+TOKENS: Final = Option("Set the training tokens, such as 300e9 or 1.5T; k is 1,000.", "N", readers.tokens)
+CONTEXT: Final = Option("Set the tokens of a sequence, such as 2048 or 2k; k is 1,024.", "N", readers.context)
 UNIQUE: Final = Option(
-    "Set the number of unique tokens, such as 100e9: further training tokens repeat them.", "N", tokens
+    "Set the number of unique tokens, such as 100e9: further training tokens repeat them.", "N", readers.tokens
 )
 SERVED: Final = Option(
-    "Set the tokens to be served, such as 1e12, to include the FLOPs of serving.", "N", tokens, none_at_zero=True
+    "Set the tokens to be served, such as 1e12, to include the FLOPs of serving.",
+    "N",
+    readers.tokens,
+    none_at_zero=True,
 )
 BITS: Final = Option(
-    "Train in so many bits: 8, or 4,8,16 of weights, activations and KV cache, by a law of precision.", "BITS", bits
+    "Train in so many bits: 8, or 4,8,16 of weights, activations and KV cache, by a law of precision.",
+    "BITS",
+    readers.bits,
 )
 LAWS: Final = Option(
     "Choose a scaling law by name or file. Repeat it for several; by default all are used.",
     "NAME|FILE",
     kind="list",
-    complete=law_names,
+    complete=completion.law_names,
 )
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -97,45 +85,49 @@ LAWS: Final = Option(
 DATA: Final = Option(
     "Set the copies of the model (data parallelism); by default as many as --gpus allows.",
     "N",
-    degree,
+    readers.degree,
     heading=PARALLELISM,
 )
-TENSOR: Final = Option("Set the devices that share each layer (tensor parallelism).", "N", degree, heading=PARALLELISM)
+TENSOR: Final = Option(
+    "Set the devices that share each layer (tensor parallelism).", "N", readers.degree, heading=PARALLELISM
+)
 SEQUENCE: Final = Option(
     "Use sequence parallelism between the matrices of a layer (with --tensor).", heading=PARALLELISM, kind="flag"
 )
 CONTEXT_PARALLEL: Final = Option(
-    "Set the devices that share a sequence (context parallelism).", "N", degree, heading=PARALLELISM
+    "Set the devices that share a sequence (context parallelism).", "N", readers.degree, heading=PARALLELISM
 )
 PIPELINE: Final = Option(
-    "Set the stages that share the layers (pipeline parallelism).", "N", degree, heading=PARALLELISM
+    "Set the stages that share the layers (pipeline parallelism).", "N", readers.degree, heading=PARALLELISM
 )
-INTERLEAVE: Final = Option("Set the model chunks of each stage (interleaved 1F1B).", "N", degree, heading=PARALLELISM)
+INTERLEAVE: Final = Option(
+    "Set the model chunks of each stage (interleaved 1F1B).", "N", readers.degree, heading=PARALLELISM
+)
 EXPERT: Final = Option(
     "Set the devices of --tensor, --context-parallel and --data that routed experts are divided over (expert parallelism).",
     "N",
-    degree,
+    readers.degree,
     heading=PARALLELISM,
 )
 ZERO: Final = Option(
-    "Set the ZeRO stage: what data-parallel devices shard; 3 is FSDP.", "0-3", zero_stage, heading=PARALLELISM
+    "Set the ZeRO stage: what data-parallel devices shard; 3 is FSDP.", "0-3", readers.zero_stage, heading=PARALLELISM
 )
 SHARDS: Final = Option(
-    "Set the devices that ZeRO shards over, if not all (hybrid sharding).", "N", degree, heading=PARALLELISM
+    "Set the devices that ZeRO shards over, if not all (hybrid sharding).", "N", readers.degree, heading=PARALLELISM
 )
 
 STAGES: Final = Option(
     "Set the layers of each pipeline stage, or of each piece with --interleave, such as 31,32,32,31; by default they are as even "
     "as possible.",
     "N,N,...",
-    stages,
+    readers.stages,
     heading=PARALLELISM,
 )
 EXPERT_TENSOR: Final = Option(
     "Set the devices that share each routed expert (expert tensor parallelism); by default 1 in training, and in serving all that "
     "hold it.",
     "N",
-    degree,
+    readers.degree,
     heading=PARALLELISM,
 )
 SCHEDULE: Final = Option(
@@ -146,10 +138,10 @@ SCHEDULE: Final = Option(
 ATTENTION_DATA: Final = Option(
     "Set the groups that have attention and cache of their own sequences (data-parallel attention).",
     "N",
-    degree,
+    readers.degree,
     heading=PARALLELISM,
 )
-REPLICAS: Final = Option("Set the copies of the whole deployment.", "N", degree, heading=PARALLELISM)
+REPLICAS: Final = Option("Set the copies of the whole deployment.", "N", readers.degree, heading=PARALLELISM)
 
 # ---------------------------------------------------------------------------------------------------------------------
 # What serving keeps
@@ -174,9 +166,13 @@ SPLIT_CACHE: Final = Option(
     "Choose how devices divide the KV cache while decoding.", choices=("heads", "sequences"), heading=SERVING
 )
 DRAFT: Final = Option(
-    "Name a draft model (speculative decoding).", "MODEL", kind="named", heading=SERVING, complete=model_names
+    "Name a draft model (speculative decoding).",
+    "MODEL",
+    kind="named",
+    heading=SERVING,
+    complete=completion.model_names,
 )
-DRAFT_TOKENS: Final = Option("Set the draft tokens per round; 4 with --draft.", "N", degree, heading=SERVING)
+DRAFT_TOKENS: Final = Option("Set the draft tokens per round; 4 with --draft.", "N", readers.degree, heading=SERVING)
 PADDING: Final = Option(
     "Name the kernel that pads experts in mxfp4.",
     choices=("none", "marlin", "triton", "trtllm", "cutlass"),
@@ -207,15 +203,15 @@ OPTIMIZER: Final = Option(
     ),
     heading=TRAINING,
 )
-MICRO_BATCH: Final = Option("Set the sequences of a micro-batch.", "N", batch, heading=TRAINING)
+MICRO_BATCH: Final = Option("Set the sequences of a micro-batch.", "N", readers.batch, heading=TRAINING)
 STEP_BATCH: Final = Option(
-    "Set the sequences per step (global batch size), to time a parallel plan.", "N", degree, heading=TRAINING
+    "Set the sequences per step (global batch size), to time a parallel plan.", "N", readers.degree, heading=TRAINING
 )
 RECOMPUTE: Final = Option(
     "Choose what the backward pass recomputes: none, selective (attention scores), op (all but attention and every second "
     "product), full (whole layers); full:8 is the first 8 layers of each stage, full:0-3,9 these layers.",
     "POLICY",
-    again,
+    readers.again,
     heading=TRAINING,
     shown="none",
 )
@@ -228,15 +224,15 @@ OPTIMIZER_IN_BACKWARD: Final = Option(
 OFFLOAD: Final = Option(
     "Keep weights, states, activations, or several of these in the host's memory.",
     "WHAT,...",
-    offload,
+    readers.offload,
     heading=TRAINING,
 )
 LORA_TARGETS: Final = Option(
     "Choose the matrices that have adapters: q,v or attention,mlp or all.",
     "NAMES",
-    lora_targets,
+    readers.lora_targets,
     heading=TRAINING,
-    complete=target_names,
+    complete=completion.target_names,
 )
 ATTENTION: Final = Option(
     "Choose a fused kernel, or unfused attention that saves every score.", choices=("flash", "naive"), heading=TRAINING
@@ -272,7 +268,7 @@ LOSS: Final = Option(
     heading=TRAINING,
 )
 DROPOUT: Final = Option("Count dropout masks.", heading=TRAINING, kind="flag")
-LORA_RANK: Final = Option("Train adapters of this rank on a frozen model.", "N", size, heading=TRAINING)
+LORA_RANK: Final = Option("Train adapters of this rank on a frozen model.", "N", readers.size, heading=TRAINING)
 QLORA: Final = Option(
     "Train adapters on a model frozen in nf4; rank 64 unless --lora-rank is given.", heading=TRAINING, kind="flag"
 )
@@ -282,7 +278,7 @@ QLORA: Final = Option(
 # ---------------------------------------------------------------------------------------------------------------------
 
 PRICE: Final = Option(
-    "Set the price of a GPU-hour in US dollars, such as 2.50.", "USD", number(10**6, "2.50"), heading=COST
+    "Set the price of a GPU-hour in US dollars, such as 2.50.", "USD", readers.number(10**6, "2.50"), heading=COST
 )
-MFU: Final = Option("Set the model FLOPs utilisation: 0.4 or 40%.", "SHARE", share())
-DAYS: Final = Option("Set how long training may take, or took.", "N", number(10**6, "30"))
+MFU: Final = Option("Set the model FLOPs utilisation: 0.4 or 40%.", "SHARE", readers.share())
+DAYS: Final = Option("Set how long training may take, or took.", "N", readers.number(10**6, "30"))

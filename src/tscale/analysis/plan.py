@@ -18,7 +18,7 @@ from tscale.analysis.plan_serving import ServingAxes, check_serving, serving_pla
 from tscale.analysis.plan_training import TrainingAxes
 from tscale.analysis.post_training import method_words
 from tscale.analysis.request import Option, asked, file_name, spelled
-from tscale.analysis.spread import rank_of, targets_of
+from tscale.analysis.spread import NO_ADAPTERS, rank_of, targets_of
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.axis import Axis, Span
 from tscale.errors import RequestError
@@ -83,13 +83,7 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
     rank: str | None = asked(Option("Rank by time, dollars or throughput.", choices=("time", "dollars", "throughput")))
     top: int = asked(Option("Set how many of the best are listed, at most 100.", "N", readers.degree), 10)
     price: Fraction | None = asked(options.PRICE)
-    memory_share: Fraction | None = asked(
-        Option(
-            "Set the usable share of the memory, such as 90%, instead of a reserve.",
-            "SHARE",
-            readers.share("the memory"),
-        )
-    )
+    memory_share: Fraction | None = asked(options.MEMORY_SHARE)
     tensor: Axis | None = asked(varied(options.TENSOR, "Vary the devices that share each layer (tensor parallelism)."))
     pipeline: Axis | None = asked(
         varied(options.PIPELINE, "Vary the stages that share the layers (pipeline parallelism).")
@@ -156,14 +150,9 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
                 )
         if self.serve:
             check_serving(self)
-        else:
-            self._check_trained()
+        elif self.adapters is None and "lora_targets" in self.given:
+            raise RequestError(NO_ADAPTERS)
         self.check_method(others=("tokens", "days", "dollars", *MEDIA))
-
-    def _check_trained(self) -> None:
-        """Raises `RequestError` for what is of adapters without any."""
-        if self.adapters is None and "lora_targets" in self.given:
-            raise RequestError("--lora-targets is of adapters: add --lora-rank or --qlora, or drop it")
 
     @property
     def adapters(self) -> Adapters | None:
@@ -274,7 +263,7 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
             self.attention_kernel,
             self.attention,  # type: ignore[arg-type]
             media=self.media,
-            words=words(self),
+            words=join(self.model_words),
             changes=join([word for change in self.gpu_set for word in ("--gpu-set", change)]),
             adapters=self.adapters,
             adapter_words=self._adapter_words,
@@ -316,15 +305,6 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
             hardware = hardware_of(name, self.gpu_set)
             found.setdefault(hardware.name, (name if isinstance(name, str) else hardware.name, hardware))
         return tuple(found.values())
-
-
-def words(ask: OfModel) -> str:
-    """The model as it was named, to be pasted into another command line."""
-    found = [ask.model if isinstance(ask.model, str) else ask.found.name]
-    found += [word for change in ask.set for word in ("--set", change)]
-    found += [] if ask.assume is None else ["--assume", ask.assume]
-    found += ["--families", ask.families] if isinstance(ask.families, str) else []
-    return join(found)
 
 
 def _fixed(stages: tuple[int, ...] | None) -> Axis | None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from tscale.analysis import options, readers
 from tscale.analysis.axes import varied
 from tscale.analysis.request import Option, Request, asked, spelled
+from tscale.analysis.serve import HOST_ALONE
 from tscale.analysis.serve import Ask as Serve
-from tscale.analysis.serve import prefix
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.errors import RequestError, shown
 
@@ -58,16 +58,7 @@ class ServingAxes(Request):
         Option("Set the tokens of each prompt; 2k is 2048.", "N", readers.context, heading=LOAD, shown="2k")
     )
     output: int | None = asked(Option("Set the tokens of each answer.", "N", readers.size, heading=LOAD, shown="256"))
-    prefix: int | Fraction = asked(
-        Option(
-            "Set the tokens of each prompt that are already in the KV cache: 1k, 50%.",
-            "N",
-            prefix,
-            heading=LOAD,
-            none_at_zero=True,
-        ),
-        0,
-    )
+    prefix: int | Fraction = asked(_SERVE["prefix"]._replace(heading=LOAD), 0)
     host_bandwidth: Fraction | None = asked(_SERVE["host_bandwidth"]._replace(heading=LOAD))
     rate: Fraction | None = asked(
         Option("Set the requests per second that arrive at random.", "R", readers.number(10**6, "2.5"), heading=LOAD)
@@ -138,7 +129,7 @@ def check_serving(ask: Ask) -> None:
             "--ttft-percentile is of requests that arrive at random: give --rate, or drop it with --users"
         )
     if ask.host_bandwidth is not None and not ask.prefix:
-        raise RequestError("--host-bandwidth is that of a cached prefix: --prefix gives its tokens, such as 50%")
+        raise RequestError(HOST_ALONE)
     if ask.ttft is None:
         raise RequestError("plan --serve needs --ttft, the longest mean time to first token, such as 2s")
     if ask.rate is None and ask.users is None and ask.gpus is None:
@@ -184,7 +175,7 @@ def serving_plan(ask: Ask) -> ServingPlan:
         )
     return ServingPlan(
         ask.spec,
-        _model_words(ask),
+        tuple(map(quote, ask.model_words)),
         chips,
         *_lengths(ask),
         "users" if ask.users is not None else "rate",
@@ -293,14 +284,6 @@ def _chips(ask: Ask) -> tuple[Chip, ...]:
 def _name_of(ask: Ask, hardware: Hardware) -> str:
     """What the hardware was called, where it is alone and was called something; else its own name."""
     return quote(ask.gpu) if isinstance(ask.gpu, str) and "," not in ask.gpu else hardware.name
-
-
-def _model_words(ask: Ask) -> tuple[str, ...]:
-    model = quote(ask.model) if isinstance(ask.model, str) else ask.found.name
-    changes = tuple(word for change in ask.set for word in ("--set", quote(change)))
-    assumed = () if ask.assume is None else ("--assume", quote(ask.assume))
-    families = ("--families", quote(ask.families)) if isinstance(ask.families, str) else ()
-    return (model, *changes, *assumed, *families)
 
 
 def _by_dollars(ask: Ask, chips: tuple[Chip, ...]) -> bool:

@@ -45,13 +45,6 @@ def asleep(text: str, what: str) -> frozenset[Sleeper]:
     return frozenset(cast("list[Sleeper]", found))
 
 
-def rollout_format(text: str, what: str) -> Dtype:
-    """The format of the weights of rollouts: bf16, fp8."""
-    from tscale.core.dtypes import find_format
-
-    return find_format(text, what=what)
-
-
 def _named(help_text: str) -> Option:
     return Option(help_text, "MODEL", kind="named", heading=HEADING, complete=model_names)
 
@@ -119,7 +112,7 @@ class PostTraining(Request):
         Option(
             "Set the format of the weights in rollouts, such as fp8; by default 16 bits.",
             "FORMAT",
-            rollout_format,
+            readers.weights_format,
             heading=HEADING,
         )
     )
@@ -239,19 +232,9 @@ class PostTraining(Request):
 
 
 NAMES: Final = tuple(one.name for one in fields(PostTraining) if "option" in one.metadata)
-_OF_ROLLOUTS: Final = frozenset(
-    {
-        "group",
-        "prompts",
-        "rollout",
-        "rollout_gpus",
-        "rollout_tensor",
-        "rollout_batch",
-        "rollout_dtype",
-        "reward",
-        "epochs",
-    }
-)
+_OF_ROLLOUTS: Final = frozenset(name for name in NAMES if name.startswith("rollout")) | {
+    "group", "prompts", "reward", "epochs",
+}  # fmt: skip
 _OF_PAIRS: Final = frozenset({"reference", "prompt_tokens", "response_tokens", "sleep"})
 _READ: Final[dict[Method, frozenset[str]]] = {
     "sft": frozenset(),

@@ -13,26 +13,9 @@ if TYPE_CHECKING:
     from tscale.core.plot import Plot
 
 NAMES: Final = (
-    "summary",
-    "params",
-    "attention",
-    "flops",
-    "compare",
-    "memory",
-    "train",
-    "serve",
-    "plan",
-    "optimal",
-    "loss",
-    "hyper",
-    "design",
-    "fit",
-    "accuracy",
-    "calibrate",
-    "check",
-    "verify",
-    "list",
-)
+    "summary", "params", "attention", "flops", "compare", "memory", "train", "serve", "plan", "optimal", "loss", "hyper",
+    "design", "fit", "accuracy", "calibrate", "check", "verify", "list",
+)  # fmt: skip
 """In the order in which help lists them."""
 UNEXPLAINED: Final = frozenset({"calibrate", "summary", "accuracy", "check", "verify", "list"})
 """Questions whose answers are made of other answers, or of nothing that was derived."""

@@ -11,6 +11,7 @@ from tscale.errors import RequestError, shown
 
 if TYPE_CHECKING:
     from tscale.core.costs.states import Offload
+    from tscale.core.dtypes import Dtype
     from tscale.core.laws import Bits
     from tscale.core.recompute import Again
     from tscale.core.roles import Role
@@ -92,6 +93,20 @@ def zero_stage(text: str, what: str) -> int:
     if text.strip() not in {"0", "1", "2", "3"}:
         raise RequestError(f"{what} is a stage of ZeRO, 0, 1, 2 or 3, not {shown(text)}")
     return int(text)
+
+
+def weights_format(text: str, what: str) -> Dtype:
+    """A format of weights: fp8, q4_k, int4-g64."""
+    from tscale.core.dtypes import find_format
+
+    return find_format(text, what=what)
+
+
+def cache_format(text: str, what: str) -> Dtype:
+    """A format that caches are kept in: fp8, q8_0."""
+    from tscale.core.dtypes import find_format
+
+    return find_format(text, what=what, cache=True)
 
 
 def again(text: str, what: str) -> Again:

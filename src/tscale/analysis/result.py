@@ -255,17 +255,8 @@ class Result:
 
 
 _METHODS: Final = (
-    "exit_code",
-    "explain",
-    "plot",
-    "report",
-    "to_csv",
-    "to_dict",
-    "to_frame",
-    "to_html",
-    "to_json",
-    "to_markdown",
-)
+    "exit_code", "explain", "plot", "report", "to_csv", "to_dict", "to_frame", "to_html", "to_json", "to_markdown",
+)  # fmt: skip
 
 
 def _rows(data: Any) -> Any:

@@ -103,39 +103,17 @@ SAMPLES: Final[dict[str, tuple[dict[str, Any], ...]]] = {
         {"model": "gpt-oss-20b", "serve": True, "gpu": "h100,h200", "users": 90, "ttft": "1s", "tensor": "1..2"},
         {"model": "llama-3.1-8b", "serve": True, "gpu": "h100", "gpus": 4, "ttft": "1ms", "price": 2},
         {"model": "llama-3.1-405b", "serve": True, "gpu": "h100", "gpus": 1, "ttft": "1s"},
-        {
-            "model": "llama-3.1-8b",
-            "serve": True,
-            "gpu": "h100",
-            "rate": 4,
-            "ttft": "1s",
-            "prefix": "50%",
-            "host_bandwidth": 55,
-            "pools": "aggregated",
-        },
+        {"model": "llama-3.1-8b", "serve": True, "gpu": "h100", "rate": 4, "ttft": "1s",
+         "prefix": "50%", "host_bandwidth": 55, "pools": "aggregated"},
         {"model": _READS_IMAGES, "serve": True, "gpu": "h100", "rate": 4, "ttft": "2s", "images": 2, "input": 4096},
-        {
-            "model": "llama-3.2-1b",
-            "train": True,
-            "gpu": "h100",
-            "gpus": "8,16",
-            "batch": 64,
-            "tensor": "1,2",
-            "price": 2,
-        },
+        {"model": "llama-3.2-1b", "train": True, "gpu": "h100", "gpus": "8,16",
+         "batch": 64, "tensor": "1,2", "price": 2},
         {"model": "gpt3", "train": True, "gpu": "h100", "gpus": 8, "batch": 8, "tensor": 8},
         {"model": "llama-3.2-1b", "train": True, "gpu": "h100", "gpus": 2, "batch": 8, "qlora": True},
         {"model": "gpt2", "train": True, "gpu": "h100", "gpus": 2, "batch": 8, "method": "sft"},
         {"model": "gpt2", "train": True, "gpu": "h100", "gpus": 2, "batch": 8, "method": "grpo"},
-        {
-            "model": "mixtral-8x7b",
-            "train": True,
-            "gpu": "h100",
-            "gpus": 64,
-            "batch": 64,
-            "loss": "plain",
-            "pipeline": 2,
-        },
+        {"model": "mixtral-8x7b", "train": True, "gpu": "h100", "gpus": 64,
+         "batch": 64, "loss": "plain", "pipeline": 2},
     ),
     "optimal": (
         {"flops": "5.76e23"},
@@ -167,7 +145,7 @@ SAMPLES: Final[dict[str, tuple[dict[str, Any], ...]]] = {
         {"what": "laws"},
         {"what": "claims"},
     ),
-}
+}  # fmt: skip
 """Questions whose answers have all keys that there are, between them; `fit` and `verify` need files of the user's."""
 
 _FIGURES: Final = {

@@ -10,7 +10,7 @@ from tscale.analysis import completion, options, readers
 from tscale.analysis.found import spec_of
 from tscale.analysis.layout import WAYS, layout_of, pool_of
 from tscale.analysis.media import WithMedia
-from tscale.analysis.memory import GUESSES, cache_format, weights_format
+from tscale.analysis.memory import GUESSES
 from tscale.analysis.of_model import OnHardware
 from tscale.analysis.request import Option, asked
 from tscale.blocks.spec_dataclass import spec_dataclass
@@ -47,8 +47,7 @@ def one_run(text: str, what: str) -> OneRun:
 
 
 _FIGURES = 3
-
-
+HOST_ALONE: Final = "--host-bandwidth is that of a cached prefix: --prefix gives its tokens, such as 50%"
 SAME: Final = (("batch", "concurrency", "rate"), ("context", "input"))
 """Fields that say the same: one of each is given."""
 
@@ -62,7 +61,7 @@ class Ask(WithMedia, OnHardware):
 
     command = "serve"
 
-    gpus: int = asked(Option("Set the devices that share each layer (tensor parallelism).", "N", readers.degree), 1)
+    gpus: int = asked(options.TENSOR._replace(heading=""), 1)
     batch: int = asked(Option("Set the batch size: sequences decoded concurrently.", "N", readers.degree), 1)
     context: int = asked(Option("Set the tokens of each prompt; 2k is 2048.", "N", readers.context, shown="2k"), 2048)
     output: int = asked(Option("Set the tokens of each answer.", "N", readers.size), 256)
@@ -70,7 +69,7 @@ class Ask(WithMedia, OnHardware):
         Option(
             "Set the format of the weights: fp8, q4_k; by default as the file says, or bf16.",
             "FORMAT",
-            weights_format,
+            readers.weights_format,
             complete=completion.format_names,
         )
     )
@@ -78,7 +77,7 @@ class Ask(WithMedia, OnHardware):
         Option(
             "Set the format of the KV cache: fp8, q8_0; by default as the file says, or bf16.",
             "FORMAT",
-            cache_format,
+            readers.cache_format,
             complete=completion.cache_format_names,
         )
     )
@@ -199,7 +198,7 @@ class Ask(WithMedia, OnHardware):
         if self.decode is not None and any(name in self.given for name in (*WAYS, "gpus")):
             raise RequestError("--prefill and --decode say all degrees: drop --gpus, --tensor and the others")
         if self.host_bandwidth is not None and not self.prefix:
-            raise RequestError("--host-bandwidth is that of a cached prefix: --prefix gives its tokens, such as 50%")
+            raise RequestError(HOST_ALONE)
         given = "--draft-tokens" if self.draft is None else "--draft"
         if self.draft is None and self.draft_tokens is None:
             if self.acceptance is not None:

@@ -19,33 +19,18 @@ if TYPE_CHECKING:
     from tscale.models.adapter_spec import Adapter
 
 DEGREES: Final = (
-    "data",
-    "tensor",
-    "sequence",
-    "context_parallel",
-    "pipeline",
-    "stages",
-    "interleave",
-    "schedule",
-    "expert",
-    "expert_tensor",
-    "zero",
-    "shards",
-)
+    "data", "tensor", "sequence", "context_parallel", "pipeline", "stages", "interleave", "schedule", "expert",
+    "expert_tensor", "zero", "shards",
+)  # fmt: skip
 """The fields that a plan of devices is made of."""
 POLICIES: Final = (
-    "precision",
-    "optimizer",
-    "micro_batch",
-    "recompute",
-    "attention",
-    "kernels",
-    "loss",
-    "dropout",
-    "optimizer_in_backward",
-    "offload",
-)
+    "precision", "optimizer", "micro_batch", "recompute", "attention", "kernels", "loss", "dropout",
+    "optimizer_in_backward", "offload",
+)  # fmt: skip
 """The fields that say how a step is computed."""
+
+
+NO_ADAPTERS: Final = "--lora-targets is of adapters: add --lora-rank or --qlora, or drop it"
 
 
 def _not_plain(own: Adapter) -> str:

@@ -13,7 +13,7 @@ from tscale.analysis.memory import Ask as MemoryAsk
 from tscale.analysis.of_model import OnHardware
 from tscale.analysis.post_training import HEADING, PostTraining
 from tscale.analysis.request import Option, asked, spelled
-from tscale.analysis.spread import DEGREES, POLICIES, Spread
+from tscale.analysis.spread import DEGREES, NO_ADAPTERS, POLICIES, Spread
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.errors import RequestError
 
@@ -179,7 +179,7 @@ class Ask(PostTraining, WithMedia, Spread, OnHardware):
         """Adapters have matrices and, in a run, tokens of their own; without gradients of all weights 6ND counts too much."""
         if self.rank_of(self.spec.adapter) is None:
             if "lora_targets" in self.given:
-                raise RequestError("--lora-targets is of adapters: add --lora-rank or --qlora, or drop it")
+                raise RequestError(NO_ADAPTERS)
             return
         for name in ("precision", "dtype"):
             if self.qlora and getattr(self, name) in _FEW_BITS:

@@ -8,7 +8,7 @@ from typing import Final
 from tscale.calibration.rows import Judged, What
 from tscale.core.metric import Column, Data, Figure, Report
 from tscale.core.number_text import number_text
-from tscale.core.units import COUNT, SHARE, TOKENS, Unit
+from tscale.core.units import COUNT, SHARE, TOKENS
 from tscale.core.view import Record, view
 from tscale.estimates.accuracy import Accuracy, Errors, Row, unit_of
 
@@ -62,10 +62,6 @@ def _medians(judged: Sequence[tuple[Row, Judged]], whats: Sequence[What]) -> str
     return f"; median error of {said}" if said else ""
 
 
-def _stated(value: str) -> str:
-    return value or "not stated"
-
-
 _ERRORS: Final = (
     Column("figures", "figures"),
     Column("median error", "median"),
@@ -105,15 +101,10 @@ def _furthest(group: Record) -> tuple[float, str]:
 
 _GROUPS: Final = (
     Column("by", "group", numeric=False),
-    Column("", "value", numeric=False, wraps=16, read=_stated),
+    Column("", "value", numeric=False, wraps=16, read=lambda value: value or "not stated"),
     Column("of", "what", numeric=False, drop=3),
     *_ERRORS,
 )
-
-
-def _unit(one: Judged) -> Unit:
-    """That of one figure: of memory, the longest context is in tokens."""
-    return TOKENS if one.groups.get("what") == "longest_context" else unit_of(one.what)
 
 
 _FURTHEST: Final = (
@@ -136,7 +127,7 @@ def _worst_row(pair: tuple[Row, Judged]) -> Record:
 
 
 def _worst_data(row: Row, one: Judged) -> Record:
-    unit = _unit(one)
+    unit = TOKENS if one.groups.get("what") == "longest_context" else unit_of(one.what)  # of memory, tokens too
     return {
         "row": row.number,
         "what": one.what,

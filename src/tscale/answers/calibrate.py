@@ -39,8 +39,7 @@ def calibrate_report(found: Calibrated, written: Path | None) -> Report:
 def _errors(own: Own, figure: str) -> dict[str, Data]:
     """The errors of a figure with the shipped calibration, and with one's own."""
     named = {"before": own.before[figure], "after": own.after[figure]}
-    return {when: dict(zip(("median", "p90"), map(_share, errors), strict=True)) for when, errors in named.items()}
-
-
-def _share(value: float) -> Figure:
-    return Figure(value, SHARE)
+    return {
+        when: {name: Figure(error, SHARE) for name, error in zip(("median", "p90"), errors, strict=True)}
+        for when, errors in named.items()
+    }

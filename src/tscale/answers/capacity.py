@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tscale.catalogue.hardware import Hardware
-from tscale.core.costs.reserve import Reserve
 from tscale.core.metric import Column, Detail, Figure, Table
 from tscale.core.number_text import gigabytes
 from tscale.core.units import BYTES
 from tscale.estimates.capacity import Capacity, Verdict, kind_of
 
 
-def reserve_table(reserve: Reserve) -> Table:
-    """What software takes, part by part, with where each figure was measured."""
+def reserve_tables(capacity: Capacity | None) -> Iterator[Table]:
+    """What software takes, part by part, with where each figure was measured; nothing without a device, or of a share of its memory."""
+    if capacity is None or capacity.share is not None:
+        return
+    reserve = capacity.reserve
     columns = (
         Column("reserve, line by line", "part", numeric=False),
         Column("at least", "low"),
@@ -25,7 +27,7 @@ def reserve_table(reserve: Reserve) -> Table:
         for part in reserve.parts
     ]
     rows.append(("reserve", Figure(reserve.low, BYTES, "assumed"), Figure(reserve.high, BYTES, "assumed"), ""))
-    return Table("", columns, tuple(rows), totals=frozenset({len(rows) - 1}), aside=True, detail=True)
+    yield Table("", columns, tuple(rows), totals=frozenset({len(rows) - 1}), aside=True, detail=True)
 
 
 def capacity_notes(capacity: Capacity, hardware: Hardware, total: int, least: int | None = None) -> Iterator[str]:

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Final, Literal, NamedTuple
 
 from tscale.catalogue.claims import Claim, Claims
-from tscale.core.metric import Column, Data, Figure, Missing, Report, Table, weakest
+from tscale.core.metric import Column, Data, Figure, Missing, Report, weakest
 from tscale.core.sources import cited
 from tscale.core.units import COUNT, FLOPS, PF_DAYS, RATIO, TOKENS
 from tscale.core.view import Record, view
@@ -75,7 +75,9 @@ def check_report(claims: Claims, document: Document) -> Report:
     )
     wrong = counts["does not hold"] + counts["misprint"]
     title = f"{claims.title}: of {len(judged)} claims, {summary}" if judged else claims.title
-    return Report(title, (_table(title, judged, records),), data, notes, exit_code=3 if wrong else 0)
+    rows = [{**record, **_in_words(one)} for record, one in zip(records, judged, strict=True)]
+    table = view(title, (*_COLUMNS, _QUOTE if any(one.claim.quote for one in judged) else None), rows)
+    return Report(title, (table,), data, notes, exit_code=3 if wrong else 0)
 
 
 _ANY_BASIS: Final = ("training_tokens",)
@@ -93,30 +95,15 @@ def _plural(verdict: Verdict, count: int) -> str:
     return {"holds": "hold", "does not hold": "do not hold"}.get(verdict, verdict)
 
 
-def _text(claim: Claim) -> str:
-    name = CLAIMABLE[claim.quantity].name
-    return f"{claim.subject}: {name}" + (f", times {claim.relative_to}'s" if claim.relative_to else "")
-
-
-def _short(right: Figure | Missing) -> Figure | Missing:
-    """A right value, or in a word or two that there is none: why stands next to the verdict."""
-    return right if isinstance(right, Figure) else right._replace(why=right.why.partition(":")[0])
-
-
-def _table(title: str, judged: list[_Judged], records: list[Record]) -> Table:
-    """A claim a row, with its quote where any claim has one."""
-    quoted = any(one.claim.quote for one in judged)
-    rows = [{**record, **_in_words(one)} for record, one in zip(records, judged, strict=True)]
-    return view(title, (*_COLUMNS, _QUOTE if quoted else None), rows)
-
-
 def _in_words(one: _Judged) -> Record:
-    """What people read of a claim in the place of its parts."""
-    return {"claim": _text(one.claim), "right": _short(one.right), "because": _why(one)}
-
-
-def _why(one: _Judged) -> str:
-    return "; ".join(text for text in (one.because, one.hint) if text)
+    """What people read of a claim in the place of its parts; that there is no right value in a word or two, for why is said too."""
+    claim, right = one.claim, one.right
+    times = f", times {claim.relative_to}'s" if claim.relative_to else ""
+    return {
+        "claim": f"{claim.subject}: {CLAIMABLE[claim.quantity].name}{times}",
+        "right": right if isinstance(right, Figure) else right._replace(why=right.why.partition(":")[0]),
+        "because": "; ".join(filter(None, (one.because, one.hint))),
+    }
 
 
 def _data(one: _Judged) -> Record:

@@ -93,12 +93,12 @@ def _rows(
     for quantity, values in answers:
         if dense and quantity.key == "active_params":
             continue
-        cells = _lengths(specs) if quantity.key == "training_context" else _compared(values)
+        cells = _lengths(specs) if quantity.key == "training_context" else compared(values)
         yield Label(quantity.name, quantity.key), *cells
 
 
 def _row_data(quantity: Named, values: Values) -> Data:
-    ratios = zip(_ratios(values), values, strict=True)
+    ratios = zip(ratios_of(values), values, strict=True)
     return {
         "quantity": quantity.key,
         "values": list(values),
@@ -180,10 +180,11 @@ def _lengths(specs: Sequence[Spec]) -> list[Cell]:
         length, text = training_length(spec, None), training_lengths(spec)
         cells.append(length if text.removesuffix(" (assumed)") == f"{int(length.value):,}" else text)
     figures = all(isinstance(cell, Figure) for cell in cells)
-    return _compared(cells) if figures else [*cells]
+    return compared(cells) if figures else [*cells]
 
 
-def _ratios(values: Sequence[Figure | Missing | str]) -> list[Fraction | None]:
+def ratios_of(values: Sequence[Figure | Missing | str | None]) -> list[Fraction | None]:
+    """How many times the first model's figure each is; None of the first itself, and where either is not known."""
     first = values[0]
     base = Fraction(first.value) if isinstance(first, Figure) and first.unit is not YEAR else None
     return [
@@ -201,10 +202,11 @@ def _known_of(*values: Figure | Missing | str) -> Known:
     return weakest(*(value.known for value in values if isinstance(value, Figure)))
 
 
-def _compared(values: Sequence[Figure | Missing | str]) -> list[Cell]:
+def compared(values: Sequence[Figure | Missing | str]) -> list[Cell]:
+    """The cells of a row: figures with their ratios to the first."""
     return [
         Compared(value, ratio, _known_of(values[0], value)) if isinstance(value, Figure) else value
-        for value, ratio in zip(values, _ratios(values), strict=True)
+        for value, ratio in zip(values, ratios_of(values), strict=True)
     ]
 
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Final
 
+from tscale.answers.compare import compared, ratios_of
 from tscale.answers.tower_alone import quantities_of_tower
-from tscale.core.metric import Cell, Column, Compared, Data, Figure, Label, Missing, Report, Table
+from tscale.core.metric import Column, Data, Figure, Label, Missing, Report, Table
 from tscale.core.number_text import number_text
 from tscale.core.units import RATIO
 from tscale.models.tower_spec import TowerSpec
@@ -22,7 +23,9 @@ def compare_towers_report(specs: Sequence[TowerSpec]) -> Report:
     alike = {key: each_name.pop() for key, each_name in names.items() if len(each_name) == 1}
     figures = {key: [answers[key][1] if key in answers else None for answers in each] for key in alike}
     columns = (Column("", "quantity", numeric=False), *(Column(spec.label, spec.name) for spec in specs))
-    rows = tuple((Label(name, key), *_cells(figures[key])) for key, name in alike.items())
+    rows = tuple(
+        (Label(name, key), *compared([value or _NOT_KNOWN for value in figures[key]])) for key, name in alike.items()
+    )
     title = _title(specs, figures["params"])
     data: Data = {
         "models": [spec.name for spec in specs],
@@ -49,20 +52,5 @@ def _title(specs: Sequence[TowerSpec], params: Sequence[Figure | None]) -> str:
 
 
 def _record(key: str, values: Sequence[Figure | None]) -> Data:
-    ratios = [None if ratio is None else Figure(ratio, RATIO) for ratio in _ratios(values)]
+    ratios = [None if ratio is None else Figure(ratio, RATIO) for ratio in ratios_of(values)]
     return {"quantity": key, "values": list(values), "ratios": ratios}
-
-
-def _cells(values: Sequence[Figure | None]) -> tuple[Cell, ...]:
-    return tuple(
-        _NOT_KNOWN if value is None else Compared(value, ratio)
-        for value, ratio in zip(values, _ratios(values), strict=True)
-    )
-
-
-def _ratios(values: Sequence[Figure | None]) -> list[Fraction | None]:
-    """Times the first model's; none where either is not known, and none of the first itself."""
-    first, *others = values
-    if first is None or not first.value:
-        return [None] * len(values)
-    return [None, *(None if value is None else Fraction(value.value) / Fraction(first.value) for value in others)]

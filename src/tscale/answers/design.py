@@ -18,7 +18,6 @@ from tscale.estimates.experts import inside, mixture_of, run_of
 from tscale.estimates.explaining import counted, line_figures, steps_of, summed
 from tscale.estimates.laws import Bound, counts_note, extrapolated, law_notes, predicted
 from tscale.models.designing import counting, proportions, shape_of
-from tscale.models.spec import ModelSpec
 from tscale.models.writing import plain
 
 _ALTERNATIVES = (
@@ -37,13 +36,14 @@ def design_report(design: Design, written: str = "", *, explain: bool = False) -
     """The shape that was found beside its pattern, how far from the budget it is, and others nearly as good."""
     like = design.like
     total = counting("all")(design.spec)
-    wished = "" if total == design.budget else f", for {design.budget:,} {_what(design)}"
+    wished = "" if total == design.budget else f", for {design.budget:,} {_WHAT[design.counts]}"
     met = "" if mixture_of(design.spec) is None else f", {int(counting('active')(design.spec)):,} of them active,"
     depth = f"{design.spec.layers:,} layer{'' if design.spec.layers == 1 else 's'}"
     title = f"A decoder of {int(total):,} parameters{met} in {depth}, like {like.label}{wished}"
     if not design.hits:
-        title = f"No decoder like {like.label} is within 1% of {design.budget:,} {_what(design)}: the nearest has {int(total):,} in {depth}"
-    tables = [Table(title, _columns(like), tuple(_rows(design, total)), stack=True)]
+        title = f"No decoder like {like.label} is within 1% of {design.budget:,} {_WHAT[design.counts]}: the nearest has {int(total):,} in {depth}"
+    columns = (Column("", "size", numeric=False), Column("design", "design"), Column(like.name, "pattern"))
+    tables = [Table(title, columns, tuple(_rows(design, total)), stack=True)]
     if len(design.found) > 1:
         tables.append(view("", _ALTERNATIVES, (_near(found, design) for found in design.found), aside=True))
     data = _document(design, total)
@@ -95,20 +95,12 @@ def _past(design: Design, bound: Bound, point: Point) -> bool:
     )
 
 
-def _what(design: Design) -> str:
-    return _WHAT[design.counts]
-
-
 _WHAT: Final = {
     "all": "parameters",
     "non_embedding": "parameters without embeddings",
     "active": "active parameters",
     "active_non_embedding": "active parameters without embeddings",
 }
-
-
-def _columns(like: ModelSpec) -> tuple[Column, ...]:
-    return (Column("", "size", numeric=False), Column("design", "design"), Column(like.name, "pattern"))
 
 
 def _rows(design: Design, total: int) -> Iterator[tuple[Cell, ...]]:
@@ -120,7 +112,7 @@ def _rows(design: Design, total: int) -> Iterator[tuple[Cell, ...]]:
     yield "head_dim", *([Figure(wanted.head_dim, COUNT)] * 2)
     yield "vocabulary", Figure(design.spec.vocabulary, COUNT), Figure(design.unpadded, COUNT)
     for text, ratio in _RATIOS.items():
-        yield Label(text, text.replace(" / ", "_per_")), *(_quotient(ratio(shape)) for shape in (own, other))
+        yield Label(text, text.replace(" / ", "_per_")), *(Figure(ratio(shape), _QUOTIENT) for shape in (own, other))
     yield Label("parameters", "params"), Figure(total, PARAMETERS), Figure(counting("all")(like), PARAMETERS)
     mixture = mixture_of(like)
     if mixture is not None:
@@ -142,15 +134,12 @@ def _rows(design: Design, total: int) -> Iterator[tuple[Cell, ...]]:
     yield Label("deviation from budget", "deviation"), Figure(best.deviation, SHARE), Missing("", settled=True)
 
 
+_QUOTIENT: Final = RATIO._replace(name="quotient", reading="full")
 _RATIOS: Final[dict[str, Callable[[Shape], Fraction]]] = {
     "d_model / layers": lambda shape: Fraction(shape.d_model, shape.layers),
     "d_ff / d_model": lambda shape: Fraction(shape.d_ff, shape.d_model),
     "heads / kv_heads": lambda shape: Fraction(shape.heads, shape.kv_heads),
 }
-
-
-def _quotient(value: Fraction) -> Figure:
-    return Figure(value, RATIO._replace(name="quotient", reading="full"))
 
 
 def _near(found: Found, design: Design) -> Record:

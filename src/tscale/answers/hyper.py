@@ -122,20 +122,16 @@ def _span(ends: list[str]) -> str:
 
 
 def _figures(row: LawSays) -> dict[str, Figure | None]:
-    def rate(value: float | None) -> Figure | None:
-        return None if value is None else predicted(value, LEARNING_RATE, row.law)
-
-    def tokens(value: float | None) -> Figure | None:
-        return None if value is None else predicted(value, PREDICTED_TOKENS, row.law)
-
-    steps = None if row.batch is None else max(row.of.tokens / row.batch, 1)
-    return {
-        "learning_rate": rate(row.learning_rate),
-        "batch_tokens": tokens(row.batch),
-        "critical_batch_tokens": tokens(row.critical),
-        "steps": None if steps is None else predicted(round(steps), COUNT._replace(reading="estimate"), row.law),
-        "weight_decay": None if row.weight_decay is None else predicted(row.weight_decay, _DECAY, row.law),
+    """What a law says, and what follows from it; None of what it does not say."""
+    steps = None if row.batch is None else round(max(row.of.tokens / row.batch, 1))
+    said: dict[str, tuple[float | None, Unit]] = {
+        "learning_rate": (row.learning_rate, LEARNING_RATE),
+        "batch_tokens": (row.batch, PREDICTED_TOKENS),
+        "critical_batch_tokens": (row.critical, PREDICTED_TOKENS),
+        "steps": (steps, COUNT._replace(reading="estimate")),
+        "weight_decay": (row.weight_decay, _DECAY),
     }
+    return {name: None if value is None else predicted(value, unit, row.law) for name, (value, unit) in said.items()}
 
 
 _DECAY: Final = Unit("weight decay", "", "estimate")

@@ -238,15 +238,12 @@ def _rows_on(spec: ModelSpec, hardware: Hardware) -> Iterator[_Row]:
     yield _Row("per_device_bytes", f"serving one sequence of {length:,} tokens", Figure(total, BYTES, "convention"))
     yield _Row("verdict", "on one device", verdict_text(serving_capacity(hardware.device(), 1), total))
     devices = _devices_needed(spec, alone, length)
-    yield _Row("devices", "devices to serve it, a power of two", _counted(devices))
+    many = Missing(f"more than {_MOST_DEVICES:,}") if devices is None else Figure(devices, COUNT, "convention")
+    yield _Row("devices", "devices to serve it, a power of two", many)
     ask = None if devices is None or spec.kind == "encoder" else ServeAsk(gpus=devices, context=max(length // 2, 1))
     yield _predicted_speed(spec, hardware, ask)
     yield _Row("tokens_per_second", "  at most", _speed(spec, hardware, ask))
     yield from _training(spec, hardware)
-
-
-def _counted(devices: int | None) -> Figure | Missing:
-    return Missing(f"more than {_MOST_DEVICES:,}") if devices is None else Figure(devices, COUNT, "convention")
 
 
 def _devices_needed(spec: ModelSpec, ask: MemoryAsk, length: int) -> int | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from tscale.answers.capacity import capacity_notes, left_out, reserve_table
+from tscale.answers.capacity import capacity_notes, left_out, reserve_tables
 from tscale.answers.media import media_notes
 from tscale.answers.memory.tables import parts_table
 from tscale.answers.tower_alone import media_of_tower
@@ -18,7 +18,7 @@ from tscale.core.costs.training_setup import Layer, Needs, Training
 from tscale.core.costs.weights import weight_bytes
 from tscale.core.dtypes import DTYPES, Dtype
 from tscale.core.ledger import Ledger
-from tscale.core.metric import Column, Data, Derivations, Detail, Figure, Line, Quantity, Report, Step
+from tscale.core.metric import Column, Data, Derivations, Detail, Figure, Line, Report, Step
 from tscale.core.number_text import number_text
 from tscale.core.units import BYTES, COUNT
 from tscale.core.view import Record, view
@@ -28,11 +28,12 @@ from tscale.estimates.capacity import (
     Capacity,
     capacity_data,
     exit_code,
+    on_devices,
     serving_capacity,
     training_capacity,
     verdict_text,
 )
-from tscale.estimates.explaining import line_figures, steps_of, summed
+from tscale.estimates.explaining import part_steps
 from tscale.estimates.media import Media, MediaCost, tower_passes
 from tscale.estimates.memory_train.held import PARTS
 from tscale.estimates.memory_train.lines import MOMENTS
@@ -77,7 +78,7 @@ def _run(spec: TowerSpec, ask: Ask) -> Report:
     parts = {"weights": Figure(total, BYTES)}
     data: dict[str, Data] = {"mode": "serve", "dtype": dtype.name, "media": []}
     notes = ("What it computes while it runs is not counted.",)
-    steps = Derivations(lambda: _steps(spec, {"weights": weight_bytes(spec.traced().ledger(), dtype)}))
+    steps = Derivations(lambda: part_steps({"weights": weight_bytes(spec.traced().ledger(), dtype)}, spec.name))
     return _report(spec, ask, capacity, title, parts, lines, data, notes, steps)
 
 
@@ -120,9 +121,9 @@ def _trained(spec: TowerSpec, ask: Ask, how: Training) -> Report:
     }
     notes = tuple(_training_notes(training, media, costs, capacity))
 
-    def steps() -> Iterator[Step]:
+    def steps() -> tuple[Step, ...]:
         remembered = _needs(spec.traced(), training)
-        return _steps(spec, {part: getattr(remembered, part) for part in PARTS if part != "logits"})
+        return part_steps({part: getattr(remembered, part) for part in PARTS if part != "logits"}, spec.name)
 
     return _report(
         spec, ask, capacity, _title(said, ask, capacity, need.total), parts, lines, data, notes, Derivations(steps)
@@ -145,15 +146,6 @@ def _needs(spec: TowerSpec, training: Training) -> Needs:
     return needs(ledger, ledger.saved, states, layers, 0, training)
 
 
-def _steps(spec: TowerSpec, quantities: Mapping[str, Quantity]) -> Iterator[Step]:
-    """How each part was made, of numbers that remember."""
-    figures: list[tuple[str, Figure]] = []
-    for part, quantity in quantities.items():
-        figures += line_figures(quantity.lines, BYTES, quantity.source, f"{part}.")
-        figures.append((part, Figure(summed(quantity.lines, f"{part}."), BYTES, source=quantity.source)))
-    return steps_of(figures, f"{spec.name}, a device")
-
-
 def _named(lines: tuple[Line, ...], part: str) -> Iterator[Line]:
     for line in lines:
         yield Line(MOMENTS.get(line.name, line.name) if part == "temporary" else f"{part}: {line.name}", line.value)
@@ -172,11 +164,8 @@ def _training_notes(
 
 
 def _title(what: str, ask: Ask, capacity: Capacity | None, total: int) -> str:
-    devices = 1 if ask.training is None else ask.training.plan.devices
-    if ask.hardware is None or capacity is None:
-        return what if devices == 1 else f"{what} on each of {devices:,} devices"
-    where = ask.hardware.label if devices == 1 else f"each of {devices:,} × {ask.hardware.label}"
-    return f"{what} on {where}: {verdict_text(capacity, total)}"
+    said = on_devices(what, ask.hardware, 1 if ask.training is None else ask.training.plan.devices)
+    return said if capacity is None else f"{said}: {verdict_text(capacity, total)}"
 
 
 def _report(
@@ -197,8 +186,7 @@ def _report(
     records: list[Record] = [{"name": line.name, "bytes": Figure(line.value, BYTES, whole.known)} for line in lines]
     shown = (record for record, line in zip(records, lines, strict=True) if line.value)
     tables = [parts_table(title, spec.name, parts, whole, capacity), view("", columns, shown, aside=True, detail=True)]
-    if capacity is not None and capacity.share is None:
-        tables.append(reserve_table(capacity.reserve))
+    tables += reserve_tables(capacity)
     data: Data = {
         "model": spec.name,
         "title": spec.label,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Literal, NamedTuple
 
-from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Length, Problem, Size, unrecorded
+from tscale.blocks.fields import LayerContext, LayerSelector, Length, Problem, Size, unrecorded
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Cache, Cut, Entry, Lookup, Matmul, Part, Saved, Scores, Subset, Vector
 from tscale.core.tracing import ceil_div, label_beside, minimum
@@ -28,7 +28,6 @@ class Widths(NamedTuple):
 class Attention:
     """Softmax attention. kv_heads below heads is grouped-query attention, 1 is multi-query attention."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
     label: ClassVar[str] = "attention"
 
     kind: Literal["multi-head"] = "multi-head"

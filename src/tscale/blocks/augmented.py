@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from tscale.blocks.attention import Attention, Widths
-from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size, Tagged, unrecorded
+from tscale.blocks.fields import LayerContext, LayerSelector, Problem, Size, Tagged, unrecorded
 from tscale.blocks.image_layer import stored_alone
 from tscale.blocks.kinds import SIMPLE_PIECES
 from tscale.blocks.spec_dataclass import spec_dataclass
@@ -21,7 +21,6 @@ _SLOT: Final = 2
 class Augmented:
     """Softmax attention, or none, and the pieces that each layer has besides it (FNet has no attention, X-MOD an adapter)."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
     label: ClassVar[str] = "mixer"
 
     kind: Literal["augmented"]

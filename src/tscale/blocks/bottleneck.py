@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from tscale.blocks.attention import Widths
-from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size, unrecorded
+from tscale.blocks.fields import LayerContext, LayerSelector, Problem, Size, unrecorded
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Cut, Entry, Matmul, Saved, Scores, Subset, Vector
 
@@ -19,7 +19,6 @@ class Bottleneck:
     and behind each part a gain and a bias for every channel stand in place of a norm.
     """
 
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
     label: ClassVar[str] = "bottleneck"
 
     kind: Literal["bottleneck"]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Length, Problem, Size, unrecorded
+from tscale.blocks.fields import LayerContext, LayerSelector, Length, Problem, Size, unrecorded
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import WHOLE, Cache, Cut, Entry, Matmul, Saved, Scores, Subset, Vector
 from tscale.core.roles import Role
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class CompressedAttention:
     """One key a position for all heads, which is its value too; the far ones are compressed, `ratio` positions to a key.
 
@@ -20,7 +20,6 @@ class CompressedAttention:
     pick which of them a query sees. Heads are projected back in groups, each to a narrow vector.
     """
 
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
     label: ClassVar[str] = "attention"
 
     kind: Literal["compressed"]

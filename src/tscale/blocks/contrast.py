@@ -6,9 +6,9 @@ What the comparison keeps for the backward pass is recorded from real code (`tes
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Final, Literal
+from typing import Final, Literal
 
-from tscale.blocks.fields import CONFIG, Size
+from tscale.blocks.fields import Size
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import ALWAYS, Entry, Number, Saved
 
@@ -33,8 +33,6 @@ class Contrast:
 
     It owns nothing: the scale and the bias stand next to it. Each sequence has one image.
     """
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     kind: Literal["contrast"]
     name: str = "contrast"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
-from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size, unrecorded
+from tscale.blocks.fields import LayerContext, LayerSelector, Problem, Size, unrecorded
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul, Number, Saved, Scan, Vector
 
@@ -16,7 +16,6 @@ _CHUNKS = (16, 32, 64)  # lengths that the kernel takes
 class GatedDeltaNet:
     """A gated DeltaNet layer (Yang 2024, section 3) as Qwen3-Next has it: a convolution before, a gated norm behind."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
     label: ClassVar[str] = "delta_net"
 
     kind: Literal["gated-delta-net"]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Final, Literal
+from typing import Final, Literal
 
 from tscale.blocks.attention import Widths
-from tscale.blocks.fields import CONFIG, LayerContext, Problem, Size
+from tscale.blocks.fields import LayerContext, Problem, Size
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import ALWAYS, Cut, Entry, Lookup, Matmul, Number, Saved, Scores, Subset, Vector
 
@@ -22,8 +22,6 @@ class Disentangled:
     The first version projects as many distances as a sequence has, two for each token; the second projects the whole
     table, however short the sequence.
     """
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     kind: Literal["disentangled"]
     span: Size

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from tscale.blocks.attention import Widths, core_saves
-from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size
+from tscale.blocks.fields import LayerContext, LayerSelector, Problem, Size
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Cache, Cut, Entry, Matmul, Number, Saved, Scores, Vector
 from tscale.core.roles import Role
@@ -16,7 +16,6 @@ from tscale.core.roles import Role
 class ExpertAttention:
     """A mixture of attention heads (Shen 2024, section 2.2): each token queries with the heads of top_k experts."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
     label: ClassVar[str] = "attention"
 
     kind: Literal["expert-attention"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from tscale.blocks.feed_forward import inner_saves
-from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size, unrecorded
+from tscale.blocks.fields import LayerContext, LayerSelector, Problem, Size, unrecorded
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Buffer, Cut, Entry, Matmul, Number, Saved, Vector
 from tscale.core.roles import Role
@@ -16,7 +16,6 @@ from tscale.core.roles import Role
 class Experts:
     """Routed experts, of which each token uses top_k, and shared ones that every token uses."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
     label: ClassVar[str] = "experts"
 
     kind: Literal["experts"]

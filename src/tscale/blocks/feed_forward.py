@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
-from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size, unrecorded
+from tscale.blocks.fields import LayerContext, LayerSelector, Problem, Size, unrecorded
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Cut, Entry, Matmul, Saved, Vector
 
@@ -14,7 +14,6 @@ from tscale.core.ledger import Cut, Entry, Matmul, Saved, Vector
 class FeedForward:
     """A dense feed-forward: up to d_ff and down again; gated with a third matrix next to the one up."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
     label: ClassVar[str] = "feed_forward"
 
     kind: Literal["dense"] = "dense"

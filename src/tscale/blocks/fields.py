@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from math import lcm
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, NamedTuple, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, get_args, get_origin, get_type_hints
 
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.counts import parse_count
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 _LONGEST_PERIOD: Final = 4096  # no pattern is so long before it comes again
 MOST_SIZE = 10**12  # no width, depth or vocabulary comes near: past it is a slip of the keyboard
-
-CONFIG: dict[str, object] = {"extra": "forbid", "strict": True, "use_attribute_docstrings": True}
-"""The pydantic configuration of every spec class."""
 
 
 class Whole:
@@ -221,8 +218,6 @@ class LayerContext(NamedTuple):
 @spec_dataclass
 class LayerSelector:
     """Which layers of a stack a block stands in, counted from 0: one of these ways."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     first: Size | None = None
     """The first so many layers."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from tscale.blocks.attention import Attention
-from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem
+from tscale.blocks.fields import LayerContext, LayerSelector, Problem
 from tscale.blocks.mamba2 import Mamba2
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Entry, Saved, Subset
@@ -16,7 +16,6 @@ from tscale.core.ledger import Entry, Saved, Subset
 class HybridHeads:
     """Both mixers run over every token of the layers that this stands in."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
     label: ClassVar[str] = "mixer"
 
     kind: Literal["side-by-side"]

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from tscale.blocks.attention import Attention
 from tscale.blocks.feed_forward import FeedForward
-from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size, unrecorded
+from tscale.blocks.fields import LayerContext, LayerSelector, Problem, Size, unrecorded
 from tscale.blocks.norm import Norm
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.blocks.sub_layer import sub_layer_saves
@@ -18,7 +18,6 @@ from tscale.core.ledger import ALWAYS, Entry, Matmul, Saved, Subset, Vector
 class ImageLayer:
     """Attention to an image and a feed-forward, each behind a gate: stored, and skipped where a sequence has no image (Dubey 2024)."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
     label: ClassVar[str] = "image_layer"
 
     kind: Literal["image-layer"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 from math import ceil, floor, isqrt, log, sqrt
-from typing import ClassVar, Literal
+from typing import Literal
 
-from tscale.blocks.fields import CONFIG, Problem, Size
+from tscale.blocks.fields import Problem, Size
 from tscale.blocks.seen import Few, Seen, native_groups, tile_run
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.workload import TowerRun
@@ -16,8 +16,6 @@ from tscale.core.workload import TowerRun
 @spec_dataclass
 class TiledImage:
     """An image is cut into a grid of tiles, and seen whole besides (InternVL, Llama 4)."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     kind: Literal["tiles"]
     tile: Size
@@ -81,8 +79,6 @@ class SplitImage:
     By a longest side, or onto the grid that is nearest to its shape.
     """
 
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
-
     kind: Literal["split"]
     tile: Size
     """Pixels of a tile's side."""
@@ -128,8 +124,6 @@ class SplitImage:
 @spec_dataclass
 class AnyResolution:
     """An image is fitted into the best of several grids of tiles, its padding cut off again, and seen whole besides (LLaVA-NeXT)."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     kind: Literal["any-resolution"]
     grids: tuple[tuple[Size, Size], ...]
@@ -189,8 +183,6 @@ _SHRINKS = 1.1
 class PaddedTiles:
     """An image is fitted into a grid of tiles that holds it, padding at its end cut off again, and seen whole besides (Phi-4)."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
-
     kind: Literal["padded-tiles"]
     tile: Size
     """Pixels of a tile's side."""
@@ -229,8 +221,6 @@ class PaddedTiles:
 @spec_dataclass
 class WholeOrTiles:
     """An image keeps its own size between two numbers of pixels; a large one is cut into tiles, and seen whole besides (LFM2-VL)."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     kind: Literal["whole-or-tiles"]
     tile: Size
@@ -271,8 +261,6 @@ class WholeOrTiles:
 @spec_dataclass
 class WindowedImage:
     """An image is seen whole at one size, and cut into windows that follow its shape, each at another (Step-3.7)."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     kind: Literal["windows"]
     side: Size
@@ -323,8 +311,6 @@ class SlicedImage:
 
     Its tower merges patches half-way, and again behind it.
     """
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     kind: Literal["slices"]
     side: Size

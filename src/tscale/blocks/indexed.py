@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from tscale.blocks.attention import Attention
-from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size, unrecorded
+from tscale.blocks.fields import LayerContext, LayerSelector, Problem, Size, unrecorded
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Cache, Entry, Matmul, Saved, Scores, Subset, Vector
 
@@ -19,7 +19,6 @@ class IndexedAttention:
     counted with the most keys that it can see; of its own block it sees those before it, half a block fewer on average.
     """
 
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
     label: ClassVar[str] = "attention"
 
     kind: Literal["indexed"]

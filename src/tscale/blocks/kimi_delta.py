@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
-from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size, unrecorded
+from tscale.blocks.fields import LayerContext, LayerSelector, Problem, Size, unrecorded
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import WHOLE, Cache, Conv, Cut, Entry, Matmul, Number, Saved, Scan, Vector
 from tscale.core.roles import Role
@@ -17,7 +17,6 @@ _CHUNKS = (32, 64)  # lengths that the kernel takes
 class KimiDelta:
     """A layer of Kimi Linear (Kimi Team 2025, section 3): convolved queries, keys and values, a gate behind."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
     label: ClassVar[str] = "delta_net"
 
     kind: Literal["kimi-delta"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
 from tscale.blocks.attention import Widths, core_saves
-from tscale.blocks.fields import CONFIG, MOST_SIZE, LayerContext, LayerSelector, Problem, Size, Whole, unrecorded
+from tscale.blocks.fields import MOST_SIZE, LayerContext, LayerSelector, Problem, Size, Whole, unrecorded
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Cache, Cut, Entry, Matmul, Saved, Scores, Vector
 from tscale.core.roles import Role
@@ -17,7 +17,6 @@ from tscale.core.tracing import label_beside
 class LatentAttention:
     """Latent attention of DeepSeek-V2 (section 2.1), counted expanded, as training and prefill compute it."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
     label: ClassVar[str] = "attention"
 
     kind: Literal["latent"]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
 
-from tscale.blocks.fields import CONFIG, LayerContext, Size
+from tscale.blocks.fields import LayerContext, Size
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import ALWAYS, Cut, Entry, Lookup, Matmul, Saved, Subset, Vector
 
@@ -13,8 +12,6 @@ from tscale.core.ledger import ALWAYS, Cut, Entry, Lookup, Matmul, Saved, Subset
 @spec_dataclass
 class LayerInput:
     """Per-layer embeddings (Gemma 3n): one table for all layers, and a gate in each that lets its vector in."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     vocabulary: Size
     """Rows of the table."""

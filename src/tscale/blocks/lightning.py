@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
-from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size, unrecorded
+from tscale.blocks.fields import LayerContext, LayerSelector, Problem, Size, unrecorded
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Cache, Cut, Entry, Matmul, Saved, Scan, Vector
 
@@ -16,7 +16,6 @@ _WHOLE = (32, 64, 128)  # widths of a head that the authors' kernel takes as the
 class Lightning:
     """A layer of lightning attention (Qin 2024) as MiniMax-01 has it: a norm and a gate behind."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
     label: ClassVar[str] = "lightning"
 
     kind: Literal["lightning"]

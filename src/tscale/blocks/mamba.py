@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Final, Literal
 
-from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size, unrecorded
+from tscale.blocks.fields import LayerContext, LayerSelector, Problem, Size, unrecorded
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul, Number, Saved, Scan, Vector
 from tscale.core.tracing import ceil_div, label
@@ -18,7 +18,6 @@ _SCANNED: Final = 2048
 class Mamba:
     """A Mamba layer (Gu & Dao 2023, section 3.4): convolution, selective scan and a gate, in one block."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
     label: ClassVar[str] = "mamba"
 
     kind: Literal["mamba"]

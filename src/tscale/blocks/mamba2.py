@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
-from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size
+from tscale.blocks.fields import LayerContext, LayerSelector, Problem, Size
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul, Number, Saved, Scan, Vector
 
@@ -14,7 +14,6 @@ from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul, Number, Saved, S
 class Mamba2:
     """A Mamba-2 layer (Dao & Gu 2024, section 7): one projection in, a convolution, the heads' recurrence, one out."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
     label: ClassVar[str] = "mamba2"
 
     kind: Literal["mamba2"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
-from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size
+from tscale.blocks.fields import LayerContext, LayerSelector, Problem, Size
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Cache, Cut, Entry, Matmul, Saved, Scan, Vector
 from tscale.core.roles import Role
@@ -15,7 +15,6 @@ from tscale.core.roles import Role
 class Mlstm:
     """An mLSTM layer (Beck 2024, section 2.3) as xLSTM 7B has it: no convolution, the block is d_model wide."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
     label: ClassVar[str] = "mlstm"
 
     kind: Literal["mlstm"]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import Literal
 
-from tscale.blocks.fields import CONFIG, LayerContext
+from tscale.blocks.fields import LayerContext
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import ALWAYS, Buffer, Entry, Number, Part, Saved, Stream, Vector
 
@@ -17,8 +17,6 @@ class Norm:
     pre: before each sub-layer, and a final one. post: after each sub-layer, no final one. sandwich: before and after
     each sub-layer, and a final one. parallel: one a layer, shared by sub-layers that run side by side, and a final one.
     """
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     kind: Literal["layernorm", "rmsnorm"]
     place: Literal["pre", "post", "sandwich", "parallel"] = "pre"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import Literal
 
 from tscale.blocks.attention import Widths
-from tscale.blocks.fields import CONFIG, LayerContext, Size
+from tscale.blocks.fields import LayerContext, Size
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Entry, Lookup, Subset, Vector
 
@@ -14,8 +14,6 @@ from tscale.core.ledger import Entry, Lookup, Subset, Vector
 @spec_dataclass
 class Learned:
     """A learned vector for each position, added to the embedding; an encoder-decoder has a table for each stack."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     kind: Literal["learned"] = "learned"
     rows: Size | None = None
@@ -41,8 +39,6 @@ class Computed:
     Sinusoids added to the embedding, queries and keys rotated (RoPE), a penalty on scores that grows with distance
     (ALiBi), or none at all.
     """
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     kind: Literal["sinusoidal", "rotary", "alibi", "none"]
     rows: Size | None = None

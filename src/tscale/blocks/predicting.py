@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import ClassVar, Literal
+from typing import Literal
 
-from tscale.blocks.fields import CONFIG, LayerContext, Size
+from tscale.blocks.fields import LayerContext, Size
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Cut, Entry, Lookup, Matmul, Part, Scores, Subset
 
@@ -19,8 +19,6 @@ class PredictingStreams:
     n streams, and not the text's. The caches are of the text alone, and a step of decoding lets every stream see all of it
     (transformers 5.24.0).
     """
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     kind: Literal["predicting"]
     count: Size

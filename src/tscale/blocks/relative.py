@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import Literal
 
 from tscale.blocks.attention import Widths
-from tscale.blocks.fields import CONFIG, LayerContext, Size
+from tscale.blocks.fields import LayerContext, Size
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Cut, Entry, Lookup, Matmul, Saved, Scores, Subset, Vector
 
@@ -14,8 +14,6 @@ from tscale.core.ledger import Cut, Entry, Lookup, Matmul, Saved, Scores, Subset
 @spec_dataclass
 class RelativeBias:
     """A learned bias on scores for each bucket of distances and each head, as in T5."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     kind: Literal["relative-bias"] = "relative-bias"
     buckets: Size = 32
@@ -43,8 +41,6 @@ class Relative:
     distances goes through it, and each query scores each distance as well as each key. Where a stack sees both ways there are
     twice as many distances as tokens (XLNet).
     """
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     kind: Literal["relative"] = "relative"
     biases: bool = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
-from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size
+from tscale.blocks.fields import LayerContext, LayerSelector, Problem, Size
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul, Saved, Scan, Vector
 from tscale.core.tracing import label_beside
@@ -15,7 +15,6 @@ from tscale.core.tracing import label_beside
 class RgLru:
     """The real-gated linear recurrent unit within its block (De 2024, sections 2.3 and 2.4)."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
     label: ClassVar[str] = "rg_lru"
 
     kind: Literal["rg-lru"]

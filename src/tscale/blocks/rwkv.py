@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
-from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size
+from tscale.blocks.fields import LayerContext, LayerSelector, Problem, Size
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Cache, Cut, Entry, Matmul, Saved, Scan, Vector
 from tscale.core.roles import Role
@@ -15,7 +15,6 @@ from tscale.core.roles import Role
 class Rwkv:
     """Time mixing (Peng 2023, section 3.1.2): receptance, key, value and output, and a recurrence of each channel."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
     label: ClassVar[str] = "rwkv"
 
     kind: Literal["rwkv"]
@@ -66,7 +65,6 @@ class Rwkv:
 class ChannelMixing:
     """Channel mixing (Peng 2023, section 3.1.3): a feed-forward behind a gate, each token mixed with the one before."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
     label: ClassVar[str] = "feed_forward"
 
     kind: Literal["rwkv"]

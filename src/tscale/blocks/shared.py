@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from tscale.blocks.attention import Attention, Widths
 from tscale.blocks.feed_forward import inner_saves
-from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size, Tagged
+from tscale.blocks.fields import LayerContext, LayerSelector, Problem, Size, Tagged
 from tscale.blocks.kinds import STATE_SPACES
 from tscale.blocks.mamba import Mamba
 from tscale.blocks.mamba2 import Mamba2
@@ -25,7 +25,6 @@ class SharedBlock:
     layer projects what it yields with a matrix of its own, and may add low-rank adapters to the block's own matrices.
     """
 
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
     label: ClassVar[str] = "hybrid"
 
     kind: Literal["shared-block"]

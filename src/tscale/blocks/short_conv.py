@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
-from tscale.blocks.fields import CONFIG, LayerContext, LayerSelector, Problem, Size
+from tscale.blocks.fields import LayerContext, LayerSelector, Problem, Size
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul, Saved
 
@@ -14,7 +14,6 @@ from tscale.core.ledger import Cache, Conv, Cut, Entry, Matmul, Saved
 class ShortConv:
     """A convolution between two gates, as in LFM2 (Liquid AI 2025): three projections in, one out."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
     label: ClassVar[str] = "short_conv"
 
     kind: Literal["short-conv"]

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from inspect import Signature
 
 Made = TypeVar("Made")
+CONFIG: Final[dict[str, object]] = {"extra": "forbid", "strict": True, "use_attribute_docstrings": True}
+"""How files are held to these classes: by their types as they are, with no key that is none of theirs."""
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field,))
@@ -25,6 +27,7 @@ def spec_dataclass(cls: type[Made]) -> type[Made]:
     made.field_values = _values_of([one.name for one in every if one.compare])
     made.field_defaults = {one.name: one.default for one in every if one.default is not MISSING}
     made.field_makers = {one.name: one.default_factory for one in every if one.default_factory is not MISSING}
+    made.__pydantic_config__ = CONFIG
     for name in _SHARED:
         setattr(made, name, vars(_Methods)[name])
     return cls

@@ -7,22 +7,20 @@ elementwise (weighing the streams, normalising their weights) is in no count of 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
-from tscale.blocks.fields import CONFIG, LayerContext, Size
+from tscale.blocks.fields import LayerContext, Size
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Entry, Matmul, Part, Subset, Vector
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class HyperConnections:
     """Hyper-connections with weights that each token computes of its own streams (Xie 2025; Zhu 2024).
 
     Of the n streams side by side, n·d wide, one product makes n weights that sum them up to the sub-layer's input, n that add its
     output to each of them and, where streams are mixed, n·n that they are mixed with. Before the head they are summed up once more.
     """
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     kind: Literal["hyper-connections"]
     count: Size
@@ -56,15 +54,13 @@ class HyperConnections:
         yield Vector(f"{name}.scale", "scale", "feed_forward", 1)
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class AltUp:
     """Alternating updates (Baykal 2023): a layer computes one of the streams, and corrects predictions of all by it.
 
     Streams but the first are made of the embedding by a square matrix each, and brought back by another one before the last norm.
     The same layers may add a low-rank path next to attention (Laurel, Menghani 2024).
     """
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     kind: Literal["altup"]
     count: Size

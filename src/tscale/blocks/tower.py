@@ -7,9 +7,9 @@ A tower is a list of pieces in reading order. Its lines are parts of the whole m
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, Final, Literal
 
-from tscale.blocks.fields import CONFIG, Problem, Tagged
+from tscale.blocks.fields import Problem, Tagged
 from tscale.blocks.image_tiles import SplitImage
 from tscale.blocks.kinds import TOWER_INPUTS, TOWER_PIECES
 from tscale.blocks.spec_dataclass import spec_dataclass
@@ -25,8 +25,6 @@ SOUNDS: Final = Block("tower", "none", 1)
 @spec_dataclass
 class Tower:
     """A tower, or a projector between one and the language model."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     part: TowerPart
     """Which part of the whole model it is."""

@@ -7,9 +7,9 @@ outputs) and how many tokens of the sequence it takes, markers of the image incl
 from __future__ import annotations
 
 from math import ceil, floor, sqrt
-from typing import ClassVar, Literal
+from typing import Literal
 
-from tscale.blocks.fields import CONFIG, Size
+from tscale.blocks.fields import Size
 from tscale.blocks.image_tiles import (
     AnyResolution,
     PaddedTiles,
@@ -27,8 +27,6 @@ from tscale.core.workload import TowerRun
 @spec_dataclass
 class FixedImage:
     """Every image is resized to one size."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     kind: Literal["fixed"]
     patches: Size
@@ -51,8 +49,6 @@ class FixedImage:
 @spec_dataclass
 class NativeImage:
     """An image keeps its own size, rounded to whole groups of patches and brought between two numbers of pixels (Qwen2-VL)."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     kind: Literal["native"]
     patch: Size
@@ -77,8 +73,6 @@ class NativeImage:
 @spec_dataclass
 class PaddedImage:
     """An image keeps its own size up to so many patches in all and to a side, padded to whole groups of patches (Kimi-VL)."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     kind: Literal["padded"]
     patch: Size
@@ -106,8 +100,6 @@ class PaddedImage:
 class RowsOfImage:
     """An image keeps its own size up to a longest side, and a token ends each row (Pixtral)."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
-
     kind: Literal["rows"]
     patch: Size
     """Pixels of a patch's side."""
@@ -129,8 +121,6 @@ class RowsOfImage:
 @spec_dataclass
 class BudgetImage:
     """An image is brought to as many groups of patches as a budget allows, its shape kept (Gemma 4)."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     kind: Literal["budget"]
     patch: Size
@@ -156,8 +146,6 @@ class BudgetImage:
 @spec_dataclass
 class BoundedImage:
     """An image keeps its own size between a shortest and a longest side, and always takes as many tokens (Idefics2)."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     kind: Literal["bounded"]
     patch: Size
@@ -185,8 +173,6 @@ class BoundedImage:
 @spec_dataclass
 class Sound:
     """A sound is cut into frames, of which the tower yields fewer, padded to whole pieces where it reads such."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     kind: Literal["sound"]
     positions_per_second: Size

@@ -8,11 +8,11 @@ keeps for its backward pass is recorded from real code (`tests/oracle/record_act
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from tscale.blocks.attention import Attention, core_saves
 from tscale.blocks.contrast import Contrast
-from tscale.blocks.fields import CONFIG, MOST_SIZE, LayerContext, Problem, Size, Tagged, Whole, unrecorded
+from tscale.blocks.fields import MOST_SIZE, LayerContext, Problem, Size, Tagged, Whole, unrecorded
 from tscale.blocks.kinds import FEED_FORWARDS, MIXERS, SIMPLE_PIECES
 from tscale.blocks.norm import Norm
 from tscale.blocks.seen import Few
@@ -41,8 +41,6 @@ IN_LAYERS: Final[tuple[Keeping, ...]] = ("naive", "selective", "flash")
 @spec_dataclass
 class Linear:
     """A matrix, or a convolution as one: `d_in` is then the kernel's size times its input channels."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     kind: Literal["linear"] = "linear"
     name: str
@@ -91,8 +89,6 @@ class Linear:
 class Table:
     """A table of learned vectors that are added or appended: positions, tiles, queries, latents."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
-
     kind: Literal["table"]
     name: str
     """What its line is called."""
@@ -119,8 +115,6 @@ class Table:
 @spec_dataclass
 class Gains:
     """Weights that are applied elementwise: a norm's gains and biases, a class token, gates, scales."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     kind: Literal["vector"]
     name: str
@@ -164,8 +158,6 @@ class Gains:
 class Depthwise:
     """A convolution that filters each channel by weights of its own."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
-
     kind: Literal["depthwise"]
     name: str
     """What its line is called."""
@@ -196,8 +188,6 @@ class Depthwise:
 @spec_dataclass
 class Attend:
     """Attention scores of queries against keys that run over another stream: a pooling head, a Q-Former, a resampler."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     kind: Literal["scores"]
     name: str
@@ -239,8 +229,6 @@ Simple = Linear | Table | Gains | Depthwise | Attend
 @spec_dataclass
 class TowerLayers:
     """A stack of equal layers: attention, a feed-forward, their norms, and what else each layer has."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     kind: Literal["layers"]
     name: str = "layers"

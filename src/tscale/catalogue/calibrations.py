@@ -6,11 +6,12 @@ says what named kernels reach on kinds of chip.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from tscale.blocks.fields import CONFIG, Number, Size, Whole
+from tscale.blocks.fields import Number, Size, Whole
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.catalogue.index import compiled, configs
 from tscale.catalogue.shipped import built
 from tscale.errors import RequestError, nearest, shown
@@ -23,11 +24,9 @@ Rate = Annotated[int | float, Number()]
 Count = Annotated[int, Whole(0, 10**9)]
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Constant:
     """One constant: its value, in a unit, what it means, the range that it was kept to, and whether it was fitted."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     value: float
     unit: str
@@ -36,14 +35,12 @@ class Constant:
     fitted: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Residual:
     """What was measured over what was predicted, of runs of a kind that the constants were not fitted to.
 
     `low` and `high` are the ends of an 80% interval, `median_error` that of |predicted/measured - 1|.
     """
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     low: Rate
     high: Rate
@@ -53,11 +50,9 @@ class Residual:
     """How the runs were kept from the fit."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Fitted:
     """The runs that constants were fitted to, and the error by cross-validation."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     file: str
     where: str
@@ -68,11 +63,9 @@ class Fitted:
     how: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Covers:
     """What runs it was fitted to, in words that a case is compared by; empty where that does not matter."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     stacks: tuple[str, ...]
     chips: tuple[str, ...]
@@ -82,11 +75,9 @@ class Covers:
     """The most devices of context parallelism."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Calibration:
     """Constants of a prediction, with what they were fitted to."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     name: str
     title: str
@@ -104,11 +95,9 @@ class Calibration:
         return self.constants[name].value
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Family:
     """A kind of chip: its multiprocessors, what named attention kernels reach of its 16-bit peak, and which is usual."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     name: str
     chips: tuple[str, ...]
@@ -127,11 +116,9 @@ class Family:
         return float(self.attention[kernel])
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Families:
     """All of them."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     families: tuple[Family, ...]
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated
 
-from tscale.blocks.fields import CONFIG, Number
+from tscale.blocks.fields import Number
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.catalogue.shipped import shipped_names, shipped_or_file
 
 if TYPE_CHECKING:
@@ -15,11 +16,9 @@ if TYPE_CHECKING:
     from tscale.models.yaml_file import Document, Path_
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Claim:
     """One claim: that `subject` has `claimed` of `quantity`; or that many times what `relative_to` has."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     subject: str
     """The model that the claim is about: a built-in name, or a file."""
@@ -35,11 +34,9 @@ class Claim:
     """How far off a claim may be and still hold, as a share of the right value: 0.01 is one percent."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Claims:
     """Claims to audit, and where they were made."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     title: str
     """The title of the audit."""

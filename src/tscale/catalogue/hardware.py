@@ -7,9 +7,9 @@ from dataclasses import fields
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from tscale.blocks.fields import CONFIG, Number, Problem, Size, Whole, dotted, of_one_line
+from tscale.blocks.fields import Number, Problem, Size, Whole, dotted, of_one_line
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.catalogue.index import compiled, everything
 from tscale.catalogue.models import normalised
@@ -40,8 +40,6 @@ _LEAST_REPORTED, _MOST_REPORTED = 0.9, 1.1
 class Peaks:
     """Dense peaks in 10^12 operations a second, by the format of the operands."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
-
     fp32: Rate | None = None
     bf16: Rate | None = None
     fp16: Rate | None = None
@@ -54,8 +52,6 @@ class Peaks:
 class Grades:
     """How each kind of figure was confirmed."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
-
     compute: Evidence = "unconfirmed"
     memory: Evidence = "unconfirmed"
     bandwidth: Evidence = "unconfirmed"
@@ -67,8 +63,6 @@ class Grades:
 @spec_dataclass
 class Hardware:
     """An accelerator, one device of it: a GPU, a chip."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     name: str
     """Lower case, with dashes: what people type."""

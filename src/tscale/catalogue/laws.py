@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import cache
 from itertools import pairwise
 from math import exp, log
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from tscale.blocks.fields import CONFIG, Number, Problem, Whole, of_one_line
+from tscale.blocks.fields import Number, Problem, Whole, of_one_line
+from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.catalogue.index import compiled, everything
 from tscale.catalogue.law_kinds import CONSTANTS, EXPERTS, OWN, PARAMETRIC, Kind, problems_of_constants
 from tscale.catalogue.shipped import built, shipped_names, shipped_or_file
@@ -45,11 +46,9 @@ Range = tuple[Positive, Positive]
 Counts = Literal["all", "non_embedding", "active", "active_non_embedding"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Constant:
     """A constant of a law, where it was read, and its interval where one was published."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     value: Signed
     low: Signed | None = None
@@ -59,11 +58,9 @@ class Constant:
     note: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Downstream:
     """The error of downstream tasks by the loss, epsilon - k·exp(-gamma·L). Gadre 2024, equation 5."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     epsilon: Positive
     k: Positive
@@ -74,11 +71,9 @@ class Downstream:
     evidence: Evidence = "unconfirmed"
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Exponent:
     """The a of N ~ C^a along the optimum as published, with its interval."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     value: Positive
     low: Positive
@@ -89,11 +84,9 @@ class Exponent:
     evidence: Evidence = "unconfirmed"
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Fitted:
     """The runs that a law was fitted on, from the least to the most."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     params: Range | None = None
     tokens: Range | None = None
@@ -120,14 +113,12 @@ class Fitted:
 Ends = tuple[Positive, Positive, Positive]
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Quantiles:
     """Intervals of the optimum: rows of what is given, and the low and the high end of what is not.
 
     Between rows logarithms are interpolated: along the optima of one law of Hoffmann's form they are straight lines.
     """
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     level: str
     """What the interval is."""
@@ -152,11 +143,9 @@ class Quantiles:
         return low, high
 
 
-@dataclass(frozen=True, kw_only=True)
+@spec_dataclass
 class Law:
     """A scaling law: one kind of formula with constants, and what it counts."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     name: str
     title: str | None = None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import fields
 from fractions import Fraction
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from tscale.blocks.fields import CONFIG, Number, Size, Whole
+from tscale.blocks.fields import Number, Size, Whole
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.catalogue.index import compiled, configs
 from tscale.catalogue.shipped import built
@@ -24,8 +24,6 @@ Rate = Annotated[int | float, Number()]
 class Shape:
     """Where the model of a run differs from the built-in one that it is a size of."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
-
     layers: Size | None = None
     d_model: Size | None = None
     heads: Size | None = None
@@ -37,8 +35,6 @@ class Shape:
 @spec_dataclass
 class TrainingRun:
     """One published run: what was measured of it, in one of four ways, from which its utilisation follows."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     model: str
     """A built-in one, by its name."""
@@ -81,16 +77,12 @@ class TrainingRun:
 class TrainingRuns:
     """All of them."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
-
     runs: tuple[TrainingRun, ...]
 
 
 @spec_dataclass
 class Price:
     """What somebody asks for accelerators by the hour."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     hardware: str
     """The accelerator, by its name in configs/hardware."""
@@ -134,16 +126,12 @@ class Price:
 class Prices:
     """All of them."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
-
     prices: tuple[Price, ...]
 
 
 @spec_dataclass
 class Grids:
     """What electricity emits."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     source: str
     year: Annotated[int, Whole(1990, 2100)]
@@ -155,8 +143,6 @@ class Grids:
 @spec_dataclass
 class Interrupted:
     """How much of the time of one published run went to steps that count."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     title: str
     gpus: Size
@@ -171,8 +157,6 @@ class Interrupted:
 @spec_dataclass
 class Goodputs:
     """All of them."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     interrupted: tuple[Interrupted, ...]
 

@@ -11,18 +11,9 @@ from tscale.errors import UnknownNameError, nearest
 from tscale.models.spec import ModelSpec, Spec, build
 
 __all__ = [
-    "Listed",
-    "built_in",
-    "configs",
-    "from_yaml",
-    "known_name",
-    "listed",
-    "names",
-    "names_and_aliases",
-    "no_such_model",
-    "normalised",
-    "text_of",
-]
+    "Listed", "built_in", "configs", "from_yaml", "known_name", "listed", "names", "names_and_aliases", "no_such_model",
+    "normalised", "text_of",
+]  # fmt: skip
 
 
 class Listed(NamedTuple):

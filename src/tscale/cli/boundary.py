@@ -17,20 +17,8 @@ from tscale.errors import TscaleError, called, nearest, one_line
 # Typer's own errors about a command line all derive from the parent of the one that it exports.
 _UsageError: Final = cast("type[Exception]", typer.BadParameter.__mro__[1])
 _PICTURES: Final = (
-    ".svg",
-    ".png",
-    ".pdf",
-    ".eps",
-    ".ps",
-    ".jpg",
-    ".jpeg",
-    ".webp",
-    ".gif",
-    ".tif",
-    ".tiff",
-    ".bmp",
-    ".html",
-)
+    ".svg", ".png", ".pdf", ".eps", ".ps", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".html",
+)  # fmt: skip
 _INTERRUPTED: Final = 130
 _PIPE_CLOSED: Final = 141  # what a shell reports of a program that a closed pipe ended
 

@@ -34,22 +34,16 @@ _PLOT: Final = Annotated[
         show_default=False,
     ),
 ]
-_OUTPUT: Final = Annotated[
-    str | None,
-    typer.Option(
-        "--output", "-o", metavar="FILE", help="Write the answer to this new file; one that ends in .html is a page."
-    ),
-]
-_OUTPUT_FILE: Final = Annotated[
-    str | None,
-    typer.Option(
-        "--output-file",
-        "-o",
-        metavar="FILE",
-        help="Write the answer to this new file; one that ends in .html is a page.",
-    ),
-]
-"""Where --output is of the question, such as the tokens of an answer."""
+_OUTPUT, _OUTPUT_FILE = (
+    Annotated[
+        str | None,
+        typer.Option(
+            name, "-o", metavar="FILE", help="Write the answer to this new file; one that ends in .html is a page."
+        ),
+    ]
+    for name in ("--output", "--output-file")
+)
+"""The latter where --output is of the question, such as the tokens of an answer."""
 _FORCE: Final = Annotated[bool, typer.Option("--force", help="Overwrite the files of answer and plot if they exist.")]
 _SYSTEM: Final = Annotated[
     str | None,

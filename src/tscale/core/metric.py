@@ -152,28 +152,33 @@ def weakest(*known: Known) -> Known:
 Data = Figure | Missing | Label | str | int | bool | None | Mapping[str, "Data"] | Sequence["Data"]
 
 
-def known_at_best(data: Data, known: Known, units: Sequence[Unit]) -> Data:
-    """The same data, of which no figure in some units is known any better than so."""
+def each_figure(data: Data, change: Callable[[Figure], Figure]) -> Data:
+    """The same data with each figure changed."""
     match data:
         case Figure():
-            return data._replace(known=weakest(data.known, known)) if data.unit in units else data
+            return change(data)
         case Mapping():
-            return {key: known_at_best(value, known, units) for key, value in data.items()}
+            return {key: each_figure(value, change) for key, value in data.items()}
         case Missing() | Label() | str() | int() | Recordable() | None:
             return data
         case _:
-            return [known_at_best(item, known, units) for item in data]
+            return [each_figure(item, change) for item in data]
 
 
-def table_known_at_best(table: Table, known: Known, units: Sequence[Unit]) -> Table:
-    """The same table, of which no figure in some units is known any better than so."""
+def each_cell(table: Table, change: Callable[[Figure], Figure]) -> Table:
+    """The same table with each figure changed."""
 
     def cell_of(cell: Cell) -> Cell:
-        if isinstance(cell, Figure) and cell.unit in units:
-            return cell._replace(known=weakest(cell.known, known))
-        return cell
+        if isinstance(cell, Compared):
+            return cell._replace(figure=change(cell.figure))
+        return change(cell) if isinstance(cell, Figure) else cell
 
-    return table._replace(rows=tuple(tuple(cell_of(cell) for cell in row) for row in table.rows))
+    return table._replace(rows=tuple(tuple(map(cell_of, row)) for row in table.rows))
+
+
+def at_best(known: Known, units: Sequence[Unit]) -> Callable[[Figure], Figure]:
+    """What changes a figure in some units to one that is known no better than so."""
+    return lambda one: one._replace(known=weakest(one.known, known)) if one.unit in units else one
 
 
 class Detail(str):

@@ -25,9 +25,9 @@ def view(title: str, columns: Iterable[Column | None], records: Iterable[Record]
     return Table(title, shown, tuple(tuple(_cells(record, shown)) for record in records), **how)
 
 
-def interval(found: NamedTuple, unit: Unit, known: Known, source: str = "") -> dict[str, Data]:
+def interval(found: NamedTuple, unit: Unit, known: Known) -> dict[str, Data]:
     """The ends of an interval, under their own names."""
-    return {name: Figure(value, unit, known, source) for name, value in found._asdict().items()}
+    return {name: Figure(value, unit, known) for name, value in found._asdict().items()}
 
 
 def _cells(record: Record, columns: Sequence[Column]) -> Iterator[Cell]:

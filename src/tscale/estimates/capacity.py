@@ -110,6 +110,13 @@ def verdict_text(capacity: Capacity, total: int, least: int | None = None) -> st
     )
 
 
+def on_devices(what: str, hardware: Hardware | None, devices: int, which: str = "each", ways: str = "") -> str:
+    """What a title says, and where that is: on one device, or on `which` of several, which share it in some `ways`."""
+    if hardware is None:
+        return what if devices == 1 else f"{what} on {which} of {devices:,} devices{ways}"
+    return f"{what} on " + (hardware.label if devices == 1 else f"{which} of {devices:,} × {hardware.label}{ways}")
+
+
 def _open(capacity: Capacity, total: int, least: int | None) -> str:
     """What a verdict depends on: each range that is not a single figure."""
     ranges = [
@@ -144,15 +151,8 @@ def capacity_data(
 ) -> dict[str, Data]:
     """For JSON; all null without a device. `fits` is null where it may fit."""
     keys = (
-        "memory_bytes",
-        "device_bytes",
-        "reserve_bytes",
-        "reserve",
-        "usable_bytes",
-        "missing_bytes",
-        "verdict",
-        "fits",
-    )
+        "memory_bytes", "device_bytes", "reserve_bytes", "reserve", "usable_bytes", "missing_bytes", "verdict", "fits",
+    )  # fmt: skip
     if capacity is None or hardware is None:
         return dict.fromkeys(keys)
     reserve, verdict = capacity.reserve, capacity.verdict(total, least)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from typing import Final, NamedTuple
 
 from tscale.core.dtypes import Dtype
 from tscale.core.ledger import Ledger
-from tscale.core.metric import Data, Figure, Known, Line, Step, step
+from tscale.core.metric import Data, Figure, Known, Line, Quantity, Step, step
 from tscale.core.roles import Role
 from tscale.core.sources import cited
 from tscale.core.tracing import TracedInt, label, trace
@@ -94,6 +94,15 @@ def steps_of(figures: Iterable[tuple[str, Figure]], subject: str = "") -> Iterat
             derived = step(key, own, subject)
             if derived is not None:
                 yield derived
+
+
+def part_steps(parts: Mapping[str, Quantity], subject: str) -> tuple[Step, ...]:
+    """How each part of what a device holds was made, of lines that remember."""
+    figures: list[tuple[str, Figure]] = []
+    for part, quantity in parts.items():
+        figures += line_figures(quantity.lines, quantity.unit, quantity.source, f"{part}.")
+        figures.append((part, Figure(summed(quantity.lines, f"{part}."), quantity.unit, source=quantity.source)))
+    return tuple(steps_of(figures, f"{subject}, a device"))
 
 
 def share(part: int, whole: int) -> Figure:

@@ -82,13 +82,7 @@ def _law(read: Runs, found: Fit, counts: Counts, name: str) -> Law:
         source=source,
         counts=counts,
         flops="6ND",
-        fitted=Fitted(
-            params=range_of([run.params for run in read.runs]),
-            tokens=range_of([run.tokens for run in read.runs]),
-            flops=range_of([run.flops for run in read.runs]),
-            source=source,
-            evidence="derived",
-        ),
+        fitted=range_of(read),
         constants={key: constant(key) for key in Parametric._fields},
         exponent=Exponent(
             value=round(value.exponent, 4),
@@ -138,6 +132,18 @@ def kept(value: float) -> float:
     return float(f"{value:.{_DIGITS}g}")
 
 
-def range_of(values: Sequence[float]) -> tuple[float, float]:
-    """The least and the most."""
-    return min(values), max(values)
+def range_of(read: Runs, *, experts: bool = False) -> Fitted:
+    """What a law of runs was fitted on: the least and the most of each size."""
+
+    def span(name: str) -> tuple[float, float]:
+        sizes = [getattr(run, name) for run in read.runs]
+        return min(sizes), max(sizes)
+
+    return Fitted(
+        params=span("params"),
+        tokens=span("tokens"),
+        flops=span("flops"),
+        expansion=span("experts") if experts else None,
+        source=f"{len(read.runs)} runs of {read.name}",
+        evidence="derived",
+    )

@@ -9,7 +9,7 @@ from tscale.calibration.forms import FORMS, Held, Name, fit_form, held_out
 from tscale.calibration.forms import Fitted as FittedForm
 from tscale.calibration.runs import Run, Runs
 from tscale.catalogue.law_kinds import Kind
-from tscale.catalogue.laws import Constant, Counts, Fitted, Law
+from tscale.catalogue.laws import Constant, Counts, Law
 from tscale.core.laws import Farseer, KaplanJoint, Parametric
 from tscale.core.laws.experts import Joint
 from tscale.errors import SpecError
@@ -129,14 +129,7 @@ def _law(read: Runs, found: FittedForm, asked: Asked) -> Law:
         source=source,
         counts=_ACTIVE[asked.counts] if experts else asked.counts,
         flops="6ND",
-        fitted=Fitted(
-            params=range_of([run.params for run in read.runs]),
-            tokens=range_of([run.tokens for run in read.runs]),
-            flops=range_of([run.flops for run in read.runs]),
-            expansion=range_of([run.experts for run in read.runs]) if experts else None,
-            source=source,
-            evidence="derived",
-        ),
+        fitted=range_of(read, experts=experts),
         constants={name: constant(name) for name in found.form.constants},
     )
 

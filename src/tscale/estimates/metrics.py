@@ -70,8 +70,8 @@ class Named(NamedTuple):
     """Whether a claim of it is right or wrong and never close: a whole number of the architecture, or a year."""
 
 
-def _count(pick: Callable[[ModelSpec], int], unit: Unit = COUNT) -> Callable[[Subject], Figure | Missing | str]:
-    return lambda subject: Figure(pick(subject.spec), unit, source=subject.model.shape_source)
+def _count(pick: Callable[[ModelSpec], int]) -> Callable[[Subject], Figure | Missing | str]:
+    return lambda subject: Figure(pick(subject.spec), COUNT, source=subject.model.shape_source)
 
 
 def _of_mixers(width: str) -> Callable[[Subject], Figure | Missing | str]:

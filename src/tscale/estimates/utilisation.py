@@ -40,6 +40,7 @@ from tscale.core.sources import cited
 from tscale.core.tracing import Recordable
 from tscale.core.units import COUNT, SHARE, TOKENS, TOKENS_PER_SECOND
 from tscale.estimates.capacity import kind_of
+from tscale.estimates.memory.peak import SIXTEEN_BITS
 from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
 
@@ -50,7 +51,6 @@ _LEAST_WEIGHT: Final = 0.05
 _UNKNOWN_SIZE, _UNKNOWN_SCALE, _OTHER_CHIP, _OTHER_FAMILY, _OTHER_KIND = 1, 2, 0.25, 2, 3
 _OTHER_WIDTH: Final = {True: 1, False: 2}
 """By whether experts are routed."""
-_SIXTEEN_BITS: Final = ("bf16", "fp16")
 _EIGHT_BITS: Final = ("fp8", "int8", "fp4")
 
 
@@ -174,7 +174,7 @@ def assumed_utilisation(case: Case, peak: int, runs: tuple[Measured, ...] | None
 def _weighed(case: Case, published: tuple[Measured, ...]) -> list[tuple[float, Measured]]:
     """The runs that are nearest to a case, each with its weight, but for those that hardly count."""
     nearest = sorted(((distance(case, one.case), one) for one in published), key=lambda pair: pair[0])[:NEAREST]
-    weighed = [(_weight(far), one) for far, one in nearest]
+    weighed = [(1 / (far + 0.1) ** 2, one) for far, one in nearest]
     return [(weight, one) for weight, one in weighed if weight >= _LEAST_WEIGHT * weighed[0][0]]
 
 
@@ -227,10 +227,6 @@ def weighted_median(values: list[tuple[Fraction, float]]) -> Fraction:
         if below > half:
             return value
     raise AssertionError("no values")
-
-
-def _weight(far: float) -> float:
-    return 1 / (far + 0.1) ** 2
 
 
 def _apart(one: int | None, other: int | None) -> float:
@@ -287,14 +283,12 @@ def _changes(spec: ModelSpec, shape: Shape) -> Iterator[tuple[str, Any]]:
         yield "feed_forward", replace(spec.feed_forward, d_ff=shape.d_ff)
 
 
-@cache
-def _hardware(name: str) -> Hardware:
-    return find_hardware(name)
+_hardware = cache(find_hardware)
 
 
 def _sixteen_bit_peak(hardware: Hardware) -> int | None:
     peaks = hardware.device().flops_per_second
-    return next((peaks[name] for name in _SIXTEEN_BITS if name in peaks), None)
+    return next((peaks[name] for name in SIXTEEN_BITS if name in peaks), None)
 
 
 def percent_text(share: Fraction) -> str:

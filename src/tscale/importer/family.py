@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from tscale.blocks import POSITIONS, Computed, FeedForward, LayerInput, Mixer, Mlp, Norm, Positions, Streams
-from tscale.blocks.fields import CONFIG, Tagged
+from tscale.blocks.fields import Tagged
+from tscale.blocks.spec_dataclass import CONFIG
 from tscale.importer.config_keys import Config
 from tscale.importer.layer_lists import AttentionMask
 from tscale.importer.rules import Key

@@ -13,7 +13,8 @@ from dataclasses import MISSING, dataclass, field, fields, make_dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_type_hints
 
-from tscale.blocks.fields import CONFIG, Problem
+from tscale.blocks.fields import Problem
+from tscale.blocks.spec_dataclass import CONFIG
 from tscale.catalogue import index
 from tscale.errors import RequestError, SpecError, SpecErrors, nearest, shown
 from tscale.importer.family import Family, Keys, Routed

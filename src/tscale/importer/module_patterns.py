@@ -13,21 +13,10 @@ from typing import Final, NamedTuple
 from tscale.importer.module_names import EMBEDDINGS, HEADS, paths_in_a_layer, stretches
 from tscale.importer.pattern_machine import Budget, Machine, Node, glob_machine, regex_machine
 
-_OUTER: Final = frozenset(
-    [
-        "model",
-        "module",
-        "language_model",
-        "transformer",
-        "backbone",
-        "text_model",
-        "llm",
-        "thinker",
-        "base_model",
-        "decoder",
-        "gpt_neox",
-    ]
-)
+_OUTER: Final = frozenset([
+    "model", "module", "language_model", "transformer", "backbone", "text_model", "llm", "thinker", "base_model",
+    "decoder", "gpt_neox",
+])  # fmt: skip
 _LAYERS: Final = frozenset(["layers", "layer", "h", "blocks", "block"])
 _BEFORE: Final = ("model.", "", "model.language_model.", "language_model.model.")
 _MOST_STEPS: Final = 4_000_000

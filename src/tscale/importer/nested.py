@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Final, Literal
 
-from tscale.blocks.fields import CONFIG
+from tscale.blocks.spec_dataclass import CONFIG
 
 Medium = Literal["images", "sounds"]
 

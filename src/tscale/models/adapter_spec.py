@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, Final, Literal
 
-from tscale.blocks.fields import CONFIG, MOST_SIZE, Problem, Size, Whole, of_one_line
+from tscale.blocks.fields import MOST_SIZE, Problem, Size, Whole, of_one_line
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.costs.states import TARGETS, adapters
 from tscale.core.ledger import Ledger
@@ -27,8 +27,6 @@ JOINED: Final[Mapping[str, tuple[str, ...]]] = {"qkv": ("q", "k", "v"), "gate_up
 class TargetRank:
     """The rank of the adapters on one kind of matrix."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
-
     target: str
     """The matrix, as targets names it."""
     rank: Size
@@ -38,8 +36,6 @@ class TargetRank:
 @spec_dataclass
 class TargetLayers:
     """Adapters on one kind of matrix in some layers."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     target: str
     """The matrix, as targets names it."""
@@ -52,8 +48,6 @@ class TargetLayers:
 @spec_dataclass
 class Adapter:
     """Low-rank adapters (LoRA) that are trained on a model, which is frozen."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     rank: Size
     """What lies between the two matrices of an adapter."""

@@ -18,13 +18,8 @@ if TYPE_CHECKING:
     from tscale.models.tower_spec import TowerSpec
 
 _NAMES: Final = (
-    "config.json",
-    "params.json",
-    "model_config.yaml",
-    "Modelfile",
-    "adapter_config.json",
-    "model_index.json",
-)
+    "config.json", "params.json", "model_config.yaml", "Modelfile", "adapter_config.json", "model_index.json",
+)  # fmt: skip
 """What describes the model in a folder, the first that is there."""
 _YAML: Final = (".yaml", ".yml")
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
 from tscale.blocks import Attention, FeedForward, Norm, sees_images
 from tscale.blocks.fields import (
-    CONFIG,
     Elsewhere,
     LayerSelector,
     Length,
@@ -77,8 +76,6 @@ PublishedName = Literal[
 class Corrected:
     """What is right where a source has a slip, and where that stands."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
-
     value: Annotated[int | float, Number()]
     source: str
 
@@ -86,8 +83,6 @@ class Corrected:
 @spec_dataclass
 class Published:
     """A figure as its source prints it."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     value: Annotated[int | float, Number()]
     source: str
@@ -109,8 +104,6 @@ MOST_ASSUMED: Final = 8_192
 class Stage:
     """A stretch of training in sequences of one length; a model's context is often extended in a short last one."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
-
     tokens: Annotated[int, Whole(1, MOST_TOKENS, kilo=1000)] | None = None
     """Tokens that it ran through, repeats counted; both streams of an encoder-decoder. Absent where not published."""
     context: Length | None = None
@@ -125,8 +118,6 @@ class Stage:
 @spec_dataclass
 class Training:
     """What the model was trained on: in stages, or `tokens` alone where the length of the sequences was not published."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     tokens: Annotated[int, Whole(1, MOST_TOKENS, kilo=1000)] | None = None
     source: str | None = None
@@ -152,8 +143,6 @@ class Training:
 class Embedding:
     """The token embedding."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
-
     shared: bool = True
     """Whether encoder and decoder share one table."""
     more_rows: Size | None = None
@@ -176,8 +165,6 @@ class Embedding:
 @spec_dataclass
 class Head:
     """What stands on the last layer."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     kind: Literal["language-model", "masked", "discriminator", "none"] = "language-model"
     """A projection to the vocabulary; one behind a transform of its own, as BERT's; a transform and one number for each
@@ -211,8 +198,6 @@ class Head:
 class Encoder:
     """Where the encoder of an encoder-decoder differs from its decoder; what is absent is the same."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
-
     layers: Size | None = None
     attention: Annotated[Mixer | None, Tagged(MIXERS, "multi-head")] = None
     feed_forward: Annotated[Mlp | None, Tagged(FEED_FORWARDS, "dense")] = None
@@ -225,8 +210,6 @@ class Encoder:
 @spec_dataclass
 class ModelSpec:
     """A model with a shape that is known."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     name: str
     """Lower case, with dashes: what people type."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
-from tscale.blocks.fields import CONFIG, Problem, Whole
+from tscale.blocks.fields import Problem, Whole
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.blocks.tower import Tower
 from tscale.core.ledger import Ledger
@@ -17,8 +17,6 @@ from tscale.models.spec import Evidence
 @spec_dataclass
 class TowerSpec:
     """A model of towers alone: it has no vocabulary, no tokens of text and no cache."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     name: str
     title: str | None = None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
-from tscale.blocks.fields import CONFIG, Whole
+from tscale.blocks.fields import Whole
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.models.spec import Evidence
 
@@ -12,8 +12,6 @@ from tscale.models.spec import Evidence
 @spec_dataclass
 class Estimate:
     """What a third party estimates of a model that was not disclosed."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     claim: str
     by: str
@@ -23,8 +21,6 @@ class Estimate:
 @spec_dataclass
 class UndisclosedSpec:
     """A model with a shape that was not published: what was published, and the estimates of others."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     name: str
     title: str | None = None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
-from tscale.blocks.fields import CONFIG, MOST_SIZE, Problem, Whole, of_one_line
+from tscale.blocks.fields import MOST_SIZE, Problem, Whole, of_one_line
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.dtypes import DTYPES, find_format
 from tscale.errors import RequestError, field, shown
@@ -15,8 +15,6 @@ from tscale.models.spec import MOST_LAYERS, Evidence
 @spec_dataclass
 class WeightRule:
     """Weights that a release keeps in a format of their own."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     format: str
     """What they are kept in: a name of `tscale list formats`, or one that spells out its scales (int4-g64-sym, fp8-128x128)."""
@@ -39,8 +37,6 @@ class WeightRule:
 @spec_dataclass
 class Release:
     """What weights are kept in as they are released: one format, and rules for what is kept in another."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     method: str | None = None
     """The quantisation method, as its file calls it."""
@@ -111,8 +107,6 @@ def _unshowable(key: str, texts: tuple[str, ...]) -> Iterator[Problem]:
 class NamedRelease:
     """A release of a model after its first: in which formats, who made it, and where that was read."""
 
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
-
     name: str
     """What its repository is called: meta-llama/Llama-3.1-405B-Instruct-FP8."""
     dtype: str
@@ -148,8 +142,6 @@ def releases_problems(releases: tuple[NamedRelease, ...], layers: int, *, apart:
 @spec_dataclass
 class AssumedFamily:
     """A family that a file of an unknown one is counted like (--assume)."""
-
-    __pydantic_config__: ClassVar[dict[str, object]] = CONFIG
 
     family: str
     model_type: str | None = None

@@ -25,23 +25,15 @@ _RIGHT: Final = 14
 _GAP: Final = 8
 _DASHES: Final = ("", "7 4", "7 3 1.5 3", "1.5 3", "10 2 2 2 2 2", "1 6", "14 5")
 _MARKS: Final = (
-    "M-4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0-9 0z",
-    "M0-5.5L5.5 0L0 5.5L-5.5 0z",
-    "M-4-4H4V4H-4z",
-    "M0-5L5 4H-5z",
-    "M0 5L5-4H-5z",
-    "M-1.7-5H1.7V-1.7H5V1.7H1.7V5H-1.7V1.7H-5V-1.7H-1.7z",
+    "M-4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0-9 0z", "M0-5.5L5.5 0L0 5.5L-5.5 0z", "M-4-4H4V4H-4z", "M0-5L5 4H-5z",
+    "M0 5L5-4H-5z", "M-1.7-5H1.7V-1.7H5V1.7H1.7V5H-1.7V1.7H-5V-1.7H-1.7z",
     "M-5-3L-3-5L0-2L3-5L5-3L2 0L5 3L3 5L0 2L-3 5L-5 3L-2 0z",
-)
+)  # fmt: skip
 _QUIET_MARK: Final = "M-2.2 0a2.2 2.2 0 1 0 4.4 0a2.2 2.2 0 1 0-4.4 0z"
 _HATCH_LINES: Final = (
-    "M-2 2L2-2M0 8L8 0M6 10L10 6",
-    "M2 2h1.5v1.5h-1.5zM6 6h1.5v1.5h-1.5z",
-    "M-2 6L2 10M0 0L8 8M6-2L10 2",
-    "M0 0L8 8M0 8L8 0",
-    "M4 0V8M0 4H8",
-    "M0 4H8",
-)
+    "M-2 2L2-2M0 8L8 0M6 10L10 6", "M2 2h1.5v1.5h-1.5zM6 6h1.5v1.5h-1.5z", "M-2 6L2 10M0 0L8 8M6-2L10 2",
+    "M0 0L8 8M0 8L8 0", "M4 0V8M0 4H8", "M0 4H8",
+)  # fmt: skip
 HATCHES: Final = (
     '<svg class="ts-defs" width="0" height="0" aria-hidden="true"><defs>'
     + "".join(

@@ -19,8 +19,9 @@ from tscale.models.spec import ModelSpec
 from tscale.sweeping.answers import Answer, answer_of, figures_of, request_of, with_numbers
 from tscale.sweeping.axes import Axis
 from tscale.sweeping.exact import SMALL, Program
-from tscale.sweeping.guarded import Condition, Guarded, Trail, following, pieces_of
+from tscale.sweeping.guarded import Condition, Guarded, Trail, following
 from tscale.sweeping.job import Job, asked
+from tscale.sweeping.marks import pieces_of
 from tscale.sweeping.path import Path, Places, Ratio
 from tscale.sweeping.recording import RECORDED, recorded_path
 from tscale.sweeping.specs import unchecked, with_sizes
@@ -129,7 +130,7 @@ def _refused(
     if first is None:
         return None
     path, message = first
-    pieces = pieces_of(f"{dotted(path)}: {message}", trail)
+    pieces = list(pieces_of(f"{dotted(path)}: {message}", trail.texts))
     if "".join(piece if isinstance(piece, str) else format(int(piece[0]), piece[1]) for piece in pieces) != said:
         return None
     written = [piece[0] for piece in pieces if not isinstance(piece, str)]

@@ -19,13 +19,8 @@ from tscale.core.tracing import TracedInt
 from tscale.sweeping.recorded import Recorded, record_of
 
 _ROOMS: Final = (
-    "tscale.core.",
-    "tscale.blocks.",
-    "tscale.models.",
-    "tscale.answers.",
-    "tscale.estimates.",
-    "tscale.calibration.",
-)
+    "tscale.core.", "tscale.blocks.", "tscale.models.", "tscale.answers.", "tscale.estimates.", "tscale.calibration.",
+)  # fmt: skip
 _NOT: Final = ("tscale.core.number_text", "tscale.core.metric", "tscale.core.plot")
 """Modules that only write numbers."""
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from tscale.core.tracing import TracedInt
+from tscale.sweeping.marks import mark_of
 from tscale.sweeping.operations import COMPARISONS
 
 
@@ -36,13 +37,7 @@ class Trail:
     texts: list[tuple[int, str]] = field(default_factory=list)
     writes: bool = False
 
-    def mark(self, number: int, spec: str) -> str:
-        """What stands for a number in a text."""
-        self.texts.append((number, spec))
-        return f"{_OPEN}{len(self.texts) - 1}{_CLOSE}"
 
-
-_OPEN, _CLOSE = "⟦", "⟧"
 _TRAIL: ContextVar[Trail | None] = ContextVar("trail", default=None)
 
 
@@ -54,18 +49,6 @@ def following(trail: Trail) -> Iterator[Trail]:
         yield trail
     finally:
         _TRAIL.reset(token)
-
-
-def pieces_of(text: str, trail: Trail) -> list[str | tuple[int, str]]:
-    """A text taken apart at the numbers that were written into it, each with its format."""
-    found: list[str | tuple[int, str]] = []
-    for place, part in enumerate(text.split(_OPEN)):
-        if not place:
-            found.append(part)
-            continue
-        index, _, rest = part.partition(_CLOSE)
-        found += [trail.texts[int(index)], rest]
-    return [piece for piece in found if piece != ""]
 
 
 class Guarded(TracedInt):
@@ -141,7 +124,10 @@ class Guarded(TracedInt):
 
     def __format__(self, spec: str) -> str:
         trail = _TRAIL.get()
-        return trail.mark(self, spec) if trail is not None and trail.writes else format(int(self), spec)
+        if trail is None or not trail.writes:
+            return format(int(self), spec)
+        trail.texts.append((self, spec))
+        return mark_of(trail.texts)
 
     def __str__(self) -> str:
         return format(self, "")

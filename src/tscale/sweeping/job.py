@@ -14,17 +14,8 @@ from tscale.errors import RequestError, TscaleError, nearest
 from tscale.sweeping.axes import Axis, as_written, read_axes
 
 QUESTIONS: Final = (
-    "summary",
-    "params",
-    "attention",
-    "flops",
-    "memory",
-    "train",
-    "serve",
-    "optimal",
-    "loss",
-    "design",
-)
+    "summary", "params", "attention", "flops", "memory", "train", "serve", "optimal", "loss", "design",
+)  # fmt: skip
 """Questions about one thing, whose answers have figures of their own."""
 MOST_ROWS: Final = 10**8
 """Rows that are computed without being asked twice."""

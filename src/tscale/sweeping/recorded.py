@@ -16,6 +16,7 @@ from fractions import Fraction
 from typing import Any, Final, NamedTuple
 
 from tscale.core.tracing import Recordable
+from tscale.sweeping.marks import mark_of
 from tscale.sweeping.operations import OPERATIONS, Number
 
 
@@ -250,7 +251,7 @@ class Recorded(Recordable):
         if record is None:
             return format(self.value, spec)
         record.texts.append((self, spec))
-        return f"{OPEN}{len(record.texts) - 1}{CLOSE}"
+        return mark_of(record.texts)
 
     def __str__(self) -> str:
         return format(self, "")
@@ -303,7 +304,6 @@ _SIGNS: Final[dict[str, Callable[..., int | None]]] = {
     "ceil": lambda a: a if a > 0 else None,
 }
 """The sign of a result by those of its arguments."""
-OPEN, CLOSE = "⟦", "⟧"
 _NUMBERS = (int, float, Fraction, Recorded)
 
 
@@ -327,60 +327,14 @@ def _compared(op: str, left: Number, right: object) -> Any:
     return record_of(op, left, right)
 
 
+def _recorded(op: str) -> Callable[..., Number]:
+    return staticmethod(lambda *args: record_of(op, *args))
+
+
 class Library:
     """What formulas ask the library of an array for, of recorded numbers (`tscale.core.tracing`, `tscale.core.elementwise`)."""
 
-    @staticmethod
-    def minimum(a: Number, b: Number) -> Number:
-        """The smaller."""
-        return record_of("min", a, b)
-
-    @staticmethod
-    def maximum(a: Number, b: Number) -> Number:
-        """The larger."""
-        return record_of("max", a, b)
-
-    @staticmethod
-    def where(condition: Number, yes: Number, no: Number) -> Number:
-        """One of two."""
-        return record_of("where", condition, yes, no)
-
-    @staticmethod
-    def rint(number: Number) -> Number:
-        """The nearest whole number."""
-        return record_of("round", number)
-
-    @staticmethod
-    def log2(number: Number) -> Number:
-        """The logarithm to base 2."""
-        return record_of("log2", number)
-
-    @staticmethod
-    def log10(number: Number) -> Number:
-        """The logarithm to base 10."""
-        return record_of("log10", number)
-
-    @staticmethod
-    def log(number: Number) -> Number:
-        """The natural logarithm."""
-        return record_of("log", number)
-
-    @staticmethod
-    def exp(number: Number) -> Number:
-        """The exponential."""
-        return record_of("exp", number)
-
-    @staticmethod
-    def expm1(number: Number) -> Number:
-        """The exponential, less 1."""
-        return record_of("expm1", number)
-
-    @staticmethod
-    def sinh(number: Number) -> Number:
-        """The hyperbolic sine."""
-        return record_of("sinh", number)
-
-    @staticmethod
-    def asinh(number: Number) -> Number:
-        """The number whose hyperbolic sine is given."""
-        return record_of("asinh", number)
+    minimum, maximum, where, rint = map(_recorded, ("min", "max", "where", "round"))
+    log, log2, log10, exp, expm1, sinh, asinh = map(
+        _recorded, ("log", "log2", "log10", "exp", "expm1", "sinh", "asinh")
+    )

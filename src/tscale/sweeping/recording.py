@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from tscale.core.metric import Figure
@@ -12,8 +12,9 @@ from tscale.models.spec import ModelSpec
 from tscale.sweeping.answers import Answer, answer_of, figures_of, reason, request_of, with_numbers
 from tscale.sweeping.conversions import recording_conversions
 from tscale.sweeping.job import Job, asked, options_of
+from tscale.sweeping.marks import OPEN, pieces_of
 from tscale.sweeping.path import Path, Places, Text
-from tscale.sweeping.recorded import CLOSE, OPEN, LostError, Record, Recorded, recording
+from tscale.sweeping.recorded import LostError, Record, Recorded, recording
 from tscale.sweeping.replay import Conditions, Replay
 from tscale.sweeping.specs import unchecked, with_sizes, without_memory
 
@@ -125,7 +126,7 @@ def _answered(job: Job, record: Record, figures: Mapping[str, Any], known: Answe
         if isinstance(value, Recorded):
             numbers[name] = value
         elif isinstance(value, str) and OPEN in value:
-            pieces = list(_pieces(value, record))
+            pieces = list(pieces_of(value, record.texts))
             own = {f"{name} {place}": piece[0] for place, piece in enumerate(pieces) if not isinstance(piece, str)}
             hidden |= own
             labels = iter(own)
@@ -137,21 +138,9 @@ def _answered(job: Job, record: Record, figures: Mapping[str, Any], known: Answe
 
 
 def _refused(record: Record, said: str, known: Answer) -> Path | str:
-    pieces = tuple(_pieces(said, record))
+    pieces = tuple(pieces_of(said, record.texts))
     written = [piece[0] for piece in pieces if not isinstance(piece, str)]
     told = "".join(piece if isinstance(piece, str) else format(piece[0].value, piece[1]) for piece in pieces)
     if told != known.refused:
         return "it is refused in other words on recorded numbers"
     return Path(*_conditions(record), Replay(written), refused=pieces)
-
-
-def _pieces(text: str, record: Record) -> Iterator[str | tuple[Recorded, str]]:
-    """A text taken apart at the numbers that were written into it, each with its format."""
-    first, *rest = text.split(OPEN)
-    if first:
-        yield first
-    for part in rest:
-        index, _, after = part.partition(CLOSE)
-        yield record.texts[int(index)]
-        if after:
-            yield after

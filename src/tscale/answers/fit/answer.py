@@ -10,25 +10,22 @@ from tscale.answers.fit.tables import (
     INTERVALS,
     MEANINGS,
     OPTIMA,
-    PLAIN,
     POWER,
     constants_of,
     constants_table,
     distances_table,
     exponents_of,
-    figure_of,
+    fit_data,
     held_data,
-    objective,
     optimum_of,
     residuals_of,
 )
-from tscale.calibration.parametric import BEYOND, DELTA
-from tscale.core.metric import Data, Report
+from tscale.calibration.parametric import BEYOND
+from tscale.core.metric import Report
 from tscale.core.number_text import estimate
 from tscale.core.units import NATS
 from tscale.core.view import view
 from tscale.estimates.fitting import Fitting
-from tscale.estimates.laws import LEVEL, law_data
 
 _UNITS: Final = {"E": NATS, "alpha": POWER, "beta": POWER}
 
@@ -49,26 +46,7 @@ def fit_report(answer: Fitting, written: Path | None = None) -> Report:
         view("", INTERVALS, records, aside=True),
         distances_table(off | held),
     )
-    data: dict[str, Data] = {
-        "form": "chinchilla",
-        "file": answer.read.name,
-        "runs": len(answer.runs),
-        "columns": list(answer.read.columns),
-        "columns_left_out": list(answer.read.unread),
-        "constants": constants,
-        "exponents": exponents,
-        "level": LEVEL,
-        "bootstraps": answer.bootstraps,
-        "bootstraps_lost": answer.fit.lost,
-        "seed": answer.seed,
-        "huber_delta": figure_of(DELTA, PLAIN),
-        "objective": objective(answer),
-        "residuals": off,
-        "held_out": held or None,
-        "optima": records,
-        "law": {"name": answer.law.name, **law_data(answer.law)},
-        "law_file": None if written is None else str(written),
-    }
+    data = fit_data(answer, "chinchilla", constants, (off, held), records, written, exponents)
     return Report(
         "A fitted scaling law", tables, data, tuple(fit_notes(answer, written)), tuple(fit_steps(answer, optima[0]))
     )

@@ -8,28 +8,27 @@ from shlex import quote
 from typing import Final
 
 from tscale.answers.fit.answer import fit_report
-from tscale.answers.fit.notes import columns_text
+from tscale.answers.fit.notes import read_notes
 from tscale.answers.fit.tables import (
     OPTIMA,
-    PLAIN,
     constants_of,
     constants_table,
     distances_table,
-    figure_of,
+    fit_data,
     held_data,
+    objective,
     residuals_of,
     root_mean_square,
 )
 from tscale.calibration.parametric import BEYOND, DELTA
 from tscale.catalogue.laws import Law
-from tscale.core.laws import Farseer, KaplanJoint, Parametric, Point
-from tscale.core.metric import Column, Data, Figure, Missing, Report, Step
+from tscale.core.laws import Point
+from tscale.core.metric import Column, Figure, Missing, Report, Step
 from tscale.core.units import COUNT, FLOPS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, RATIO
 from tscale.core.view import Record, view
-from tscale.errors import shown
-from tscale.estimates.fitting import Fitting, kept
+from tscale.estimates.fitting import Fitting
 from tscale.estimates.fitting_forms import Comparison, FormFitting, Found, Trial, formulas
-from tscale.estimates.laws import LEVEL, Bound, extrapolated, law_data, loss_figure, per_param, predicted, range_mark
+from tscale.estimates.laws import Bound, extrapolated, loss_figure, per_param, predicted, range_mark
 
 _SURE: Final = 3
 """Runs for each constant, with fewer of which a form is little more than drawn through them."""
@@ -105,30 +104,13 @@ def _form_report(answer: FormFitting, written: Path | None) -> Report:
         view("", columns, optima, aside=True),
         distances_table(off | held),
     )
-    data: Data = {
-        "form": form.name,
-        "file": answer.read.name,
-        "runs": len(answer.runs),
-        "columns": list(answer.read.columns),
-        "columns_left_out": list(answer.read.unread),
-        "constants": constants,
-        "level": LEVEL,
-        "bootstraps": answer.bootstraps,
-        "seed": answer.seed,
-        "huber_delta": figure_of(DELTA, PLAIN),
-        "objective": figure_of(kept(answer.fit.objective), PLAIN),
-        "residuals": off,
-        "held_out": held or None,
-        "optima": optima,
-        "law": {"name": law.name, **law_data(law)},
-        "law_file": None if written is None else str(written),
-    }
+    data = fit_data(answer, form.name, constants, (off, held), optima, written)
     fitted = ", ".join(f"{name} {value:.5g}" for name, value in answer.fit.values.items())
     step = Step(
         "objective",
         f"Σ Huber(ln L(N, D) − ln L), delta {DELTA:g}, with {form.formula}",
         f"{fitted}, over {len(answer.runs):,} runs",
-        figure_of(kept(answer.fit.objective), PLAIN, form.source),
+        objective(answer, form.source),
     )
     return Report("A fitted scaling law", tables, data, tuple(_notes(answer, written)), (step,))
 
@@ -142,11 +124,7 @@ def _optima(answer: FormFitting) -> Iterator[Record]:
                 point = formula.at_flops(times * largest)
             except (OverflowError, ZeroDivisionError):
                 continue
-            yield _optimum(point, experts, law, past=_past(law, formula, point))
-
-
-def _past(law: Law, formula: KaplanJoint | Farseer | Parametric, point: Point) -> bool:
-    return extrapolated(Bound(law, formula), point)
+            yield _optimum(point, experts, law, past=extrapolated(Bound(law, formula), point))
 
 
 def _optimum(point: Point, experts: float, law: Law, *, past: bool) -> Record:
@@ -168,9 +146,7 @@ def _notes(answer: FormFitting, written: Path | None) -> Iterator[str]:
     yield f"N is all parameters{met}{bare}, as --counts says; D is tokens, C is 6·N·D; losses are in the unit of the file."
     if form.name == "moe-joint":
         yield "Experts are those of a layer, one of which a token meets: feed-forward parameters stored for each that it meets."
-    yield f"Low and high are the {LEVEL}, of which there are {answer.bootstraps:,}, with seed {answer.seed}."
-    left_out = f"; left out: {', '.join(shown(name, 30) for name in read.unread[:12])}" if read.unread else ""
-    yield f"Read from {read.name}: {columns_text(read)}{left_out}."
+    yield from read_notes(answer)
     if len(read.runs) < _SURE * len(law.constants):
         yield f"{len(read.runs)} runs are few for {len(law.constants)} constants: --holdout says how well they predict others."
     if answer.fit.at_end:

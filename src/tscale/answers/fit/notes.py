@@ -10,11 +10,11 @@ from typing import Final
 
 from tscale.answers.fit.tables import PLAIN, Optimum, objective
 from tscale.calibration.parametric import DELTA, LEAST_E
-from tscale.calibration.runs import Runs
 from tscale.core.metric import Figure, Step
 from tscale.core.units import EXPONENT, PREDICTED_PARAMETERS, PREDICTED_TOKENS
 from tscale.errors import shown
 from tscale.estimates.fitting import Fitting, kept
+from tscale.estimates.fitting_forms import FormFitting
 from tscale.estimates.laws import LEVEL
 
 _FEW: Final = 20
@@ -28,11 +28,8 @@ def fit_notes(answer: Fitting, written: Path | None) -> Iterator[str]:
     read, found, law = answer.read, answer.fit, answer.law
     counted = "all parameters" if law.counts == "all" else "parameters without embeddings"
     yield f"N is {counted}, as --counts says; D is tokens, C is 6·N·D; losses are in nats per token."
-    yield f"Low and high are the {LEVEL}, of which there are {answer.bootstraps:,}, with seed {answer.seed}."
-    left_out = f"; left out: {', '.join(shown(name, 30) for name in read.unread[:12])}" if read.unread else ""
     third = "params" if "params" not in read.columns else "tokens"
-    made = f"; {third} from C = 6·N·D" if "flops" in read.columns else ""
-    yield f"Read from {read.name}: {columns_text(read)}{made}{left_out}."
+    yield from read_notes(answer, f"; {third} from C = 6·N·D" if "flops" in read.columns else "")
     yield from _warnings(answer)
     if found.lost:
         yield (
@@ -43,10 +40,14 @@ def fit_notes(answer: Fitting, written: Path | None) -> Iterator[str]:
         yield f"{written} is written, with the intervals of its optima: `tscale optimal --flops 1e22 --law {quote(str(written))}` reads it."
 
 
-def columns_text(read: Runs) -> str:
-    """The columns that were read, each with its heading where that is another word."""
+def read_notes(answer: Fitting | FormFitting, made: str = "") -> Iterator[str]:
+    """What the ends of intervals are, and what was read, each column with its heading where that is another word."""
+    read = answer.read
+    yield f"Low and high are the {LEVEL}, of which there are {answer.bootstraps:,}, with seed {answer.seed}."
+    left_out = f"; left out: {', '.join(shown(name, 30) for name in read.unread[:12])}" if read.unread else ""
     pairs = zip(read.columns, read.heads or read.columns, strict=True)
-    return ", ".join(key if head.lower() == key else f"{key} ({shown(head, 30)[1:-1]})" for key, head in pairs)
+    columns = (key if head.lower() == key else f"{key} ({shown(head, 30)[1:-1]})" for key, head in pairs)
+    yield f"Read from {read.name}: {', '.join(columns)}{made}{left_out}."
 
 
 def _warnings(answer: Fitting) -> Iterator[str]:

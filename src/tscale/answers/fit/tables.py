@@ -4,18 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import expm1, sqrt
+from pathlib import Path
 from statistics import fmean
 from typing import Final, NamedTuple
 
 from tscale.calibration.forms import Held
+from tscale.calibration.parametric import DELTA
 from tscale.calibration.runs import Run
 from tscale.catalogue.laws import Law
 from tscale.core.laws import Point
-from tscale.core.metric import Column, Figure, Table
+from tscale.core.metric import Column, Data, Figure, Table
 from tscale.core.units import COUNT, EXPONENT, FLOPS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, SHARE, Unit
 from tscale.core.view import Record, view
 from tscale.estimates.fitting import SOURCE, Fitting, kept
-from tscale.estimates.laws import Bound, extrapolated, loss_figure, per_param, percentiles, predicted, range_mark
+from tscale.estimates.fitting_forms import FormFitting
+from tscale.estimates.laws import (
+    LEVEL,
+    Bound,
+    extrapolated,
+    law_data,
+    loss_figure,
+    per_param,
+    percentiles,
+    predicted,
+    range_mark,
+)
 
 PLAIN: Final = Unit("", "", "full")
 POWER: Final = EXPONENT._replace(reading="full")
@@ -174,6 +187,40 @@ def distances_table(found: Distances) -> Table:
     return view("", columns, rows, aside=True)
 
 
-def objective(answer: Fitting) -> Figure:
+def objective(answer: Fitting | FormFitting, source: str = SOURCE) -> Figure:
     """What the fit made as small as it could."""
-    return figure_of(kept(answer.fit.objective), PLAIN)
+    return figure_of(kept(answer.fit.objective), PLAIN, source)
+
+
+def fit_data(
+    answer: Fitting | FormFitting,
+    form: str,
+    constants: Constants,
+    distances: tuple[Distances, Distances],
+    optima: Sequence[Record],
+    written: Path | None,
+    exponents: Constants | None = None,
+) -> dict[str, Data]:
+    """The answer for JSON; `distances`: from the runs, and from those that were held out; exponents of a law that has them."""
+    off, held = distances
+    lost: dict[str, Data] = {} if isinstance(answer, FormFitting) else {"bootstraps_lost": answer.fit.lost}
+    return {
+        "form": form,
+        "file": answer.read.name,
+        "runs": len(answer.runs),
+        "columns": list(answer.read.columns),
+        "columns_left_out": list(answer.read.unread),
+        "constants": constants,
+        **({} if exponents is None else {"exponents": exponents}),
+        "level": LEVEL,
+        "bootstraps": answer.bootstraps,
+        **lost,
+        "seed": answer.seed,
+        "huber_delta": figure_of(DELTA, PLAIN),
+        "objective": objective(answer),
+        "residuals": off,
+        "held_out": held or None,
+        "optima": optima,
+        "law": {"name": answer.law.name, **law_data(answer.law)},
+        "law_file": None if written is None else str(written),
+    }

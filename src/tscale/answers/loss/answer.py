@@ -163,11 +163,6 @@ def _shown(run: Judged, record: Record) -> Record:
     return {**record, "params": params, "loss": loss_figure(run.point.loss, run.law)}
 
 
-def _ratio(point: Point) -> Figure:
-    """Tokens a parameter of the run that was asked about."""
-    return Figure(round(point.tokens / point.params, 6), TOKENS._replace(name="tokens per parameter"))
-
-
 def _downstream_tables(judged: Sequence[Judged]) -> Iterator[Table]:
     """The error of downstream tasks by the laws that were fitted to them."""
     rows: list[tuple[Cell, ...]] = []
@@ -243,29 +238,26 @@ def _alternative_tables(run: Judged, record: Record, served: int | None) -> Iter
     yield view("", columns, rows, aside=True)
 
 
-def _lifetime(point: Point, served: int) -> float:
-    return point.flops + 2 * point.params * served
-
-
 def _data(run: Judged, served: int | None) -> Record:
     law, point, best, equal = run.law, run.point, run.best, run.equal
 
     def told(other: Point) -> dict[str, Data]:
         ends = other.tokens < inf
+        lifetime = None if served is None or not ends else other.flops + 2 * other.params * served
         return {
             "params": predicted(other.params, PREDICTED_PARAMETERS, law),
             "tokens": predicted(other.tokens, PREDICTED_TOKENS, law) if ends else None,
             "tokens_per_param": per_param(other, law) if ends else None,
             "flops": predicted(other.flops, FLOPS, law) if ends else None,
             "loss": loss_figure(other.loss, law),
-            "lifetime_flops": predicted(_lifetime(other, served), FLOPS, law) if ends and served is not None else None,
+            "lifetime_flops": None if lifetime is None else predicted(lifetime, FLOPS, law),
         }
 
     return {
         "law": law.name,
         "params": Figure(round(point.params), PARAMETERS),
         "tokens": Figure(round(point.tokens), TOKENS),
-        "tokens_per_param": _ratio(point),
+        "tokens_per_param": Figure(round(point.tokens / point.params, 6), TOKENS._replace(name="tokens per parameter")),
         "flops": Figure(round(point.flops), FLOPS, "convention", "kaplan2020 section 2.1"),
         "loss": NO_LOSS if point.loss is None else predicted(point.loss, law_unit(law), law),
         "best_with_flops": None if best is None else told(best),

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from tscale.answers.capacity import reserve_table
-from tscale.answers.memory.changes import changes_table
-from tscale.answers.memory.lines import lines_data, lines_table
+from tscale.answers.capacity import reserve_tables
 from tscale.answers.memory.media import media_held
 from tscale.answers.memory.notes import serving_notes
-from tscale.answers.memory.tables import OfOne, contexts_table, parts_table, room_table
+from tscale.answers.memory.tables import (
+    changes_table,
+    contexts_table,
+    lines_data,
+    lines_table,
+    parts_table,
+    room_table,
+)
 from tscale.core.metric import Data, Derivations, Report, Table
 from tscale.core.number_text import number_text
-from tscale.estimates.capacity import Capacity, exit_code, verdict_text
+from tscale.estimates.capacity import Capacity, exit_code, on_devices, verdict_text
 from tscale.estimates.explaining import OF_SERVING, notes_of
 from tscale.estimates.memory.answered import answered, at_contexts, figures_of, parts_of
 from tscale.estimates.memory.changes import Change, single_changes
@@ -40,7 +45,7 @@ def memory_report(spec: ModelSpec, ask: Ask) -> Report:
         *([contexts_table(contexts)] if contexts else []),
         *media.tables,
         lines_table(lines, cut=ask.devices > 1),
-        *([reserve_table(capacity.reserve)] if capacity is not None and capacity.share is None else []),
+        *reserve_tables(capacity),
     ]
     data: Data = {
         "model": spec.name,
@@ -76,17 +81,15 @@ def _room_tables(
     if capacity is None or room is None:
         return
     of_batch, of_context = f"at {server.context:,} tokens", f"at a batch of {server.batch:,}"
-    one_each = _of_one(server, capacity)
-    yield room_table(room, f"the largest batch {of_batch}", f"the longest context {of_context}", capacity, one_each)
+
+    def sizes(one: Server) -> Callable[[], tuple[int, int]]:
+        return lambda: (held(one).total,) * 2
+
+    titles = f"the largest batch {of_batch}", f"the longest context {of_context}"
+    ones = sizes(server._replace(batch=1)), sizes(server._replace(context=1))
+    yield room_table(room, *titles, capacity, *ones)
     if options:
         yield changes_table(options, capacity.verdict(total))
-
-
-def _of_one(server: Server, capacity: Capacity) -> OfOne:
-    return OfOne(
-        lambda: capacity.verdict(held(server._replace(batch=1)).total),
-        lambda: capacity.verdict(held(server._replace(context=1)).total),
-    )
 
 
 def _title(spec: ModelSpec, server: Server, ask: Ask, total: int, verdict: str | None) -> str:
@@ -96,7 +99,5 @@ def _title(spec: ModelSpec, server: Server, ask: Ask, total: int, verdict: str |
     layout = ask.spread
     ways = "" if layout.is_tensor_alone or layout.devices == 1 else f" ({in_words(layout)})"
     which = "each" if layout.pipeline == 1 else "the fullest"
-    if ask.hardware is None:
-        return what if ask.devices == 1 else f"{what} on {which} of {ask.devices:,} devices{ways}"
-    where = ask.hardware.label if ask.devices == 1 else f"{which} of {ask.devices:,} × {ask.hardware.label}{ways}"
-    return f"{what} on {where}: {verdict}"
+    said = on_devices(what, ask.hardware, ask.devices, which, ways)
+    return said if verdict is None else f"{said}: {verdict}"

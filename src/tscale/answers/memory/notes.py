@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tscale.answers.capacity import capacity_notes, left_out
-from tscale.answers.memory.changes import no_change_note
+from tscale.answers.memory.tables import no_change_note
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.cache import LEAVES_OUT as CACHE_LEAVES_OUT
 from tscale.core.costs.cache import growing

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tscale.answers.capacity import reserve_table
-from tscale.answers.memory.changes import changes_table
-from tscale.answers.memory.tables import OfOne, parts_table, room_table
+from tscale.answers.capacity import reserve_tables
+from tscale.answers.memory.tables import changes_table, parts_table, room_table
 from tscale.answers.memory_train.lines import kept_table, owned_table, shortcut_table, stages_table
 from tscale.answers.memory_train.media import trained_media_table
 from tscale.answers.memory_train.notes import notes_held
-from tscale.answers.train.step_table import timed_table
-from tscale.core.metric import Data, Derivations, Figure, Quantity, Report, Step, Table
+from tscale.answers.train.step_table import step_table
+from tscale.core.metric import Data, Derivations, Figure, Report, Step, Table
 from tscale.core.tracing import TracedInt
 from tscale.core.units import BYTES
-from tscale.estimates.capacity import Capacity, Verdict, exit_code
-from tscale.estimates.explaining import line_figures, notes_of, steps_of, summed
+from tscale.estimates.capacity import exit_code
+from tscale.estimates.explaining import notes_of, part_steps
 from tscale.estimates.memory_train.ask import Ask, training_of
 from tscale.estimates.memory_train.figures import figures_of
 from tscale.estimates.memory_train.held import PARTS, Held, all_held, part_of, weighed
@@ -24,7 +23,7 @@ from tscale.estimates.memory_train.step import step_of, timing_notes
 from tscale.estimates.release import training_note
 from tscale.models.naming import traced
 from tscale.models.spec import ModelSpec
-from tscale.models.trainer import Trainer, trainer
+from tscale.models.trainer import trainer
 
 
 def memory_train_report(spec: ModelSpec, ask: Ask, batch: int | None = None) -> Report:
@@ -34,7 +33,7 @@ def memory_train_report(spec: ModelSpec, ask: Ask, batch: int | None = None) -> 
     """
     held = all_held(weighed(spec, ask))
     step = None if batch is None else step_of(spec, ask, held.one.context, batch)
-    tables = (*_tables(held), *(() if step is None else (timed_table(step),)))
+    tables = (*_tables(held), *(() if step is None else (step_table(step.least, step.predicted),)))
     said = (*notes_held(held), *timing_notes(step, ask, batch))
     notes = notes_of(spec, held.one.context.note, training_note(spec, ask.how.precision.name), *said)
     data = {**_data(held), **({} if batch is None else {"step": None if step is None else step.data})}
@@ -61,15 +60,15 @@ def _tables(held: Held) -> Iterator[Table]:
     if capacity is not None:
         of_batch, of_context = f"at {model.context:,} tokens", f"at a micro-batch of {held.one.ask.how.micro_batch:,}"
         limits = f"the largest micro-batch {of_batch}", f"the longest context {of_context}"
-        yield room_table(held.room, *limits, capacity, _of_one(model, capacity))
+        ones = (lambda: model.with_(micro_batch=1).totals()), (lambda: model.of_length(1).totals())
+        yield room_table(held.room, *limits, capacity, *ones)
         if held.options:
             yield changes_table(held.options, capacity.verdict(held.one.total, held.one.least))
     if held.shortcut:
         yield shortcut_table(held.shortcut)
     yield owned_table(model, held.one.stage)
     yield kept_table(model, held.one.stage)
-    if capacity is not None and capacity.share is None:
-        yield reserve_table(capacity.reserve)
+    yield from reserve_tables(capacity)
 
 
 def _data(held: Held) -> dict[str, Data]:
@@ -86,14 +85,7 @@ def _data(held: Held) -> dict[str, Data]:
     }
 
 
-def _of_one(model: Trainer, capacity: Capacity) -> OfOne:
-    def verdict(one: Trainer) -> Verdict:
-        return capacity.verdict(one.worst()[1].total, one.least_total())
-
-    return OfOne(lambda: verdict(model.with_(micro_batch=1)), lambda: verdict(model.of_length(1)))
-
-
-def _steps(spec: ModelSpec, ask: Ask, context: Figure, stage: int) -> Iterator[Step]:
+def _steps(spec: ModelSpec, ask: Ask, context: Figure, stage: int) -> tuple[Step, ...]:
     """How each part of the total was made, on numbers that remember."""
     plan = ask.how.plan
 
@@ -111,9 +103,4 @@ def _steps(spec: ModelSpec, ask: Ask, context: Figure, stage: int) -> Iterator[S
     )
     length = TracedInt(int(context.value), label="context")
     one = trainer(traced(spec), training, length).needs(stage)
-    figures: list[tuple[str, Figure]] = []
-    for part in PARTS:
-        quantity: Quantity = getattr(one, part)
-        figures += line_figures(quantity.lines, BYTES, quantity.source, f"{part}.")
-        figures.append((part, Figure(summed(quantity.lines, f"{part}."), BYTES, source=quantity.source)))
-    return steps_of(figures, f"{spec.name}, a device")
+    return part_steps({part: getattr(one, part) for part in PARTS}, spec.name)

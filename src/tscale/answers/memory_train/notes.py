@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tscale.answers.capacity import capacity_notes, left_out
-from tscale.answers.memory.changes import no_change_note
+from tscale.answers.memory.tables import no_change_note
 from tscale.answers.memory_train.media import trained_media_notes
 from tscale.blocks import attentions
 from tscale.catalogue.hardware import Hardware

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tscale.answers.assumptions import budget_notes, budget_tables
-from tscale.core.laws import Lifetime, Point, Repeated, effective
+from tscale.core.laws import Lifetime, Repeated, effective
 from tscale.core.metric import Cell, Column, Data, Derivations, Figure, Missing, Report, Table
 from tscale.core.number_text import number_text
 from tscale.core.units import EPOCHS, FLOPS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, SHARE
@@ -15,7 +15,6 @@ from tscale.estimates.budget import Budget
 from tscale.estimates.laws import (
     INCOMPARABLE,
     LEVEL,
-    Bound,
     counts_note,
     exponent_of,
     exponents,
@@ -157,12 +156,13 @@ def _data(answer: Answer, budget: Budget) -> Record:
     }
     if isinstance(bound.formula, Lifetime):
         plain = at(bound.formula.law, budget)
+        own, whole = bound.formula.flops(point), bound.formula.flops(plain)
         data["lifetime"] = {
-            "flops": predicted(bound.formula.flops(point), FLOPS, law),
+            "flops": predicted(own, FLOPS, law),
             "compute_optimal_params": predicted(plain.params, PREDICTED_PARAMETERS, law),
             "compute_optimal_tokens": predicted(plain.tokens, PREDICTED_TOKENS, law),
-            "compute_optimal_flops": predicted(bound.formula.flops(plain), FLOPS, law),
-            "saving": _saving(bound.formula, point, plain, bound),
+            "compute_optimal_flops": predicted(whole, FLOPS, law),
+            "saving": predicted(max(1 - own / whole, 0.0), SHARE, law),  # below 0 is the rounding of floats
         }
     if isinstance(bound.formula, Repeated):
         epochs = max(point.tokens / bound.formula.unique, 1)
@@ -172,14 +172,6 @@ def _data(answer: Answer, budget: Budget) -> Record:
             "effective_tokens": predicted(worth, PREDICTED_TOKENS, law),
         }
     return data
-
-
-def _saving(formula: Lifetime, point: Point, plain: Point, bound: Bound) -> Figure:
-    """The share of the lifetime FLOPs of the compute-optimal run that the cheapest of the same loss does without.
-
-    The cheapest takes no more than any other: what comes out below 0 is the rounding of floats.
-    """
-    return predicted(max(1 - formula.flops(point) / formula.flops(plain), 0.0), SHARE, bound.law)
 
 
 def _interval_tables(answers: Sequence[Answer]) -> Iterator[Table]:

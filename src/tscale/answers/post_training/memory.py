@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from tscale.answers.capacity import capacity_notes, left_out, reserve_table
-from tscale.answers.memory.changes import changes_table, no_change_note
-from tscale.answers.memory.tables import OfOne, parts_table, room_table
+from tscale.answers.capacity import capacity_notes, left_out, reserve_tables
+from tscale.answers.memory.tables import changes_table, no_change_note, parts_table, room_table
 from tscale.core.costs.activations import LEAVES_OUT as ACTIVATIONS_LEAVE_OUT
 from tscale.core.costs.post_training import SOURCES, Method, Phase, key_of
 from tscale.core.costs.rollout import SOURCE as LENGTHS
@@ -18,7 +17,7 @@ from tscale.core.sources import cited
 from tscale.core.tracing import TracedInt, label
 from tscale.core.units import BYTES, TOKENS
 from tscale.core.view import Record, view
-from tscale.estimates.capacity import VERDICTS, Capacity, capacity_data, exit_code, verdict_text
+from tscale.estimates.capacity import VERDICTS, capacity_data, exit_code, on_devices, verdict_text
 from tscale.estimates.explaining import notes_of, share, steps_of, trained_text
 from tscale.estimates.memory.changes import Change
 from tscale.estimates.memory.room import Room
@@ -73,20 +72,18 @@ def post_training_memory_report(spec: ModelSpec, ask: Ask) -> Report:
 
 def _title(models: Models, worst: Held, tightest: Held) -> str:
     ask = models.ask
-    what = f"{_method(ask)} of {trained_text(models.spec, ask.how.rank, ask.how.base)} in {ask.how.precision.name}, {sequences_text(models)}"
-    where = f"peaks at {number_text(worst.total, 'decimal', 'B')} in {NAMES[worst.phase]}"
-    hardware, devices = ask.training.hardware, ask.devices
+    what = (
+        f"{METHOD_NAMES[ask.method]} of {trained_text(models.spec, ask.how.rank, ask.how.base)} in {ask.how.precision.name}, "
+        f"{sequences_text(models)}, peaks at {number_text(worst.total, 'decimal', 'B')} in {NAMES[worst.phase]}"
+    )
     which = "each" if ask.how.plan.pipeline == 1 and ask.apart is None else "the fullest"
-    if hardware is None or tightest.capacity is None:
-        return f"{what}, {where}" + ("" if devices == 1 else f" on {which} of {devices:,} devices")
-    on = hardware.label if devices == 1 else f"{which} of {devices:,} × {hardware.label}"
+    said = on_devices(what, ask.training.hardware, ask.devices, which)
+    if tightest.capacity is None:
+        return said
     verdict = verdict_text(tightest.capacity, tightest.total, tightest.least)
-    least = "" if tightest.phase == worst.phase or verdict == "fits" else f" ({NAMES[tightest.phase]})"
-    return f"{what}, {where} on {on}: {verdict}{least}"
-
-
-def _method(ask: Ask) -> str:
-    return METHOD_NAMES[ask.method]
+    return f"{said}: {verdict}" + (
+        "" if tightest.phase == worst.phase or verdict == "fits" else f" ({NAMES[tightest.phase]})"
+    )
 
 
 def sequences_text(models: Models) -> str:
@@ -119,19 +116,15 @@ def _tables(
     )
     if room is not None and worst.capacity is not None:
         limits = ("the most rollouts that an engine decodes concurrently", "the longest sequence")
-        table = room_table(room, *limits, worst.capacity, _none(worst.capacity, worst))
+        sizes = worst.total, worst.least
+        table = room_table(room, *limits, worst.capacity, lambda: sizes, lambda: sizes)
         yield table if models.ask.online else table._replace(rows=table.rows[1:])
     if changes:
         assert worst.capacity is not None
         yield changes_table(changes, worst.capacity.verdict(worst.total, worst.least))
     if len(phases) > 1:
         yield _lines_table(phases, known)
-    if worst.capacity is not None and worst.capacity.share is None:
-        yield reserve_table(worst.capacity.reserve)
-
-
-def _none(capacity: Capacity, worst: Held) -> OfOne:
-    return OfOne(lambda: capacity.verdict(worst.total, worst.least), lambda: capacity.verdict(worst.total, worst.least))
+    yield from reserve_tables(worst.capacity)
 
 
 def _phases_table(models: Models, phases: tuple[Held, ...], worst: Held, known: Known, title: str) -> Table:

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from tscale.answers.serve.prompts import notes_of_prompts, rows_taken_in
 from tscale.calibration.interval import Interval
 from tscale.calibration.serving_calibration import Prediction, spread_of
 from tscale.calibration.serving_case import ServingCase
+from tscale.calibration.serving_cases import is_grouped
 from tscale.calibration.serving_groups import versions_of
 from tscale.core.metric import Cell, Column, Figure, Table
 from tscale.core.number_text import duration, significant
-from tscale.core.units import MILLISECONDS, SECONDS
+from tscale.core.units import MILLISECONDS, SECONDS, TOKENS_PER_SECOND
 from tscale.errors import nearest, shown
 from tscale.estimates.deployment import Deployment
 from tscale.estimates.rent import Rent
 from tscale.estimates.serve.dollars import DOLLARS
-from tscale.estimates.serve.prediction import Predicted, speeds_of
+from tscale.estimates.serve.prediction import Predicted, speeds_of, speeds_taken_in
 
 
 def answered(found: Predicted) -> str:
@@ -69,7 +69,7 @@ def _table(found: Predicted, times: Prediction, subject: str) -> Table:
         rows.append((words, *cells, Figure(scale * bound, unit, "bound")))
     for words, value, unit in speeds_of(found).values():
         rows.append((words, Figure(value, unit, "predicted"), "", "", ""))
-    rows += rows_taken_in(found.case, times)
+    rows += _rows_taken_in(found.case, times)
     return Table("", columns, tuple(rows), subject=subject)
 
 
@@ -102,7 +102,7 @@ def notes_of_prediction(found: Predicted | str) -> Iterator[str]:
         yield f"Version {shown(case.version)} of {case.engine} is not among those that were measured: {nearest(case.version, versions)}."
     if case.chunk or case.crowd > _FELT:
         yield from _chunk_notes(case)
-    yield from notes_of_prompts(case)
+    yield from _notes_of_prompts(case)
     if case.decode.layout.pipeline > 1:
         yield "No run with a pipeline was measured: its stages are taken to pass on as collectives do."
     if case.host:
@@ -133,6 +133,24 @@ def _chunk_notes(case: ServingCase) -> Iterator[str]:
         )
     if case.chunk:
         yield "No run was measured by the tokens of its steps: their effect is that of a model of a closed loop, which a simulation confirms."
+
+
+def _rows_taken_in(case: ServingCase, times: Prediction) -> Iterator[tuple[Cell, ...]]:
+    """The row of a prediction's table: the middle and the ends."""
+    speeds = speeds_taken_in(case, times)
+    if speeds is not None:
+        of = speeds[0]
+        ends = (Figure(value, TOKENS_PER_SECOND, "predicted") for value in (of.middle, of.low, of.high))
+        yield ("prompt tokens/s per device of prefill", *ends, "")
+
+
+def _notes_of_prompts(case: ServingCase) -> Iterator[str]:
+    """Where rates of kernels were published and no run was fitted to."""
+    if is_grouped(case):
+        yield (
+            "Prompts' experts are spread over nodes: tokens are sent and multiplied at rates that were published of DeepEP and DeepGEMM, "
+            "and that were fitted to no run. Prompts that do not meet experts alike take longer: 1.18 times as long in SGLang's published runs."
+        )
 
 
 def dollar_rows(dollars: dict[str, Figure], rent: Rent | None) -> Iterator[tuple[Cell, ...]]:

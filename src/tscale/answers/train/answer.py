@@ -9,7 +9,7 @@ from tscale.answers.assumptions import utilisation_table
 from tscale.answers.train.columns import table_of
 from tscale.answers.train.media import run_media_table
 from tscale.answers.train.notes import all_notes, fit_of, headline
-from tscale.answers.train.step_table import planned_table
+from tscale.answers.train.step_table import step_table
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.wall_time import SOURCE
 from tscale.core.metric import Derivations, Figure, Known, Report, Step, Table
@@ -51,7 +51,7 @@ def _tables(one: Answered, title: str) -> tuple[Table, ...]:
     columns = one.columns if told else [with_elapsed(column, None) for column in one.columns]
     tables = [table_of(title, name, one.cases, columns, one.rent)]
     if one.planned is not None:
-        tables.append(planned_table(one.planned))
+        tables.append(step_table(one.planned.step, one.planned.predicted))
     if isinstance(one.assumed, Utilisation):
         tables.append(utilisation_table(one.assumed, name))
     tables += run_media_table(one.model.spec, one.ask.media)

@@ -5,17 +5,15 @@ from __future__ import annotations
 from fractions import Fraction
 
 from tscale.core.costs.step_time import Part
-from tscale.core.metric import Cell, Column, Figure, Label, Table, table_known_at_best
+from tscale.core.metric import Cell, Column, Figure, Label, Table, at_best, each_cell
 from tscale.core.units import SECONDS, SHARE
 from tscale.core.view import Record, view
-from tscale.estimates.memory_train.step import TimedStep
 from tscale.estimates.train.plan import OF_BOUNDS, PlannedStep, part_data
-from tscale.estimates.train.planned import Planned
 from tscale.estimates.train.prediction import PredictedStep
 
 
-def step_table(planned: PlannedStep) -> Table:
-    """The parts of a step with their least times, and the whole with full overlap and without any."""
+def step_table(planned: PlannedStep, predicted: PredictedStep | None) -> Table:
+    """The parts of a step with their least times, the whole with full overlap and without any, and below what is predicted of it."""
     plan, step = planned.plan, planned.step
     ways = {"tensor": plan.tensor, "pipeline": plan.pipeline, "data": plan.data}
     ways |= {"context": plan.context} if plan.context > 1 else {}
@@ -41,7 +39,7 @@ def step_table(planned: PlannedStep) -> Table:
     title = f"lower bound on a step of {planned.batch.sequences:,} sequences on {plan.devices:,} devices ({spread})"
     totals = frozenset({len(rows) - 2, len(rows) - 1})
     table = view(title, columns, rows, subject=planned.subject, totals=totals)
-    return table if planned.known == "exact" else table_known_at_best(table, planned.known, OF_BOUNDS)
+    return _with_prediction(predicted, each_cell(table, at_best(planned.known, OF_BOUNDS)))
 
 
 def _part_row(part: Part, computing: Fraction) -> Record:
@@ -50,9 +48,9 @@ def _part_row(part: Part, computing: Fraction) -> Record:
     return {**part_data(part), "share": Figure(part.seconds / computing, SHARE), **idle}
 
 
-def with_prediction(predicted: PredictedStep, table: Table) -> Table:
+def _with_prediction(predicted: PredictedStep | None, table: Table) -> Table:
     """A plan's table with the prediction's rows below those of the bound."""
-    if predicted.found is None:
+    if predicted is None or predicted.found is None:
         return table
     low, middle, high = predicted.found.seconds
     rows = [
@@ -69,14 +67,3 @@ def with_prediction(predicted: PredictedStep, table: Table) -> Table:
 def _row(predicted: PredictedStep, name: Label, seconds: float) -> tuple[Cell, ...]:
     """A row of the plan's table: part, time, MFU, time/compute, sent, link, network."""
     return (name, predicted.figure(seconds), predicted.utilisation(seconds), "", "", "", "")
-
-
-def planned_table(planned: Planned) -> Table:
-    """The bounds of a step, and the prediction below them."""
-    table = step_table(planned.step)
-    return table if planned.predicted is None else with_prediction(planned.predicted, table)
-
-
-def timed_table(step: TimedStep) -> Table:
-    """The bounds of a step, and the prediction below them."""
-    return with_prediction(step.predicted, step_table(step.least))

@@ -19,20 +19,6 @@ from tscale.core.laws.repeated import Repeated, effective
 Law = Power | Kaplan | KaplanJoint | Parametric | Lifetime | Repeated | Farseer | Bare
 
 __all__ = [
-    "HALF",
-    "Bare",
-    "Bits",
-    "Farseer",
-    "Kaplan",
-    "KaplanJoint",
-    "Law",
-    "Lifetime",
-    "Parametric",
-    "Point",
-    "Power",
-    "Precision",
-    "Repeated",
-    "effective",
-    "power_of_flops_per_token",
-    "power_of_tokens",
-]
+    "HALF", "Bare", "Bits", "Farseer", "Kaplan", "KaplanJoint", "Law", "Lifetime", "Parametric", "Point", "Power",
+    "Precision", "Repeated", "effective", "power_of_flops_per_token", "power_of_tokens",
+]  # fmt: skip

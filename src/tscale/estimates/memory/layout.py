@@ -20,17 +20,14 @@ from tscale.models.lower import lower
 _MOST_LISTED: Final = 12
 
 
+def degrees_of(layout: ServingLayout) -> dict[str, Data]:
+    """The degrees for JSON."""
+    return {name: degree for name, degree in layout._asdict().items() if name != "layers"}
+
+
 def layout_data(layout: ServingLayout, place: int) -> Data:
     """The degrees for JSON; `stage`: the fullest of the pipeline, counted from 1, which is the one that is shown."""
-    return {
-        "tensor": layout.tensor,
-        "pipeline": layout.pipeline,
-        "expert": layout.expert,
-        "expert_tensor": layout.expert_tensor,
-        "attention_data": layout.attention_data,
-        "replicas": layout.replicas,
-        "stage": place + 1,
-    }
+    return {**degrees_of(layout), "stage": place + 1}
 
 
 def in_words(layout: ServingLayout) -> str:

@@ -11,7 +11,7 @@ from tscale.core.metric import Data, Figure, Known, Quantity
 from tscale.core.number_text import number_text
 from tscale.core.units import BYTES
 from tscale.errors import RequestError, field
-from tscale.estimates.capacity import Capacity, capacity_data, verdict_text
+from tscale.estimates.capacity import Capacity, capacity_data, on_devices, verdict_text
 from tscale.estimates.explaining import trained_text
 from tscale.estimates.media import check_fits, media_costs
 from tscale.estimates.memory.changes import Change
@@ -59,10 +59,16 @@ class Weighed(NamedTuple):
     @property
     def title(self) -> str:
         """What is asked, and whether it fits."""
-        verdict = None if self.capacity is None else verdict_text(self.capacity, self.total, self.least)
-        return _title(
-            self.model.spec, self.model, self.ask, self.total, verdict, assumed=self.context.known == "assumed"
+        how, model = self.ask.how, self.model
+        sequences = "one sequence" if how.micro_batch == 1 else f"{how.micro_batch:,} sequences"
+        length = f"{model.context:,} tokens" + (" (assumed)" if self.known == "assumed" else "")
+        what = (
+            f"Training {trained_text(model.spec, how.rank, how.base)} in {how.precision.name} with {how.optimizer.name}, {sequences} of "
+            f"{length}, takes {number_text(self.total, 'decimal', 'B')}"
         )
+        which = "each" if how.plan.pipeline == 1 else "the fullest"
+        said = on_devices(what, self.ask.hardware, how.plan.devices, which)
+        return said if self.capacity is None else f"{said}: {verdict_text(self.capacity, self.total, self.least)}"
 
     @property
     def data(self) -> dict[str, Data]:
@@ -123,19 +129,6 @@ def room_of(model: Trainer, usable: int) -> Room:
         largest(lambda batch: model.with_(micro_batch=batch).totals()[0] <= usable, MOST_MICRO_BATCH),
         largest(lambda context: model.of_length(context).totals()[0] <= usable, MOST_CONTEXT),
     )
-
-
-def _title(spec: ModelSpec, model: Trainer, ask: Ask, total: int, verdict: str | None, *, assumed: bool) -> str:
-    sequences = "one sequence" if ask.how.micro_batch == 1 else f"{ask.how.micro_batch:,} sequences"
-    trained = trained_text(spec, ask.how.rank, ask.how.base)
-    length = f"{model.context:,} tokens" + (" (assumed)" if assumed else "")
-    what = f"Training {trained} in {ask.how.precision.name} with {ask.how.optimizer.name}, {sequences} of {length}, takes {number_text(total, 'decimal', 'B')}"
-    devices = ask.how.plan.devices
-    which = "each" if ask.how.plan.pipeline == 1 else "the fullest"
-    if ask.hardware is None:
-        return what if devices == 1 else f"{what} on {which} of {devices:,} devices"
-    where = ask.hardware.label if devices == 1 else f"{which} of {devices:,} × {ask.hardware.label}"
-    return f"{what} on {where}: {verdict}"
 
 
 def part_of(most: Needs, part: str, known: Known) -> Figure:

@@ -33,7 +33,7 @@ from tscale.estimates.memory_train.held import refuse_loss
 from tscale.estimates.plan.axes import axes_of
 from tscale.estimates.recomputed import recomputed
 from tscale.estimates.rent import Rent
-from tscale.estimates.train.prediction import PARTS
+from tscale.estimates.train.prediction import PARTS, not_timed
 from tscale.estimates.trained import training_length
 from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
@@ -345,9 +345,7 @@ def _not_gathered(axes: Axes) -> Axes:
     """The axes without ZeRO's third stage, whose step is not timed of weights in few bits. Raises `RequestError` where that is all."""
     zero = tuple(stage for stage in axes.zero if stage < _GATHERED)
     if not zero:
-        raise RequestError(
-            f"no step of a model whose weights of few bits are gathered is timed: give {field('zero')} 2 or less"
-        )
+        raise not_timed()
     return axes._replace(zero=zero)
 
 

@@ -69,17 +69,13 @@ def changes(plan: ServingPlan, found: Found) -> Iterator[Change]:
         if seconds < float("inf"):
             looser = wanted._replace(targets=_looser(wanted.targets, name, LOOSER))
             option = f"--{name} {_spelt(LOOSER * seconds)}"
-            yield Change(option, _best(rows_of(list(found.units), looser, found.calibration, 1)))
+            yield Change(option, next(iter(rows_of(list(found.units), looser, found.calibration, 1)), None))
     yield from _narrower(plan, found)
 
 
 def _spelt(seconds: float) -> str:
     """A time as an option takes it: 4s, 60ms."""
     return f"{seconds:g}s" if seconds >= 1 else f"{1000 * seconds:g}ms"
-
-
-def _best(rows: tuple[Deployed, ...]) -> Deployed | None:
-    return rows[0] if rows else None
 
 
 def _narrower(plan: ServingPlan, found: Found) -> Iterator[Change]:

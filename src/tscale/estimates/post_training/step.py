@@ -19,7 +19,7 @@ from tscale.estimates.post_training.models import PAIR, Models, scoring
 from tscale.estimates.post_training.rollout import Generated, How, Timed, generation
 from tscale.estimates.recomputed import Recomputed, recomputed
 from tscale.estimates.train.plan import planned_step
-from tscale.estimates.train.prediction import gathers_few_bits, predicted_step
+from tscale.estimates.train.prediction import gathers_few_bits, not_timed, predicted_step
 from tscale.models.lower import run_of
 from tscale.models.spec import ModelSpec
 
@@ -117,9 +117,7 @@ def trained(models: Models, how: How) -> Passed:
             f"no step of {ask.method} on a model in few bits is timed: drop {field('qlora')}, or ask `tscale memory`"
         )
     if gathers_few_bits(ask.how.base, ask.how.plan):
-        raise RequestError(
-            f"no step of a model whose weights of few bits are gathered is timed: give {field('zero')} 2 or less"
-        )
+        raise not_timed()
     one = _Trained(models, hardware, how)
     return Passed(tuple(one.phases()), one.why)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from tscale.calibration.interval import Interval
 from tscale.calibration.serving_calibration import Calibration, Measured, Prediction, predict, shipped, spread_of
 from tscale.calibration.serving_case import Pool, ServingCase
 from tscale.calibration.serving_cases import OverCapacityError
@@ -22,8 +23,8 @@ from tscale.core.units import BYTES_PER_SECOND, COUNT, SECONDS, SHARE, TOKENS_PE
 from tscale.core.view import interval
 from tscale.errors import RequestError
 from tscale.estimates.deployment import Deployment, Engine
+from tscale.estimates.memory.layout import degrees_of
 from tscale.estimates.release import cache_format_of, format_of
-from tscale.estimates.serve.prompts import taken_in
 from tscale.estimates.serve.times import Ask, Draft, sixteen_bit_peak
 from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
@@ -226,20 +227,29 @@ def data_of(found: Predicted | str) -> dict[str, Data]:
         "latency_seconds_at_least": Figure(times.latency_bound, SECONDS, "bound"),
     }
     speeds = {key: Figure(value, unit, "predicted") for key, (_, value, unit) in speeds_of(found).items()}
-    return {**head, **figures, **speeds, **taken_in(case, times), "calibration": calibration_data(found)}
+    return {**head, **figures, **speeds, **_taken_in(case, times), "calibration": calibration_data(found)}
+
+
+def speeds_taken_in(case: ServingCase, times: Prediction) -> tuple[Interval, float] | None:
+    """Tokens of prompts that a device takes in each second, with an interval, and the most; None where prompts have no pool."""
+    if not case.disaggregated:
+        return None
+    layout, of = case.prefill.layout, times.prefill
+    tokens = case.prompt / layout.tensor / layout.pipeline
+    return Interval(tokens / of.high, tokens / of.middle, tokens / of.low), tokens / times.prefill_bound
+
+
+def _taken_in(case: ServingCase, times: Prediction) -> dict[str, Data]:
+    """The speeds by their keys; null where prompts have no pool of their own."""
+    speeds = speeds_taken_in(case, times)
+    within = None if speeds is None else interval(speeds[0], TOKENS_PER_SECOND, "predicted")
+    most = None if speeds is None else Figure(speeds[1], TOKENS_PER_SECOND, "bound")
+    return {"prompt_tokens_per_second_per_gpu": within, "prompt_tokens_per_second_per_gpu_at_most": most}
 
 
 def pool_data(pool: Pool) -> dict[str, Data]:
     """The degrees of a pool, and how many workers have them."""
-    layout = pool.layout
-    return {
-        "tensor": layout.tensor,
-        "pipeline": layout.pipeline,
-        "expert": layout.expert,
-        "expert_tensor": layout.expert_tensor,
-        "attention_data": layout.attention_data,
-        "replicas": pool.workers,
-    }
+    return {**degrees_of(pool.layout), "replicas": pool.workers}
 
 
 def speeds_of(found: Predicted) -> dict[str, tuple[str, float, Unit]]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tscale.core.metric import Figure, Label
-from tscale.core.units import COUNT, FLOPS, TOKENS
+from tscale.core.metric import Figure
+from tscale.core.units import FLOPS
 from tscale.core.view import Record
 from tscale.estimates.explaining import TracedModel
-from tscale.estimates.media import Media, check_fits, media_costs, tower_passes
+from tscale.estimates.media import Media, check_fits, media_costs, media_record, tower_passes
 from tscale.estimates.trained import Trained
 from tscale.models.spec import ModelSpec
 
@@ -28,12 +28,4 @@ def trained_on_media(run: Trained, spec: ModelSpec, media: Media) -> Trained:
 
 def run_media_records(spec: ModelSpec, media: Media) -> list[Record]:
     """Tokens of each kind in a sequence, and FLOPs of its towers."""
-    return [
-        {
-            "media": Label(cost.name, cost.key),
-            "count": Figure(cost.many, COUNT),
-            "tokens": Figure(cost.tokens, TOKENS),
-            "tower_flops": Figure(cost.flops.total, FLOPS),
-        }
-        for cost in media_costs(spec, media)
-    ]
+    return [{**media_record(cost), "tower_flops": Figure(cost.flops.total, FLOPS)} for cost in media_costs(spec, media)]

@@ -23,16 +23,9 @@ from tscale.models.trainer import trainer
 PRECISION, OPTIMIZER = "bf16", "adamw"
 """Those that `memory --train` takes where nothing is said."""
 _KEYS: Final = (
-    "per_device_bytes",
-    "least_total_bytes",
-    "memory_bytes",
-    "device_bytes",
-    "reserve_bytes",
-    "usable_bytes",
-    "missing_bytes",
-    "fits",
-    "verdict",
-)
+    "per_device_bytes", "least_total_bytes", "memory_bytes", "device_bytes", "reserve_bytes", "usable_bytes",
+    "missing_bytes", "fits", "verdict",
+)  # fmt: skip
 
 
 class PlanMemory(NamedTuple):

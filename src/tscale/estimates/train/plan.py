@@ -13,7 +13,7 @@ from tscale.core.costs.step_time import Step as LeastStep
 from tscale.core.costs.training import Count, counted_flops
 from tscale.core.costs.wall_time import mfu_of
 from tscale.core.device import Cluster
-from tscale.core.metric import Data, Figure, Known, Step, known_at_best
+from tscale.core.metric import Data, Figure, Known, Step, at_best, each_figure
 from tscale.core.parallelism import Parallelism, Schedule
 from tscale.core.sharding import check_plan
 from tscale.core.units import BYTES, SECONDS, SHARE
@@ -79,8 +79,7 @@ class PlannedStep(NamedTuple):
 
 def as_bounds(step: PlannedStep, known: Known) -> PlannedStep:
     """A step whose times and utilisations are known as bounds, or as bounds of a length that is assumed."""
-    data = known_at_best(step.data, known, OF_BOUNDS)
-    return step._replace(data=data, known=known)
+    return step._replace(data=each_figure(step.data, at_best(known, OF_BOUNDS)), known=known)
 
 
 OF_BOUNDS: Final = (SECONDS, SHARE)

@@ -10,7 +10,6 @@ from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.training_setup import Training
 from tscale.core.metric import Data, weakest
 from tscale.core.precision import PRECISIONS
-from tscale.errors import RequestError, field
 from tscale.estimates.explaining import adapting, of_plain
 from tscale.estimates.memory.peak import precision_of
 from tscale.estimates.memory_train.ask import Ask as MemoryAsk
@@ -19,7 +18,7 @@ from tscale.estimates.train.ask import Ask
 from tscale.estimates.train.media import with_towers
 from tscale.estimates.train.memory import PlanMemory, plan_memory
 from tscale.estimates.train.plan import PlannedStep, as_bounds, planned_step
-from tscale.estimates.train.prediction import PredictedStep, gathers_few_bits, predicted_step
+from tscale.estimates.train.prediction import PredictedStep, gathers_few_bits, not_timed, predicted_step
 from tscale.estimates.trained import Trained
 from tscale.models.spec import ModelSpec
 
@@ -52,9 +51,7 @@ def planned_of(
     if ask.plan is None or ask.batch is None:
         return None
     if gathers_few_bits(ask.base, ask.plan):
-        raise RequestError(
-            f"no step of a model whose weights of few bits are gathered is timed: give {field('zero')} 2 or less"
-        )
+        raise not_timed()
     model = adapting(with_towers(of_plain(spec), ask.media), ask.rank, ask.lora_targets)
     run = whole.first.run.plain
     step = planned_step(model, run, ask.plan, ask.batch, hardware.cluster(), peak, dtype, redone, ask.flops_count)

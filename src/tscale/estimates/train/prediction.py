@@ -18,7 +18,7 @@ from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shares_of
 from tscale.core.units import COUNT, SECONDS, SHARE
 from tscale.core.workload import SequenceLengths
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
 from tscale.estimates.explaining import TracedModel
 from tscale.estimates.recomputed import Recomputed
 from tscale.estimates.trained import Trained
@@ -144,6 +144,13 @@ def gathers_few_bits(base: Dtype | None, plan: Parallelism) -> bool:
 
 
 _SHARDED: Final = 3
+
+
+def not_timed() -> RequestError:
+    """That no step is timed whose weights of few bits are gathered."""
+    return RequestError(
+        f"no step of a model whose weights of few bits are gathered is timed: give {field('zero')} 2 or less"
+    )
 
 
 def predicted_step(

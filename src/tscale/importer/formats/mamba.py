@@ -25,16 +25,9 @@ _MAMBA2: Final[dict[str, Any]] = {
     "bias": False,
 }  # fmt: skip
 _INITIAL: Final = (
-    "dt_min",
-    "dt_max",
-    "dt_init",
-    "dt_scale",
-    "dt_init_floor",
-    "A_init_range",
-    "dt_limit",
-    "use_mem_eff_path",
+    "dt_min", "dt_max", "dt_init", "dt_scale", "dt_init_floor", "A_init_range", "dt_limit", "use_mem_eff_path",
     "use_fast_path",
-)
+)  # fmt: skip
 
 
 def padded(config: Config) -> int:

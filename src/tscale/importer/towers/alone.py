@@ -5,21 +5,20 @@ Each class adds a head of its own to the tower, or none. `tests/oracle/towers_al
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from tscale.blocks.fields import dotted, out_of_range
 from tscale.blocks.tower import Tower
 from tscale.blocks.tower_inputs import FixedImage, Reading, Sound
-from tscale.blocks.tower_pieces import Piece
 from tscale.errors import SpecError, shown
 from tscale.importer.known_keys import unread_note
 from tscale.importer.towers import audio, audio_alone, vision, vision_alone
+from tscale.importer.towers.ends import Pieces
 from tscale.importer.towers.parts import READ, linear
 from tscale.importer.towers.sizes import Sizes, recorded
 from tscale.models.tower_spec import TowerSpec
 
-Pieces = Iterator[Piece]
 Head = Callable[[Sizes], Pieces]
 
 

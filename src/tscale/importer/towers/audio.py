@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final
 
-from tscale.blocks.tower_pieces import Piece, Simple
-from tscale.importer.towers.ends import Ends, Projector, two_layers
+from tscale.blocks.tower_pieces import Simple
+from tscale.importer.towers.ends import Ends, Pieces, Projector, two_layers
 from tscale.importer.towers.parts import (
     ACTIVATED,
     READ,
@@ -23,8 +23,6 @@ from tscale.importer.towers.parts import (
 )
 from tscale.importer.towers.querying import qformer
 from tscale.importer.towers.sizes import Sizes
-
-Pieces = Iterator[Piece]
 
 
 def _two_convolutions(a: Sizes, d: int) -> Pieces:
@@ -226,7 +224,8 @@ def _qwen2_audio(ends: Ends) -> Pieces:
     yield linear("linear", a.size("d_model"), d, at="outputs", keeps=READ)
 
 
-def _qwen3_asr(ends: Ends) -> Pieces:
+def qwen3(ends: Ends) -> Pieces:
+    """Two matrices behind the encoder of Qwen3's sounds."""
     a = ends.tower
     yield from two_layers(a.size("d_model"), a.size("d_model"), a.size("output_dim"))
 
@@ -268,7 +267,7 @@ def _phi4(ends: Ends) -> Pieces:
 
 PROJECTORS: Final[dict[str, Projector]] = {
     "qwen2_audio": _qwen2_audio,
-    "qwen3_asr": _qwen3_asr,
+    "qwen3_asr": qwen3,
     "voxtral": _voxtral,
     "glmasr": _glmasr,
     "granite_speech": _granite,

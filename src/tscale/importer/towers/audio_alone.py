@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from math import prod
 
-from tscale.blocks.tower_pieces import Piece
+from tscale.importer.towers.ends import Pieces
 from tscale.importer.towers.parts import layers, linear, norm, table, vector
 from tscale.importer.towers.sizes import Sizes
 from tscale.importer.towers.vision_alone import labels
-
-Pieces = Iterator[Piece]
 
 
 def wav2vec2(a: Sizes) -> Pieces:

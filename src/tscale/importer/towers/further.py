@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from tscale.blocks.tower_pieces import Piece, Simple
+from tscale.blocks.tower_pieces import Simple
 from tscale.importer.towers import audio, vision
-from tscale.importer.towers.ends import Ends, Projector, two_layers
+from tscale.importer.towers.ends import Ends, Pieces, Projector, two_layers
 from tscale.importer.towers.merging import qwen2_5, qwen3
 from tscale.importer.towers.parts import (
     ACTIVATED,
@@ -26,8 +26,6 @@ from tscale.importer.towers.parts import (
 )
 from tscale.importer.towers.querying import qformer
 from tscale.importer.towers.sizes import File, Sizes
-
-Pieces = Iterator[Piece]
 
 
 def omni_ears(a: Sizes) -> Pieces:
@@ -267,11 +265,6 @@ def _omni_sounds(ends: Ends) -> Pieces:
     yield linear("linear", a.size("d_model"), a.size("output_dim"), at="outputs")
 
 
-def _omni_moe_sounds(ends: Ends) -> Pieces:
-    a = ends.tower
-    yield from two_layers(a.size("d_model"), a.size("d_model"), a.size("output_dim"))
-
-
 def _flamingo(ends: Ends) -> Pieces:
     a, d = ends.tower, ends.d_model
     yield from two_layers(a.size("hidden_size"), d, d, bias=ends.file.own.flag("projector_bias"))
@@ -286,7 +279,7 @@ WITHOUT_TOWER: Final[dict[str, Callable[[File, int], Pieces]]] = {"fuyu": _fuyu}
 """What families have whose text model reads patches as they are."""
 BEHIND_AUDIO: Final[dict[str, Projector]] = {
     "qwen2_5_omni_thinker": _omni_sounds,
-    "qwen3_omni_moe_thinker": _omni_moe_sounds,
+    "qwen3_omni_moe_thinker": audio.qwen3,
     "audioflamingo3": _flamingo,
     "musicflamingo": _flamingo,
     "gemma4_unified": _unified_sounds,

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
-from tscale.blocks.tower_pieces import Piece, Simple
+from tscale.blocks.tower_pieces import Simple
+from tscale.importer.towers.ends import Pieces
 from tscale.importer.towers.parts import bare_layers, linear, norm, scores, table, unlearned
 from tscale.importer.towers.sizes import Sizes
-
-Pieces = Iterator[Piece]
 
 
 def sam(v: Sizes) -> Pieces:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, Literal
 
 from tscale.blocks import Attention
 from tscale.blocks.tower_pieces import Piece, RunsOver, TowerLayers
+from tscale.importer.towers.ends import Pieces
 from tscale.importer.towers.parts import (
     ACTIVATED,
     READ,
@@ -20,8 +21,6 @@ from tscale.importer.towers.parts import (
 )
 from tscale.importer.towers.sam import sam
 from tscale.importer.towers.sizes import Sizes
-
-Pieces = Iterator[Piece]
 
 
 def _patches(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Literal
 
 from tscale.blocks.tower_pieces import Piece
+from tscale.importer.towers.ends import Pieces
 from tscale.importer.towers.parts import ACTIVATED, READ, layers, linear, norm, table, vector
 from tscale.importer.towers.sizes import Sizes
 
-Pieces = Iterator[Piece]
 Biased = tuple[Literal["q", "k", "v", "o"], ...]
 
 
