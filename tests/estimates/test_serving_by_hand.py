@@ -19,6 +19,7 @@ from tscale.core.dtypes import DTYPES
 from tscale.core.parallelism import Parallelism
 from tscale.core.serving_layout import ServingLayout
 from tscale.estimates import capacity, judged, laws, utilisation
+from tscale.estimates.media import Media
 from tscale.estimates.plan_serve import data, relax, search, text
 from tscale.estimates.rent import Rent
 from tscale.estimates.serve import dollars, parts, prediction, reached
@@ -146,7 +147,7 @@ def _plan(**given: Any) -> Any:
         **{
             "model": ("gpt2",), "context": 100, "output": 20, "prefix": 0, "host": None, "version": "", "calibration": "", "arrivals": "rate", "load": 2.5,
             "targets": Targets(2.0, 0.03), "chips": (1,), "engines": ("vllm",), "weights": (None,), "caches": (None,), "drafts": (None,), "chunks": (0,), "spec": None,
-            **given,
+            "media": Media(), **given,
         }
     )  # fmt: skip
 

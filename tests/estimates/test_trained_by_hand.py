@@ -403,8 +403,11 @@ def test_goodput_is_told_where_hours_have_no_failures_in_them(monkeypatch: pytes
 
 def test_a_plan_is_asked_with_its_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     context = SimpleNamespace(known="exact")
-    whole: Any = SimpleNamespace(first=SimpleNamespace(run="run", context=context))
+    whole: Any = SimpleNamespace(first=SimpleNamespace(run=SimpleNamespace(plain="run"), context=context))
     monkeypatch.setattr(planned, "planned_step", lambda *_: SimpleNamespace(step=SimpleNamespace(seconds=7)))
+    monkeypatch.setattr(planned, "with_towers", lambda *_: "model")
+    monkeypatch.setattr(planned, "of_plain", lambda *_: "model")
+    monkeypatch.setattr(planned, "adapting", lambda *_: "model")
     monkeypatch.setattr(planned, "as_bounds", lambda step, known: (step.step.seconds, known))
     monkeypatch.setattr(planned, "plan_memory", lambda *given: (given[2].how, given[3]))
     monkeypatch.setattr(planned, "predicted_step", lambda *_, **given: given)

@@ -203,6 +203,10 @@ class Derivations(Sequence[Step]):
     def __len__(self) -> int:
         return len(self._steps)
 
+    def __reduce__(self) -> tuple[type, tuple[tuple[Step, ...]]]:
+        """What makes them cannot be sent elsewhere: they go as they are."""
+        return tuple, (self._steps,)
+
 
 class Report(NamedTuple):
     """An answer: tables for people, `data` for programs, made of the same figures; notes say what is not counted.
