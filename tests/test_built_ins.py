@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.helpers import of_each
 from tscale.catalogue.models import built_in
 from tscale.core.costs.cache import cache_bytes, growing, states

@@ -198,6 +198,10 @@ class Derivations(Sequence[Step]):
     def __len__(self) -> int:
         return len(self._steps)
 
+    def __reduce__(self) -> tuple[type[tuple[Step, ...]], tuple[tuple[Step, ...]]]:
+        """Kept in a file, or sent to another process, they are made."""
+        return tuple, (self._steps,)
+
 
 class Report(NamedTuple):
     """An answer: tables for people, `data` for programs, made of the same figures; notes say what is not counted.
