@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 import tscale
 from tests.core.test_numbers import evaluated
-from tscale.core.metric import Step
+from tests.helpers import run
+from tscale.core.metric import Derivations, Step
 
 TRAINED: list[dict[str, Any]] = [
     {"gpus": 64, "tensor": 2, "batch": 64},
@@ -24,9 +26,9 @@ SERVED: list[dict[str, Any]] = [
 ]
 
 
-def steps_of(result: Any) -> tuple[Step, ...]:
+def steps_of(result: Any) -> Sequence[Step]:
     """The derivations of an answer."""
-    steps: tuple[Step, ...] = result.report.steps
+    steps: Sequence[Step] = result.report.steps
     return steps
 
 
@@ -63,3 +65,38 @@ def test_what_serving_comes_to_is_derived(asked: dict[str, Any]) -> None:
 def test_the_headline_comes_first() -> None:
     steps = steps_of(tscale.train("gpt3", gpu="h100", gpus=64))
     assert [step.name for step in steps[:3]] == ["days", "gpu_hours", "cost_usd"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "params gpt2",
+        "flops gpt3",
+        "attention gpt2",
+        "compare gpt2 gpt3",
+        "memory gpt2 --gpu h100",
+        "memory gpt2 --train --gpu h100 --batch 8",
+        "train gpt3 --gpu h100 --gpus 1024 --tensor 8 --pipeline 8 --batch 1536",
+        "serve gpt2 --gpu h100",
+        "loss gpt3",
+        "optimal --flops 1e24",
+        "hyper gpt3",
+        "design --params 1e9",
+        "train qwen3-8b --gpu h100 --gpus 8 --zero 3 --method dpo --batch 64",
+    ],
+)
+def test_no_derivation_is_made_of_an_answer_that_is_not_explained(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They take as long as the answer, or longer."""
+    made = []
+
+    def noted(self: Derivations, make: Any) -> None:
+        self._make = lambda: made.append(1) or make()  # type: ignore[func-returns-value]
+
+    monkeypatch.setattr(Derivations, "__init__", noted)
+    for form in ("table", "json"):
+        assert run(*command.split(), "--format", form).code in (0, 3)
+    assert not made
+    assert run(*command.split(), "--explain").code in (0, 3)
+    assert made

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.any_text import any_text
 from tscale.calibration.runs import MOST_RUNS, Run, parse_runs
 from tscale.errors import SpecError, TscaleError
 
@@ -97,7 +98,7 @@ def test_more_runs_than_anybody_trains() -> None:
 
 @pytest.mark.slow
 @given(text=st.one_of(
-    st.text(max_size=60),
+    any_text(60),
     st.lists(st.sampled_from(["params", "tokens", "loss", "N", "1e6", "3.2", ",", ";", "\t", '"', "\n", "\r", "nan", "-1", " ", "\x00", "1e999", "9" * 70, "1M"]), max_size=30).map("".join),
     st.lists(st.sampled_from(["1e6", "3.2", ",", '"', "\n", "nan", "-1", " ", "1e99", "0", "1_000", ".", "1.", ".5"]), max_size=30).map(lambda parts: "params,tokens,loss\n" + "".join(parts)),
 ))  # fmt: skip

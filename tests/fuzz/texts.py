@@ -9,6 +9,7 @@ from typing import Final
 import yaml
 from hypothesis import strategies as st
 
+from tests.any_text import any_text
 from tests.fuzz.wrong import BASES, as_json, as_yaml, mutated, scratched
 from tscale.catalogue.models import configs, names, text_of
 
@@ -24,7 +25,7 @@ spec_text: Final = st.one_of(
     scratched(st.sampled_from(TEXTS)),
     scratched(spec_data.map(as_yaml)),
     st.binary(max_size=40),
-    st.text(max_size=40).map(lambda text: text.encode("utf-8", "surrogatepass")),
+    any_text(40).map(lambda text: text.encode("utf-8", "surrogatepass")),
 )
 claims_text: Final = st.one_of(
     mutated(st.just(yaml.safe_load(CLAIMS))).map(as_yaml),

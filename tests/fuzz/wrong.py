@@ -11,6 +11,7 @@ import yaml
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
+from tests.any_text import any_text
 from tscale.catalogue.models import built_in, names
 from tscale.models.writing import plain
 
@@ -100,7 +101,7 @@ word: Final = st.one_of(
     st.sampled_from(
         [*KEYS, "decoder", "encoder", "encoder-decoder", "rotary", "learned", "local", "global", "none", "masked"]
     ),
-    st.text(max_size=8),
+    any_text(8),
 )
 number: Final = st.one_of(
     st.sampled_from([0, 1, -1, 2, 3, 64, 10**6, 10**12, 10**12 + 1, 2**63, 2**64, 10**39, 10**45, 0.5, 1e-30, 1e300]),

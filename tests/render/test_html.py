@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.any_text import any_text
 from tests.calibration.synthetic import BESIROGLU, csv_of, runs_of
 from tests.helpers import disclosed, run
 from tests.render.html_tree import Element, parse
@@ -201,7 +202,7 @@ def test_an_address_that_would_run_is_no_link() -> None:
     assert not list(parse(to_html(report, explain=True)).all("a"))
 
 
-@given(st.text(), st.booleans())
+@given(any_text(), st.booleans())
 @settings(deadline=None)
 def test_whatever_a_text_holds_is_read_as_it_was_written(text: str, whole: bool) -> None:
     shown = parse(inline(text, whole=whole)).text

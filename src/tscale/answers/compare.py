@@ -50,14 +50,7 @@ def compare_report(specs: Sequence[Spec], context: int | None) -> Report:
         "rows": [_row_data(quantity, values) for quantity, values in answers],
     }
     known = [subject for subject in subjects if subject is not None]
-    steps = Derivations(
-        lambda: [
-            one
-            for place, subject in enumerate(subjects)
-            if subject is not None
-            for one in _derived(answers, place, subject)
-        ]
-    )
+    steps = Derivations(lambda: _steps(answers, subjects))
     at = "" if context is None else f"at {context:,} tokens, "
     lengths = _assumed_lengths(told["training_context"])
     title = f"{_headline(labels, told['params'])}; {at}ratio to the first in parentheses{lengths}"
@@ -128,6 +121,15 @@ def _answers(
         (quantity, [_answer(quantity, spec, subject) for spec, subject in zip(specs, subjects, strict=True)])
         for quantity in COMPARED
     ]
+
+
+def _steps(
+    answers: Sequence[tuple[Named, Sequence[Figure | Missing | str]]], subjects: Sequence[Subject | None]
+) -> Iterator[Step]:
+    """How the figures of each model that is not undisclosed were made."""
+    for place, subject in enumerate(subjects):
+        if subject is not None:
+            yield from _derived(answers, place, subject)
 
 
 def _derived(

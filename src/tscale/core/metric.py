@@ -203,8 +203,8 @@ class Derivations(Sequence[Step]):
     def __len__(self) -> int:
         return len(self._steps)
 
-    def __reduce__(self) -> tuple[type, tuple[tuple[Step, ...]]]:
-        """What makes them cannot be sent elsewhere: they go as they are."""
+    def __reduce__(self) -> tuple[type[tuple[Step, ...]], tuple[tuple[Step, ...]]]:
+        """Kept in a file, or sent to another process, they are made."""
         return tuple, (self._steps,)
 
 
