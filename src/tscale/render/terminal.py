@@ -112,7 +112,7 @@ class _Screen:
         shown = f"{int(value):,}" if value == int(value) else cell_text(step.figure)
         source = f"   [{cited(step.figure.source)}]" if step.figure.source else ""
         self.line(step.name)
-        for text in (step.names, step.numbers, f"{shown} {step.figure.unit.name}".rstrip() + source):
+        for text in (step.names, step.numbers, f"{shown} {step.figure.unit.word}".rstrip() + source):
             self.console.print(Text(self._text(f"    = {text}")), soft_wrap=True)
 
     def notes(self, report: Report, *, explain: bool) -> None:
