@@ -19,6 +19,7 @@ from tscale.core.dtypes import DTYPES
 from tscale.core.parallelism import Parallelism
 from tscale.core.serving_layout import ServingLayout
 from tscale.estimates import capacity, judged, laws, utilisation
+from tscale.estimates.media import Media
 from tscale.estimates.plan_serve import data, relax, search, text
 from tscale.estimates.rent import Rent
 from tscale.estimates.serve import dollars, parts, prompts, reached
@@ -145,7 +146,7 @@ def _plan(**given: Any) -> Any:
     return SimpleNamespace(
         **{
             "model": ("gpt2",), "context": 100, "output": 20, "prefix": 0, "host": None, "version": "", "calibration": "", "arrivals": "rate", "load": 2.5,
-            "targets": Targets(2.0, 0.03), "chips": (1,), "engines": ("vllm",), "weights": (None,), "caches": (None,), "drafts": (None,), "chunks": (0,), "spec": None,
+            "targets": Targets(2.0, 0.03), "chips": (1,), "engines": ("vllm",), "weights": (None,), "caches": (None,), "drafts": (None,), "chunks": (0,), "spec": None, "media": Media(),
             **given,
         }
     )  # fmt: skip
@@ -161,6 +162,7 @@ def _base(**given: Any) -> Any:
 def test_a_deployment_is_asked_of_serve_by_what_is_not_usual() -> None:
     plain = "tscale serve gpt2 --gpu h100 --tensor 4 --pipeline 2 --replicas 3 --input 100 --output 20 --concurrency 7"
     assert text.serve_command(_plan(), _base(), _case()) == f"{plain} --engine vllm"
+    assert "--concurrency 7 --images 2 --engine" in text.serve_command(_plan(media=Media(images=2)), _base(), _case())
     draft = SimpleNamespace(tokens=3, acceptance=Fraction(3, 4))
     full = text.serve_command(
         _plan(prefix=9, host=Fraction(55), version="1.0", calibration="own.yaml"), _base(weights=DTYPES["fp8"], cache=DTYPES["fp8"], draft=draft, chunk=512), _case()
