@@ -225,3 +225,14 @@ def test_every_line_that_json_gives_carries_its_formula() -> None:
     data = params_report([spec]).data
     assert isinstance(data, dict)
     assert all(line["formula"] for line in data["lines"])
+
+
+def test_numbers_without_a_unit_have_no_word_for_one_behind_them() -> None:
+    """256 experts are read, at a share of the peak: neither `256 count` nor `57.2% share`."""
+    for words in (
+        ("serve", "deepseek-v3", "--gpu", "h200", "--gpus", "8"),
+        ("train", "gpt2", "--gpu", "h100", "--gpus", "8", "--batch", "64", "--tokens", "1e9"),
+    ):
+        done = run(*words, "--explain").out
+        assert not re.search(r"^    = .* (count|share)\b", done, re.MULTILINE)
+        assert "    = " in done

@@ -231,3 +231,12 @@ def test_a_design_that_misses_its_budget_says_so_first() -> None:
         "No decoder like Llama 2 7B with vocabulary=1e9 is within 1% of 7,000,000,000 parameters: the nearest has"
     )
     assert done.out.split("\n")[0].endswith(" in 1 layer")
+
+
+def test_a_part_of_a_word_is_no_family() -> None:
+    """`gpt` is one, with gpt3 in it; what `g` means would be guessed."""
+    assert run("design", "--params", "7e9", "--like", "gpt").code == 0
+    for part in ("g", "ll", "x", "gpt-n"):
+        done = run("design", "--params", "7e9", "--like", part)
+        assert (done.code, done.out) == (2, "")
+        assert done.err.startswith(f'tscale: no model or family "{part}" to take as a pattern: ')

@@ -146,8 +146,8 @@ def _plan(**given: Any) -> Any:
     return SimpleNamespace(
         **{
             "model": ("gpt2",), "context": 100, "output": 20, "prefix": 0, "host": None, "version": "", "calibration": "", "arrivals": "rate", "load": 2.5,
-            "targets": Targets(2.0, 0.03), "chips": (1,), "engines": ("vllm",), "weights": (None,), "caches": (None,), "drafts": (None,), "chunks": (0,), "spec": None,
-            "media": Media(), **given,
+            "targets": Targets(2.0, 0.03), "chips": (1,), "engines": ("vllm",), "weights": (None,), "caches": (None,), "drafts": (None,), "chunks": (0,), "spec": None, "media": Media(),
+            **given,
         }
     )  # fmt: skip
 
@@ -162,6 +162,7 @@ def _base(**given: Any) -> Any:
 def test_a_deployment_is_asked_of_serve_by_what_is_not_usual() -> None:
     plain = "tscale serve gpt2 --gpu h100 --tensor 4 --pipeline 2 --replicas 3 --input 100 --output 20 --concurrency 7"
     assert text.serve_command(_plan(), _base(), _case()) == f"{plain} --engine vllm"
+    assert "--concurrency 7 --images 2 --engine" in text.serve_command(_plan(media=Media(images=2)), _base(), _case())
     draft = SimpleNamespace(tokens=3, acceptance=Fraction(3, 4))
     full = text.serve_command(
         _plan(prefix=9, host=Fraction(55), version="1.0", calibration="own.yaml"), _base(weights=DTYPES["fp8"], cache=DTYPES["fp8"], draft=draft, chunk=512), _case()

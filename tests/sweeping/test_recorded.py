@@ -36,6 +36,7 @@ SWEEPS: list[tuple[str, dict[str, object], list[str]]] = [
     ("memory", {**LLAMA, "train": True}, ["context=1024..8192+128", "micro_batch=1..8"]),
     ("memory", {**LLAMA, "train": True}, ["prefix=0..32"]),
     ("serve", LLAMA, ["prefix=0..512+16"]),
+    ("serve", {**LLAMA, "prefill": "tensor=1,replicas=8", "decode": "tensor=1"}, ["concurrency=10..4000+133"]),
     ("memory", {**LLAMA, **PIPELINE}, ["context=1024..8192+1024", "batch=64..640+64"]),
     ("train", {"model": "gpt3", **H100}, ["gpus=1024..2048+16", "tokens=100e9..300e9+50000000000"]),
     (

@@ -226,7 +226,7 @@ class Ask(WithMedia, OnHardware):
         from tscale.estimates.serve.times import Ask as Serving
 
         prompt = self.input or self.context
-        cached = self.prefix if isinstance(self.prefix, int) else int(self.prefix * prompt)
+        cached = int(self.prefix * prompt) if isinstance(self.prefix, Fraction) else self.prefix
         layout = self.decode or layout_of(self, self.gpus if "gpus" in self.given else None)
         return Serving(
             self.dtype,

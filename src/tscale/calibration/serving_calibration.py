@@ -53,6 +53,8 @@ from tscale.core.elementwise import exp_of, larger, smaller
 NAME: Final = "serving"
 _MOST: Final = 1.0
 """The most that groups' deviations come to, in logarithms."""
+_MOST_ASKED: Final = 10**6
+"""Requests at once up to which the most that pools of their own hold is looked for."""
 _ENOUGH: Final = 30
 """Runs of a kind below which its interval is that of all kinds."""
 
@@ -367,11 +369,11 @@ def check_capacity(case: ServingCase, calibration: Calibration) -> None:
     most = holds = int(room / each) * ranks
     asked = f"{case.concurrency:,} are asked for"
     if held < case.requests:
-        found = largest(
-            lambda some: _held(case._replace(concurrency=some), calibration) * each <= room, case.concurrency
-        )
-        assert found is not None  # all that are asked for do not fit
-        most = found
+        if case.disaggregated:
+            found = largest(
+                lambda some: _held(case._replace(concurrency=some), calibration) * each <= room, _MOST_ASKED
+            )
+            most = _MOST_ASKED if found is None else found
         asked = f"{ceil(held * ranks):,} of the {case.concurrency:,} that are asked for would hold one: ask for at most {most:,}"
     raise OverCapacityError(
         f"over capacity: the cache holds {holds:,} requests of {round(case.prompt + case.output):,} tokens, and {asked}; the rest "

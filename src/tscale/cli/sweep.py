@@ -161,7 +161,7 @@ def _write(path: Path, made: Sweep, where: Where) -> None:
         with rows_progress(made.job.question, made.job.rows) as advance:
             done = write(path, made, where, advance)
     except KeyboardInterrupt:
-        told([f"stopped: whole parts are kept in {path}, and the same command goes on from there"], 0)
+        told([f"stopped: whole parts are kept next to {path}, and the same command goes on from there"], 0)
         raise
     if done.before == done.parts:
         print_text(f"{path} holds all {done.rows:,} rows already\n")

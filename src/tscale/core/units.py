@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 Reading = Literal["full", "plain", "power", "decimal", "short", "estimate", "given", "ratio", "percent", "utilisation"]
 
@@ -19,6 +19,14 @@ class Unit(NamedTuple):
     name: str
     symbol: str
     reading: Reading
+
+    @property
+    def word(self) -> str:
+        """Its name behind a number; nothing behind one that has none, such as a count or a share."""
+        return "" if self.name in _NO_WORDS else self.name
+
+
+_NO_WORDS: Final = frozenset({"count", "share", "ratio", "quotient", "exponent"})
 
 
 PARAMETERS = Unit("parameters", "", "full")

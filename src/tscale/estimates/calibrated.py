@@ -40,11 +40,14 @@ def calibrated(path: str) -> Calibrated:
 
 
 def _refuse_unanswered(row: Mapping[str, str], where: str) -> None:
-    """Raises `SpecError` for a run that has no figures, or that cannot be on what it names."""
+    """Raises `SpecError` for a run that has no figures, that cannot be on what it names, or whose requests its cache does not hold."""
+    from tscale.calibration.serving_calibration import check_capacity, shipped
     from tscale.calibration.serving_cases import passes_of
     from tscale.calibration.serving_rows import measured_case
 
     try:
-        passes_of(measured_case(row)[0])
+        case = measured_case(row)[0]
+        passes_of(case)
+        check_capacity(case, shipped())
     except TscaleError as error:
         raise SpecError(str(error), where=where) from None

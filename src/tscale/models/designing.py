@@ -105,9 +105,13 @@ def _size(name: str, count: Callable[[ModelSpec], int]) -> int:
 
 @cache
 def _family(like: str) -> list[ModelSpec]:
-    """The built-in models whose name, or an alias, begins so."""
+    """The built-in models whose name, or an alias, begins with it as a whole word: `gpt` with `gpt3`, and `g` with none."""
     start = normalised(like)
-    names = [one.name for one in listed() if any(name.startswith(start) for name in (one.name, *one.aliases))]
+
+    def begins(name: str) -> bool:
+        return name.startswith(start) and not name[len(start) : len(start) + 1].isalpha()
+
+    names = [one.name for one in listed() if any(map(begins, (one.name, *one.aliases)))]
     return [spec for spec in map(built_in, names) if isinstance(spec, ModelSpec)] if start else []
 
 

@@ -123,7 +123,7 @@ def _derivations(steps: Sequence[Step], heading: str) -> Iterator[str]:
 def _derivation(step: Step) -> str:
     value = step.figure.value
     shown = f"{int(value):,}" if value == int(value) else cell_text(step.figure)
-    unit = f" {escaped(step.figure.unit.name)}" if step.figure.unit.name else ""
+    unit = f" {escaped(step.figure.unit.word)}" if step.figure.unit.word else ""
     source = f' <span class="ts-source">{source_link(step.figure.source)}</span>' if step.figure.source else ""
     return (
         f"<dt>{escaped(step.name)}</dt>\n<dd><code>{breakable(step.names)}</code></dd>\n"

@@ -93,7 +93,7 @@ def _lines_of(step: Step) -> Iterator[_Line]:
     shown = f"{int(value):,}" if value == int(value) else cell_text(step.figure)
     source = f"   [{cited(step.figure.source)}]" if step.figure.source else ""
     yield _Line(step.name, is_name=True)
-    for text in (step.names, step.numbers, f"{shown} {step.figure.unit.name}".rstrip() + source):
+    for text in (step.names, step.numbers, f"{shown} {step.figure.unit.word}".rstrip() + source):
         yield _Line(f"    = {text}")
 
 
