@@ -60,6 +60,7 @@ TAKEN: list[tuple[Reader, str, Any]] = [
     (optimal.experts, " ANY ", "any"),
     (optimal.experts, "65536", 65536),
     (optimal.active_share, "1/8", Fraction(1, 8)),
+    (optimal.active_share, "1/3", Fraction(1, 3)),
     (optimal.active_share, "7 / 7", Fraction(1)),
     (optimal.active_share, "12.5%", Fraction(1, 8)),
     (fit.bootstraps, "100", 100),

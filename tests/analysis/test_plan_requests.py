@@ -131,6 +131,8 @@ def test_hardware_is_named_once_and_twenty_at_the_most() -> None:
     one = _plan(**TRAIN | {"gpu": "h100, a100-80gb,h100-sxm"})
     assert (one.chip_names, len(one.chips)) == (("h100", "a100-80gb"), 2)
     assert _plan(**TRAIN | {"gpu": ["a100-80gb", "h100"]}).chip_names == ("a100-80gb", "h100")
+    made = _plan(**TRAIN | {"gpu": one.chips[1]})  # hardware itself, in Python
+    assert (made.chip_names, made.chips) == ((one.chips[1].name,), one.chips[1:])
     named = _plan(**TRAIN | {"gpu": ",".join(["h100"] * 20)})
     assert named.chip_names == ("h100",)
     _refused(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from tscale.models.trainer import trainer
 from tscale.planning import partial
 from tscale.planning.layouts import Axes, Layout, Layouts
 from tscale.planning.memory import Held
-from tscale.planning.partial import Guess, Weighed, with_fewest
+from tscale.planning.partial import Guess, Weighed, between, with_fewest
 
 CONTEXT = 8192
 AXES = Axes((1,), (1,), (1,), (1,), (1,), (1,), (1,), (0,), (0,), (False,))
@@ -153,3 +154,44 @@ def test_as_few_layers_as_fit_are_those_of_trying_each(monkeypatch: pytest.Monke
     assert asked == [
         len(right) + int((right > 1).sum())
     ]  # each guess that is right, and one layer less where there is one
+
+
+def test_layouts_that_fit_with_all_and_not_without_any_are_guessed_by_a_straight_line() -> None:
+    """Of pairs of 100 usable bytes, or 110 at the least reserve: which are searched, and the share of layers that would just do.
+
+    Where all of them surely fit, bytes at the most are compared with what is usable; else those at the least with the room.
+    """
+    pairs = [
+        ((h, h - 20), (f, f - 20)) for h in (90, 100, 101, 120, 140, 200) for f in (60, 100, 101, 130, 131) if f <= h
+    ]
+    held = [*(none for none, _ in pairs), *(full for _, full in pairs)]
+    many = len(pairs)
+    columns = {name: np.array([*[0] * many, *[1] * many]) for name in ("tensor", "recompute")}
+    columns |= {"tensor": np.tile(np.arange(many), 2), "first": np.zeros(2 * many, dtype=np.int64)}
+    others = {"tensor": [0], "recompute": [1], "first": [3]}  # of the first three layers: no pair has it
+    columns = {name: np.concatenate([values, others[name]]) for name, values in columns.items()}
+    own = Held(*(np.array([*values, 1]) for values in zip(*held, strict=True)))
+    ones = np.ones(2 * many + 1, dtype=np.int64)
+    layouts = Layouts(AXES._replace(recompute=("none", "full")), 1, columns)
+    found, guess = between(Weighed(layouts, ones, ones[np.newaxis], own, 100 * ones, 110 * ones))
+    expected = []
+    for place, ((most, least), (fewest, at_least)) in enumerate(pairs):
+        if most > 100 and (fewest <= 100 or at_least <= 110):
+            sure = fewest <= 100
+            before, after, room = (most, fewest, 100) if sure else (least, at_least, 110)
+            expected.append((place, sure, (before - room) / max(before - after, 1)))
+    assert list(zip(found.layouts.columns["tensor"].tolist(), guess.sure.tolist(), guess.share.tolist(), strict=True)) == expected  # fmt: skip
+    assert found.layouts.columns["recompute"].tolist() == [1] * len(expected)
+    assert {sure for _, sure, _ in expected} == {True, False}
+
+
+def test_the_deepest_stage_says_how_many_layers_there_are() -> None:
+    """Of rows on one device, on two stages of 3 and 5 layers, and on stages whose order nobody asked for: one at the least."""
+    stages: Any = {
+        (1, 1, 0, 0): (SimpleNamespace(order=(0,) * 8),),
+        (2, 1, 0, 0): (SimpleNamespace(order=(0,) * 3), SimpleNamespace(order=(0,) * 5)),
+        (4, 1, 0, 0): (SimpleNamespace(order=()),),
+    }
+    pipeline = np.array([2, 1, 4, 2])
+    columns = {"tensor": pipeline, "pipeline": pipeline, "interleave": pipeline * 0 + 1, "schedule": pipeline * 0, "stages": pipeline * 0}  # fmt: skip
+    assert partial._most_layers(Layouts(AXES, 1, columns), stages).tolist() == [5, 8, 1, 5]

@@ -28,7 +28,7 @@ class Respelled:
 
 def _keyword(found: re.Match[str]) -> str:
     """An option as a keyword; within a command that is quoted, as it stands."""
-    return found[0] if found["command"] else found["name"].replace("-", "_")
+    return found["command"] or found["name"].replace("-", "_")
 
 
 _NOWHERE: Final = re.compile("^(model|gpu):1:1: ")  # a mapping has no lines
