@@ -226,6 +226,20 @@ def test_laws_of_something_else_are_refused(given: dict[str, Any], said: str) ->
         laws.refuse_others(_law("a", **given))
 
 
+def test_what_a_law_of_some_kind_reads_is_asked_of_such_alone() -> None:
+    """Of repeated data, of service and of bits: the shipped laws of such where nothing is named, and else one of them must be."""
+    default = {bound.law.kind for bound in laws.picked([], None, None)}
+    assert not default & {"repeated", "lifetime", "precision"}
+    given: tuple[Any, ...] = (10**9, None, None), (None, 10**9, None), (None, None, (8.0, 8.0, 8.0))
+    for kind, asked in zip(("repeated", "lifetime", "precision"), given, strict=True):
+        assert {bound.law.kind for bound in laws.picked([], *asked)} == default | {kind}
+        with pytest.raises(RequestError, match=f"is read only by a law of kind {kind}"):
+            laws.picked(["hoffmann2022-3"], *asked)
+        name = next(bound.law.name for bound in laws.picked([], *asked) if bound.law.kind == kind)
+        both = laws.picked(["hoffmann2022-3", name, name], *asked)
+        assert [bound.law.name for bound in both] == ["hoffmann2022-3", name]
+
+
 @pytest.mark.parametrize("low, high, held", [(1.0, 2.0, True), (0.0, 2.0, False), (1.0, inf, False)])
 def test_intervals_that_no_number_bounds_are_left_out(low: float, high: float, held: bool) -> None:
     """None is kept where an end is nothing or beyond any number; of fewer than two amounts there is none at all."""

@@ -17,7 +17,7 @@ from tscale.core.metric import Figure
 from tscale.core.parallelism import Parallelism
 from tscale.core.units import USD
 from tscale.estimates import release
-from tscale.estimates.capacity import Capacity, capacity_data, verdict_text
+from tscale.estimates.capacity import Capacity, capacity_data, device_figure, serving_capacity, verdict_text
 from tscale.estimates.memory_train import changes
 from tscale.estimates.rent import Rent
 from tscale.estimates.serve import derived, reached
@@ -155,6 +155,20 @@ def test_what_a_device_has_is_data() -> None:
     assert verdict_text(plain, plain.most + 1, plain.most) == "may fit, depending on the reserve and the allocator"
     assert verdict_text(plain, plain.most + 1) == "does not fit"
     assert set(capacity_data(None, H100, 1, "exact").values()) == {None}
+    assert [serving_capacity(H100.device(), gpus).groups for gpus in (1, 2, 8)] == [0, 1, 1]
+    assert serving_capacity(H100.device(), 8, groups=3).groups == 3
+
+
+def test_the_memory_of_a_device_is_as_it_reports_or_as_its_vendor_states() -> None:
+    """How a report is known is said where it is no primary source; a report without a source of its own is of the vendor's."""
+    for reported, grade, source, note, where in (
+        (1000, "primary", "it", "", "it"), (1000, "derived", None, "derived", "vendor"), (None, None, None, "as its vendor states it: what the device reports is not known here", "vendor"),
+    ):  # fmt: skip
+        chip: Any = SimpleNamespace(
+            reported_mib=reported, evidence=SimpleNamespace(reported=grade), reported_source=source, source="vendor", device=lambda: SimpleNamespace(device_bytes=9)
+        )  # fmt: skip
+        found = device_figure(chip)
+        assert (found.value, found.known, found.source, found.note) == (9, "cited", where, note)
 
 
 def _model(**given: Any) -> Any:

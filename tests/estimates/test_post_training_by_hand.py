@@ -77,7 +77,12 @@ def test_sequences_and_updates_of_a_step() -> None:
     assert (pairs._sequences, pairs._of_update, pairs._mean) == (12, 12, 150)
     supervised = trained(_ask("sft", batch=6))
     assert (supervised._sequences, supervised._of_update, supervised._mean) == (6, 6, 900)
-    online._passed = lambda *_, **__: step._Passed(2.0, Interval(1.0, 2.0, 3.0), "")
+
+    def passed(spec: Any, sequences: int, *, forward: bool) -> Any:
+        assert (spec, sequences, forward) == (None, 6, False)
+        return step._Passed(2.0, Interval(1.0, 2.0, 3.0), "")
+
+    online._passed = passed
     found = online._updates("training", None, 1000)
     assert (found.bound, tuple(found.seconds), found.tokens) == (  # type: ignore[comparison-overlap]
         pytest.approx(16.0),
