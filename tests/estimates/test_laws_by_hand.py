@@ -268,6 +268,22 @@ def test_intervals_that_no_number_bounds_are_left_out(low: float, high: float, h
     assert (fitting._end(too_large, optimum, 1.0), fitting._end(none, optimum, 1.0)) == (inf, 0.0)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("amounts", [0, 1, 2, 3])
+def test_two_amounts_make_a_line_of_intervals(amounts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fitting, "_SAVED", (1.0, 10.0, 100.0)[:amounts])
+
+    def at(_: float) -> Any:
+        return SimpleNamespace(params=5.0, tokens=7.0)
+
+    draw: Any = SimpleNamespace(at_flops=at, at_params=at, at_tokens=at)
+    found = fitting._quantiles(draw, [draw] * 3, 2.0)
+    assert (found is not None) == (amounts >= 2)
+    if found is not None:
+        assert found.flops == tuple((2.0 * times, 5.0, 5.0) for times in (1.0, 10.0, 100.0)[:amounts])
+        assert found.params == tuple((5.0 * times, 7.0, 7.0) for times in (1.0, 10.0, 100.0)[:amounts])
+        assert found.tokens == tuple((7.0 * times, 5.0, 5.0) for times in (1.0, 10.0, 100.0)[:amounts])
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Mixtures
 # ---------------------------------------------------------------------------------------------------------------------

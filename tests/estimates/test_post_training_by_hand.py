@@ -285,6 +285,61 @@ def test_what_else_is_tried_of_training() -> None:
     assert options(plan=Parallelism(data=8, zero=3)) == []
 
 
+def test_what_is_tried_is_what_its_option_says() -> None:
+    """A step whose training is heavy, of 8 devices: each change by itself, and all else as it was."""
+    plan, spec = Parallelism(data=8, zero=1), object()
+    ask = _ask("grpo", plan=plan, prompts=32, group=1, rollout_tensor=2, reference=spec)
+    vars(ask.training.how).update(micro_batch=2, recompute="none", loss="plain", optimizer=OPTIMIZERS["adamw"], rank=None, again="some")  # fmt: skip
+    found = {one.option: one.ask for one in changes._candidates(spec, ask)}  # type: ignore[arg-type]
+
+    def changed(option: str) -> dict[str, Any]:
+        how = vars(found[option].training.how)
+        return {name: value for name, value in how.items() if value != vars(ask.training.how)[name]}
+
+    assert {option: changed(option) for option in found} == {
+        "--sleep all": {}, "--rollout-tensor 4": {}, "--rollout-tensor 8": {}, "--rollout-batch 4": {}, "--rollout-batch 2": {}, "--rollout-batch 1": {},
+        "--micro-batch 1": {"micro_batch": 1}, "--recompute full": {"recompute": "full", "again": None}, "--loss fused-linear": {"loss": "fused-linear"},
+        "--zero 2": {"plan": plan._replace(zero=2)}, "--zero 3": {"plan": plan._replace(zero=3)}, "--optimizer adam-8bit": {"optimizer": OPTIMIZERS["adam-8bit"]},
+        f"--lora-rank {RANK}": {"rank": RANK},
+    }  # fmt: skip
+    assert found["--sleep all"].asleep == frozenset(SLEEPERS)
+    assert [found[f"--rollout-batch {many}"].rollout_batch for many in (4, 2, 1)] == [4, 2, 1]
+    assert [found[f"--rollout-tensor {many}"].rollout_tensor for many in (4, 8)] == [4, 8]
+    for reference, shares in ((spec, True), (object(), False), (None, False)):
+        other = ask._replace(reference=reference)  # type: ignore[arg-type]
+        lora = [one.ask for one in changes._candidates(spec, other) if one.option.startswith("--lora")]  # type: ignore[arg-type]
+        assert [one.shares_reference for one in lora] == [shares]
+
+
+def test_each_model_reads_all_sequences_and_what_is_trained_is_updated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """16 rollouts of 150 tokens, trained on in batches of 6 for 3 epochs; a model that reads twice is timed once."""
+    monkeypatch.setattr(step, "scoring", lambda spec: f"scoring {spec}")
+    calls: list[Any] = []
+
+    def passed(spec: Any, sequences: int, *, forward: bool) -> Any:
+        calls.append((spec, sequences, forward))
+        return step._Passed(2.0, Interval(1.0, 2.0, 3.0), "")
+
+    def of(ask: Ask) -> list[tuple[Any, ...]]:
+        one: Any = _Trained(SimpleNamespace(ask=ask, longest=900, spec="policy"), None, How())  # type: ignore[arg-type]
+        one._passed = passed
+        calls.clear()
+        return [(phase.phase, phase.tokens, round(phase.bound, 9)) for phase in one.phases()]
+
+    ask = _ask("ppo", prompts=4, group=4, batch=6, prompt=100, response=50, epochs=3, reference="policy", reward="r", value="v")  # type: ignore[arg-type]  # fmt: skip
+    ask = ask._replace(reference=cast("Any", "policy"))
+    assert of(ask) == [
+        ("old log-probs", 2400, 2), ("reference", 2400, 2), ("reward", 2400, 2), ("value", 2400, 2), ("training", 7200, 16), ("value training", 7200, 16)
+    ]  # fmt: skip
+    assert calls == [
+        ("policy", 16, True), ("scoring r", 16, True), ("scoring v", 16, True), ("policy", 6, False), ("scoring v", 6, False)
+    ]  # fmt: skip
+    pairs = _ask("dpo", batch=6, prompt=100, response=50, reference="other")  # type: ignore[arg-type]
+    assert of(pairs) == [("reference", 12 * 150, 2), ("training", 12 * 150, 2)]
+    assert of(pairs._replace(precomputed=True)) == [("training", 12 * 150, 2)]
+    assert of(_ask("sft", batch=6)) == [("training", 6 * 900, 2)]
+
+
 def test_all_phases_fit_or_it_does_not() -> None:
     def one(*, fits: bool | None) -> Any:
         capacity = None if fits is None else SimpleNamespace(fits=lambda _: fits)
