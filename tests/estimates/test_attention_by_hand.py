@@ -16,14 +16,14 @@ from tscale.estimates.explaining import counted
 from tscale.estimates.trained import trained
 
 TEXT = (
-    "name: small\nlayers: 2\nd_model: 64\nvocabulary: 512\ncontext: 1000\ntied: true\nattention: {heads: 4%s}\npositions: {kind: rotary}\n"
+    "name: small\nlayers: 2\nd_model: 64\nvocabulary: 640\ncontext: 1000\ntied: true\nattention: {heads: 4%s}\npositions: {kind: rotary}\n"
     "norm: {kind: rmsnorm}\nfeed_forward: {d_ff: 256}\n"
 )
 SMALL = counted(spec(TEXT % ""))
 RANK = 2 * 4 * (16 + 16)
 """Multiply-adds of all scores and their sums for a pair of tokens: 4 heads of 16 in two layers."""
-FEED_FORWARD, PROJECTIONS, HEAD = 2 * 2 * 64 * 256, 2 * 4 * 64 * 64, 64 * 512
-PARAMS = 512 * 64 + PROJECTIONS + FEED_FORWARD + 5 * 64
+FEED_FORWARD, PROJECTIONS, HEAD = 2 * 2 * 64 * 256, 2 * 4 * 64 * 64, 64 * 640
+PARAMS = 640 * 64 + PROJECTIONS + FEED_FORWARD + 5 * 64
 
 
 @pytest.mark.parametrize(("dtype", "bits"), [("bf16", 16), ("fp32", 32), ("int4", 4)])
@@ -69,12 +69,12 @@ def test_training_flops_of_a_small_model_by_each_convention() -> None:
     found: Any = conventions.by_convention(SMALL, run)
     n = PARAMS
     assert found["six_nd"].value == 6 * n * 10**6
-    assert found["six_nd_non_embedding"].value == 6 * (n - 512 * 64) * 10**6
+    assert found["six_nd_non_embedding"].value == 6 * (n - 640 * 64) * 10**6
     assert found["palm"].value == (6 * n + 12 * 2 * 4 * 16 * 100) * 10**6
     forward = FEED_FORWARD + PROJECTIONS + HEAD
     assert found["exact"].value == 3 * (2 * forward + 2 * 100 * RANK) * 10**6
     assert found["exact_causal"].value == 3 * (2 * forward * 10**6 + 2 * 100 * 101 // 2 * RANK * 10**4)
-    megatron = 72 * 2 * 64**2 * (1 + 100 / (6 * 64) + 512 / (12 * 2 * 64)) * 10**6
+    megatron = 72 * 2 * 64**2 * (1 + 100 / (6 * 64) + 640 / (12 * 2 * 64)) * 10**6
     assert found["megatron"].value == pytest.approx(megatron)
 
 

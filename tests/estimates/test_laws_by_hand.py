@@ -226,6 +226,20 @@ def test_laws_of_something_else_are_refused(given: dict[str, Any], said: str) ->
         laws.refuse_others(_law("a", **given))
 
 
+def test_what_a_law_of_some_kind_reads_is_asked_of_such_alone() -> None:
+    """Of repeated data, of service and of bits: the shipped laws of such where nothing is named, and else one of them must be."""
+    default = {bound.law.kind for bound in laws.picked([], None, None)}
+    assert not default & {"repeated", "lifetime", "precision"}
+    given: tuple[Any, ...] = (10**9, None, None), (None, 10**9, None), (None, None, (8.0, 8.0, 8.0))
+    for kind, asked in zip(("repeated", "lifetime", "precision"), given, strict=True):
+        assert {bound.law.kind for bound in laws.picked([], *asked)} == default | {kind}
+        with pytest.raises(RequestError, match=f"is read only by a law of kind {kind}"):
+            laws.picked(["hoffmann2022-3"], *asked)
+        name = next(bound.law.name for bound in laws.picked([], *asked) if bound.law.kind == kind)
+        both = laws.picked(["hoffmann2022-3", name, name], *asked)
+        assert [bound.law.name for bound in both] == ["hoffmann2022-3", name]
+
+
 @pytest.mark.parametrize("low, high, held", [(1.0, 2.0, True), (0.0, 2.0, False), (1.0, inf, False)])
 def test_intervals_that_no_number_bounds_are_left_out(low: float, high: float, held: bool) -> None:
     """None is kept where an end is nothing or beyond any number; of fewer than two amounts there is none at all."""
@@ -252,6 +266,22 @@ def test_intervals_that_no_number_bounds_are_left_out(low: float, high: float, h
         raise ZeroDivisionError
 
     assert (fitting._end(too_large, optimum, 1.0), fitting._end(none, optimum, 1.0)) == (inf, 0.0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("amounts", [0, 1, 2, 3])
+def test_two_amounts_make_a_line_of_intervals(amounts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fitting, "_SAVED", (1.0, 10.0, 100.0)[:amounts])
+
+    def at(_: float) -> Any:
+        return SimpleNamespace(params=5.0, tokens=7.0)
+
+    draw: Any = SimpleNamespace(at_flops=at, at_params=at, at_tokens=at)
+    found = fitting._quantiles(draw, [draw] * 3, 2.0)
+    assert (found is not None) == (amounts >= 2)
+    if found is not None:
+        assert found.flops == tuple((2.0 * times, 5.0, 5.0) for times in (1.0, 10.0, 100.0)[:amounts])
+        assert found.params == tuple((5.0 * times, 7.0, 7.0) for times in (1.0, 10.0, 100.0)[:amounts])
+        assert found.tokens == tuple((7.0 * times, 5.0, 5.0) for times in (1.0, 10.0, 100.0)[:amounts])
 
 
 # ---------------------------------------------------------------------------------------------------------------------

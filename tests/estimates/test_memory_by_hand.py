@@ -217,6 +217,35 @@ def test_more_is_sharded_where_several_devices_share_a_copy() -> None:
         assert _options(changes._of_zero(model)) == options
 
 
+def test_a_change_is_what_its_option_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[dict[str, Any]] = []
+
+    class Noted(Model):
+        def with_(self, **given: Any) -> Model:
+            made.append(given)
+            return super().with_(**given)
+
+    monkeypatch.setattr(changes, "lower", lambda _: None)
+    monkeypatch.setattr(changes, "hardware_flops_ratio", lambda *_: Fraction(1))
+    plan = Parallelism(tensor=2, data=4, zero=1)
+    model: Any = Noted(plan=plan, attention="naive", micro_batch=4)
+    alone: Any = Noted()
+    found: list[Any] = []
+    for several in (
+        changes._of_the_pass(model), changes._of_the_loss(alone), changes._of_the_batch(model, 2, None), changes._of_zero(model), changes._of_the_formats(model)
+    ):  # fmt: skip
+        found += several
+    expected = {
+        "--attention flash": {"attention": "flash"}, "--recompute selective": {"recompute": "selective", "again": None}, "--recompute full": {"recompute": "full", "again": None},
+        "--loss fused-linear": {"loss": "fused-linear"}, "--micro-batch 2": {"micro_batch": 2}, "--sequence": {"plan": plan._replace(sequence=True)},
+        "--zero 2": {"plan": plan._replace(zero=2)}, "--zero 3": {"plan": plan._replace(zero=3)}, "--optimizer adam-8bit": {"optimizer": OPTIMIZERS["adam-8bit"]},
+        "--optimizer adafactor": {"optimizer": OPTIMIZERS["adafactor"]}, "--precision pure-bf16": {"precision": PRECISIONS["pure-bf16"]},
+        "--qlora": {"rank": 64, "base": DTYPES["nf4"]},
+    }  # fmt: skip
+    assert dict(zip(_options(found), made, strict=True)) == expected
+    assert [change.groups for change in found if change.option != "--loss fused-linear"] == [2] * 11
+
+
 def test_formats_that_take_less() -> None:
     for given, options in (
         ({}, ["--optimizer adam-8bit", "--optimizer adafactor", "--precision pure-bf16", "--qlora"]),

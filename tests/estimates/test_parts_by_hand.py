@@ -17,7 +17,7 @@ from tscale.core.metric import Figure
 from tscale.core.parallelism import Parallelism
 from tscale.core.units import USD
 from tscale.estimates import release
-from tscale.estimates.capacity import Capacity, capacity_data, verdict_text
+from tscale.estimates.capacity import Capacity, capacity_data, device_figure, serving_capacity, verdict_text
 from tscale.estimates.memory_train import changes
 from tscale.estimates.rent import Rent
 from tscale.estimates.serve import derived, reached
@@ -155,6 +155,53 @@ def test_what_a_device_has_is_data() -> None:
     assert verdict_text(plain, plain.most + 1, plain.most) == "may fit, depending on the reserve and the allocator"
     assert verdict_text(plain, plain.most + 1) == "does not fit"
     assert set(capacity_data(None, H100, 1, "exact").values()) == {None}
+    assert [serving_capacity(H100.device(), gpus).groups for gpus in (1, 2, 8)] == [0, 1, 1]
+    assert serving_capacity(H100.device(), 8, groups=3).groups == 3
+
+
+def test_the_memory_of_a_device_is_as_it_reports_or_as_its_vendor_states() -> None:
+    """How a report is known is said where it is no primary source; a report without a source of its own is of the vendor's."""
+    for reported, grade, source, note, where in (
+        (1000, "primary", "it", "", "it"), (1000, "derived", None, "derived", "vendor"), (None, None, None, "as its vendor states it: what the device reports is not known here", "vendor"),
+    ):  # fmt: skip
+        chip: Any = SimpleNamespace(
+            reported_mib=reported, evidence=SimpleNamespace(reported=grade), reported_source=source, source="vendor", device=lambda: SimpleNamespace(device_bytes=9)
+        )  # fmt: skip
+        found = device_figure(chip)
+        assert (found.value, found.known, found.source, found.note) == (9, "cited", where, note)
+
+
+def test_a_cost_is_said_at_the_ends_of_its_price() -> None:
+    """12 dollars at 3 an hour are 8 at 2 and 20 at 5."""
+    rent = Rent(Fraction(2), Fraction(3), Fraction(5), "assumed")
+    rows = [(words, figure.value, figure.known) for words, figure in rent.at_ends(Figure(12.0, USD, "predicted"))]
+    assert rows == [("  at the lowest price", 8.0, "predicted"), ("  at the highest price", 20.0, "predicted")]
+    alone = Rent(Fraction(3), Fraction(3), Fraction(3), "exact")
+    assert list(alone.at_ends(Figure(12.0, USD))) == []
+    ends: Any = rent.range(10, 20)
+    assert [ends[end].value for end in ("low", "high")] == [20, 100]
+    same: Any = rent.range(10)
+    assert [same[end].value for end in ("low", "high")] == [20, 50]
+    assert alone.range(10) is None
+
+
+def test_where_a_price_is_from_is_said() -> None:
+    def price(usd: int, date: str, source: str = "a") -> Any:
+        return SimpleNamespace(
+            source=source, date=date, provider="It", kind="on demand", usd_per_device_hour=Fraction(usd)
+        )
+
+    first, later, other = price(2, "2024-05"), price(5, "2025/2026"), price(3, "2025-01", "b")
+    for asked, said in (
+        ((), "Price assumed: 3 USD per GPU-hour (its file)."), ((first,), "Price assumed: 3 USD per GPU-hour (2 to 5: one source, It, on demand, 2024-05)."),
+        ((first, later), "Price assumed: 3 USD per GPU-hour (2 to 5: one source, a)."), ((first, other, later), "Price assumed: 3 USD per GPU-hour (2 to 5: 3 prices, 2024-2026)."),
+        ((other, price(3, "2025-07")), "Price assumed: 3 USD per GPU-hour (2 to 5: 2 prices, 2025)."),
+    ):  # fmt: skip
+        rent = Rent(Fraction(2), Fraction(3), Fraction(5), "assumed", "its file", asked)
+        assert rent.said() == said
+    assert Rent(Fraction(3), Fraction(3), Fraction(3), "exact").said() == ""
+    one = Rent(Fraction(3), Fraction(3), Fraction(3), "assumed", asked=(first,))
+    assert one.said() == "Price assumed: 3 USD per GPU-hour (one source, It, on demand, 2024-05)."
 
 
 def _model(**given: Any) -> Any:

@@ -81,6 +81,8 @@ def test_long_sequences_are_cut_over_up_to_sixteen_devices() -> None:
 def test_experts_are_spread_over_what_divides_them_and_stages_have_few_pieces() -> None:
     found = _axes(EXPERTS)
     assert (found.expert, found.interleave) == ((1, 2, 4), (1, 2, 4))
+    two = EXPERTS.replace("experts: 12, top_k: 2", "experts: 2, top_k: 1")
+    assert (_axes(two).expert, _axes(two).interleave) == ((1, 2), (1, 2, 4))
     assert axes._common({8, 12}) == [n for n in range(1, 13) if gcd(8, 12) % n == 0]
     assert axes._common(set()) == [1]
 
@@ -123,7 +125,7 @@ def test_stages_that_are_given_are_of_as_many_stages_or_pieces() -> None:
     assert axes._of_given_stages({"stages": None}) == {}
 
 
-def test_policies_are_of_all_layers_or_of_the_first_of_each_stage() -> None:
+def test_policies_are_of_all_layers_or_of_the_first_of_each_stage(monkeypatch: pytest.MonkeyPatch) -> None:
     model = spec(DENSE)
     given: Any = SimpleNamespace(
         stepped_size=3, text="x", among=lambda _: (Again("none"), Again("full"), Again("full", 3))
@@ -132,6 +134,15 @@ def test_policies_are_of_all_layers_or_of_the_first_of_each_stage() -> None:
     assert axes._recomputation(model, ("a",), None) == {"recompute": ("a",), "partial": True}
     with pytest.raises(RequestError, match="is about some layers"):
         axes._first(model, Again("selective", 3))
+
+    def no(*_: Any) -> Any:
+        raise RequestError("not of two stacks")
+
+    monkeypatch.setattr(axes, "recomputed_stages", no)
+    assert axes._first(model, Again("full", 3)) == 3
+    monkeypatch.setattr(axes, "lower", lambda _: None)
+    with pytest.raises(RequestError, match="not of two stacks"):
+        axes._first(SimpleNamespace(kind="encoder-decoder"), Again("full", 3))  # type: ignore[arg-type]
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from tscale.estimates.post_training.models import Ask
 from tscale.estimates.post_training.phases import Held, decisive, peak
 from tscale.estimates.post_training.rollout import How, Timed
 from tscale.estimates.post_training.step import Passed, StepTime, _Trained
+from tscale.estimates.recomputed import Recomputed
 from tscale.models.trainer import RANK
 
 
@@ -77,7 +78,12 @@ def test_sequences_and_updates_of_a_step() -> None:
     assert (pairs._sequences, pairs._of_update, pairs._mean) == (12, 12, 150)
     supervised = trained(_ask("sft", batch=6))
     assert (supervised._sequences, supervised._of_update, supervised._mean) == (6, 6, 900)
-    online._passed = lambda *_, **__: step._Passed(2.0, Interval(1.0, 2.0, 3.0), "")
+
+    def passed(spec: Any, sequences: int, *, forward: bool) -> Any:
+        assert (spec, sequences, forward) == (None, 6, False)
+        return step._Passed(2.0, Interval(1.0, 2.0, 3.0), "")
+
+    online._passed = passed
     found = online._updates("training", None, 1000)
     assert (found.bound, tuple(found.seconds), found.tokens) == (  # type: ignore[comparison-overlap]
         pytest.approx(16.0),
@@ -278,6 +284,125 @@ def test_what_else_is_tried_of_training() -> None:
     assert options(rank=None) == [f"--lora-rank {RANK}"]
     assert options(plan=Parallelism(data=8, zero=2)) == ["--zero 3"]
     assert options(plan=Parallelism(data=8, zero=3)) == []
+
+
+def test_what_is_tried_is_what_its_option_says() -> None:
+    """A step whose training is heavy, of 8 devices: each change by itself, and all else as it was."""
+    plan, spec = Parallelism(data=8, zero=1), object()
+    ask = _ask("grpo", plan=plan, prompts=32, group=1, rollout_tensor=2, reference=spec)
+    vars(ask.training.how).update(micro_batch=2, recompute="none", loss="plain", optimizer=OPTIMIZERS["adamw"], rank=None, again="some")  # fmt: skip
+    found = {one.option: one.ask for one in changes._candidates(spec, ask)}  # type: ignore[arg-type]
+
+    def changed(option: str) -> dict[str, Any]:
+        how = vars(found[option].training.how)
+        return {name: value for name, value in how.items() if value != vars(ask.training.how)[name]}
+
+    assert {option: changed(option) for option in found} == {
+        "--sleep all": {}, "--rollout-tensor 4": {}, "--rollout-tensor 8": {}, "--rollout-batch 4": {}, "--rollout-batch 2": {}, "--rollout-batch 1": {},
+        "--micro-batch 1": {"micro_batch": 1}, "--recompute full": {"recompute": "full", "again": None}, "--loss fused-linear": {"loss": "fused-linear"},
+        "--zero 2": {"plan": plan._replace(zero=2)}, "--zero 3": {"plan": plan._replace(zero=3)}, "--optimizer adam-8bit": {"optimizer": OPTIMIZERS["adam-8bit"]},
+        f"--lora-rank {RANK}": {"rank": RANK},
+    }  # fmt: skip
+    assert found["--sleep all"].asleep == frozenset(SLEEPERS)
+    assert [found[f"--rollout-batch {many}"].rollout_batch for many in (4, 2, 1)] == [4, 2, 1]
+    assert [found[f"--rollout-tensor {many}"].rollout_tensor for many in (4, 8)] == [4, 8]
+    for reference, shares in ((spec, True), (object(), False), (None, False)):
+        other = ask._replace(reference=reference)  # type: ignore[arg-type]
+        lora = [one.ask for one in changes._candidates(spec, other) if one.option.startswith("--lora")]  # type: ignore[arg-type]
+        assert [one.shares_reference for one in lora] == [shares]
+
+
+def test_each_model_reads_all_sequences_and_what_is_trained_is_updated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """16 rollouts of 150 tokens, trained on in batches of 6 for 3 epochs; a model that reads twice is timed once."""
+    monkeypatch.setattr(step, "scoring", lambda spec: f"scoring {spec}")
+    calls: list[Any] = []
+
+    def passed(spec: Any, sequences: int, *, forward: bool) -> Any:
+        calls.append((spec, sequences, forward))
+        return step._Passed(2.0, Interval(1.0, 2.0, 3.0), "")
+
+    def of(ask: Ask) -> list[tuple[Any, ...]]:
+        one: Any = _Trained(SimpleNamespace(ask=ask, longest=900, spec="policy"), None, How())  # type: ignore[arg-type]
+        one._passed = passed
+        calls.clear()
+        return [(phase.phase, phase.tokens, round(phase.bound, 9)) for phase in one.phases()]
+
+    ask = _ask("ppo", prompts=4, group=4, batch=6, prompt=100, response=50, epochs=3, reference="policy", reward="r", value="v")  # fmt: skip
+    ask = ask._replace(reference=cast("Any", "policy"))
+    assert of(ask) == [
+        ("old log-probs", 2400, 2), ("reference", 2400, 2), ("reward", 2400, 2), ("value", 2400, 2), ("training", 7200, 16), ("value training", 7200, 16)
+    ]  # fmt: skip
+    assert calls == [
+        ("policy", 16, True), ("scoring r", 16, True), ("scoring v", 16, True), ("policy", 6, False), ("scoring v", 6, False)
+    ]  # fmt: skip
+    pairs = _ask("dpo", batch=6, prompt=100, response=50, reference="other")
+    assert of(pairs) == [("reference", 12 * 150, 2), ("training", 12 * 150, 2)]
+    assert of(pairs._replace(precomputed=True)) == [("training", 12 * 150, 2)]
+    assert of(_ask("sft", batch=6)) == [("training", 6 * 900, 2)]
+
+
+def test_a_pass_is_a_step_or_its_forward_third_of_the_sequences_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """10 sequences of up to 100 tokens, 40 on average, on 4 copies with room for two of the longest: 3 in each of 4 micro-batches are 12.
+
+    A step of these takes 60 s at the least, of which 30 are computing, and is predicted to take 80, of which 8 are once a step.
+    """
+    asked: list[Any] = []
+    seconds = Interval(60.0, 80.0, 120.0)
+
+    def predicted_step(*given: Any, **named: Any) -> Any:
+        asked.append((given[3], given[7], named["base"], named["stack"], named["kernel"]))
+        parts = SimpleNamespace(gradients=4.0, optimizer=3.0, step=1.0, seconds=80.0)
+        return SimpleNamespace(found=SimpleNamespace(seconds=seconds, parts=parts) if found else None, why="no kernel")
+
+    monkeypatch.setattr(step, "counted", lambda spec: f"{spec}")
+    monkeypatch.setattr(step, "adapting", lambda model, rank, targets: f"{model} {rank} {targets}")
+    monkeypatch.setattr(step, "recomputed", lambda *_: "again")
+    monkeypatch.setattr(step, "peak_of", lambda *_: ("bf16", 9))
+    monkeypatch.setattr(step, "run_of", lambda spec, tokens: (spec, tokens))
+    planned: list[Any] = []
+
+    def planned_step(*given: Any) -> Any:
+        planned.append(given)
+        return SimpleNamespace(step=SimpleNamespace(seconds=Fraction(60), seconds_by={"computing": Fraction(30)}))
+
+    monkeypatch.setattr(step, "planned_step", planned_step)
+    monkeypatch.setattr(step, "predicted_step", predicted_step)
+    ask = _ask("grpo", plan=Parallelism(data=4), prompts=5, group=2, prompt=30, response=10)
+    vars(ask.training.how).update(micro_batch=2, rank=8, lora_targets="all", base="nf4", again=None, precision=SimpleNamespace(name="bf16"))  # fmt: skip
+    chip: Any = SimpleNamespace(device=lambda: None, cluster=lambda: "cluster")
+
+    def of(*, forward: bool, how: How = How(stack="s", kernel="k"), sequences: int = 10) -> Any:
+        one = _Trained(SimpleNamespace(ask=ask, longest=100), chip, how)  # type: ignore[arg-type]
+        monkeypatch.setattr(_Trained, "_redone", lambda *_: "redone")
+        found = one._passed("spec", sequences, forward=forward)  # type: ignore[arg-type]
+        return found, one.why
+
+    for found in (True, False):
+        whole, why = of(forward=False)
+        batch, share = step.packed(10, 4, 2, 40, 100)
+        assert (batch.sequences, batch.micro, share) == (12, 3, Fraction(10, 12))
+        assert whole.bound == pytest.approx(60 * 10 / 12)
+        ahead, _ = of(forward=True)
+        assert ahead.bound == pytest.approx(30 * 10 / 12 / 3)
+        if found:
+            assert tuple(whole.seconds) == pytest.approx((60 * 10 / 12, 80 * 10 / 12, 120 * 10 / 12))
+            middle = (80 - 8) * 10 / 12 / 3
+            assert tuple(ahead.seconds) == pytest.approx((0.75 * middle, middle, 1.5 * middle))
+            assert why == ""
+            bounds, _ = of(forward=False, how=How(bound_only=True))
+            assert (bounds.seconds, bounds.bound) == (None, whole.bound)
+        else:
+            assert (whole.seconds, whole.why, why, ahead.seconds) == (None, "no kernel", "no kernel", None)
+    assert {one[2] for one in asked} == {None, "nf4"}
+    assert [one[2] for one in asked[:2]] == ["nf4", None]
+    assert planned[0][0] == "spec 8 all"
+    assert planned[1][0] == "spec"
+    assert planned[0][-1] == "redone"
+    assert planned[1][-1] == Recomputed()
+    assert planned[0][1] == ("spec", 40)
+    seconds, found = Interval(1.0, 2.0, 3.0), True
+    fast, _ = of(forward=False)
+    assert fast.seconds.low == fast.bound, "no end is below what is possible"
 
 
 def test_all_phases_fit_or_it_does_not() -> None:

@@ -25,7 +25,8 @@ from tscale.estimates.recomputed import Recomputed
 from tscale.estimates.serve import sweep
 from tscale.estimates.serve.times import Ask as Serving
 from tscale.estimates.serve.times import Draft, memory_of, served
-from tscale.estimates.train import answered, derived, planned
+from tscale.estimates.train import answered, derived, planned, prediction
+from tscale.estimates.train import data as train_data
 from tscale.estimates.train.ask import Ask
 from tscale.models.spec import Corrected, Published, Stage, Training
 from tscale.models.undisclosed import UndisclosedSpec
@@ -123,6 +124,11 @@ def test_what_is_said_of_a_run() -> None:
     asked = trained.trained(_run(bounded[0]), 9, None)
     assert asked.first.up_to, "at the length of a stage that is an upper bound"
     assert not trained.trained(_run(bounded[0]), 9, 50).first.up_to
+    for several, said in (
+        ((_stage(5, 100), _stage(5, None)), "100 tokens, then 1,000 (assumed)"), ((_stage(5, None), _stage(5, 100)), "1,000 tokens (assumed), then 100"),
+        ((_stage(5, 100), _stage(5, 400), _stage(5, 400)), "100 tokens, then 400"),
+    ):  # fmt: skip
+        assert trained.trained(_run(*several), None, None).lengths_text() == said
     unsure = trained.trained(_run(_stage(5, None)), None, None)
     assert unsure.lengths_text() == "1,000 tokens (assumed)"
 
@@ -465,3 +471,45 @@ def test_throughput_is_below_what_computing_or_reading_alone_allow() -> None:
     guessed = sweep.throughputs(BARE, H100, ask._replace(draft=Draft(None, 3, Fraction(1, 2))), (8,))
     assert (guessed.rows[0].by_compute, guessed.rows[0].by_memory) == (None, None)
     assert guessed.rows[0].tokens_per_second > found.rows[1].tokens_per_second
+
+
+def test_a_run_is_put_together_of_what_is_given() -> None:
+    """Of published runs where nothing is said; of the plan where there is one; a utilisation in causal FLOPs is one of fewer in full ones."""
+    flops = _training_flops(10**12, 1000)
+    plain = answered.answered(BARE, H100, Ask(tokens=10**12, gpus=8, price=Fraction(3)))
+    assert isinstance(plain.assumed, utilisation.Utilisation)
+    assert ([case.label for case in plain.cases], plain.known, plain.planned) == (["low", "middle", "high"], "assumed", None)  # fmt: skip
+    assert plain.flops == flops
+    assert plain.states is not None
+    assert (plain.states.gpus, plain.states.total) == (8, 16 * PARAMS)
+    middle = plain.cases[1]
+    peak = H100.device().flops_per_second["bf16"]
+    millionths = round(middle.mfu * 10**6)
+    assert middle.seconds == -(-flops * 10**6 // (8 * peak * millionths))
+    data: Any = train_data.train_data(plain)
+    assert [row["case"] for row in data["range"]] == ["low", "middle", "high"]
+    assert data["gpu_hours"].value == Fraction(8 * middle.seconds, 3600)
+    assert data["cost_usd"].value == 3 * data["gpu_hours"].value
+    assert (data["assumed"], len(data["utilisation_runs"]) > 0, "plan" in data, "media" in data) == (True, True, False, False)  # fmt: skip
+    assert data["cost_usd_range"]["low"].value == 3 * Fraction(8 * plain.cases[2].seconds, 3600)
+    planned_run = answered.answered(
+        BARE, H100, Ask(tokens=10**12, gpus=8, plan=Parallelism(data=8), batch=Batch(64, 2))
+    )
+    assert isinstance(planned_run.assumed, prediction.PlanUtilisation)
+    assert planned_run.planned is not None
+    assert planned_run.planned.predicted is not None
+    assert planned_run.planned.predicted.found is not None
+    seconds = Fraction(planned_run.planned.predicted.found.seconds.middle)
+    assert planned_run.cases[1].mfu == _training_flops(64_000, 1000) / (8 * peak * seconds)
+    assert (planned_run.known, planned_run.states) == ("assumed", None), "the length of its sequences is assumed"
+    half = Ask(tokens=10**12, gpus=8, mfu=Fraction(1, 2), flops_count="causal", context=1000)
+    (given,) = answered.answered(BARE, H100, half).columns
+    found = answered.answered(BARE, H100, half)
+    causal = _training_flops(10**12, 1000, causal=True)
+    assert found.cases[0].mfu == Fraction(1, 2) * flops / causal
+    assert given["mfu"] is not None
+    assert (given["mfu"].value, found.known, found.assumed) == (Fraction(1, 2), "exact", None)
+    alone: Any = train_data.train_data(found)
+    assert (alone["range"], alone["assumed"], alone["utilisation_runs"]) == ([], False, [])
+    for case in train_data.timed(BARE, H100, half):
+        assert (type(case.gpus), type(case.seconds), case.mfu) == (int, int, found.cases[0].mfu)

@@ -12,6 +12,7 @@ import pytest
 
 from tscale.calibration.interval import Interval
 from tscale.calibration.training_case import CURRENT
+from tscale.core.ledger import Matmul
 from tscale.core.parallelism import Parallelism
 from tscale.errors import RequestError
 from tscale.estimates.media import Media
@@ -337,6 +338,15 @@ def test_adapters_have_options_of_no_framework(monkeypatch: pytest.MonkeyPatch) 
         )
         one = _sized(subject=subject, ask=SimpleNamespace(batch=64), _cluster=SimpleNamespace(devices_per_node=8))
         assert (one.flags("it"), one.lacks("it")) == ({"a": flags}, {"a": lacks})
+
+
+def test_routed_experts_are_those_of_the_layer_with_most() -> None:
+    for counts, most in (((1,), 0), ((1, 8), 8), ((8, 4, 1), 8), ((2,), 2), ((), 0)):
+        whole = SimpleNamespace(
+            entries=[Matmul("m", "up", "feed_forward", "target", 2, 2, experts=count) for count in counts]
+        )
+        subject: Any = plan_search.Subject(None, SimpleNamespace(whole=whole), None, None, 0)  # type: ignore[arg-type]
+        assert subject.experts == most
 
 
 def test_the_two_longest_parts_of_a_step_are_named() -> None:

@@ -8,6 +8,7 @@ min(context, 8,192) tokens are assumed, and the answer says so.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import add
 from typing import NamedTuple
 
 from tscale.core.costs.forward import AttentionMask, forward_flops
@@ -101,9 +102,10 @@ class Trained(NamedTuple):
 
     def lengths_text(self) -> str:
         """The lengths as people read them: `8,192 tokens, then 131,072`; of an assumption that it is one."""
-        seen = list(dict.fromkeys(_length_text(stage.run) for stage in self.stages))
-        first = seen[0] + (" (assumed)" if any(stage.context.known == "assumed" for stage in self.stages) else "")
-        return ", then ".join([first, *(text.removesuffix(" tokens") for text in seen[1:])])
+        first, *others = (_length_text(stage.run) for stage in self.stages)
+        texts = (first, *(text.removesuffix(" tokens") for text in others))
+        marks = (" (assumed)" if stage.context.known == "assumed" else "" for stage in self.stages)
+        return ", then ".join(dict.fromkeys(map(add, texts, marks)))
 
     def data(self) -> list[Data]:
         """For JSON: tokens and length of each stage; null of one whose tokens were not published, which is not counted."""
