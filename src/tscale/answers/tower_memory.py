@@ -36,7 +36,7 @@ from tscale.estimates.capacity import (
 from tscale.estimates.explaining import part_steps
 from tscale.estimates.media import Media, MediaCost, tower_passes
 from tscale.estimates.memory_train.held import PARTS
-from tscale.estimates.memory_train.lines import MOMENTS
+from tscale.estimates.memory_train.lines import MOMENTS, OWNED
 from tscale.models.tower_spec import TowerSpec
 
 _FORMATS: Final = ("fp32", "bf16", "fp16")
@@ -101,7 +101,7 @@ def _trained(spec: TowerSpec, ask: Ask, how: Training) -> Report:
     what = " and ".join(cost.name for cost in costs)
     said = f"Training {spec.label} in {training.precision.name} with {training.optimizer.name}, {what}, takes {number_text(int(need.total), 'decimal', 'B')}"
     parts = {
-        name: Figure(getattr(need, part).total, BYTES, "exact" if part in _COUNTED else "convention")
+        name: Figure(getattr(need, part).total, BYTES, "exact" if part in OWNED else "convention")
         for part, name in PARTS.items()
         if part != "logits"
     }
@@ -128,9 +128,6 @@ def _trained(spec: TowerSpec, ask: Ask, how: Training) -> Report:
     return _report(
         spec, ask, capacity, _title(said, ask, capacity, need.total), parts, lines, data, notes, Derivations(steps)
     )
-
-
-_COUNTED: Final = ("weights", "gradients", "master", "optimizer")
 
 
 def _needs(spec: TowerSpec, training: Training) -> Needs:

@@ -79,6 +79,18 @@ def plain_of(number: Number) -> Any:
     return int(number) if isinstance(number, int) and type(number) not in (int, bool) else number
 
 
+Operator = Callable[[Any, Any], Any]
+
+
+def _of_two(op: str) -> tuple[Operator, Operator]:
+    """An operation of a recorded number on the left, and of one on the right."""
+    return lambda one, other: _result(op, one, other), lambda one, other: _result(op, other, one)
+
+
+def _comparison(op: str) -> Operator:
+    return lambda one, other: _compared(op, one, other)
+
+
 class Recorded(Recordable):
     """A number, or a condition, that is recorded: `value` is that of the row, `op` and `args` how it was made.
 
@@ -115,62 +127,18 @@ class Recorded(Recordable):
     def __ne__(self, other: object) -> Any:
         return False if self is other else _compared("!=", self, other)
 
-    def __lt__(self, other: object) -> Any:
-        return _compared("<", self, other)
-
-    def __le__(self, other: object) -> Any:
-        return _compared("<=", self, other)
-
-    def __gt__(self, other: object) -> Any:
-        return _compared(">", self, other)
-
-    def __ge__(self, other: object) -> Any:
-        return _compared(">=", self, other)
+    __lt__, __le__, __gt__, __ge__ = map(_comparison, ("<", "<=", ">", ">="))
 
     def __hash__(self) -> int:
         return 0  # so that a dictionary compares recorded numbers with one another, which is noted
 
-    def __add__(self, other: Number) -> Number:
-        return _result("+", self, other)
-
-    def __radd__(self, other: Number) -> Number:
-        return _result("+", other, self)
-
-    def __sub__(self, other: Number) -> Number:
-        return _result("-", self, other)
-
-    def __rsub__(self, other: Number) -> Number:
-        return _result("-", other, self)
-
-    def __mul__(self, other: Number) -> Number:
-        return _result("*", self, other)
-
-    def __rmul__(self, other: Number) -> Number:
-        return _result("*", other, self)
-
-    def __truediv__(self, other: Number) -> Number:
-        return _result("true", self, other)
-
-    def __rtruediv__(self, other: Number) -> Number:
-        return _result("true", other, self)
-
-    def __floordiv__(self, other: Number) -> Number:
-        return _result("/", self, other)
-
-    def __rfloordiv__(self, other: Number) -> Number:
-        return _result("/", other, self)
-
-    def __mod__(self, other: Number) -> Number:
-        return _result("%", self, other)
-
-    def __rmod__(self, other: Number) -> Number:
-        return _result("%", other, self)
-
-    def __pow__(self, other: Number) -> Number:
-        return _result("pow", self, other)
-
-    def __rpow__(self, other: Number) -> Number:
-        return _result("pow", other, self)
+    __add__, __radd__ = _of_two("+")
+    __sub__, __rsub__ = _of_two("-")
+    __mul__, __rmul__ = _of_two("*")
+    __truediv__, __rtruediv__ = _of_two("true")
+    __floordiv__, __rfloordiv__ = _of_two("/")
+    __mod__, __rmod__ = _of_two("%")
+    __pow__, __rpow__ = _of_two("pow")
 
     def __neg__(self) -> Number:
         return record_of("neg", self)
