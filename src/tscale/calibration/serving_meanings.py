@@ -78,6 +78,15 @@ MEANINGS: Final[dict[str, Meaning]] = {
         6e-3, False, "seconds", "for each square root of other requests", "engine generation", 0.8, True
     ),
     "apart": Meaning(30e-3, False, "seconds", "the same of prompts that have a pool of their own", first=True),
+    "cold": Meaning(
+        3.0,
+        False,
+        "seconds",
+        "later on average where kernels are compiled as a run begins",
+        "experts generation",
+        0.8,
+        True,
+    ),
     "network": Meaning(
         0.85,
         True,
