@@ -99,7 +99,9 @@ def ends_of_groups(ratios: Sequence[float], groups: Sequence[object]) -> tuple[f
 
     Of few groups, runs of the others say little of how far the next one is off: each group is one draw, as runs are in `factors`.
     """
-    own = [[abs(log(ratio)) for ratio, group in zip(ratios, groups, strict=True) if group == name] for name in set(groups)]
+    own = [
+        [abs(log(ratio)) for ratio, group in zip(ratios, groups, strict=True) if group == name] for name in set(groups)
+    ]
     reached = sorted(_at(sorted(logs), (len(logs) + 1) * SHARE) for logs in own)
     most = _at(reached, (len(reached) + 1) * SHARE)
     return exp(-most), exp(most)
