@@ -302,9 +302,7 @@ def groups_text(groups: Mapping[Figure, Deviations], runs: Runs) -> str:
 
 _BUILDS: Final = """\
 # Made by `python -m tscale.calibration.fit_serving`: errors of runs whose deployment was left out of the fit, |predicted/measured - 1|,
-# by build, those first that are furthest off; ratio: the median of measured over predicted. Runs of SGLang before 2026-01-21 were
-# measured without requests to warm up (SemiAnalysisAI/InferenceX d053ae24e has them): kernels are compiled while a first tenth of
-# the requests waits, which no prediction of a steady state has.
+# by build, those first that are furthest off; ratio: the median of measured over predicted.
 """
 
 
