@@ -12,7 +12,14 @@ import numpy as np
 import pytest
 
 from tscale.calibration.fit_serving import of_rows, table
-from tscale.calibration.interval import SHARE, factors, share_of_others
+from tscale.calibration.interval import (
+    SHARE,
+    ends_for_next,
+    ends_of_all,
+    ends_of_groups,
+    factors,
+    share_of_others,
+)
 from tscale.calibration.measured_kinds import kind_of
 from tscale.calibration.names import hardware_of, model_of
 from tscale.calibration.rows import Judged
@@ -92,6 +99,21 @@ def test_ends_of_intervals_hold_runs_of_groups_that_are_left_out() -> None:
     wide = share_of_others(alike, [place // 30 for place in range(240)])
     assert wide > SHARE
     assert factors(ratios, wide)[0] < factors(ratios)[0] < 1 < factors(ratios)[1] < factors(ratios, wide)[1]
+
+
+def test_ends_for_the_next_of_few_groups_reach_as_far_as_groups_do() -> None:
+    """Four groups, one of which has most runs and is off by half: of all runs but its own, ends say nothing of it."""
+    sizes, offs = (100, 25, 80, 30), (-0.4, 0.1, 0.15, 0.2)
+    ratios = [
+        exp(off + 0.1 * (place / size - 0.5)) for size, off in zip(sizes, offs, strict=True) for place in range(size)
+    ]
+    groups = [group for group, size in enumerate(sizes) for _ in range(size)]
+    assert ends_for_next(ratios, groups) is ends_of_groups
+    low, high = ends_of_groups(ratios, groups)
+    assert low * high == pytest.approx(1) and exp(0.4) < high < exp(0.45)
+    even = [exp((place % 50 - 25) / 100) for place in range(200)]
+    assert ends_for_next(even, [place // 50 for place in range(200)]) is ends_of_all
+    assert ends_for_next(ratios, [0] * len(ratios)) is ends_of_all
 
 
 @pytest.mark.slow

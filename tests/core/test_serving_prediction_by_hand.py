@@ -141,6 +141,19 @@ def test_a_pool_for_prompts_takes_them_one_by_one() -> None:
     assert pool_seconds(3, 2, LOAD) == 0
 
 
+def test_those_without_a_place_to_decode_wait_until_one_is_free() -> None:
+    """Nine requests on three places, each taken for four tokens at 2 s: two rounds are waited for, where prompts take less."""
+    assert pool_seconds(3, 2, LOAD._replace(together=0, places=3)) == 2 * 4 * 2
+    assert pool_seconds(3, 2, LOAD._replace(together=0, places=9)) == 5 * 3 - 4 * 2
+    assert pool_seconds(3, 2, LOAD._replace(places=3)) == 0
+
+
+def test_kernels_that_are_compiled_first_make_first_tokens_later() -> None:
+    c = replace(NOTHING, cold=6.5)
+    plain, cold = (ttft_seconds(WORK, 1, STRUCTURE, CHIP, LOAD._replace(cold=one), c) for one in (0.0, 1.0))
+    assert cold - plain == pytest.approx(6.5)
+
+
 @pytest.mark.parametrize(
     ("link", "away", "seconds"), [(600, 0, 100), (0, 1300, 130), (600, 1300, 130), (900, 1300, 150)]
 )

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import yaml
 
-from tscale.calibration.interval import SHARE, factors, share_of_others
+from tscale.calibration.interval import Ends, ends_for_next, ends_of_all, factors
 from tscale.calibration.serving_calibration import NAME
 from tscale.calibration.serving_cases import case_of, deployed_on
 from tscale.calibration.serving_fit import (
@@ -176,33 +176,38 @@ def with_one_run(runs: Runs, rows: list[dict[str, str]], left: Left) -> dict[str
 
 _JUDGED: Final = {"deployment": "lengths", "build": "deployment", "model": "build", "elsewhere": "model"}
 """Whose runs, left out how, say how far predictions are off where so much is known."""
+_NEW: Final = ("family", "elsewhere")
+"""How much is known of a model of which nothing was measured."""
 
 
 def residuals(runs: Runs, whole: Fitted, left: Mapping[str, Left]) -> dict[str, Any]:
-    """Ends of intervals by figure, and by how much is known of a deployment and how it is laid out."""
+    """Ends of intervals by figure, and by how much is known of a deployment and how it is laid out.
+
+    Of a new model of a family that was measured they are those of all runs by the formula, unless so few models were laid out as it
+    is that these say nothing of the next one.
+    """
     ways = np.array([way_of(case) for case in runs.cases])
-    alone = with_latency(runs, whole.seconds)
+    alone = ratios(runs, with_latency(runs, whole.seconds))
     found: dict[str, Any] = {"tpot": {}, "ttft": {}, "latency": {}}
-    for known in ("deployment", "build", "model", "family", "elsewhere"):
+    for known in ("deployment", "build", "model", *_NEW):
         scheme = left[_JUDGED.get(known, "model")]
-        if known == "family":
-            of, kept = ratios(runs, alone), np.ones(len(ways), dtype=bool)
-        else:
-            of = ratios(runs, scheme.seconds)
-            kept = np.array([known in (name, "elsewhere") for name in scheme.known])
-        for figure, ratio in of.items():
+        kept = np.array([known in (name, *_NEW) for name in scheme.known])
+        for figure, ratio in ratios(runs, scheme.seconds).items():
             for way in ("", *sorted(set(ways))):
                 chosen = kept & ((ways == way) | (way == ""))
-                if chosen.sum() >= _FEWEST:
-                    kind = f"{known}, {way}" if way else known
-                    found[figure][kind] = spread(ratio[chosen], scheme.folds[chosen])
+                if chosen.sum() < _FEWEST:
+                    continue
+                folds = scheme.folds[chosen]
+                ends = ends_for_next(ratio[chosen].tolist(), folds.tolist()) if known in _NEW else ends_of_all
+                own = alone[figure] if known == "family" and ends is ends_of_all else ratio
+                found[figure][f"{known}, {way}" if way else known] = spread(own[chosen], folds, ends)
     return found
 
 
-def spread(of: Floats, folds: Floats | None = None) -> dict[str, float | int]:
+def spread(of: Floats, folds: Floats | None = None, ends: Ends = ends_of_all) -> dict[str, float | int]:
     """Ends that hold 80% of ratios, of those of a fold by what the others say; how many ratios, and their median error."""
     ratios = [float(ratio) for ratio in of]
-    low, high = factors(ratios, SHARE if folds is None else share_of_others(ratios, folds.tolist()))
+    low, high = factors(ratios) if folds is None else ends(ratios, folds.tolist())
     return {"low": round(low, 4), "high": round(high, 4), "runs": len(of), "median": errors(of)["median"]}
 
 
@@ -297,9 +302,7 @@ def groups_text(groups: Mapping[Figure, Deviations], runs: Runs) -> str:
 
 _BUILDS: Final = """\
 # Made by `python -m tscale.calibration.fit_serving`: errors of runs whose deployment was left out of the fit, |predicted/measured - 1|,
-# by build, those first that are furthest off; ratio: the median of measured over predicted. Runs of SGLang before 2026-01-21 were
-# measured without requests to warm up (SemiAnalysisAI/InferenceX d053ae24e has them): kernels are compiled while a first tenth of
-# the requests waits, which no prediction of a steady state has.
+# by build, those first that are furthest off; ratio: the median of measured over predicted.
 """
 
 

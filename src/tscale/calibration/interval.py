@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import exp, log
 from typing import Final, NamedTuple
 
@@ -83,3 +83,42 @@ def _held(by_group: Mapping[object, list[float]], share: float) -> int:
         low, high = factors([ratio for group, others in by_group.items() if group != own for ratio in others], share)
         held += sum(low <= ratio <= high for ratio in ratios)
     return held
+
+
+Ends = Callable[[Sequence[float], Sequence[object]], tuple[float, float]]
+"""How ends are made of ratios and the group of each."""
+
+
+def ends_of_all(ratios: Sequence[float], groups: Sequence[object]) -> tuple[float, float]:
+    """The ends of as large a share of all ratios as `share_of_others` says."""
+    return factors(ratios, share_of_others(ratios, groups))
+
+
+def ends_of_groups(ratios: Sequence[float], groups: Sequence[object]) -> tuple[float, float]:
+    """Ends as far on either side as hold 80% of each group's own ratios in 80% of the groups, however many each has.
+
+    Of few groups, runs of the others say little of how far the next one is off: each group is one draw, as runs are in `factors`.
+    """
+    own = [
+        [abs(log(ratio)) for ratio, group in zip(ratios, groups, strict=True) if group == name] for name in set(groups)
+    ]
+    reached = sorted(_at(sorted(logs), (len(logs) + 1) * SHARE) for logs in own)
+    most = _at(reached, (len(reached) + 1) * SHARE)
+    return exp(-most), exp(most)
+
+
+def ends_for_next(ratios: Sequence[float], groups: Sequence[object]) -> Ends:
+    """Which of the two hold closest to 80% of the ratios of a group that they are not made of."""
+    if len(set(groups)) == 1:
+        return ends_of_all
+    return min((ends_of_all, ends_of_groups), key=lambda ends: abs(_held_of_next(ends, ratios, groups) - SHARE))
+
+
+def _held_of_next(ends: Ends, ratios: Sequence[float], groups: Sequence[object]) -> float:
+    held = 0
+    pairs = list(zip(ratios, groups, strict=True))
+    for own in set(groups):
+        others = [(ratio, group) for ratio, group in pairs if group != own]
+        low, high = ends([ratio for ratio, _ in others], [group for _, group in others])
+        held += sum(low <= ratio <= high for ratio, group in pairs if group == own)
+    return held / len(pairs)

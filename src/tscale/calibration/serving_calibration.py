@@ -222,6 +222,8 @@ def load_of(case: ServingCase) -> Load:
         0.0 if case.disaggregated else 1.0,
         case.waited,
         0.0 if case.is_mixing else case.chunks - 1.0,
+        case.scheduling.places,
+        1.0 * case.is_cold,
     )
 
 

@@ -76,7 +76,8 @@ class ServingCase(NamedTuple):
     def batch(self) -> float:
         """Requests that one attention rank decodes at once, over all stages of a pipeline."""
         if self.disaggregated:
-            return larger(1.0, self.requests * (1.0 if self.decoding is None else self.decoding))
+            most = larger(1.0, self.requests * (1.0 if self.decoding is None else self.decoding))
+            return most if self.scheduling.places == inf else smaller(most, self.scheduling.places)
         return self.requests if self.most_decoding == inf else smaller(self.requests, larger(1.0, self.most_decoding))
 
     @property
@@ -126,6 +127,11 @@ class ServingCase(NamedTuple):
     def chunks(self) -> int:
         """Steps that a prompt takes."""
         return chunks_of(self.prompt - self.prefix, self.chunk_tokens)
+
+    @property
+    def is_cold(self) -> bool:
+        """Whether the first prompts of a run without requests to warm up compile what long chunks need."""
+        return self.concurrency * (self.prompt - self.prefix) >= self.scheduling.cold_tokens
 
     @property
     def queue(self) -> float:

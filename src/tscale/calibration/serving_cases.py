@@ -66,7 +66,8 @@ def case_of(row: Mapping[str, str]) -> ServingCase:
     if engine not in ENGINES:
         raise RequestError(f"engine {shown(engine)} is not known: one of {', '.join(ENGINES)}")
     concurrency, weights = _number(row, "concurrency"), row.get("weights", "")
-    sizes = (prompt, output, concurrency, decode.layout.tensor, decode.layout.attention_data)
+    workers = decode.workers if split else 0
+    sizes = (prompt, output, concurrency, decode.layout.tensor, decode.layout.attention_data, workers)
     run = Run(engine, spec.name, hardware.name, kind_of(weights), row.get("measured", ""), sizes)
     return ServingCase(
         spec,

@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable, Mapping
 
 from tscale.calibration.serving_case import ServingCase
 from tscale.calibration.serving_cases import generation_of, kind_of
-from tscale.calibration.serving_meanings import CENTRES, Group
+from tscale.calibration.serving_meanings import CENTRES, PRODUCTS, Group
 from tscale.core.costs.serving_share import Structure
 from tscale.core.elementwise import log2_of
 
@@ -61,7 +61,8 @@ def keys_of(case: ServingCase) -> dict[str, str]:
 def terms_of(case: ServingCase) -> tuple[float, ...]:
     """What the deviations of groups are multiplied by, in the order of `TERMS`."""
     sizes = (case.batch, case.prompt, case.output, case.decode.layout.ranks)
-    return 1.0, *(log2_of(size / at) / over for size, (at, over) in zip(sizes, CENTRES, strict=True))
+    slopes = [log2_of(size / at) / over for size, (at, over) in zip(sizes, CENTRES, strict=True)]
+    return 1.0, *slopes, *(slopes[one] * slopes[other] for one, other in PRODUCTS)
 
 
 def versions_of(measured: Iterable[tuple[str, str]], engine: str) -> tuple[str, ...]:

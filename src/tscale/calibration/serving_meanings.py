@@ -78,6 +78,15 @@ MEANINGS: Final[dict[str, Meaning]] = {
         6e-3, False, "seconds", "for each square root of other requests", "engine generation", 0.8, True
     ),
     "apart": Meaning(30e-3, False, "seconds", "the same of prompts that have a pool of their own", first=True),
+    "cold": Meaning(
+        3.0,
+        False,
+        "seconds",
+        "later on average where kernels are compiled as a run begins",
+        "experts generation",
+        0.8,
+        True,
+    ),
     "network": Meaning(
         0.85,
         True,
@@ -128,24 +137,29 @@ model: engine, generation, model, format of experts, and whether pools are apart
 is laid out in a word; deployment: with its degrees.
 """
 
-TERMS: Final = ("factor", "batch", "prompt", "output", "devices")
-"""What a group's deviation is made of: a factor, and slopes over the logarithms of batch, prompt, answer and devices."""
+_SLOPES: Final = ("batch", "prompt", "output", "devices")
+PRODUCTS: Final = ((0, 0), (0, 1), (0, 2), (1, 2))
+"""Slopes that are multiplied by each other, by their places."""
+
+TERMS: Final = ("factor", *_SLOPES, *(f"{_SLOPES[one]}_{_SLOPES[other]}" for one, other in PRODUCTS))
+"""What a group's deviation is made of: a factor, slopes over the logarithms of batch, prompt, answer and devices, and how slopes
+change along the first three: what prompts add to a step grows with batch and prompt, and falls with the answer."""
 
 CENTRES: Final = ((16.0, 3.0), (2000.0, 2.0), (700.0, 2.0), (4.0, 2.0))
 """Where slopes are zero, and over how many doublings they are told."""
 
 SPREADS: Final[dict[str, dict[str, tuple[float, ...]]]] = {
     "tpot": {
-        "model": (0.05, 0.03, 0.03, 0.05, 0.03),
-        "build": (0.11, 0.02, 0.04, 0.02, 0.06),
-        "kind": (0.08, 0.04, 0.05, 0.01, 0.06),
-        "deployment": (0.02, 0.06, 0.04, 0.01, 0.0),
+        "model": (0.05, 0.03, 0.03, 0.05, 0.03, 0.0, 0.0, 0.0, 0.0),
+        "build": (0.11, 0.02, 0.04, 0.02, 0.06, 0.0, 0.0, 0.0, 0.0),
+        "kind": (0.08, 0.04, 0.05, 0.01, 0.06, 0.03, 0.03, 0.03, 0.03),
+        "deployment": (0.02, 0.06, 0.04, 0.01, 0.0, 0.03, 0.03, 0.03, 0.03),
     },
     "ttft": {
-        "model": (0.2, 0.1, 0.1, 0.05, 0.1),
-        "build": (0.3, 0.2, 0.1, 0.15, 0.2),
-        "kind": (0.2, 0.25, 0.1, 0.15, 0.2),
-        "deployment": (0.1, 0.15, 0.1, 0.02, 0.0),
+        "model": (0.2, 0.1, 0.1, 0.05, 0.1, 0.0, 0.0, 0.0, 0.0),
+        "build": (0.3, 0.2, 0.1, 0.15, 0.2, 0.0, 0.0, 0.0, 0.0),
+        "kind": (0.2, 0.25, 0.1, 0.15, 0.2, 0.15, 0.15, 0.15, 0.15),
+        "deployment": (0.1, 0.15, 0.1, 0.02, 0.0, 0.15, 0.15, 0.15, 0.15),
     },
 }
 """Standard deviations of groups' deviations in logarithms, by term: what a deviation of few runs is drawn to nothing by.

@@ -13,9 +13,9 @@ from tscale.catalogue.models import configs
 from tscale.core.costs.serving_waits import Scheduling
 from tscale.errors import RequestError, shown
 
-COLUMNS: Final = ("poll_steps", "gather_steps", "gather_tokens", "balance_steps")
+COLUMNS: Final = ("poll_steps", "gather_steps", "gather_tokens", "balance_steps", "places", "cold_tokens")
 """The columns of a table that say it, in the order of `Scheduling`."""
-_RANGES: Final = ("isl", "osl", "concurrency", "tensor", "attention_data")
+_RANGES: Final = ("isl", "osl", "concurrency", "tensor", "attention_data", "workers")
 _MOST: Final = 10**6
 
 
@@ -28,7 +28,7 @@ class Run(NamedTuple):
     weights: str
     day: str
     sizes: tuple[int, ...]
-    """Of the prompt, the answer, requests at once, tensor parallelism of attention and its copies."""
+    """Of the prompt, the answer, requests at once, tensor parallelism of attention that decodes, its copies, and workers that only decode."""
 
 
 def scheduling_of(row: Mapping[str, str], run: Run) -> Scheduling:
@@ -47,8 +47,8 @@ def _number(column: str, text: str) -> float:
 
 
 def _scheduling(said: Mapping[str, float]) -> Scheduling:
-    polled, gathered, tokens, balanced = (said.get(column) for column in COLUMNS)
-    return Scheduling(polled or 1.0, gathered or 0.0, tokens or inf, balanced or 0.0)
+    polled, gathered, tokens, balanced, places, cold = (said.get(column) for column in COLUMNS)
+    return Scheduling(polled or 1.0, gathered or 0.0, tokens or inf, balanced or 0.0, places or inf, cold or inf)
 
 
 @cache

@@ -8,7 +8,7 @@ What is summed up is the same work that a bound takes the longest part of (`serv
     tpot     step + interference·(batch - 1)/output·prompt: in a closed loop each request meets one prefill of each other in its life
     ttft     starting + prompt + queue·(batch - 1)·prompt + steps in progress, and waited + waiting·sqrt(batch - 1); of a pool for
              prompts alone at least batch·prompt - output·tpot, for all that do not decode wait for it; those that do are in
-             `serving_loop`
+             `serving_loop`; where fewer places to decode are than requests, at least output·tpot·(batch/places - 1)
     latency  ttft + output·tpot
 
 All numbers may be floats or arrays: the constants are fitted by the formula that predicts.
@@ -95,6 +95,8 @@ class ServingConstants:
     """Seconds that it waits for each square root of the requests before it."""
     apart: float
     """The same where prompts have a pool of their own."""
+    cold: float
+    """Seconds that first tokens are later on average where kernels are compiled as a run begins."""
     network: float
     """Share of the network between nodes that exchanges reach."""
     exposed: float
@@ -124,7 +126,8 @@ class Load(NamedTuple):
 
     `doublings`: log2 of the devices of a worker. `together`: 1 where prefill and decoding share devices, 0 where they do not.
     `waited`: steps of decoding that a request waits for by the engine's settings (`serving_waits`), or that its prompt takes beyond
-    the first. `launches`: passes beyond the first that its prompt takes while nothing decodes (`serving_chunks`).
+    the first. `launches`: passes beyond the first that its prompt takes while nothing decodes (`serving_chunks`). `places`: sequences
+    that a rank decodes at the most. `cold`: 1 where kernels are compiled as a run begins.
     """
 
     batch: float
@@ -134,6 +137,8 @@ class Load(NamedTuple):
     together: float
     waited: float = 0.0
     launches: float = 0.0
+    places: float = inf
+    cold: float = 0.0
 
 
 class _Times(NamedTuple):
@@ -305,6 +310,7 @@ def ttft_seconds(
         + load.together * (c.steps + load.waited) * step
         + load.launches * launch_seconds(structure, load, c)
         + (load.together * c.waiting + (1 - load.together) * c.apart) * sqrt_of(others)
+        + load.cold * c.cold
     )
 
 
@@ -312,9 +318,10 @@ def pool_seconds(each: float, tpot: float, load: Load) -> float:
     """The least time to a first token of a rank for prompts alone, which takes one in every `each` seconds; 0 where steps are shared.
 
     A request comes as another leaves, so that queue = (ttft + output·tpot)/(seconds between prompts) (Little's law), and no prompts
-    come faster than every `each` seconds.
+    come faster than every `each` seconds; nor faster than places to decode become free, each of which is taken for output·tpot.
     """
-    return (1 - load.together) * (load.queue * each - load.output * tpot)
+    answer = load.output * tpot
+    return (1 - load.together) * larger(load.queue * each - answer, answer * (load.batch / load.places - 1))
 
 
 def sqrt_of(number: float) -> float:

@@ -1,12 +1,16 @@
-"""Steps of decoding that an engine keeps a request waiting before its prompt is taken in, by how it is set.
+"""How an engine is set to keep requests waiting: steps of decoding before a prompt is taken in, places, and what is compiled first.
 
-Three settings do that, all off where nothing is said; each trades time to first token for throughput.
+All are off where nothing is said. The first three trade time to first token for throughput.
 
 polled     new requests are looked for once in so many steps (SGLang's --scheduler-recv-interval), not in each
 gathered   a prompt waits so many steps for others, or until they come to so many tokens (`batch_wait_timeout_iters` and
            `batch_wait_max_tokens_ratio` of TensorRT-LLM)
 balanced   prompts wait until each copy of attention has one, so many steps at most (`attention_dp_config.enable_balance` and
            `timeout_iters` of TensorRT-LLM)
+places     where prompts have a pool of their own, no more sequences decode on an attention rank; others wait for a place before
+           their first token is handed on (`max_batch_size` of TensorRT-LLM)
+cold       a run without requests to warm up, whose first prompts come to so many tokens at once: kernels for chunks of that
+           length are compiled then
 """
 
 from __future__ import annotations
@@ -24,6 +28,8 @@ class Scheduling(NamedTuple):
     gathered: float = 0.0
     gathered_tokens: float = inf
     balanced: float = 0.0
+    places: float = inf
+    cold_tokens: float = inf
 
 
 def steps_waited(scheduling: Scheduling, arrivals: float, batch: float, prompt: float, copies: float) -> float:
