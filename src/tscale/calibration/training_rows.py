@@ -83,6 +83,7 @@ def case_of(row: Mapping[str, str]) -> tuple[TrainingCase, float, dict[str, str]
         _kernel(row),
         model.spec.parallel_block,
         "Megatron" in row.get("source", "") and row.get("sharding") == "fsdp",
+        gradient_bytes=gradient_bytes(row),
     )
     return case, _measured(row), _groups(row, case, model)
 
@@ -206,6 +207,19 @@ def _kernel(row: Mapping[str, str]) -> str | None:
     named = row.get("attention") or None
     source = row.get("source", "")
     return named or next((kernel for name, kernel in _KERNELS.items() if name in source), None)
+
+
+_IN_16_BITS: Final = {"Megatron-Bridge": None, "NVIDIA/NeMo": ("gpt3", "nemotron-4-340b")}
+"""Sources whose recipes sum gradients in the format of the weights, and their models; of None all. Megatron-Bridge's do from 25.11 on
+(v0.2.0 to v0.5.0, scripts/performance/configs: grad_reduce_in_fp32 is False, which Megatron-Core's buffers of gradients follow); of NeMo
+24.07's those that say grad_sync_dtype bf16 (NVIDIA/NeMo-Framework-Launcher 24.07, conf/training)."""
+
+
+def gradient_bytes(row: Mapping[str, str]) -> int:
+    """Bytes of a number of the sum that micro-batches' gradients are added to: 4 but where a source's recipes say 2."""
+    source, model = row.get("source", ""), row.get("model", "")
+    in_16_bits = any(name in source and (of is None or model in of) for name, of in _IN_16_BITS.items())
+    return 2 if in_16_bits else 4
 
 
 def _whole(row: Mapping[str, str], name: str, default: int | None = None) -> int:
