@@ -40,8 +40,8 @@ ZERO: Final = {
 """The stage of ZeRO that shards the same, by the words of the source."""
 _AGAIN: Final = ("none", "selective", "op", "full")
 _MPT_VOCABULARY: Final = 50_368
-_TORCHTITAN_GB_PER_S: Final = 2400
-"""Of its H100, which have HBM2e of 96 GB (torchtitan's benchmarks, llama3_h100_202412)."""
+_TORCHTITAN: Final = ("bandwidth_gb_per_s=2400", "tdp_watts=500")
+"""Of its H100, which have HBM2e of 96 GB and a limit of 500 W (torchtitan's benchmarks, llama3_h100_202412)."""
 
 
 def judge(row: Mapping[str, str]) -> list[Judged]:
@@ -155,7 +155,7 @@ def _divided(key: str, plan: Parallelism) -> tuple[tuple[Ledger, ...], tuple[Led
 def _hardware(name: str, *, torchtitan: bool) -> Hardware:
     found = hardware_of(name)
     if torchtitan and found.name == "h100-sxm":
-        return find_hardware(found.name, [f"bandwidth_gb_per_s={_TORCHTITAN_GB_PER_S}"])
+        return find_hardware(found.name, _TORCHTITAN)
     return found
 
 
