@@ -2,8 +2,8 @@
 
 Measured: of layouts of one model, batch and number of GPUs (vTrain's runs), what the first by prediction takes over the fastest
 measured, and the best of the first three. Published: what a published layout is predicted to take over the best layout found, its
-policies (precision, ZeRO, recomputation) fixed as its framework's recipe has them (`_recipe`) and every degree varied. llm-foundry of 2023 had sharded data parallelism
-alone, so that its micro-batches are what is compared. Llama 3's Table 4 is of 405B.
+policies (precision, ZeRO, recomputation) fixed as its framework's recipe has them (`_recipe`) and every degree varied. llm-foundry of
+2023 had sharded data parallelism alone, so that its micro-batches are what is compared. Llama 3's Table 4 is of 405B.
 
 Narayanan 2021's Table 1 is of Megatron-LM in 2021, and what it is compared with is what that could run: full recomputation, unfused
 attention, no sharded states, stages and pieces of as many layers each, tensor parallelism that fills a node with whole groups. Of a
@@ -182,7 +182,7 @@ def published() -> Iterator[Ranked]:
 def of_row(row: dict[str, str]) -> Ranked:
     """A row of published_layouts.csv."""
     model = training_rows._model_of(row)
-    hardware = training_rows._hardware(row["gpu"], torchtitan="torchtitan" in row["source"])
+    hardware = training_rows.hardware_at(row["gpu"], row["source"])
     context = int(row["context_parallel"])
     given = {**_recipe(row), "context_parallel": axis(*sorted({1, context}))}
     gpus, batch = int(row["gpus"]), int(row["batch"])

@@ -44,14 +44,13 @@ def test_the_layout_that_llama_3_was_trained_in_is_within_10_percent_of_the_best
 
 @pytest.mark.slow
 def test_layouts_that_nvidia_published_are_within_10_percent_of_the_best() -> None:
-    """All fit as their recipes keep parameters. Behind are DeepSeek-V3's on B200, in 16 stages, and on 1,024 H100, over 8 nodes of experts."""
+    """All 48 fit as their recipes keep parameters; four, of experts, are behind by up to 13%."""
     rows = [row for row in rows_of("published_layouts.csv") if "NeMo" in row["source"]]
     assert len(rows) == 48
-    found = [of_row(row) for row in rows]
-    assert all(one.behind is not None for one in found)
-    behind = [one for one in found if one.behind is not None and one.behind > 0.1]
-    assert {(one.name, one.gpus) for one in behind} <= {("deepseek-v3 on b200", 256), ("deepseek-v3 on h100-sxm", 1024)}
-    assert all(one.behind is not None and one.behind < 0.2 for one in behind)
+    behind = [one for one in (of_row(row).behind for row in rows) if one is not None]
+    assert len(behind) == 48
+    assert sum(one <= 0.1 for one in behind) >= 44
+    assert max(behind) < 0.135
 
 
 @pytest.mark.slow
