@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import tscale
 from tests.helpers import answer, run
 from tscale.answers.train.answer import train_report
+from tscale.catalogue.calibrations import calibration
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.wall_time import MILLION, gpus_to_train, mfu_of, seconds_to_train
@@ -691,3 +692,31 @@ def test_a_plan_takes_as_long_as_its_steps_are_predicted_to_take() -> None:
     assert found["assumed"] is False
     assert found["figures"]["days"]["known"] == "predicted"
     assert answer("train", "llama-3.1-8b", *args, "--bound")["assumed"] is True
+
+
+def test_sums_of_gradients_in_16_bits_are_read_and_written_in_half_the_bytes() -> None:
+    """As the precision says, in train and in memory --train: eight micro-batches of few tokens, which their weights' traffic bounds.
+
+    A product that adds to its sum reads and writes it: 4 bytes more a number in 32 bits, of the matrices of layers and of the head.
+    """
+    seconds = []
+    for precision in ("bf16", "bf16-fp32-gradients"):
+        args = (
+            "llama-2-7b",
+            "--set",
+            "layers=8",
+            "--gpu",
+            "h100",
+            "--batch",
+            "8",
+            "--context",
+            "16",
+            "--precision",
+            precision,
+        )
+        of_train = answer("train", *args, "--gpus", "1", "--tokens", "1e9")["plan"]["step_seconds"]["middle"]
+        assert answer("memory", *args, "--train")["step"]["step_seconds"]["middle"] == of_train
+        seconds.append(of_train)
+    matrices = 8 * (4 * 4096**2 + 3 * 4096 * 11_008) + 32_000 * 4096
+    traffic = calibration("training-current").value("traffic")
+    assert seconds[1] - seconds[0] == pytest.approx(8 * 4 * matrices / (3.35e12 * traffic), rel=0.02)

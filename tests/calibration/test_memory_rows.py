@@ -30,10 +30,10 @@ def ratio_of(case: str) -> float:
     return found
 
 
-def test_14_of_15_measured_peaks_are_met_within_a_tenth() -> None:
+def test_16_of_17_measured_peaks_are_met_within_a_tenth() -> None:
     """The goal is 85%."""
     far = [case_of(row) for row, one in zip(ROWS, all_judged(), strict=True) if not within(one, NEAR)]
-    assert (len(all_judged()), len(far)) == (15, 1)
+    assert (len(all_judged()), len(far)) == (17, 1)
     assert Fraction(len(all_judged()) - len(far), len(all_judged())) >= Fraction(85, 100)
     assert far[0].startswith(next(iter(FAR)))
 
@@ -44,7 +44,7 @@ def test_how_far_what_is_not_met_is(case: str) -> None:
 
 
 def test_half_of_them_are_met_within_a_twentieth() -> None:
-    assert sum(within(one, Fraction(1, 20)) for one in all_judged()) >= 8
+    assert sum(within(one, Fraction(1, 20)) for one in all_judged()) >= 10
 
 
 @pytest.mark.parametrize("place", range(len(ROWS)), ids=[case_of(row) for row in ROWS])

@@ -11,7 +11,7 @@ from tscale.calibration.fit_training import Predictor, fitted, runs_of
 from tscale.calibration.interval import factors, interval
 from tscale.calibration.training_case import constants_of
 from tscale.calibration.training_recipes import CLUSTER, CURRENT, FROM_NODE, LATEST, NODE
-from tscale.calibration.training_rows import judge
+from tscale.calibration.training_rows import gradient_bytes, judge
 from tscale.catalogue.calibrations import TRAINING, calibration, family_of
 from tscale.catalogue.models import configs
 from tscale.core.costs.step_prediction import predict
@@ -118,3 +118,19 @@ def test_a_model_is_found_by_the_name_that_it_has_on_the_hub() -> None:
     (one,) = judge({**row, "tensor": "1"})
     assert one.groups["chip"] == "h100-sxm"
     assert family_of("h100-sxm").usual == "cudnn"
+
+
+def test_gradients_are_summed_as_the_recipes_of_a_source_have_it() -> None:
+    """Megatron-Bridge's do in 16 bits (grad_reduce_in_fp32=False), NeMo 24.07's where grad_sync_dtype is bf16, others in 32."""
+    bridge = "NVIDIA-NeMo/Megatron-Bridge docs/performance-summary.md (26.02)"
+    nemo = "NVIDIA/NeMo docs/source/performance/performance_summary.md (24.07)"
+    said = (
+        (bridge, "deepseek-v3", 2),
+        (nemo, "gpt3", 2),
+        (nemo, "llama-2-7b", 4),
+        ("NVIDIA-NeMo/Automodel", "kimi-k2", 4),
+        ("", "", 4),
+    )
+    assert [gradient_bytes({"source": source, "model": model}) for source, model, _ in said] == [
+        two for *_, two in said
+    ]

@@ -21,6 +21,7 @@ from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS, state_bytes
 from tscale.core.sharding import shard
 from tscale.errors import RequestError
+from tscale.estimates.memory.peak import products_of
 from tscale.importer.reader import imported
 from tscale.models.lower import lower
 
@@ -176,6 +177,16 @@ def test_fp8_keeps_the_matrices_of_layers_in_8_bits() -> None:
     assert lines["head"] == 2 * 129_280 * 7168
     assert lines["experts.up"] == 58 * 256 * 7168 * 2048
     assert states.optimizer.total == 4 * params(ledger).total
+
+
+def test_fp8_as_megatron_bridge_has_it() -> None:
+    """Matrices of layers by rows and by columns, a byte each; gradients of 2 bytes (grad_reduce_in_fp32=False), all else in fp32."""
+    ledger = lower(tscale.load("llama-3-8b"))
+    states = training_states(ledger, PRECISIONS["fp8-bf16-gradients"], OPTIMIZERS["adamw"], Parallelism())
+    numbers = params(ledger).total
+    assert [one.total for one in states] == [2 * numbers, 2 * numbers, 4 * numbers, 8 * numbers]
+    assert products_of("fp8-bf16-gradients") == "fp8"
+    assert products_of("bf16-fp32-gradients") is None
 
 
 def test_adapters_of_llama_7b() -> None:

@@ -47,6 +47,8 @@ def test_gradients_are_products_of_the_same_sizes() -> None:
     assert found == (MAKE.of(3, 4, 5, 7, 1000, 2), MAKE.of(3, 5, 4, 7, 1000, 2), MAKE.of(5, 4, 3, 7, 1000, 2))
     summed = MAKE.summed(Product(1, 2), (3, 4, 5), 7, 2)
     assert summed == pytest.approx((1, 2 + 7 * 2 * 6 * 20 / 10))
+    in_16_bits = Products(case(gradient_bytes=2), CARD)  # read and written, where a product alone writes
+    assert in_16_bits.summed(Product(1, 2), (3, 4, 5), 7, 2) == pytest.approx((1, 2 + 7 * 2 * 2 * 20 / 10))
     assert Products(case(fused=False), CARD).summed(Product(1, 2), (3, 4, 5), 7, 2) == Product(1, 2)
 
 

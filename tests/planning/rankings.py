@@ -2,8 +2,8 @@
 
 Measured: of layouts of one model, batch and number of GPUs (vTrain's runs), what the first by prediction takes over the fastest
 measured, and the best of the first three. Published: what a published layout is predicted to take over the best layout found, its
-policies (precision, ZeRO, recomputation) fixed as published and every degree varied. llm-foundry of 2023 had sharded data parallelism
-alone, so that its micro-batches are what is compared. Llama 3's Table 4 is of 405B.
+policies (precision, ZeRO, recomputation) fixed as its framework's recipe has them (`_recipe`) and every degree varied. llm-foundry of
+2023 had sharded data parallelism alone, so that its micro-batches are what is compared. Llama 3's Table 4 is of 405B.
 
 Narayanan 2021's Table 1 is of Megatron-LM in 2021, and what it is compared with is what that could run: full recomputation, unfused
 attention, no sharded states, stages and pieces of as many layers each, tensor parallelism that fills a node with whole groups. Of a
@@ -14,7 +14,8 @@ measured (vTrain's runs of 3.6B, 18B and 39B), that is printed too. What its 18B
 are behind is 2-way tensor parallelism in interleaved stages, which nobody measured at those sizes.
 
 torchtitan's 70B on 256 H100 shows 8-way tensor parallelism beside shards (its table 4 has no row of shards alone), and is behind
-these. The same model by shards alone is on its page of A100, and is predicted within 1% there.
+these. The same model by shards alone is on its page of A100, and is predicted within 1% there; and of 8B, on the same H100, it measured
+shards alone to be 1.35 to 1.65 times as fast as 8-way tensor parallelism beside them, where 1.28 to 1.42 times is predicted.
 
 Speed: a search beside a plain loop over a sample of its layouts.
 """
@@ -27,7 +28,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import process_time
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
@@ -39,7 +40,7 @@ from tscale.core.axis import Axis
 from tscale.core.costs.training_setup import Training
 from tscale.core.parallelism import Parallelism, divisors
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
-from tscale.core.recompute import Again
+from tscale.core.recompute import Again, Recompute
 from tscale.errors import RequestError
 from tscale.estimates.plan.search import Ask, Sized, subject_of
 from tscale.estimates.plan.words import layout_text
@@ -181,14 +182,9 @@ def published() -> Iterator[Ranked]:
 def of_row(row: dict[str, str]) -> Ranked:
     """A row of published_layouts.csv."""
     model = training_rows._model_of(row)
-    hardware = training_rows._hardware(row["gpu"], torchtitan="torchtitan" in row["source"])
-    zero, context = training_rows.ZERO[row["sharding"]], int(row["context_parallel"])
-    given = {
-        "precision": axis(row["precision"]),
-        "zero": axis(zero),
-        "recompute": axis(Again(row["recompute"] or "none")),  # type: ignore[arg-type]
-        "context_parallel": axis(*sorted({1, context})),
-    }
+    hardware = training_rows.hardware_at(row["gpu"], row["source"])
+    context = int(row["context_parallel"])
+    given = {**_recipe(row), "context_parallel": axis(*sorted({1, context}))}
     gpus, batch = int(row["gpus"]), int(row["batch"])
     degrees = {
         "tensor": int(row["tensor"]),
@@ -201,6 +197,29 @@ def of_row(row: dict[str, str]) -> Ranked:
         degrees["micro_batch"] = int(row["micro_batch"])
     search = sized(model.spec, hardware, gpus, batch, int(row["context"]), given)
     return ranked(f"{model.name} on {row['gpu']}", search, **degrees)
+
+
+def _recipe(row: dict[str, str]) -> dict[str, Axis]:
+    """How a row's framework keeps parameters, shards and computes again, beyond what the row says.
+
+    Automodel (v0.1.0, docs/performance-summary.md and examples/benchmark/configs of October 2025): a model and torch.optim.Adam in bf16,
+    a loss without a copy in fp32, whole layers again but in gpt-oss-120b (activation_checkpointing), and stages of a pipeline keep weights
+    that are gathered (components/moe/parallelizer.py, reshard_after_forward=not pp_enabled).
+    """
+    policy = row["recompute"] if row["recompute"] in get_args(Recompute) else "none"
+    if "Automodel" in row["source"]:
+        return {
+            "precision": axis("pure-bf16"),
+            "loss": axis("bf16"),
+            "zero": axis(2 if int(row["pipeline"]) > 1 else 3),
+            "recompute": axis(Again("none" if row["model"] == "gpt-oss-120b" else "full")),
+        }
+    in_16_bits = row["precision"] == "fp8" and training_rows.gradient_bytes(row) == 2
+    return {
+        "precision": axis("fp8-bf16-gradients" if in_16_bits else row["precision"]),
+        "zero": axis(training_rows.ZERO[row["sharding"]]),
+        "recompute": axis(Again(policy)),  # type: ignore[arg-type]
+    }
 
 
 def speeds() -> Iterator[tuple[str, int, float, float]]:

@@ -37,6 +37,10 @@ MEGATRON_LINES: list[tuple[Layout, Job, str]] = [
         f"{MEGATRON}{BATCH} --use-distributed-optimizer --use-megatron-fsdp --data-parallel-sharding-strategy optim_grads_params "
         "--no-gradient-accumulation-fusion --ckpt-format fsdp_dtensor --recompute-granularity selective --bf16",
     ),
+    (
+        _layout({"zero": 1}, precision="fp8-bf16-gradients"), JOB,
+        f"{MEGATRON}{BATCH} --use-distributed-optimizer --bf16 --fp8-format hybrid --fp8-param-gather --grad-reduce-in-bf16",
+    ),
     (_layout({}, offload=frozenset({"states"})), JOB, f"{MEGATRON}{BATCH} {BF16} --optimizer-cpu-offload"),
     (
         _layout({"pipeline": 4, "interleave": 2, "data": 4}), JOB,  # 24 layers in 8 pieces of 3; 8 micro-batches
@@ -130,6 +134,7 @@ def test_nemo_is_told_of_each_part() -> None:
                 (_layout({"zero": 1, "shards": 4}), JOB, None),
                 (_layout({}, offload=frozenset({"activations"})), JOB, "offload activations"),
                 (_layout({}, precision="fp32-master"), JOB, "precision fp32-master"),
+                (_layout({}, precision="fp8-bf16-gradients"), JOB, "weights in fp8 without a distributed optimizer"),
             ],
         ),
         (

@@ -44,11 +44,13 @@ def test_the_layout_that_llama_3_was_trained_in_is_within_10_percent_of_the_best
 
 @pytest.mark.slow
 def test_layouts_that_nvidia_published_are_within_10_percent_of_the_best() -> None:
-    """Of dense models on one node; `rankings` has the others, of which some are not."""
-    rows = [row for row in rows_of("published_layouts.csv") if row["model"] == "llama-3-8b" and row["gpus"] == "8"]
-    assert len(rows) == 5
-    behind = [of_row(row).behind for row in rows]
-    assert all(one is not None and one <= 0.1 for one in behind)
+    """All 48 fit as their recipes keep parameters; four, of experts, are behind by up to 13%."""
+    rows = [row for row in rows_of("published_layouts.csv") if "NeMo" in row["source"]]
+    assert len(rows) == 48
+    behind = [one for one in (of_row(row).behind for row in rows) if one is not None]
+    assert len(behind) == 48
+    assert sum(one <= 0.1 for one in behind) >= 44
+    assert max(behind) < 0.135
 
 
 @pytest.mark.slow
@@ -85,6 +87,35 @@ def test_70b_by_shards_alone_is_predicted_as_torchtitan_measured_it(
     alone = judge(row)[0]
     assert alone.middle == pytest.approx(alone.measured, rel=0.02)
     assert judge({**row, "tensor": "8", "micro_batch": str(8 * micro_batch)})[0].middle > 1.05 * alone.middle
+
+
+# Precision, tokens/s per GPU of Llama 3.1 8B on torchtitan's H100: by shards alone (128 GPUs, two sequences each), and by 8-way tensor
+# parallelism beside eight shards (64 GPUs, twelve sequences for eight) with asynchronous collectives: pytorch/torchtitan
+# benchmarks/llama3_h100_202412_torchtitan.md (Table 3) and asyncTP_llama3_h100_2025-06_torchtitan.md.
+BESIDE = (("bf16", 6514, 4809.4), ("fp8", 8380, 5570.1))
+
+
+@pytest.mark.parametrize(("precision", "alone", "beside"), BESIDE)
+def test_shards_alone_are_faster_than_beside_tensor_parallelism(precision: str, alone: float, beside: float) -> None:
+    """Which is what a layout of torchtitan's 70B is behind. It was measured to be so by more than is predicted; no run was fitted."""
+    row = next(
+        row for row in rows_of("published_layouts.csv") if "torchtitan" in row["source"] and row["tensor"] == "8"
+    )
+    row |= {"model": "llama-3.1-8b", "recompute": "op", "precision": precision}
+    speeds = []
+    for gpus, tensor, micro_batch in ((128, 1, 2), (64, 8, 12)):
+        batch = gpus // tensor * micro_batch
+        changes = {
+            "gpus": gpus,
+            "tensor": tensor,
+            "micro_batch": micro_batch,
+            "batch": batch,
+            "tokens_per_second_per_gpu": 1,
+        }
+        found = judge(row | {name: str(value) for name, value in changes.items()})[0]
+        speeds.append(found.measured / found.middle)
+    assert speeds[0] == pytest.approx(alone, rel=0.1)
+    assert 1.2 < speeds[0] / speeds[1] < alone / beside
 
 
 def test_micro_batches_that_were_published_are_near_the_best() -> None:

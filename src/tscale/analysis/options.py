@@ -185,7 +185,7 @@ PADDING: Final = Option(
 
 PRECISION: Final = Option(
     "Set the formats of weights, gradients, master weights and optimizer states.",
-    choices=("bf16", "bf16-fp32-gradients", "fp32-master", "pure-bf16", "fp16", "fp8", "fp32"),
+    choices=("bf16", "bf16-fp32-gradients", "fp32-master", "pure-bf16", "fp16", "fp8", "fp8-bf16-gradients", "fp32"),
     heading=TRAINING,
 )
 OPTIMIZER: Final = Option(

@@ -66,6 +66,8 @@ class TrainingCase(NamedTuple):
     """Of each stage the layers that `again` is about, whole; None for all of them."""
     base: Dtype | None = None
     """The format of few bits that the frozen matrices under adapters are kept in; None where they are in that of the others."""
+    gradient_bytes: int = 4
+    """Bytes of a number of the sum that micro-batches' gradients are added to."""
 
     @property
     def chip(self) -> str:
@@ -207,6 +209,7 @@ def micro_batches_of(case: TrainingCase, micro: int, micro_batches: int) -> Case
         family.multiprocessors,
         case.parallel_block,
         0.0 if case.base is None else float(case.base.bits) / 8 + _BYTES,
+        float(case.gradient_bytes),
     )
 
 

@@ -40,8 +40,13 @@ ZERO: Final = {
 """The stage of ZeRO that shards the same, by the words of the source."""
 _AGAIN: Final = ("none", "selective", "op", "full")
 _MPT_VOCABULARY: Final = 50_368
-_TORCHTITAN_GB_PER_S: Final = 2400
-"""Of its H100, which have HBM2e of 96 GB (torchtitan's benchmarks, llama3_h100_202412)."""
+_SITES: Final = {
+    ("torchtitan", "h100-sxm"): ("bandwidth_gb_per_s=2400", "tdp_watts=500"),
+    ("Megatron-Bridge", "b200"): ("network_gb_per_s=50",),
+    ("Megatron-Bridge", "gb200"): ("network_gb_per_s=50",),
+}
+"""What is known of the devices of a source: torchtitan's H100 have HBM2e of 96 GB and a limit of 500 W (its benchmarks,
+llama3_h100_202412); NVIDIA's B200 and GB200 are DGX, with ports of 400 Gb/s (DGX B200 and DGX GB200 User Guide, ConnectX-7)."""
 
 
 def judge(row: Mapping[str, str]) -> list[Judged]:
@@ -57,7 +62,7 @@ def judge(row: Mapping[str, str]) -> list[Judged]:
 def case_of(row: Mapping[str, str]) -> tuple[TrainingCase, float, dict[str, str]]:
     """The case of a row, the seconds that were measured, and what the row is of. Raises `TscaleError`."""
     plan, model = _plan(row), _model_of(row)
-    hardware = _hardware(row["gpu"], torchtitan="torchtitan" in row.get("source", ""))
+    hardware = hardware_at(row["gpu"], row.get("source", ""))
     of_stages, shares = _divided(model.key, plan._replace(data=1, zero=0))
     if row.get("rank"):
         of_stages = tuple(
@@ -83,6 +88,7 @@ def case_of(row: Mapping[str, str]) -> tuple[TrainingCase, float, dict[str, str]
         _kernel(row),
         model.spec.parallel_block,
         "Megatron" in row.get("source", "") and row.get("sharding") == "fsdp",
+        gradient_bytes=gradient_bytes(row),
     )
     return case, _measured(row), _groups(row, case, model)
 
@@ -151,11 +157,11 @@ def _divided(key: str, plan: Parallelism) -> tuple[tuple[Ledger, ...], tuple[Led
 
 
 @cache
-def _hardware(name: str, *, torchtitan: bool) -> Hardware:
+def hardware_at(name: str, source: str) -> Hardware:
+    """The hardware of a row, as its source has it."""
     found = hardware_of(name)
-    if torchtitan and found.name == "h100-sxm":
-        return find_hardware(found.name, [f"bandwidth_gb_per_s={_TORCHTITAN_GB_PER_S}"])
-    return found
+    changes = next((more for (of, chip), more in _SITES.items() if of in source and chip == found.name), ())
+    return find_hardware(found.name, changes) if changes else found
 
 
 def _plan(row: Mapping[str, str]) -> Parallelism:
@@ -206,6 +212,19 @@ def _kernel(row: Mapping[str, str]) -> str | None:
     named = row.get("attention") or None
     source = row.get("source", "")
     return named or next((kernel for name, kernel in _KERNELS.items() if name in source), None)
+
+
+_IN_16_BITS: Final = {"Megatron-Bridge": None, "NVIDIA/NeMo": ("gpt3", "nemotron-4-340b")}
+"""Sources whose recipes sum gradients in the format of the weights, and their models; of None all. Megatron-Bridge's do from 25.11 on
+(v0.2.0 to v0.5.0, scripts/performance/configs: grad_reduce_in_fp32 is False, which Megatron-Core's buffers of gradients follow); of NeMo
+24.07's those that say grad_sync_dtype bf16 (NVIDIA/NeMo-Framework-Launcher 24.07, conf/training)."""
+
+
+def gradient_bytes(row: Mapping[str, str]) -> int:
+    """Bytes of a number of the sum that micro-batches' gradients are added to: 4 but where a source's recipes say 2."""
+    source, model = row.get("source", ""), row.get("model", "")
+    in_16_bits = any(name in source and (of is None or model in of) for name, of in _IN_16_BITS.items())
+    return 2 if in_16_bits else 4
 
 
 def _whole(row: Mapping[str, str], name: str, default: int | None = None) -> int:

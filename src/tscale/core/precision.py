@@ -53,6 +53,12 @@ _PRECISIONS: Final = (
         products=1,
     ),
     Precision(
+        "fp8-bf16-gradients", "bf16", 2, 4, 4, 2, "NVIDIA-NeMo/Megatron-Bridge 0.3 scripts/performance; Megatron-Core DDP, Transformer Engine",
+        "as Megatron-Bridge's recipes have it: matrices of the layers in fp8 twice, by rows and by columns, gradients in bf16, master "
+        "copy and moments in fp32",
+        products=1,
+    ),
+    Precision(
         "fp32-master", "bf16", 4, 4, 4, 2, "torch 2.13 fully_shard with MixedPrecisionPolicy(bf16, reduce_dtype=fp32)",
         "weights, gradients and states in fp32, gathered in bf16 for products, as torchtitan has FSDP2 do", gathered=True,
     ),

@@ -80,6 +80,7 @@ _MEGATRON_PRECISION = {
     "bf16-fp32-gradients": "--bf16",
     "fp16": "--fp16",
     "fp8": "--bf16 --fp8-format hybrid",
+    "fp8-bf16-gradients": "--bf16 --fp8-format hybrid --fp8-param-gather --grad-reduce-in-bf16",
     "fp32": "",
 }
 _MEGATRON_OPTIMIZER = {"adamw": "", "adamw-fp32": "", "sgd": "--optimizer sgd"}
@@ -111,6 +112,8 @@ def _megatron(layout: Layout, job: Job) -> Iterator[str]:
         yield f"--expert-model-parallel-size {plan.expert} --expert-tensor-parallel-size {plan.expert_cut}"
     yield f"--micro-batch-size {layout.micro_batch} --global-batch-size {job.batch}"
     yield from _megatron_sharding(layout)
+    if layout.precision == "fp8-bf16-gradients" and not plan.zero:
+        raise NoOptionError("weights in fp8 without a distributed optimizer")
     for option in (
         _megatron_again(layout),
         _of(_MEGATRON_PRECISION, layout.precision, "precision"),

@@ -47,8 +47,8 @@ TILE: Final = (128, 256)
 """Rows and columns of a result that a multiprocessor computes at a time."""
 _SCORES_FORWARD, _SCORES_BACKWARD, _SOFTMAX_IN_STEPS = 9, 18, 20
 ACCUMULATED: Final = 8
-"""Bytes of a weight's gradient in a micro-batch: read and written in 32 bits by the product that gives it, where that is fused; else
-written in 16, read, and added to what was there, which is read and written in 16."""
+"""Bytes of a weight's gradient in a micro-batch where the product that gives it is not fused with its sum: written in 16 bits, read, and
+added to what was there, which is read and written in 16."""
 FUSED_SOFTMAX: Final = 4
 """Heads by sequences must be a multiple of this for Megatron-LM's fused causal softmax (fused_softmax.py, get_batch_per_block
 of rows of 1,024 keys and more); otherwise softmax is taken in steps."""
@@ -73,7 +73,8 @@ class Case(NamedTuple):
     `eight_bit`: whether products of layers are in fp8; `peak` is that of their format and `peak_16` of 16 bits.
     `unpacked`: bytes that are read and written of a frozen weight in few bits each time that it is unpacked for a product; 0 of others.
     `fused`: whether kernels are: that of attention, and the product that adds a gradient of weights to what earlier micro-batches
-    gave (Megatron-LM's gradient_accumulation_fusion). `multiprocessors`: None where not known: waves are then not counted.
+    gave (Megatron-LM's gradient_accumulation_fusion). `gradient_bytes`: of a number of that sum. `multiprocessors`: None where not
+    known: waves are then not counted.
     """
 
     run: SequenceLengths
@@ -88,6 +89,7 @@ class Case(NamedTuple):
     multiprocessors: int | None
     parallel_block: bool = False
     unpacked: float = 0.0
+    gradient_bytes: float = 4.0
 
 
 def tokens_of(entry: Matmul, plan: Parallelism, case: Case) -> float:
@@ -117,11 +119,12 @@ class Products:
         return Product(times * computing, times * traffic)
 
     def summed(self, one: Product, sizes: tuple[float, float, float], times: float, batch: float = 1) -> Product:
-        """The gradient of the right factor, [k, n], added by its product to a sum in 32 bits, which it reads and writes, where fused."""
+        """The gradient of the right factor, [k, n], added by its product to a sum, which it reads and writes, where fused."""
         _, n, k = sizes
         if not self.case.fused:
             return one
-        return one._replace(traffic=one.traffic + times * batch * (ACCUMULATED - WIDTH) * k * n / self.bandwidth)
+        more = 2 * self.case.gradient_bytes - WIDTH
+        return one._replace(traffic=one.traffic + times * batch * more * k * n / self.bandwidth)
 
     def with_gradients(
         self, sizes: tuple[float, float, float], times: float, peak: int, batch: float = 1

@@ -36,4 +36,5 @@ def precision_of(dtype: str) -> str:
 
 def products_of(precision: str) -> str | None:
     """The format of the products of a precision of training; None for that of 16 bits which the device has."""
-    return precision if precision in OF_ITS_OWN else None
+    format = precision.removesuffix("-bf16-gradients")
+    return format if format in OF_ITS_OWN else None

@@ -59,5 +59,8 @@ def step_of(spec: ModelSpec, ask: Ask, context: Figure, batch: int) -> TimedStep
     given = (model, run, ask.how.plan, sequences, ask.hardware.cluster())
     least = planned_step(*given, peak, dtype, redone)
     known = weakest("predicted", context.known)
-    predicted = predicted_step(*given, dtype, redone, least.step.seconds, known=known, base=ask.how.base)
+    predicted = predicted_step(
+        *given, dtype, redone, least.step.seconds, known=known, base=ask.how.base,
+        gradient_bytes=ask.how.precision.gradients,
+    )  # fmt: skip
     return TimedStep(as_bounds(least, weakest("bound", context.known)), predicted)

@@ -245,7 +245,7 @@ class Sized:
         return TrainingCase(
             (whole,), (whole,), Parallelism(data=self.gpus), self.subject.run, Batch(self.ask.batch, 1), int(spec.d_model), self._cluster,
             dtype, stack=self.ask.stack, kernel=self.ask.kernel, parallel_block=spec.parallel_block,
-            base=None if own is None else own.base,
+            base=None if own is None else own.base, gradient_bytes=PRECISIONS[precision].gradients,
         )  # fmt: skip
 
     def _capacity(self, groups: int) -> Capacity:

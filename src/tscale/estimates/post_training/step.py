@@ -203,8 +203,9 @@ class _Trained:
         least = planned_step(*given, peak, dtype, redone)
         kernel, stack, base = self.how.kernel, self.how.stack, None if forward else training.base
         found = predicted_step(
-            *given, dtype, redone, least.step.seconds, known="predicted", stack=stack, kernel=kernel, base=base
-        )
+            *given, dtype, redone, least.step.seconds, known="predicted", stack=stack, kernel=kernel, base=base,
+            gradient_bytes=training.precision.gradients,
+        )  # fmt: skip
         bound = least.step.seconds * share
         if forward:
             bound = least.step.seconds_by["computing"] * share * FORWARD

@@ -73,6 +73,6 @@ def planned_of(
         predicted = predicted_step(
             model, run, ask.plan, ask.batch, hardware.cluster(), dtype, redone, step.step.seconds,
             known=weakest("predicted", whole.first.context.known), stack=ask.stack, kernel=ask.kernel, count=ask.flops_count,
-            base=ask.base,
+            base=ask.base, gradient_bytes=asked.how.precision.gradients,
         )  # fmt: skip
     return Planned(as_bounds(step, weakest("bound", whole.first.context.known)), memory, predicted)

@@ -168,10 +168,12 @@ def predicted_step(
     kernel: str | None = None,
     count: Count = "full",
     base: Dtype | None = None,
+    gradient_bytes: int = 4,
 ) -> PredictedStep:
     """What a step of a plan is predicted to take, never less than its bound; the reason where that cannot be said.
 
-    `base`: the format of few bits that the frozen matrices under adapters are in.
+    `base`: the format of few bits that the frozen matrices under adapters are in. `gradient_bytes`: of a number of the sum that
+    micro-batches' gradients are added to.
     """
     spec, peak = model.spec, cluster.device.flops_per_second[dtype]
     flops = counted_flops(model.ledger, run, run.tokens * batch.sequences, count)
@@ -180,7 +182,7 @@ def predicted_step(
     shares = shares_of(of_stages, plan)
     case = TrainingCase(
         of_stages, shares, plan, run, batch, int(spec.d_model), cluster, dtype, redone.policy, stack, kernel, spec.parallel_block,
-        redone=redone.stages, base=base,
+        redone=redone.stages, base=base, gradient_bytes=gradient_bytes,
     )  # fmt: skip
     try:
         return PredictedStep(prediction(case, bound), int(flops), plan.devices, peak, known, ring=plan.context > 1)
