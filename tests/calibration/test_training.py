@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from random import Random
 
 import numpy as np
@@ -9,9 +10,10 @@ import pytest
 
 from tscale.calibration.fit_training import Predictor, fitted, runs_of
 from tscale.calibration.interval import factors, interval
-from tscale.calibration.training_case import constants_of
+from tscale.calibration.training_case import constants_of, work_of
 from tscale.calibration.training_recipes import CLUSTER, CURRENT, FROM_NODE, LATEST, NODE
-from tscale.calibration.training_rows import gradient_bytes, judge
+from tscale.calibration.training_rows import case_of, gradient_bytes, judge
+from tscale.calibration.training_settings import with_settings
 from tscale.catalogue.calibrations import TRAINING, calibration, family_of
 from tscale.catalogue.models import configs
 from tscale.core.costs.step_prediction import predict
@@ -134,3 +136,82 @@ def test_gradients_are_summed_as_the_recipes_of_a_source_have_it() -> None:
     assert [gradient_bytes({"source": source, "model": model}) for source, model, _ in said] == [
         two for *_, two in said
     ]
+
+
+BRIDGE = {
+    "source": "NVIDIA-NeMo/Megatron-Bridge docs/performance-summary.md (26.02.01)", "model": "gpt-oss-120b", "gpu": "gb200", "gpus": "64",
+    "context": "4096", "batch": "1280", "micro_batch": "4", "tensor": "1", "pipeline": "1", "expert": "64", "sharding": "distributed optimizer",
+    "precision": "bf16", "tokens_per_second_per_gpu": "15754",
+}  # fmt: skip
+H100 = {
+    **BRIDGE, "model": "qwen3-30b-a3b", "gpu": "h100-sxm", "gpus": "16", "batch": "1024", "micro_batch": "1", "pipeline": "2", "expert": "8",
+    "precision": "fp8", "source": "NVIDIA-NeMo/Megatron-Bridge",
+}  # fmt: skip
+
+
+def test_a_row_has_what_the_recipe_of_its_release_sets_where_it_says_nothing() -> None:
+    own = with_settings(BRIDGE, "gpt-oss-120b", "gb200")
+    assert (own["recompute"], own["queued"]) == ("layernorm+moe_act", "eager")
+    assert with_settings({**BRIDGE, "recompute": "none"}, "gpt-oss-120b", "gb200")["recompute"] == "none"
+    for other in ({"source": "mine (26.02.01)"}, {"source": "Megatron-Bridge (1.0)"}, {"source": "Megatron-Bridge"}):
+        assert with_settings({**BRIDGE, **other}, "gpt-oss-120b", "gb200") == {**BRIDGE, **other}
+    assert "recompute" not in with_settings(BRIDGE, "gpt-oss-120b", "gb300")
+
+
+def test_modules_that_are_computed_again() -> None:
+    """Of 36 layers 4 experts a token give 2·2,880 gated numbers, on each of which 10 bytes are read and written once more."""
+    work = work_of(case_of(BRIDGE)[0])
+    (stage,) = work.stages
+    tokens = 4 * 4096
+    assert stage.traffic_again == pytest.approx(36 * 4 * 2 * 2880 * tokens * 10 / 8e12)
+    assert stage.again == ()
+    (kept,) = work_of(case_of({**BRIDGE, "recompute": "none"})[0]).stages
+    assert kept == stage._replace(traffic_again=0.0)
+    latent = {
+        **BRIDGE,
+        "model": "deepseek-v3",
+        "gpus": "256",
+        "batch": "4096",
+        "micro_batch": "1",
+        "recompute": "mla_up_proj",
+    }
+    (stage,) = work_of(case_of(latent)[0]).stages
+    flops = 2 * 61 * 4096 * (1536 * 24_576 + 512 * 32_768)
+    assert sum(one.computing for one in stage.again) == pytest.approx(flops / 2.5e15)
+
+
+def test_kernels_of_experts_that_the_host_queues_one_by_one() -> None:
+    """24 layers of a stage, each with 16 of 128 experts: none in graphs, and twice as long where two micro-batches are queued in turns."""
+    graphs, eager, turns = (
+        work_of(case_of({**H100, "queued": queued})[0]) for queued in ("graphs", "eager", "overlapped")
+    )
+    assert [(stage.routed, stage.held) for stage in eager.stages] == [(24, 24 * 16)] * len(eager.stages)
+    assert [(work.queued, work.hides) for work in (graphs, eager, turns)] == [(0, 0), (1, 0), (2, 1)]
+    times = [judge({**H100, "queued": queued})[0].middle for queued in ("graphs", "eager", "overlapped")]
+    assert times == sorted(times)
+    assert times[2] > 1.5 * times[0]
+
+
+def test_a_pipeline_that_is_filled_several_times_a_step() -> None:
+    """128 micro-batches through two stages idle for one slot; in four passes of 32 for four."""
+    once, four = (work_of(case_of({**H100, "passes": passes})[0]) for passes in ("1", "4"))
+    assert (once.fill, four.fill) == (1, 4)
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "said"),
+    [
+        ("recompute", "moe_act+moe_at", 'recompute: "moe_at" is none of none, selective, op, full'),
+        ("queued", "eagerly", 'queued: "eagerly" is none of graphs, eager, overlapped'),
+        ("passes", "0", "passes: a whole number from 1 on is wanted"),
+    ],
+)
+def test_settings_that_are_not_known_are_refused(column: str, text: str, said: str) -> None:
+    with pytest.raises(RequestError, match=re.escape(said)):
+        judge({**BRIDGE, column: text})
+
+
+def test_models_without_experts_have_the_constants_of_before_the_latest_stack() -> None:
+    row = {**BRIDGE, "model": "llama-3-8b", "gpus": "8", "batch": "128", "expert": "1", "stack": LATEST.stacks[0]}
+    assert judge(row)[0].groups["calibration"] == CURRENT.name
+    assert judge({**BRIDGE, "stack": LATEST.stacks[0]})[0].groups["calibration"] == LATEST.name

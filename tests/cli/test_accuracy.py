@@ -50,21 +50,21 @@ def test_a_table_of_speeds_is_told_by_its_column() -> None:
 
 
 def test_layouts_that_no_constant_was_fitted_to() -> None:
-    """16 rows of a page whose other rows are fitted to: a median of 13%; of experts one took 2.4 times as long."""
+    """16 rows of a page whose other rows are fitted to: a median of 8%; what the host takes of one without graphs was 1.4 of it too much."""
     data = answer("accuracy", str(Path(__file__).parents[1] / "measured" / "published_apart.csv"))
     assert (data["answered"], data["refused"], data["bound_broken"]) == (16, 0, 0)
-    assert data["step"]["median"] < 0.13
+    assert data["step"]["median"] < 0.09
     (dense,) = (one for one in data["groups"] if one["value"] == "dense")
-    assert (dense["figures"], dense["median"] < 0.12, dense["p90"] < 0.14) == (7, True, True)
+    assert (dense["figures"], dense["median"] < 0.08, dense["p90"] < 0.1) == (7, True, True)
 
 
 def test_later_releases_of_a_framework_beat_no_bound() -> None:
-    """94 rows: dense models within 8%, experts 9% in median."""
+    """103 rows: dense models within 7%, experts 7% in median; gpt-oss on B200 and B300 alone takes more than 1.2 times as long."""
     data = answer("accuracy", str(Path(__file__).parents[1] / "measured" / "published_later.csv"))
-    assert (data["answered"], data["refused"], data["bound_broken"]) == (94, 0, 0)
+    assert (data["answered"], data["refused"], data["bound_broken"]) == (103, 0, 0)
     of_kinds = {one["value"]: one for one in data["groups"]}
-    assert (of_kinds["dense"]["figures"], of_kinds["dense"]["median"] < 0.08) == (31, True)
-    assert (of_kinds["experts"]["figures"], of_kinds["experts"]["median"] < 0.09) == (47, True)
+    assert (of_kinds["dense"]["figures"], of_kinds["dense"]["median"] < 0.08) == (36, True)
+    assert (of_kinds["experts"]["figures"], of_kinds["experts"]["median"] < 0.09) == (49, True)
 
 
 def test_a_measurement_below_a_bound_is_an_answer_of_no() -> None:
@@ -185,16 +185,16 @@ def test_train_gives_bounds_alone_and_names_stacks_and_kernels() -> None:
 
 
 def test_rows_of_a_stack_are_predicted_by_its_calibration() -> None:
-    """Megatron-Bridge from 26.06 on: 11% where each model is left out; by the constants of the software before it, 30%."""
+    """Fused experts of Megatron-Bridge 26.06: 5% where each model is left out; by the constants of the software before it, 30%."""
     path = configs() / "measured" / "published_26_06.csv"
     data = answer("accuracy", str(path))
-    assert (data["answered"], data["refused"], data["bound_broken"]) == (35, 0, 0)
+    assert (data["answered"], data["refused"], data["bound_broken"]) == (24, 0, 0)
     assert {one["value"] for one in data["groups"] if one["group"] == "calibration"} == {"training-bridge-26.06"}
     Path("before.csv").write_text(
         path.read_text(encoding="utf-8").replace("megatron-bridge-26.06", ""), encoding="utf-8"
     )
     before = answer("accuracy", "before.csv")
-    assert (before["answered"], before["bound_broken"]) == (35, 0)
+    assert (before["answered"], before["bound_broken"]) == (24, 0)
     assert data["step"]["median"] < 0.5 * before["step"]["median"]
 
 

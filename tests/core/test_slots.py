@@ -31,9 +31,9 @@ STAGE: StageWork = _in_floats(StageWork(
     sums=Sent(1, 4, 2), sums_again=Sent(2, 1, 8), dispatches=Sent(3, 2, 1), handed=Sent(1, 1, 4), keys=Sent(2, 30, 1),
 ))  # fmt: skip
 CONSTANTS = TrainingConstants(
-    products=0.5, products_8bit=0.25, traffic=0.5, attention=0.5, experts=3, whole_head=2, recomputed=0.5, sums=3, nics=0.5,
-    dispatches=2, hidden=0.25, host_layer=1, host_tensor=10, host_wide=100, host_softmax=1000, host_head=10_000, step=0.125,
-    optimizer_bytes=20, loss_bytes=4,
+    products=0.5, products_8bit=0.25, traffic=0.5, attention=0.5, whole_head=2, recomputed=0.5, sums=3, nics=0.5,
+    dispatches=2, hidden=0.25, host_layer=1, host_tensor=10, host_wide=100, host_softmax=1000, host_routed=50, host_expert=5, host_head=10_000,
+    step=0.125, optimizer_bytes=20, loss_bytes=4,
 )  # fmt: skip
 
 
@@ -43,10 +43,10 @@ def _work(stages: tuple[StageWork, ...], **changes: Any) -> StepWork:
 
 
 def test_each_part_of_a_slot_is_what_its_constants_make_of_it() -> None:
-    """Products at half of the peak, or of the bandwidth; what is computed again counts half; the head alone is whole and twice as long."""
+    """Products at half of the peak, or at the bandwidth; what is computed again counts half; the head alone is whole and twice as long."""
     found = predict(_work((STAGE,)), CONSTANTS)
-    in_layers = (16 + 6) + 0.5 * 8  # 8 and 1 at half the peak, but 3 at half the bandwidth for the second
-    experts = 3 * (4 + 0.5 * 12)
+    in_layers = (16 + 3) + 0.5 * 8  # 8 and 1 at half the peak, but 3 at the bandwidth for the second
+    experts = 4 + 0.5 * 12
     assert found.computing == in_layers + experts + (20 + 0.5 * 40) + 2 * 80
     assert found.traffic == (7 + 0.5 * 9 + 2 * 4 * 2) / 0.5
     assert found.attention == (5 + 0.5 * 3) / 0.5
@@ -59,7 +59,7 @@ def test_each_part_of_a_slot_is_what_its_constants_make_of_it() -> None:
 def test_products_in_8_bits_are_those_of_layers_alone() -> None:
     """Of 8 and 4 seconds at a quarter of the peak, and of experts; scores and head are in 16 bits. A head that is cut is no longer."""
     found = predict(_work((STAGE,), eight_bit=True, cut=1.0), CONSTANTS)
-    assert found.computing == (32 + 6) + 0.5 * 16 + 3 * (8 + 0.5 * 24) + (20 + 0.5 * 40) + 80
+    assert found.computing == (32 + 4) + 0.5 * 16 + (8 + 0.5 * 24) + (20 + 0.5 * 40) + 80
     assert found.traffic == (7 + 0.5 * 9 + 1 * 4 * 2) / 0.5
 
 
@@ -73,6 +73,34 @@ def test_a_host_is_waited_for_as_far_as_it_is_slower(cut: int, wide: int) -> Non
     quick = STAGE._replace(in_steps=0, has_head=0)
     found = predict(_work((quick,), cut=float(cut), wide=float(wide)), CONSTANTS)
     assert found.host == pytest.approx((device**4 + (2 * (1 + 10 * cut + 100 * wide)) ** 4) ** 0.25 - device)
+
+
+def test_products_of_experts_read_and_write_at_the_share_of_elementwise_work() -> None:
+    """Of a traffic of 6 s: at half the bandwidth 12 s for experts, and 6 for other products."""
+    one = (Product(1.0, 6.0),)
+    stage = STAGE._replace(products=one, again=(), experts=(), experts_again=(), scores=(), scores_again=(), head=())
+    assert predict(_work((stage,)), CONSTANTS).computing == 6
+    assert predict(_work((stage._replace(products=(), experts=one),)), CONSTANTS).computing == 12
+
+
+@pytest.mark.parametrize("queued", [0, 1, 2])
+def test_a_host_queues_layers_of_experts_and_each_of_these_that_a_device_has(queued: int) -> None:
+    """50 s more for each of three layers, 5 for each of 24 experts of them; twice where two micro-batches are queued in turns."""
+    stage = STAGE._replace(in_steps=0, has_head=0, routed=3.0, held=24.0)
+    found = predict(_work((stage,), queued=float(queued)), CONSTANTS)
+    device = found.computing + found.traffic + found.attention + found.keys + found.sums + found.dispatches
+    host = 2 * 1 + queued * (3 * 50 + 24 * 5)
+    assert found.host == pytest.approx((device**4 + host**4) ** 0.25 - device)
+
+
+@pytest.mark.parametrize(("seconds", "seen"), [(1, 0), (6, 1), (9, 0.5 + 2.5), (20, 6 + 8)])
+def test_gradients_go_behind_a_backward_pass_and_weights_behind_a_forward_pass(seconds: float, seen: float) -> None:
+    """Half of an exchange behind 4 s of a slot of 6, half behind the other 2; 4.5 s and 4.5 s leave 0.5 and 2.5 of 9."""
+    slot = StageWork(
+        1, 0, 0, 0, (Product(3, 0),), (), (), (), (), (), (), 0, 0, 0, 0, 0, Sent(), Sent(), Sent(), Sent()
+    )
+    found = predict(_work((slot,), gradients=Sent(float(seconds)), hidden=1.0), CONSTANTS)
+    assert found.gradients == pytest.approx(seen)
 
 
 @pytest.mark.parametrize("dispatches", [3.0, 5000.0])

@@ -372,14 +372,14 @@ def test_deepseek_v3_s_own_run_is_within_the_interval() -> None:
     """2.664e6 H800-hours for 14.8e12 tokens in steps of 15,360 sequences of 4,096 (DeepSeek-AI 2024c, table 1, sections 3.1 and 4.2).
 
     Without what DualPipe hides, and with both stages of a device counted for all micro-batches, it was three times as long. The
-    hours are all of the run's, with what steps do not take.
+    hours are all of the run's, with what steps do not take; it computed norms and the products up from latents again (section 3.2.3).
     """
     measured = 2.664e6 * 3600 / 2048 * 15_360 * 4096 / 14.8e12
     of = "train deepseek-v3 --gpu h800 --gpus 2048 --batch 15360 --pipeline 16 --expert 64 --zero 1 --precision fp8"
     done = run(*of.split(), "--schedule", "dualpipe", "--format", "json")
     found = json.loads(done.out)["plan"]["step_seconds"]
     assert found["low"] < measured < found["high"]
-    assert 0.85 * measured < found["middle"] < measured
+    assert 0.79 * measured < found["middle"] < measured
 
 
 @pytest.mark.parametrize("stages", [4, 16])

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from fractions import Fraction
 from math import log
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from tscale.calibration.interval import Interval, interval
 from tscale.catalogue.calibrations import TRAINING, UNFUSED, Calibration, Family, Residual, calibration, family_of
-from tscale.core.costs.schedules import runs
+from tscale.core.costs.schedules import predicted_fill, runs
 from tscale.core.costs.step_prediction import StepSeconds, TrainingConstants, predict
 from tscale.core.costs.step_products import REPEATED, Again, Case
 from tscale.core.costs.step_sent import Sent
@@ -24,10 +24,14 @@ from tscale.core.sharding import is_mixture, shares_of
 from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError, nearest, shown
 
+Queued = Literal["graphs", "eager", "overlapped"]
+"""Kernels of layers with routed experts: in CUDA graphs, one by one, or so for two micro-batches in turns, one of which sends its tokens
+while the other is computed (Megatron-LM's overlap_moe_expert_parallel_comm)."""
+_TIMES: Final[Mapping[Queued, float]] = {"graphs": 0.0, "eager": 1.0, "overlapped": 2.0}
 MEGATRON, CURRENT, LATEST = "megatron-deepspeed", "current", "megatron-bridge-26.06"
 STACKS: Final = (CURRENT, LATEST, MEGATRON)
-"""Training stacks: frameworks of 2023 to the spring of 2026 on fused kernels, Megatron-Bridge from release 26.06 on, whose experts take
-less elementwise work and hide more of what they send, or Megatron-DeepSpeed as of 2022, eager and unfused."""
+"""Training stacks: frameworks of 2023 to the spring of 2026 on fused kernels, mixtures of Megatron-Bridge from release 26.06 on, by
+recipes whose kernels of experts are fused and hide more of what they send, or Megatron-DeepSpeed as of 2022, eager and unfused."""
 _EIGHT_BITS: Final = ("fp8", "int8", "fp4")
 _SIXTEEN_BITS: Final = ("bf16", "fp16")
 _NARROW: Final = {"fp8": 8, "int8": 8, "fp4": 4}
@@ -68,6 +72,14 @@ class TrainingCase(NamedTuple):
     """The format of few bits that the frozen matrices under adapters are kept in; None where they are in that of the others."""
     gradient_bytes: int = 4
     """Bytes of a number of the sum that micro-batches' gradients are added to."""
+    modules: frozenset[str] = frozenset()
+    """Modules that are computed again, beside `again` (`tscale.core.costs.step_work.MODULES`)."""
+    passes: int = 1
+    """Times that a step fills and drains its pipeline, each with as many of its micro-batches."""
+    queued: Queued = "graphs"
+    """How the host queues the kernels of routed experts' layers."""
+    compiled: bool = False
+    """Whether what limits and gates the outputs of experts with biases is one kernel, as in Automodel."""
 
     @property
     def chip(self) -> str:
@@ -123,22 +135,25 @@ class Prediction(NamedTuple):
 def chosen(case: TrainingCase) -> Choice:
     """The calibration of a case's stack: where it has several, of those that know the network if nodes talk, the nearest in width.
 
+    What is new in the latest stack are kernels of experts: models without them are predicted as before it.
+
     Raises `RequestError` for a stack that is none.
     """
     if case.stack not in STACKS:
         raise RequestError(f"no training stack {shown(case.stack)}: {nearest(case.stack, STACKS)}")
     several = case.plan.devices > case.cluster.devices_per_node
+    stack = CURRENT if case.stack == LATEST and not case.has_experts else case.stack
     of_stack = [
         one
         for one in map(calibration, TRAINING)
-        if case.stack in one.covers.stacks and ("nics" in one.constants or not several)
+        if stack in one.covers.stacks and ("nics" in one.constants or not several)
     ]
     found = min(of_stack, key=lambda one: _apart(case.d_model, one.covers.d_model))
     return Choice(found, _kind(case, found), tuple(_outside(case, found)))
 
 
 def _kind(case: TrainingCase, found: Calibration) -> str:
-    if "dense" in found.residuals:
+    if "experts" in found.residuals:
         if case.has_adapters and "adapters" in found.residuals:
             return "adapters"
         return "experts" if case.has_experts else "dense"
@@ -190,6 +205,11 @@ def work_of(case: TrainingCase) -> StepWork:
     run = micro_batches_of(case, case.batch.micro, runs(case.batch.micro_batches(case.plan), case.plan))
     redone = None if case.redone is None else shares_of(case.redone, case.plan)
     work = step_work(case.shares, case.plan, run, case.cluster, redone)
+    if case.passes > 1:
+        work = work._replace(fill=case.passes * float(predicted_fill(case.plan, run.micro_batches // case.passes)))
+    if case.queued == "overlapped":
+        work = work._replace(hides=1.0)
+    work = work._replace(queued=_TIMES[case.queued])
     return work._replace(gathers=Sent()) if case.hides_gathers else work
 
 
@@ -210,6 +230,8 @@ def micro_batches_of(case: TrainingCase, micro: int, micro_batches: int) -> Case
         case.parallel_block,
         0.0 if case.base is None else float(case.base.bits) / 8 + _BYTES,
         float(case.gradient_bytes),
+        case.modules,
+        case.compiled,
     )
 
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cache, lru_cache
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple, cast, get_args
 
 from tscale.calibration.names import hardware_of, model_of
 from tscale.calibration.rows import Judged, positive
-from tscale.calibration.training_case import CURRENT, STACKS, TrainingCase, bound_of, prediction
+from tscale.calibration.training_case import CURRENT, STACKS, Queued, TrainingCase, bound_of, prediction
+from tscale.calibration.training_settings import with_settings
 from tscale.catalogue.hardware import Hardware, find_hardware
 from tscale.core.costs.states import adapted, find_targets
 from tscale.core.costs.step_products import Again
 from tscale.core.costs.step_time import Batch
+from tscale.core.costs.step_work import MODULES
 from tscale.core.ledger import Ledger
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard, shares_of
@@ -38,6 +40,7 @@ ZERO: Final = {
     "zero1": 1, "zero2": 2, "zero3": 3,
 }  # fmt: skip
 """The stage of ZeRO that shards the same, by the words of the source."""
+_QUEUED: Final = get_args(Queued)
 _AGAIN: Final = ("none", "selective", "op", "full")
 _MPT_VOCABULARY: Final = 50_368
 _SITES: Final = {
@@ -74,6 +77,8 @@ def case_of(row: Mapping[str, str]) -> tuple[TrainingCase, float, dict[str, str]
         raise RequestError(
             f"{hardware.name} has no peak in {shown(dtype)}: it has {', '.join(cluster.device.flops_per_second)}"
         )
+    row = with_settings(row, model.name, hardware.name)
+    again, modules = _again(row)
     case = TrainingCase(
         of_stages,
         shares,
@@ -83,12 +88,16 @@ def case_of(row: Mapping[str, str]) -> tuple[TrainingCase, float, dict[str, str]
         int(model.spec.d_model),
         cluster,
         dtype,
-        _again(row),
+        again,
         _stack(row),
         _kernel(row),
         model.spec.parallel_block,
         "Megatron" in row.get("source", "") and row.get("sharding") == "fsdp",
         gradient_bytes=gradient_bytes(row),
+        modules=modules,
+        passes=_whole(row, "passes", 1),
+        queued=_queued(row),
+        compiled="Automodel" in row.get("source", ""),
     )
     return case, _measured(row), _groups(row, case, model)
 
@@ -191,11 +200,23 @@ def _plan(row: Mapping[str, str]) -> Parallelism:
     return plan
 
 
-def _again(row: Mapping[str, str]) -> Again:
+def _again(row: Mapping[str, str]) -> tuple[Again, frozenset[str]]:
+    """What is computed again: a policy, or modules of Megatron-LM joined by +. Raises `RequestError` for others."""
     said = row.get("recompute") or "none"
-    if said not in _AGAIN:
-        raise RequestError(f"recompute: {shown(said)} is none of {', '.join(_AGAIN)}: {nearest(said, _AGAIN)}")
-    return cast("Again", said)
+    if said in _AGAIN:
+        return cast("Again", said), frozenset()
+    for name in (names := said.split("+")):
+        if name not in MODULES:
+            known = (*_AGAIN, *sorted(MODULES))
+            raise RequestError(f"recompute: {shown(name)} is none of {', '.join(known)}: {nearest(name, known)}")
+    return "none", frozenset(names)
+
+
+def _queued(row: Mapping[str, str]) -> Queued:
+    said = row.get("queued") or "graphs"
+    if said not in _QUEUED:
+        raise RequestError(f"queued: {shown(said)} is none of {', '.join(_QUEUED)}: {nearest(said, _QUEUED)}")
+    return cast("Queued", said)
 
 
 def _stack(row: Mapping[str, str]) -> str:

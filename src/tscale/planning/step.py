@@ -51,7 +51,7 @@ def seconds(model: Model, layouts: Layouts, orders: Orders, case: TrainingCase, 
         plan, run = _run(layouts, own.rows, case, micro_batches)
         share = share_of(ledger_of(model, own), plan)
         work = once_a_step(work_of_plan(plan, run), share, plan, run, case.cluster)
-        return (work.micro_batches, work.fill, work.states, *work.gradients, *work.gathers)
+        return (work.micro_batches, work.fill, work.hidden, work.states, *work.gradients, *work.gathers)
 
     distinct = np.zeros(layouts.size, dtype=np.int64)
     parts = np.zeros((_SLOT + _COPIES + 1, max(map(len, orders.values()), default=0), layouts.size))
@@ -70,7 +70,7 @@ def seconds(model: Model, layouts: Layouts, orders: Orders, case: TrainingCase, 
     return found
 
 
-_SLOT, _COPIES = 8, 9
+_SLOT, _COPIES = 8, 10
 """Numbers of a stage's slot, and of what it has to do once a step."""
 _OF_COPIES: Final = frozenset({"zero", "shards", "sharing", "optimizer", "loss", "offload"})
 """Columns that change nothing of a pass."""
@@ -81,8 +81,8 @@ _OF_PASSES: Final = frozenset({"recompute", "first", "sequence", "optimizer", "l
 def _together(parts: Any, constants: TrainingConstants) -> Any:
     """Seconds of a step, of the numbers of each of its stages."""
     work = together(
-        StepWork((), micro_batches, fill, False, 0.0, 0.0, Sent(*sent[:3]), Sent(*sent[3:]), states)
-        for micro_batches, fill, states, *sent in zip(*parts[_SLOT:-1], strict=True)
+        StepWork((), micro_batches, fill, False, 0.0, 0.0, Sent(*sent[:3]), Sent(*sent[3:]), states, hidden=hidden)
+        for micro_batches, fill, hidden, states, *sent in zip(*parts[_SLOT:-1], strict=True)
     )
     return of_slots(list(zip(*parts[:_SLOT], strict=True)), parts[-1], work, constants).seconds
 

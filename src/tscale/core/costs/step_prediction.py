@@ -3,12 +3,13 @@
 Where everything may overlap, the longest part bounds a step (`tscale.core.costs.step_time`); what is run overlaps little of
 it, so that the sum predicts. A micro-batch takes a stage
 
-    device = products/e_products + elementwise traffic/e_traffic + max(attention/e_kernel, keys sent) + exposed communication
+    device = products + elementwise traffic/e_traffic + max(attention/e_kernel, keys sent) + exposed communication
     slot   = (device^4 + host^4)^(1/4)
 
-for the host queues a layer's kernels while the device runs those before. A step of m micro-batches in the order of 1F1B, of
-p stages of v pieces, takes m·max(slot) + (sum of slots - max)/v, then gradients, weights gathered and the optimizer; other orders
-idle less (`schedules.predicted_fill`), and DualPipe sends tokens to their experts behind the computing, for which it sets
+for the host queues a layer's kernels while the device runs those before. A product takes the longer of its FLOPs at e_products of the peak
+and its traffic, at the memory's bandwidth; the many small ones of routed experts, at e_traffic of it. A step of m micro-batches in the order of 1F1B, of
+p stages of v pieces, takes m·max(slot) + (sum of slots - max)/v, then what of gradients and of weights gathered is not behind a slot's
+backward and forward pass, and the optimizer; other orders idle less (`schedules.predicted_fill`), and DualPipe sends tokens to their experts behind the computing, for which it sets
 multiprocessors aside.
 
 All is made of `StepWork` and `TrainingConstants` by products, sums and maxima, so that arrays of runs of one structure
@@ -44,8 +45,6 @@ class TrainingConstants:
     """Share of the memory's bandwidth."""
     attention: float = 0.5
     """Share of the 16-bit peak that the named fused kernel reaches, forward and backward."""
-    experts: float = 1.0
-    """How many times as long the products of routed experts take, permuting and padding included."""
     whole_head: float = 1.0
     """How many times as long the head takes where tensor parallelism does not cut its vocabulary."""
     recomputed: float = 1.0
@@ -66,6 +65,10 @@ class TrainingConstants:
     """More again, where it does so over eight devices and more."""
     host_softmax: float = 0.0
     """More, where softmax is taken in steps."""
+    host_routed: float = 0.0
+    """More for one with routed experts, where it queues each kernel of them."""
+    host_expert: float = 0.0
+    """More again for each of these experts that the device has."""
     host_head: float = 0.0
     """Seconds for the head and the loss of a micro-batch."""
     step: float = 0.0
@@ -125,7 +128,7 @@ def of_slots(
     in_slots = (work.micro_batches * part for part in _of_slowest(each, slots, longest))
     once = (
         filled * work.fill,
-        seconds_of(work.gradients, constants.nics),
+        _exposed(seconds_of(work.gradients, constants.nics), work.hidden * longest),
         (1 - constants.hidden) * seconds_of(work.gathers, constants.nics),
         constants.optimizer_bytes * work.states,
         constants.step,
@@ -136,6 +139,12 @@ def of_slots(
 def seconds_of(sent: Sent, nics: float) -> float:
     """Seconds of what is sent: its start, then the longer of link and NICs, at a share of the latter's bandwidth."""
     return sent.start + larger(sent.link, sent.network / nics)
+
+
+def _exposed(seconds: float, slot: float) -> float:
+    """What is left of an exchange, half of it behind a slot's backward pass, half behind its forward pass."""
+    backward, forward = 2 / 3 * slot, slot / 3
+    return larger(seconds / 2, backward) - backward + larger(seconds / 2, forward) - forward
 
 
 def _of_slowest(each: Sequence[tuple[float, ...]], slots: Sequence[float], longest: float) -> list[float]:
@@ -153,12 +162,13 @@ def slot_of(stage: StageWork, work: StepWork, constants: TrainingConstants) -> t
     again = constants.recomputed
     factor = 1 + (constants.whole_head - 1) * (1 - work.cut)
 
-    def products(of: Sequence[Product], share: float = in_layers) -> float:
-        return _products(of, share, constants.traffic)
+    def products(of: Sequence[Product], share: float = in_layers, bandwidth: float = 1.0) -> float:
+        return _products(of, share, bandwidth)
 
     computing = products(stage.products) + again * products(stage.again)
     if stage.experts:
-        computing = computing + constants.experts * (products(stage.experts) + again * products(stage.experts_again))
+        once, repeated = (products(of, in_layers, constants.traffic) for of in (stage.experts, stage.experts_again))
+        computing = computing + once + again * repeated
     sixteen = constants.products
     computing = computing + products(stage.scores, sixteen) + again * products(stage.scores_again, sixteen)
     computing = computing + factor * products(stage.head, sixteen)
@@ -193,4 +203,6 @@ def _products(products: Sequence[Product], share: float, bandwidth: float) -> fl
 def _host(stage: StageWork, work: StepWork, constants: TrainingConstants) -> float:
     """Seconds in which the host queues the kernels of a micro-batch."""
     layer = constants.host_layer + work.cut * constants.host_tensor + work.wide * constants.host_wide
-    return stage.layers * (layer + stage.in_steps * constants.host_softmax) + stage.has_head * constants.host_head
+    routed = stage.routed * constants.host_routed + stage.held * constants.host_expert
+    every = stage.layers * (layer + stage.in_steps * constants.host_softmax) + stage.has_head * constants.host_head
+    return every + work.queued * routed

@@ -12,12 +12,14 @@ experts, and once more when they are brought back; dropout, residual and norm ar
 Routed experts with biases are those of gpt-oss, which Megatron-LM adds, and limits what is gated, in kernels of their own (core_v0.15.0,
 and later releases too): of each number that is gated 18 bytes forward and backward (fusions/fused_bias_geglu.py: clamp 4 and cat 4,
 their gradients 6 and 4), and of each that an expert gives out 28 (transformer/moe/experts.py, _apply_bias: bias times probability 2, sum
-6, experts joined 4; the gradients of both factors 6 each, and experts joined 4).
+6, experts joined 4; the gradients of both factors 6 each, and experts joined 4). Automodel adds both biases so, and compiles what limits
+and gates to one kernel: of each number that is gated 10 (v0.2.0, components/moe/layers.py: sum 4 and experts joined 4, and 2 to sum the
+bias's gradient).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, cast
 
 from tscale.core.adding import in_order
@@ -40,7 +42,7 @@ from tscale.core.costs.weights import is_linear
 from tscale.core.device import Cluster
 from tscale.core.ledger import Conv, Ledger, Lookup, Matmul, Scan, Scores
 from tscale.core.parallelism import Parallelism
-from tscale.core.roles import ADAPTERS
+from tscale.core.roles import ADAPTERS, Role
 from tscale.core.sharding import is_expert
 from tscale.core.tracing import as_float, is_nothing, maximum, where
 
@@ -52,8 +54,17 @@ _UNPACKED: Final = 2
 _PASSES: Final = 3
 """Times that elementwise work is done: forward, and twice as much backward."""
 _BY_COLUMNS, _OF_A_SUM, _OF_A_COPY = 4, 11, 8
-_LIMITED_COLUMNS, _BIASED_COPY = 18 / _PASSES, 28 / _PASSES
+_LIMITED_COLUMNS, _COMPILED_COLUMNS, _BIASED_COPY = 18 / _PASSES, 10 / _PASSES, 28 / _PASSES
 """More of experts with biases, a pass."""
+_MODULES: Final[Mapping[str, frozenset[Role]]] = {
+    "mla_up_proj": frozenset({"q_up", "kv_up"}),
+    "mlp": frozenset({"up", "gate", "down"}),
+    "moe_act": frozenset(),
+    "layernorm": frozenset(),
+}
+MODULES: Final = frozenset(_MODULES)
+"""Modules that Megatron-LM can compute again by themselves (transformer_config.py, recompute_modules), and whose products that is: of
+moe_act what is elementwise on the gated outputs of routed experts, of layernorm a twelfth of that, which is not counted."""
 _SUMMED: Final = frozenset({"o", "out", "down"})
 """Roles of a tower's matrices whose outputs are added to the residual stream."""
 
@@ -63,7 +74,8 @@ class StageWork(NamedTuple):
 
     Products run forward and backward; those of `again` run forward once more, as what else is `again` does. `scores` are
     those of unfused attention, `attention` seconds of a fused kernel, both of the 16-bit peak. `traffic` is of what is
-    elementwise, `logits` of a byte for each logit. `has_head` and `in_steps` (softmax is not fused) are 1 or 0.
+    elementwise, `logits` of a byte for each logit. `routed` are layers with routed experts, `held` the experts of all of them that
+    the device has. `has_head` and `in_steps` (softmax is not fused) are 1 or 0.
     """
 
     stages: int
@@ -87,6 +99,8 @@ class StageWork(NamedTuple):
     dispatches: Sent
     handed: Sent
     keys: Sent = Sent()
+    routed: float = 0.0
+    held: float = 0.0
 
 
 class StepWork(NamedTuple):
@@ -96,7 +110,10 @@ class StepWork(NamedTuple):
     `cut` is 1 where tensor parallelism cuts layers, `wide` where it does so over eight devices and more, else 0. `gathers`:
     weights that are kept in shards, each time that they are used (ZeRO's stage 3), and their gradients. `states`: seconds to
     read or write a byte for each parameter that a device updates. `hides`: 1 where the schedule sends tokens to their experts while
-    another micro-batch is computed, as DualPipe does (DeepSeek-AI 2024c, section 3.2.1), else 0.
+    another micro-batch is computed, as DualPipe does (DeepSeek-AI 2024c, section 3.2.1), else 0. `queued`: 1 where the host queues each
+    kernel of layers with routed experts, 2 where it does so for two micro-batches in turns, 0 where CUDA graphs hold them. `hidden`: 1 where gradients
+    are scattered while the last micro-batch goes backward and weights are gathered while the first goes forward (Megatron-LM's
+    overlap_grad_reduce and overlap_param_gather, which recipes set), 0 where both wait, as in Megatron-DeepSpeed of 2022.
     """
 
     stages: tuple[StageWork, ...]
@@ -109,6 +126,8 @@ class StepWork(NamedTuple):
     gathers: Sent
     states: float
     hides: float = 0.0
+    queued: float = 0.0
+    hidden: float = 0.0
 
 
 def step_work(
@@ -160,6 +179,7 @@ def work_of_plan(plan: Parallelism, case: Case) -> StepWork:
         Sent(),
         0.0,
         where(plan.expert > 1, 1.0, 0.0) * (plan.order == "dualpipe"),
+        hidden=float(case.fused),
     )
 
 
@@ -204,7 +224,7 @@ def stage_work(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster, r
         weights = in_order(as_float(many * entry.d_in * entry.d_out) for many, entry in copies)
     unpacked = 0.0 if is_nothing(case.unpacked) else _UNPACKED * case.unpacked * _frozen(share)
     repeated = case.repeated
-    again = _again(redone, plan, case, make)
+    again = _of_modules(redone, plan, case, make) if case.modules else _again(redone, plan, case, make)
     return StageWork(
         stages=1,
         layers=in_order(as_float(entry.used) for entry in share.entries if isinstance(entry, (Scores, Scan))),
@@ -230,7 +250,21 @@ def stage_work(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster, r
         dispatches=dispatches_of(share, plan, case, cluster),
         handed=handed_of(share, plan, case, cluster),
         keys=keys_of(share, plan, case, cluster),
+        routed=_layers_of(routed),
+        held=_held_of(routed),
     )
+
+
+def _layers_of(routed: Sequence[Matmul]) -> float:
+    """Layers that have routed experts."""
+    layers: float = in_order(as_float(entry.stored // entry.experts) for entry in routed if entry.role == "down")
+    return layers
+
+
+def _held_of(routed: Sequence[Matmul]) -> float:
+    """Routed experts of all layers."""
+    held: float = in_order(as_float(entry.stored) for entry in routed if entry.role == "down")
+    return held
 
 
 def _matrices(every: tuple[Matmul, ...]) -> tuple[list[Matmul], list[Matmul], list[Matmul]]:
@@ -291,6 +325,16 @@ def _again(redone: Ledger, plan: Parallelism, case: Case, make: Products) -> _Ag
     return _Again(products, experts, written, frozen)
 
 
+def _of_modules(redone: Ledger, plan: Parallelism, case: Case, make: Products) -> _Again:
+    """What the backward pass begins with where only modules of a layer are computed again."""
+    plain, routed, _ = _matrices(tuple(joined(redone)))
+    roles = frozenset[Role]().union(*(_MODULES[name] for name in case.modules))
+    again = [entry for entry in plain if entry.role in roles]
+    gated = [entry for entry in routed if entry.role != "down"] if "moe_act" in case.modules else []
+    products = tuple(_run_once(again, 1.0, plan, case, make))
+    return _Again(products, (), _all_written([*again, *gated], plan, case))
+
+
 def _run_once(
     matrices: Iterable[Matmul], often: float, plan: Parallelism, case: Case, make: Products
 ) -> Iterator[Product]:
@@ -304,10 +348,10 @@ def _run_once(
 
 def _all_written(matrices: Iterable[Matmul], plan: Parallelism, case: Case) -> float:
     """Bytes that elementwise work reads and writes of what matrices give out."""
-    return in_order(_written(entry, plan) * tokens_of(entry, plan, case) * entry.used for entry in matrices)
+    return in_order(_written(entry, plan, case) * tokens_of(entry, plan, case) * entry.used for entry in matrices)
 
 
-def _written(entry: Matmul, plan: Parallelism) -> float:
+def _written(entry: Matmul, plan: Parallelism, case: Case) -> float:
     """Bytes a token that elementwise work reads and writes of what a matrix gives out; of an adapter's nothing, which its products add."""
     if entry.role in ADAPTERS:
         return 0.0
@@ -317,7 +361,8 @@ def _written(entry: Matmul, plan: Parallelism) -> float:
     if entry.cut is not None and entry.cut.axis == "in":
         each = _OF_A_COPY + _BIASED_COPY * biased if is_expert(entry) else _OF_A_SUM
         return cast("float", each * as_float(entry.d_out) / where(plan.sequence, plan.tensor, 1))
-    return cast("float", (_BY_COLUMNS + _LIMITED_COLUMNS * biased) * as_float(entry.d_out))
+    limited = _COMPILED_COLUMNS if case.compiled else _LIMITED_COLUMNS
+    return cast("float", (_BY_COLUMNS + limited * biased) * as_float(entry.d_out))
 
 
 def _recurrences(share: Ledger, plan: Parallelism, case: Case) -> Iterator[Product]:
