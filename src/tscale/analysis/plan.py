@@ -140,6 +140,15 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
             raise RequestError(
                 f"{spelled('context')} is of training: {spelled('input')} sets the tokens of each prompt with --serve"
             )
+        self._check_axes()
+        if self.serve:
+            check_serving(self)
+        elif self.adapters is None and "lora_targets" in self.given:
+            raise RequestError(NO_ADAPTERS)
+        self.check_method(others=("tokens", "days", "dollars", *MEDIA))
+
+    def _check_axes(self) -> None:
+        """Nothing is given that is of the other search alone."""
         other, kind = (ServingAxes, "serving") if self.train else (TrainingAxes, "training")
         for one in fields(other):
             if one.name in MEDIA:
@@ -148,11 +157,6 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
                 raise RequestError(
                     f"{spelled(one.name)} is of {kind}: drop it, or give --{'serve' if self.train else 'train'} instead"
                 )
-        if self.serve:
-            check_serving(self)
-        elif self.adapters is None and "lora_targets" in self.given:
-            raise RequestError(NO_ADAPTERS)
-        self.check_method(others=("tokens", "days", "dollars", *MEDIA))
 
     @property
     def adapters(self) -> Adapters | None:

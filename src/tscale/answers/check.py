@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
@@ -66,18 +66,21 @@ def check_report(claims: Claims, document: Document) -> Report:
         "claims": records,
         "verdicts": {verdict.replace(" ", "_"): count for verdict, count in counts.items()},
     }
-    notes = (
+    wrong = counts["does not hold"] + counts["misprint"]
+    title = f"{claims.title}: of {len(judged)} claims, {summary}" if judged else claims.title
+    rows = [{**record, **_in_words(one)} for record, one in zip(records, judged, strict=True)]
+    table = view(title, (*_COLUMNS, _QUOTE if any(one.claim.quote for one in judged) else None), rows)
+    return Report(title, (table,), data, _notes(claims, judged), exit_code=3 if wrong else 0)
+
+
+def _notes(claims: Claims, judged: Sequence[_Judged]) -> tuple[str, ...]:
+    return (
         *([] if judged else ["No claims."]),
         "A claim holds within 0.5% of the right value (or its own tolerance), is close within ten times that; "
         "whole numbers of an architecture, such as layers, are right or wrong.",
         *([_ROUNDED] if any(one.claimed.unit in (FLOPS, PF_DAYS) for one in judged) else []),
         *([f"Claims from: {claims.source}"] if claims.source else []),
     )
-    wrong = counts["does not hold"] + counts["misprint"]
-    title = f"{claims.title}: of {len(judged)} claims, {summary}" if judged else claims.title
-    rows = [{**record, **_in_words(one)} for record, one in zip(records, judged, strict=True)]
-    table = view(title, (*_COLUMNS, _QUOTE if any(one.claim.quote for one in judged) else None), rows)
-    return Report(title, (table,), data, notes, exit_code=3 if wrong else 0)
 
 
 _ANY_BASIS: Final = ("training_tokens",)

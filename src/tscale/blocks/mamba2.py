@@ -51,7 +51,7 @@ class Mamba2:
 
         With H heads of P channels, states of N and c chunks of Q positions, products take 2 FLOPs each of (Dao & Gu
         2024, section 6, as in the listing there): H·Q²·(N + P) within a chunk, H·Q·N·P for its state and as many for
-        what the state adds to its output, and H·P·N for each pair of the c + 1 edges that states are handed over.
+        what the state adds to its output, and H·P·N for each pair of the c + 1 edges that states are passed on.
         """
         d, h, p, n, q = site.d_model, self.heads, self.d_head, self.d_state, self.chunk
         name, inner = site.name, h * p

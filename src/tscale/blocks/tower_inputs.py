@@ -182,7 +182,7 @@ class Sound:
     piece_seconds: Size | None = None
     """Seconds of a piece that the tower always reads whole."""
     padded: bool = False
-    """Whether the tokens of the padding are handed over too."""
+    """Whether the model of text takes the tokens of the padding too."""
     chunk: Size | None = None
     """Positions that are made of one chunk of frames, which convolutions read as a patch (Qwen3-ASR)."""
     window: Size | None = None
@@ -214,7 +214,7 @@ class Sound:
         return Seen(((pieces, TowerRun(piece, piece // self.merge)),), tokens)
 
     def _in_pieces(self, length: int, piece: int) -> Seen:
-        """Whole pieces, and what is left over, padded: `classes` are then the padding, which is not handed over."""
+        """Whole pieces, and what is left over, padded: `classes` are then the padding, which the model of text does not take."""
         whole, rest = divmod(length, piece)
         passes = ((whole, TowerRun(piece, piece // self.merge)), (1, TowerRun(piece, rest // self.merge, piece - rest)))
         return Seen(passes if rest else passes[:1], length // self.merge)

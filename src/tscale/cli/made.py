@@ -97,11 +97,7 @@ def _answer(
     """Asks, shows the answer, and ends with its exit code."""
     from tscale.render import print_text, show_with_plot
 
-    for name, text in (("-o", output), ("--save", save), ("--system", system)):
-        if text is not None:
-            readers.file(text, name)
-    answer_file = None if output is None or output == "-" else Path(output)
-    system_file = None if save is None else Path(save)
+    answer_file, system_file = _files(output, save, system)
     if answer_file is not None and answer_file.suffix.lower() in (".html", ".htm") and format == "table":
         format = "html"
     _check_files(answer_file, system_file, force=bool(force))
@@ -136,6 +132,14 @@ def _answer(
     )
     if code:
         raise typer.Exit(code)
+
+
+def _files(output: str | None, save: str | None, system: str | None) -> tuple[Path | None, Path | None]:
+    """Where the answer and its system are written; `-` is standard output."""
+    for name, text in (("-o", output), ("--save", save), ("--system", system)):
+        if text is not None:
+            readers.file(text, name)
+    return None if output in (None, "-") else Path(output), None if save is None else Path(save)
 
 
 def _kept(answer: Report, request: Request, file: Path) -> Report:

@@ -9,7 +9,6 @@ from typing import Final, Literal, NamedTuple
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.wall_time import MILLION, SOURCE, flops_within
 from tscale.core.metric import Data, Figure, Known, Step, weakest
-from tscale.core.number_text import significant
 from tscale.core.tracing import TracedInt, label
 from tscale.core.units import (
     COUNT,
@@ -133,7 +132,7 @@ def _gpu_hours(hardware: Hardware, asked: Machines) -> tuple[Fraction, Rent | No
             raise RequestError(
                 f"how many devices, and how long? {field('gpus', 1024)} and {field('days', 30)}, or {field('dollars', '1e6')}"
             )
-        return gpus * days * 24, None, f"{gpus:,} {hardware.label} for {significant(days, 6)} days"
+        return gpus * days * 24, None, f"{gpus:,} {hardware.label} for {float(days):,.6g} days"
     if gpus is not None or days is not None:
         raise RequestError(
             f"{field('dollars')} buy GPU-hours, however many devices share them: drop {field('gpus')} and {field('days')}"

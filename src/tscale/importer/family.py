@@ -179,7 +179,7 @@ class Family:
     experts: Annotated[
         Routed | Callable[[Config, FeedForward], Mlp | tuple[Mlp, ...]] | None, Ruled("experts", Routed)
     ] = None
-    """What stands in place of some or all of the dense feed-forwards, which are handed over."""
+    """What replaces some or all of the dense feed-forwards that it is given."""
     layers: Annotated[Callable[[Config], int] | None, Ruled("layers")] = None
     """How deep its stack is, where no one key says so."""
     unique_layers: Annotated[Callable[[Config], int | None] | None, Ruled("unique_layers")] = None

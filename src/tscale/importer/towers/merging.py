@@ -41,7 +41,7 @@ def qwen3(ends: Ends) -> Pieces:
 
 
 def qwen3_5(ends: Ends) -> Pieces:
-    """One merger: no other layer's output is handed over."""
+    """One merger: no other layer's output is used."""
     v = ends.tower
     yield from _merger(v.size("hidden_size"), v.size("spatial_merge_size") ** 2, v.size("out_hidden_size"), "layernorm")
 
