@@ -40,7 +40,10 @@ def offered(line: str) -> list[str]:
         ("tscale train gpt2 --stack m", ["megatron-bridge-26.06", "megatron-deepspeed"]),
         ("tscale train gpt2 --lora-targets a", ["attention", "all"]),
         ("tscale train gpt2 --lora-targets q,m", ["q,mlp"]),
-        ("tscale plan gpt2 --precision bf16,fp", ["bf16,fp32-master", "bf16,fp16", "bf16,fp8", "bf16,fp8-bf16-gradients", "bf16,fp32"]),
+        (
+            "tscale plan gpt2 --precision bf16,fp",
+            ["bf16,fp32-master", "bf16,fp16", "bf16,fp8", "bf16,fp8-bf16-gradients", "bf16,fp32"],
+        ),
         ("tscale plan gpt2 --sequence t", ["true"]),
         ("tscale sweep memory gpt2 --vary gpus", ["gpus="]),
         ("tscale sweep memory gpt2 --vary set.lay", ["set.layers=", "set.layer_input="]),

@@ -354,7 +354,7 @@ def test_a_pass_is_a_step_or_its_forward_third_of_the_sequences_that_there_are(m
         parts = SimpleNamespace(gradients=4.0, optimizer=3.0, step=1.0, seconds=80.0)
         return SimpleNamespace(found=SimpleNamespace(seconds=seconds, parts=parts) if found else None, why="no kernel")
 
-    monkeypatch.setattr(step, "counted", lambda spec: f"{spec}")
+    monkeypatch.setattr(step, "of_plain", lambda spec: f"{spec}")
     monkeypatch.setattr(step, "adapting", lambda model, rank, targets: f"{model} {rank} {targets}")
     monkeypatch.setattr(step, "recomputed", lambda *_: "again")
     monkeypatch.setattr(step, "peak_of", lambda *_: ("bf16", 9))
@@ -368,7 +368,7 @@ def test_a_pass_is_a_step_or_its_forward_third_of_the_sequences_that_there_are(m
     monkeypatch.setattr(step, "planned_step", planned_step)
     monkeypatch.setattr(step, "predicted_step", predicted_step)
     ask = _ask("grpo", plan=Parallelism(data=4), prompts=5, group=2, prompt=30, response=10)
-    vars(ask.training.how).update(micro_batch=2, rank=8, lora_targets="all", base="nf4", again=None, precision=SimpleNamespace(name="bf16"))  # fmt: skip
+    vars(ask.training.how).update(micro_batch=2, rank=8, lora_targets="all", base="nf4", again=None, precision=SimpleNamespace(name="bf16", gradients=4))  # fmt: skip
     chip: Any = SimpleNamespace(device=lambda: None, cluster=lambda: "cluster")
 
     def of(*, forward: bool, how: How = How(stack="s", kernel="k"), sequences: int = 10) -> Any:

@@ -208,10 +208,10 @@ def others() -> tuple[Measured, ...]:
 
 
 @pytest.mark.slow
-def test_steps_of_other_software_take_two_to_three_times_as_long() -> None:
+def test_steps_of_other_software_take_two_to_three_and_a_half_times_as_long() -> None:
     """verl with its optimizer on the host and engines without CUDA graphs, and Miles on a chip of which no run was fitted."""
     ratios = {one.model: one.ratio(shipped().constants) for one in others()}
-    assert ratios == {"deepseek-v3": pytest.approx(3.11, abs=0.05), "qwen3-30b-a3b": pytest.approx(2.06, abs=0.05)}
+    assert ratios == {"deepseek-v3": pytest.approx(3.36, abs=0.05), "qwen3-30b-a3b": pytest.approx(2.06, abs=0.05)}
 
 
 @pytest.mark.slow
@@ -220,4 +220,4 @@ def test_rollouts_of_miles_are_within_the_interval_of_left_out_models_and_its_tr
     miles = next(one for one in others() if one.model == "qwen3-30b-a3b")
     found = {one.phase: one.seconds.middle * shipped().constants.passes for one in miles.time.phases if one.seconds}
     assert 152.79 / found["rollout"] == pytest.approx(1.25, abs=0.02)
-    assert 95.30 / found["training"] == pytest.approx(2.25, abs=0.02)
+    assert 95.30 / found["training"] == pytest.approx(2.48, abs=0.02)

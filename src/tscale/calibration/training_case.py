@@ -76,7 +76,7 @@ class TrainingCase(NamedTuple):
     """Modules that are computed again, beside `again` (`tscale.core.costs.step_work.MODULES`)."""
     passes: int = 1
     """Times that a step fills and drains its pipeline, each with as many of its micro-batches."""
-    queued: Queued = "graphs"
+    queued: Queued = "eager"
     """How the host queues the kernels of routed experts' layers."""
     compiled: bool = False
     """Whether what limits and gates the outputs of experts with biases is one kernel, as in Automodel."""
@@ -209,7 +209,6 @@ def work_of(case: TrainingCase) -> StepWork:
         work = work._replace(fill=case.passes * float(predicted_fill(case.plan, run.micro_batches // case.passes)))
     if case.queued == "overlapped":
         work = work._replace(hides=1.0)
-    work = work._replace(queued=_TIMES[case.queued])
     return work._replace(gathers=Sent()) if case.hides_gathers else work
 
 
@@ -232,6 +231,7 @@ def micro_batches_of(case: TrainingCase, micro: int, micro_batches: int) -> Case
         float(case.gradient_bytes),
         case.modules,
         case.compiled,
+        _TIMES[case.queued],
     )
 
 

@@ -179,7 +179,8 @@ def work_of_plan(plan: Parallelism, case: Case) -> StepWork:
         Sent(),
         0.0,
         where(plan.expert > 1, 1.0, 0.0) * (plan.order == "dualpipe"),
-        hidden=float(case.fused),
+        case.queued,
+        float(case.fused),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from tscale.calibration.training_case import CURRENT, Prediction, TrainingCase, as_cut, prediction
+from tscale.calibration.training_case import CURRENT, Prediction, Queued, TrainingCase, as_cut, prediction
 from tscale.core.costs.step_prediction import SOURCE
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.training import Count, counted_flops
@@ -169,11 +169,12 @@ def predicted_step(
     count: Count = "full",
     base: Dtype | None = None,
     gradient_bytes: int = 4,
+    queued: Queued = "eager",
 ) -> PredictedStep:
     """What a step of a plan is predicted to take, never less than its bound; the reason where that cannot be said.
 
     `base`: the format of few bits that the frozen matrices under adapters are in. `gradient_bytes`: of a number of the sum that
-    micro-batches' gradients are added to.
+    micro-batches' gradients are added to. `queued`: how the host queues the kernels of routed experts' layers.
     """
     spec, peak = model.spec, cluster.device.flops_per_second[dtype]
     flops = counted_flops(model.ledger, run, run.tokens * batch.sequences, count)
@@ -182,7 +183,7 @@ def predicted_step(
     shares = shares_of(of_stages, plan)
     case = TrainingCase(
         of_stages, shares, plan, run, batch, int(spec.d_model), cluster, dtype, redone.policy, stack, kernel, spec.parallel_block,
-        redone=redone.stages, base=base, gradient_bytes=gradient_bytes,
+        redone=redone.stages, base=base, gradient_bytes=gradient_bytes, queued=queued,
     )  # fmt: skip
     try:
         return PredictedStep(prediction(case, bound), int(flops), plan.devices, peak, known, ring=plan.context > 1)
