@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 import tscale
 from tests.helpers import answer, run
 from tscale.answers.train.answer import train_report
-from tscale.catalogue.calibrations import calibration
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.wall_time import MILLION, gpus_to_train, mfu_of, seconds_to_train
