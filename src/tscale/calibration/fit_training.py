@@ -227,8 +227,8 @@ def main(folder: Path | None = None) -> None:
         min(elsewhere["low"], of_adapters["low"]),
         max(elsewhere["high"], of_adapters["high"]),
     )
-    held = {name: one["value"] for name, one in current["constants"].items() if name not in LATEST.free}
-    latest = calibrated(LATEST, runs_of(LATEST, root), held)
+    shipped = {name: one["value"] for name, one in current["constants"].items() if name not in LATEST.free}
+    latest = calibrated(LATEST, runs_of(LATEST, root), {**shipped, **LATEST.held})
     for one in (
         node,
         cluster,
