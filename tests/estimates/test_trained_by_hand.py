@@ -127,6 +127,7 @@ def test_what_is_said_of_a_run() -> None:
     for several, said in (
         ((_stage(5, 100), _stage(5, None)), "100 tokens, then 1,000 (assumed)"), ((_stage(5, None), _stage(5, 100)), "1,000 tokens (assumed), then 100"),
         ((_stage(5, 100), _stage(5, 400), _stage(5, 400)), "100 tokens, then 400"),
+        ((_stage(5, 100), _stage(7, 100), _stage(5, 400)), "100 tokens, then 400"),
     ):  # fmt: skip
         assert trained.trained(_run(*several), None, None).lengths_text() == said
     unsure = trained.trained(_run(_stage(5, None)), None, None)

@@ -102,10 +102,9 @@ class Trained(NamedTuple):
 
     def lengths_text(self) -> str:
         """The lengths as people read them: `8,192 tokens, then 131,072`; of an assumption that it is one."""
-        first, *others = (_length_text(stage.run) for stage in self.stages)
-        texts = (first, *(text.removesuffix(" tokens") for text in others))
         marks = (" (assumed)" if stage.context.known == "assumed" else "" for stage in self.stages)
-        return ", then ".join(dict.fromkeys(map(add, texts, marks)))
+        first, *others = dict.fromkeys(map(add, (_length_text(stage.run) for stage in self.stages), marks))
+        return ", then ".join((first, *(text.replace(" tokens", "") for text in others)))
 
     def data(self) -> list[Data]:
         """For JSON: tokens and length of each stage; null of one whose tokens were not published, which is not counted."""
