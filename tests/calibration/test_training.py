@@ -8,6 +8,7 @@ from random import Random
 import numpy as np
 import pytest
 
+from tests.helpers import answer
 from tscale.calibration.fit_training import Predictor, fitted, runs_of
 from tscale.calibration.interval import factors, interval
 from tscale.calibration.training_case import constants_of, work_of
@@ -215,3 +216,13 @@ def test_models_without_experts_have_the_constants_of_before_the_latest_stack() 
     row = {**BRIDGE, "model": "llama-3-8b", "gpus": "8", "batch": "128", "expert": "1", "stack": LATEST.stacks[0]}
     assert judge(row)[0].groups["calibration"] == CURRENT.name
     assert judge({**BRIDGE, "stack": LATEST.stacks[0]})[0].groups["calibration"] == LATEST.name
+
+
+def test_a_mixture_of_ones_own_is_predicted_as_train_predicts_it() -> None:
+    """Where a table says nothing of the host, kernels of experts are queued one by one, as what is asked of `train` is."""
+    own = {**H100, "source": "", "pipeline": "1", "expert": "16", "sharding": "distributed optimizer"}
+    (found,) = judge(own)
+    options = "--gpu h100 --gpus 16 --expert 16 --zero 1 --batch 1024 --micro-batch 1 --context 4096 --precision fp8 --tokens 1e9"
+    asked = answer("train", "qwen3-30b-a3b", *options.split())["plan"]["step_seconds"]["middle"]
+    assert found.middle == pytest.approx(asked, rel=1e-6)
+    assert judge({**own, "queued": "graphs"})[0].middle < 0.95 * found.middle

@@ -108,13 +108,13 @@ CURRENT: Final = Recipe(
     (
         "The time of the host counts where no CUDA graph holds the layers of a mixture: 3 ms a layer, as an eager layer takes it in the "
         "runs of one node, and more for each expert that the device has, twice where two micro-batches are queued in turns. What is "
-        "asked of tscale is taken to be without graphs, as 54 of 67 recipes of mixtures are; Qwen3-30B-A3B, one sequence at a time, takes 2 to "
-        "2.5 times as long so.",
-        "gpt-oss-120b takes as long as predicted on H100 and 1.1 times as long on GB300, but 1.3 times on GB200, and on B200 and B300 1.4 "
-        "times with experts within a node and 1.6 over nodes. Automodel's, on H100, takes 0.8.",
+        "asked of tscale is taken to be without graphs, as 67 of 101 recipes of mixtures before the fused kernels are (54 one by one, 13 in turns); "
+        "Qwen3-30B-A3B on 16 H100, one sequence at a time, takes 1.2 times as long so as predicted in graphs, and 2 times in turns.",
+        "gpt-oss-120b takes as long as predicted on H100 and 1.1 times as long on GB300, but 1.1 to 1.3 times on GB200, 1.2 to 1.3 on B200, and "
+        "on B300 1.3 to 1.4 times with experts within a node and 1.7 over nodes. Automodel's, on H100, takes 0.8.",
         "Qwen3-30B-A3B of Automodel on 8 H100, which computes its layers again, takes 0.8 times as long as predicted.",
         "MPT-70B on 64 A100 of 40 GB, two sequences at a time, takes 1.2 times as long as predicted.",
-        "Llama 3.1 405B on GB300 takes 0.85 to 0.95 times as long as predicted, on GB200 1.0 to 1.1: their peaks are alike, and what GB300 has "
+        "Llama 3.1 405B on GB300 takes 0.84 to 0.99 times as long as predicted, on GB200 1.0 to 1.1: their peaks are alike, and what GB300 has "
         "more in watts moved it further than chips before it.",
         "Sums of gradients are read and written in 16 bits where recipes have it, as those of Megatron-Bridge; with 32 bits everywhere, layouts "
         "left out would be at 4.1% and 12.2% in place of 4.4% and 13.9%.",
@@ -140,9 +140,9 @@ LATEST: Final = Recipe(
     0.1,
     (
         "Its recipes capture whole steps in CUDA graphs: kernels of experts cost the host nothing.",
-        "gpt-oss-120b takes 1.1 times as long as predicted on GB300, 1.2 times on GB200.",
+        "gpt-oss-120b takes as long as predicted on GB300, 1.1 times as long on GB200.",
         "What these releases measured without the new kernels is as before: 405B, Kimi K2, DeepSeek-V3 on B300 and Qwen3-30B-A3B on H100 "
-        "are within 17% by the constants of software before it, gpt-oss-120b on B300 takes 1.3 times as long.",
+        "take 0.84 to 1.15 times as long as predicted by the constants of software before it, gpt-oss-120b on B300 1.3 times.",
     ),
     (
         "NVIDIA-NeMo/Megatron-Bridge docs/performance-summary.md and docs/performance-summary-archive.md: each row's release",
