@@ -205,6 +205,7 @@ def test_a_pipeline_that_is_filled_several_times_a_step() -> None:
         ("recompute", "moe_act+moe_at", 'recompute: "moe_at" is none of none, selective, op, full'),
         ("queued", "eagerly", 'queued: "eagerly" is none of graphs, eager, overlapped'),
         ("passes", "0", "passes: a whole number from 1 on is wanted"),
+        ("passes", "3", "passes: 3 of 5 micro-batches: each pass has as many of them"),
     ],
 )
 def test_settings_that_are_not_known_are_refused(column: str, text: str, said: str) -> None:

@@ -14,8 +14,9 @@ measured (vTrain's runs of 3.6B, 18B and 39B), that is printed too. What its 18B
 are behind is 2-way tensor parallelism in interleaved stages, which nobody measured at those sizes.
 
 torchtitan's 70B on 256 H100 shows 8-way tensor parallelism beside shards (its table 4 has no row of shards alone), and is behind
-these. The same model by shards alone is on its page of A100, and is predicted within 1% there; and of 8B, on the same H100, it measured
-shards alone to be 1.35 to 1.65 times as fast as 8-way tensor parallelism beside them, where 1.28 to 1.42 times is predicted.
+these. The same model by shards alone is on its page of A100, and is predicted within 2% there; and of 8B, on the same H100, it measured
+shards alone to be 1.35 (bf16) and 1.50 (fp8) times as fast as asynchronous 8-way tensor parallelism beside them, where 1.22 and 1.26 are
+predicted.
 
 Speed: a search beside a plain loop over a sample of its layouts.
 """

@@ -206,6 +206,10 @@ def work_of(case: TrainingCase) -> StepWork:
     redone = None if case.redone is None else shares_of(case.redone, case.plan)
     work = step_work(case.shares, case.plan, run, case.cluster, redone)
     if case.passes > 1:
+        if run.micro_batches % case.passes:
+            raise RequestError(
+                f"passes: {case.passes:,} of {run.micro_batches:,} micro-batches: each pass has as many of them"
+            )
         work = work._replace(fill=case.passes * float(predicted_fill(case.plan, run.micro_batches // case.passes)))
     if case.queued == "overlapped":
         work = work._replace(hides=1.0)
