@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import tscale
 from tests.helpers import of_each
 from tscale.catalogue.models import built_in
 from tscale.errors import SpecErrors
 from tscale.models.validation import validated
-from tscale.models.writing import plain
-from tscale.models.yaml_file import Document
+from tscale.models.writing import plain, yaml_of
+from tscale.models.yaml_file import Document, parse_document
 
 DROP = object()
 
@@ -266,3 +268,9 @@ def test_a_norm_of_queries_and_keys_may_have_a_bias() -> None:
         for changes in ([], ["attention.qk_norm=head", "attention.qk_norm_bias=true"])
     )
     assert normed - plain == 12 * 2 * (64 + 64)
+
+
+@pytest.mark.parametrize("text", ["a\u2028b", "\u2029", "it's\u2028: 1", "two\nlines"])
+def test_a_text_is_written_so_that_it_is_read(text: str) -> None:
+    """Separators of lines and paragraphs end a line in YAML, as a line feed does."""
+    assert parse_document(yaml_of({"note": text}), "x.yaml").data == {"note": text}

@@ -56,7 +56,10 @@ def yaml_of(data: dict[str, Any]) -> str:
         """PyYAML's, whose rules for what is a number are older than our reader's."""
 
     def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if reads_as_text(value) else "'")
+        style = None if reads_as_text(value) else "'"
+        if "\u2028" in value or "\u2029" in value:
+            style = '"'  # separators of lines and paragraphs: in any other style YAML folds them
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
     Dumper.add_representer(str, text)
     return yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)

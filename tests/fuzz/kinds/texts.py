@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -84,7 +85,11 @@ def _as_read(data: Any) -> Any:
         return [_as_read(item) for item in data]
     if isinstance(data, float) and not abs(data) < 1e300:
         return None
-    return data.encode("utf-8", "replace").decode() if isinstance(data, str) else data
+    return _CONTROL.sub("", data.encode("utf-8", "replace").decode()) if isinstance(data, str) else data
+
+
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""What no file has in a text."""
 
 
 def _rows() -> list[Any]:
