@@ -132,6 +132,14 @@ def test_nesting_ten_thousand_deep(tmp_path: Path) -> None:
     assert refused(run("params", str(deep))) == f"{deep}:41:41: nested more than 40 deep"
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [("loss gpt2 --tokens 1e9 --law", "no law "), ("check", "no claims "), ("verify gpt2", "is not a checkpoint")],
+)
+def test_a_name_that_no_file_system_takes_is_of_no_file(words: str, said: str) -> None:
+    assert said in refused(run(*words.split(), "a" * 300))
+
+
 def test_a_file_of_100_megabytes(tmp_path: Path) -> None:
     """Of which no more is read than a byte past the most."""
     huge = tmp_path / "huge.yaml"

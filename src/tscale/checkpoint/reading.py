@@ -12,6 +12,7 @@ def read_weights(path: str) -> Weights:
     """The tensors of a checkpoint, from its headers. Raises `SpecError`."""
     from tscale import hub
     from tscale.checkpoint.safetensors import read_safetensors
+    from tscale.models.model_files import is_folder
 
     if hub.is_repository(path):
         return hub.weights(path)
@@ -20,7 +21,7 @@ def read_weights(path: str) -> Weights:
         from tscale.checkpoint.gguf import read_gguf
 
         return read_gguf(file)
-    if not file.is_dir() and not file.name.lower().endswith((".safetensors", ".index.json")):
+    if not is_folder(file) and not file.name.lower().endswith((".safetensors", ".index.json")):
         raise SpecError(
             "is not a checkpoint: name a .safetensors or .gguf file, an index, or a folder of them", where=called(path)
         )

@@ -20,6 +20,7 @@ from tscale.checkpoint.regular_file import Read, opened
 from tscale.checkpoint.tensors import Tensor, Weights
 from tscale.errors import SpecError, called, shown
 from tscale.importer.json_file import parse_object
+from tscale.models.model_files import is_folder
 
 MOST_HEADER: Final = 32 * 1024 * 1024  # a tensor takes some 120 bytes of it
 MOST_SHARDS: Final = 10_000
@@ -41,7 +42,7 @@ BITS: Final[dict[str, int]] = {
 
 def read_safetensors(path: Path) -> Weights:
     """The tensors of a file, of an index and its shards, or of a folder with either. Raises `SpecError`."""
-    if path.is_dir():
+    if is_folder(path):
         path = _in_folder(path)
     if path.name.endswith(".json"):
         return _sharded(path)
