@@ -133,11 +133,17 @@ def test_nesting_ten_thousand_deep(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
-    [("loss gpt2 --tokens 1e9 --law", "no law "), ("check", "no claims "), ("verify gpt2", "is not a checkpoint")],
+    ("words", "code", "said"),
+    [
+        ("loss gpt2 --tokens 1e9 --law", 2, "no law "),
+        ("check", 2, "no claims "),
+        ("verify gpt2", 1, "is not a checkpoint"),
+    ],
 )
-def test_a_name_that_no_file_system_takes_is_of_no_file(words: str, said: str) -> None:
-    assert said in refused(run(*words.split(), "a" * 300))
+def test_a_name_that_no_file_system_takes_is_of_no_file(words: str, code: int, said: str) -> None:
+    done = run(*words.split(), "a" * 300)
+    assert (done.code, done.out) == (code, "")
+    assert said in done.err.splitlines()[-1]
 
 
 def test_a_file_of_100_megabytes(tmp_path: Path) -> None:
