@@ -337,6 +337,24 @@ def test_what_a_release_keeps_is_said_in_a_sentence() -> None:
     assert [release_words.method(SimpleNamespace(method=one)) for one in ("awq", None)] == [" (awq)", ""]  # type: ignore[arg-type]
 
 
+def test_a_release_is_noted_with_what_was_not_read_of_it() -> None:
+    """What stands in a format or has rules is said; of one that has neither only what was not read."""
+
+    def note(format: str | None, *rules: Any, unread: tuple[str, ...] = (), method: str | None = None) -> str:
+        said = SimpleNamespace(format=format, rules=rules, rest="bf16", method=method, unread=unread)
+        return release_words.release_note(SimpleNamespace(label="It", weights=said))  # type: ignore[arg-type]
+
+    experts = SimpleNamespace(format="mxfp4", parts=("experts",), layers=None)
+    assert note("fp8") == "It is released with matrices of layers in fp8; all else in bf16."
+    assert note(None, experts) == "It is released with mxfp4 in experts; all else in bf16."
+    assert note("fp8", experts, method="awq") == (
+        "It is released (awq) with matrices of layers in fp8, mxfp4 in experts; all else in bf16."
+    )
+    assert note(None, unread=("a", "b")) == "It: Not read: a. Not read: b."
+    assert note("fp8", unread=("a",)).endswith("in bf16. Not read: a.")
+    assert release_words.release_note(SimpleNamespace(weights=None)) == ""  # type: ignore[arg-type]
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Attention and the rest
 # ---------------------------------------------------------------------------------------------------------------------
