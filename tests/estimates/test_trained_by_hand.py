@@ -260,12 +260,13 @@ def test_training_flops_may_be_claimed_by_any_convention() -> None:
     assert "megatron_recompute" not in found
     near = _truths("training_flops", replace(THREE, published={"params": (Published(value=PARAMS + 1000, source="brown2020", evidence="primary"),)}))  # fmt: skip
     assert near["six_nd_published"] == [6 * (PARAMS + 1000) * 1_200_000]
-    assert next(iter(found)) == "exact"
-    alone = _truths("training_flops", _run(_stage(5, 100)))
-    assert not [basis for basis in alone if basis.endswith("first_stage")]
-    days = _truths("pf_days")
-    assert days["exact"] == [exact / Fraction(10**15 * 86_400)]
-    assert truths.truths_of(CLAIMABLE["training_flops"], subject_of(BARE)).right == ()
+
+
+def test_of_two_stacks_a_token_meets_half_of_the_parameters() -> None:
+    run: Any = SimpleNamespace(tokens=SimpleNamespace(value=1_000), stages=(1,))
+    both, one = ([*truths._of_sizes(subject_of(BARE), run, two=two)] for two in (True, False))
+    assert [(truth.basis, truth.figure.value) for truth in both] == [("three_nd", 3 * PARAMS * 1_000)]
+    assert one == []
 
 
 def test_what_is_counted_comes_first_and_what_was_published_beside_it() -> None:
