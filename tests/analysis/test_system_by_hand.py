@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
 from tscale.analysis.questions import question
-from tscale.analysis.system import ABOUT, READ_BY, TARGETS, fields
+from tscale.analysis.system import ABOUT, READ_BY, TARGETS, fields, read_system
+from tscale.errors import SpecError
 
 
 def test_a_system_has_the_fields_of_its_questions_but_what_is_asked() -> None:
@@ -15,3 +20,18 @@ def test_a_system_has_the_fields_of_its_questions_but_what_is_asked() -> None:
     assert of_questions - known == {"train", "serve", "models"}
     assert known - of_questions == set(TARGETS)
     assert (*ABOUT, "plan") == READ_BY
+
+
+def test_models_and_hardware_alone_are_mappings(tmp_path: Path) -> None:
+    """Written in full, or as changes by name; all else is a value as its option takes it."""
+    file = tmp_path / "system.yaml"
+    for name in sorted(fields()):
+        file.write_text(f"{name}: {{layers: 2}}\n", encoding="utf-8")
+        if name in ("model", "gpu", "set", "gpu_set"):
+            assert read_system(str(file)) == {name: {"layers": 2}}
+        else:
+            with pytest.raises(SpecError, match=f"{name}: give a value as --"):
+                read_system(str(file))
+        file.write_text(f"{name}:\n", encoding="utf-8")
+        with pytest.raises(SpecError, match=f"{name}: give a value as --"):
+            read_system(str(file))

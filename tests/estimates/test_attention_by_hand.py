@@ -34,6 +34,7 @@ def test_scores_cost_as_much_as_the_rest_where_each_token_sees_as_many_keys(dtyp
     assert found["all_else"].value == -(-(FEED_FORWARD + PROJECTIONS + HEAD) // RANK)
     per_token = 2 * 2 * 4 * 16  # keys and values of two layers, of as many bits as the weights
     assert found["cache_equals_weights"].value == -(-PARAMS // per_token)
+    assert found["cache_equals_weights"].formula == f"⌈total·{bits}/cache_bits_per_token⌉"
     assert all(one.formula for one in found.values()), "each is told by its closed form"
     causal: Any = crossovers(SMALL, Ask(dtype=dtype, sight="causal"))
     assert causal["feed_forward"].formula

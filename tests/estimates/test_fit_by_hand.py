@@ -29,7 +29,7 @@ from tscale.estimates.post_training.step import StepTime
 
 STEPS = (
     # model, chip, measured seconds, seconds of the passes alone, bytes that move, whether devices of engines train too
-    ("a", "one", 16.0, 9.7, 3 * 10**9, True), ("a", "two", 34.0, 19.3, 4 * 10**9, True), ("b", "one", 41.0, 30.7, 2 * 10**9, False),
+    ("a", "one", 16.2, 9.7, 3 * 10**9, True), ("a", "two", 34.0, 19.3, 4 * 10**9, True), ("b", "one", 41.0, 30.7, 2 * 10**9, False),
     ("b", "one", 17.0, 9.9, 5 * 10**9, False), ("c", "two", 52.0, 41.3, 10**9, True), ("c", "two", 9.0, 5.3, 10**9, False),
 )  # fmt: skip
 PASSES, MOVED = (1.0, 1.25, 1.5), (0.0, 0.5e-9, 1e-9, 1.5e-9)
@@ -79,6 +79,7 @@ def test_constants_of_steps_are_those_of_the_least_error(monkeypatch: pytest.Mon
         "by": "model", "median_error": round(errors, 3), "low": round(low, 3), "high": round(high, 3)
     }  # fmt: skip
     assert len({round(low, 2), round(high, 2), round(errors, 2), 1.0}) == 4, "none can stand for another"
+    assert all(round(one, 3) != round(one, 4) for one in (low, high, errors)), "nor any for one of more digits"
 
 
 def test_constants_are_looked_for_up_to_twice_as_long_and_four_seconds_for_a_gigabyte() -> None:

@@ -22,6 +22,7 @@ from tscale.estimates.memory_train import figures as train_figures
 from tscale.estimates.memory_train import held as trained
 from tscale.estimates.memory_train.ask import Ask as TrainAsk
 from tscale.estimates.memory_train.ask import train_ask
+from tscale.models.resolve import resolve
 
 TEXT = (
     "name: {}\nlayers: {}\nd_model: 64\nvocabulary: 512\ncontext: 4096\ntied: true\nattention: {}\npositions: {{kind: rotary}}\n"
@@ -135,6 +136,13 @@ def test_stages_hold_their_layers_and_the_ends_of_the_model() -> None:
         assert fullest(server) == place
         assert most_held(server) == held(server).total
         assert held(server).kv_cache == 2 * layers[place] * batch * 1000 * TOKEN
+
+
+def test_two_stacks_are_served_in_one_stage() -> None:
+    both = _server(resolve("t5-small"), context=None)
+    assert len(both.stages) == 1
+    with pytest.raises(RequestError, match=r"two stacks of t5-small in stages: use --pipeline 1$"):
+        both.on(ServingLayout(pipeline=2))
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -240,7 +240,16 @@ def test_what_a_law_of_some_kind_reads_is_asked_of_such_alone() -> None:
         assert [bound.law.name for bound in both] == ["hoffmann2022-3", name]
 
 
-@pytest.mark.parametrize("low, high, held", [(1.0, 2.0, True), (0.0, 2.0, False), (1.0, inf, False)])
+@pytest.mark.parametrize(
+    "low, high, held",
+    [
+        (1.0, 2.0, True),
+        (0.0, 2.0, False),
+        (1.0, inf, False),
+        (1 / fitting._MOST_SAVED, 2.0, False),
+        (1.0, fitting._MOST_SAVED, False),
+    ],
+)
 def test_intervals_that_no_number_bounds_are_left_out(low: float, high: float, held: bool) -> None:
     """None is kept where an end is nothing or beyond any number; of fewer than two amounts there is none at all."""
 

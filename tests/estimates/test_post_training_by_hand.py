@@ -284,6 +284,7 @@ def test_what_else_is_tried_of_training() -> None:
     assert options(rank=None) == [f"--lora-rank {RANK}"]
     assert options(plan=Parallelism(data=8, zero=2)) == ["--zero 3"]
     assert options(plan=Parallelism(data=8, zero=3)) == []
+    assert options(plan=Parallelism(data=2, zero=1)) == ["--zero 2", "--zero 3"]
 
 
 def test_what_is_tried_is_what_its_option_says() -> None:

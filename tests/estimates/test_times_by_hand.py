@@ -40,6 +40,11 @@ def _served(**given: Any) -> Served:
     return served(MODEL, H100, Ask(**{"batch": 3, "context": 100, "output": 9} | given))
 
 
+def test_sequences_are_shared_among_several_devices_alone() -> None:
+    for devices, asked in ((1, True), (1, False), (2, True), (2, False), (4, True)):
+        assert _served(gpus=devices, by_sequences=asked).setup.by_sequences == (devices > 1 and asked)
+
+
 def test_a_round_yields_each_guess_as_often_as_all_before_it_were_accepted() -> None:
     for tokens, chance in ((1, "0.5"), (4, "0.8"), (7, "0")):
         drawn = sum(float(chance) ** before for before in range(tokens + 1))

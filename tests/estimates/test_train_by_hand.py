@@ -259,6 +259,7 @@ def test_what_is_said_of_a_plan() -> None:
     )  # fmt: skip
     for degrees, batch, sharded in cases:
         assert any("8 micro-batches sends its own" in line for line in said(batch=batch, **degrees)) == sharded
+    assert any("2 micro-batches sends its own" in line for line in said(batch=Batch(16, 4), data=2, zero=2))
     assert ["in the order of 1F1B" in said(pipeline=stages)[0] for stages in (1, 2)] == [False, True]
 
 

@@ -261,12 +261,13 @@ def test_training_flops_may_be_claimed_by_any_convention() -> None:
     assert "megatron_recompute" not in found
     near = _truths("training_flops", replace(THREE, published={"params": (Published(value=PARAMS + 1000, source="brown2020", evidence="primary"),)}))  # fmt: skip
     assert near["six_nd_published"] == [6 * (PARAMS + 1000) * 1_200_000]
-    assert next(iter(found)) == "exact"
-    alone = _truths("training_flops", _run(_stage(5, 100)))
-    assert not [basis for basis in alone if basis.endswith("first_stage")]
-    days = _truths("pf_days")
-    assert days["exact"] == [exact / Fraction(10**15 * 86_400)]
-    assert truths.truths_of(CLAIMABLE["training_flops"], subject_of(BARE)).right == ()
+
+
+def test_of_two_stacks_a_token_meets_half_of_the_parameters() -> None:
+    run: Any = SimpleNamespace(tokens=SimpleNamespace(value=1_000), stages=(1,))
+    both, one = ([*truths._of_sizes(subject_of(BARE), run, two=two)] for two in (True, False))
+    assert [(truth.basis, truth.figure.value) for truth in both] == [("three_nd", 3 * PARAMS * 1_000)]
+    assert one == []
 
 
 def test_what_is_counted_comes_first_and_what_was_published_beside_it() -> None:
@@ -336,6 +337,24 @@ def test_what_a_release_keeps_is_said_in_a_sentence() -> None:
     ):  # fmt: skip
         assert release_words.words(said) == words
     assert [release_words.method(SimpleNamespace(method=one)) for one in ("awq", None)] == [" (awq)", ""]  # type: ignore[arg-type]
+
+
+def test_a_release_is_noted_with_what_was_not_read_of_it() -> None:
+    """What stands in a format or has rules is said; of one that has neither only what was not read."""
+
+    def note(format: str | None, *rules: Any, unread: tuple[str, ...] = (), method: str | None = None) -> str:
+        said = SimpleNamespace(format=format, rules=rules, rest="bf16", method=method, unread=unread)
+        return release_words.release_note(SimpleNamespace(label="It", weights=said))  # type: ignore[arg-type]
+
+    experts = SimpleNamespace(format="mxfp4", parts=("experts",), layers=None)
+    assert note("fp8") == "It is released with matrices of layers in fp8; all else in bf16."
+    assert note(None, experts) == "It is released with mxfp4 in experts; all else in bf16."
+    assert note("fp8", experts, method="awq") == (
+        "It is released (awq) with matrices of layers in fp8, mxfp4 in experts; all else in bf16."
+    )
+    assert note(None, unread=("a", "b")) == "It: Not read: a. Not read: b."
+    assert note("fp8", unread=("a",)).endswith("in bf16. Not read: a.")
+    assert release_words.release_note(SimpleNamespace(weights=None)) == ""  # type: ignore[arg-type]
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from tscale.core.parallelism import Parallelism
 from tscale.models.lower import lower
 from tscale.models.resolve import resolve
 from tscale.planning.layouts import Axes, Layout, Layouts, grid
-from tscale.planning.legal import Legal, _orders, legal
+from tscale.planning.legal import Legal, _has_even_pieces, _orders, legal
 from tscale.planning.memory import _KERNELS, _kernels
 from tscale.planning.stage_kinds import Model, model_of
 from tscale.planning.structure import split
@@ -66,6 +66,22 @@ def _is_order(p: int, v: int, schedule: Any) -> bool:
     if schedule is None:
         return True
     return p > 1 and (schedule == "interleaved") == (v > 1) and not (schedule == "dualpipe" and p % 2)
+
+
+@pytest.mark.parametrize(
+    "sizes, even",
+    [
+        ((4, 4, 4, 4), True),
+        ((5, 3, 3, 5), True),
+        ((5, 3, 4, 4), False),
+        ((5, 5, 4, 2), False),
+        ((3, 3, 3, 3, 2, 2), False),
+    ],
+)
+def test_rounds_are_even_whose_deepest_pieces_are_as_deep(sizes: tuple[int, ...], even: bool) -> None:
+    """Of two stages: the first and the second piece of a round follow one another in the stack."""
+    plan = Parallelism(pipeline=2, interleave=len(sizes) // 2, schedule="interleaved", stages=sizes)
+    assert _has_even_pieces(_model(), plan) == even
 
 
 def _has_even_rounds(p: int, v: int) -> bool:
