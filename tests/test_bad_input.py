@@ -304,7 +304,8 @@ def tscale(*arguments: str, **options: object) -> subprocess.CompletedProcess[st
 def shell(script: str) -> subprocess.CompletedProcess[str]:
     """A shell command in which `tscale` is the program."""
     script = f'tscale() {{ {shlex.quote(sys.executable)} -m tscale "$@"; }}\n{script}'
-    return subprocess.run(["bash", "-c", script], text=True, capture_output=True, timeout=60, check=False)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return subprocess.run(["bash", "-c", script], text=True, capture_output=True, timeout=60, check=False, env=buffered)
 
 
 @unix

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final, TextIO, cast
 
 import typer
 from typer.core import TyperGroup
@@ -49,12 +49,12 @@ class Boundary(TyperGroup):
             code = _PIPE_CLOSED if isinstance(end.__context__, BrokenPipeError) else end.code
         except BrokenPipeError:
             code = _PIPE_CLOSED
-            _forget_stdout()
+            _forget(sys.stdout)
         except (KeyboardInterrupt, EOFError, typer.Abort):
             code = _INTERRUPTED
         except OSError as error:
             code = told([f"the answer cannot be written: {error.strerror or error}"], 1)
-            _forget_stdout()
+            _forget(sys.stdout)
         sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -75,10 +75,10 @@ def plot_with_value(args: Sequence[str]) -> list[str]:
     return [*read, *args[until:]]
 
 
-def _forget_stdout() -> None:
+def _forget(stream: TextIO) -> None:
     """Leaves nothing that Python would try to write, and complain about, when it ends."""
     with contextlib.suppress(OSError, ValueError, AttributeError):  # a closed one, or a test's
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _usage(error: BaseException) -> str:
@@ -123,8 +123,10 @@ _ALSO_CALLED: Final = {
 def told(lines: Iterable[object], code: int) -> int:
     """Says what went wrong on stderr, a line each, and gives the exit code back."""
     encoding = getattr(sys.stderr, "encoding", None) or "ascii"
-    with contextlib.suppress(OSError):  # there is nowhere left to say so
+    try:
         for line in lines if sys.stderr is not None else ():
             text = one_line(f"tscale: {line}")
             print(text.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
+    except OSError:  # there is nowhere left to say so
+        _forget(sys.stderr)
     return code
