@@ -27,6 +27,10 @@ def test_null_takes_a_field_away_and_only_one_that_is_there_to_take() -> None:
     assert run("params", "gpt3", "--set", "attention.hedas=").code == 2
 
 
+def test_a_model_without_its_title_goes_by_its_name() -> None:
+    assert "gpt3 has 174,604,259,328 parameters" in run("params", "gpt3", "--set", "title=null").out
+
+
 def test_cross_attention_has_no_window() -> None:
     """A window is a stretch of a sequence's own: 9 targets see all 13 sources, and themselves within 6."""
     data = answer(

@@ -165,7 +165,8 @@ def _changed(spec: Spec, changes: tuple[str, ...]) -> Spec:
     if data == plain(spec):
         return spec
     # What was published and noted is about the model as it was: the changed one has a title of its own and no sources.
-    data["title"] = data["title"] if "title" in _keys(changes) else f"{spec.label} with {', '.join(changes)}"
+    if "title" not in _keys(changes):
+        data["title"] = f"{spec.label} with {', '.join(changes)}"
     for key in ("aliases", "releases", "published", "sources", "evidence", "notes", "notes_on"):
         if key not in _keys(changes):
             data.pop(key, None)
