@@ -26,6 +26,7 @@ from tscale.calibration.rows import Judged
 from tscale.calibration.serving_calibration import Measured, predict, shipped
 from tscale.calibration.serving_cases import OverCapacityError, case_of
 from tscale.calibration.serving_fit import fit, grouped, problem
+from tscale.calibration.serving_groups import keys_of
 from tscale.calibration.serving_meanings import TERMS
 from tscale.calibration.serving_one_run import EFFECTS, RunLoad, share_taken
 from tscale.calibration.serving_own import own_calibration, with_groups
@@ -323,6 +324,17 @@ def test_own_runs_move_their_deployment(tmp_path: Path) -> None:
     assert untouched.tpot.middle < barely.tpot.middle < 2 * untouched.tpot.middle
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["9.9", ""])
+def test_what_a_table_of_own_runs_says_of_a_group_is_found(version: str) -> None:
+    row = {**ROW, "engine_version": version}
+    found = predict(case_of(row))
+    own = own_calibration([row | {"tpot_ms": str(2000 * found.tpot.middle), "ttft_ms": str(2000 * found.ttft.middle)}])
+    read = with_groups(shipped(), own.text, "own.csv").deviations
+    for key in keys_of(case_of(row)).items():
+        assert read[key] != shipped().deviations.get(key)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [("a,b\n1,2\n", "no column level"), ("level,group{terms}\nbest,x{zeros}\n", "none of"), ("level,group{terms}\nbuild,x{words}\n", "-10 to 10")],
@@ -332,3 +344,11 @@ def test_a_table_that_is_no_calibration_is_refused(text: str, says: str) -> None
     filled = text.format(terms=terms, zeros=",0" * 2 * len(TERMS), words=",much" * 2 * len(TERMS))
     with pytest.raises(TscaleError, match=says):
         with_groups(shipped(), filled, "own.csv")
+
+
+def test_lengths_are_drawn_as_in_public_benchmarks_unless_a_row_says_that_they_are_not() -> None:
+    row = {**ROW, "isl": "8192", "osl": "1024"}
+    assert [case_of({**row, "drawn": said}).prompt for said in ("", "yes", "no")] == [0.9 * 8192, 0.9 * 8192, 8192]
+    assert case_of({**row, "isl": "8000", "drawn": "yes"}).output == 0.9 * 1024
+    with pytest.raises(TscaleError, match='drawn: "maybe" is none of yes, no'):
+        case_of({**row, "drawn": "maybe"})

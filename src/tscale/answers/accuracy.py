@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from tscale.calibration.rows import Judged, What
+from tscale.calibration.serving_cases import DRAWN_NOTE
 from tscale.core.metric import Column, Data, Figure, Report
 from tscale.core.number_text import number_text
 from tscale.core.units import COUNT, SHARE, TOKENS
@@ -148,6 +149,8 @@ def _notes(found: Accuracy) -> Iterator[str]:
     )
     if found.unread:
         yield f"Columns that are not read: {', '.join(found.unread)}."
+    if found.kind.name == "serving" and "drawn" not in found.columns:
+        yield DRAWN_NOTE
     reasons: dict[str, list[int]] = {}
     for row in found.refused:
         reasons.setdefault(row.refused, []).append(row.number)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from tscale.calibration.serving_cases import DRAWN_NOTE
 from tscale.calibration.serving_own import Own
 from tscale.core.metric import Column, Data, Figure, Report
 from tscale.core.units import SHARE
@@ -29,6 +30,7 @@ def calibrate_report(found: Calibrated, written: Path | None) -> Report:
     notes = [
         "Errors are |predicted/measured - 1|; with the own calibration, each run is judged by one that was made without it.",
         "Nothing leaves this machine: the calibration is a table of deviations by model, build, kind and deployment.",
+        DRAWN_NOTE,
     ]
     if written is not None:
         notes.insert(0, f"{written} is written: `tscale serve ... --calibration {written}` uses it.")

@@ -47,7 +47,11 @@ _FORMATS: Final = {
 }
 """What the formats of tables are called here; int4 is Kimi K2's, of groups of 32."""
 _DRAWN: Final = {(1024, 1024), (8192, 1024), (1024, 8192)}
-"""Lengths of benchmarks that draw between 80% and 100% of both."""
+"""Lengths of public benchmarks, which draw between 80% and 100% of both, unless a row says that it does not."""
+DRAWN_NOTE: Final = (
+    "Runs of 1,024 tokens in and out, 8,192 in and 1,024 out, and 1,024 in and 8,192 out are taken to draw their lengths between 80% and "
+    "100% of these, as public benchmarks do; with a column drawn, which says no, they are of these lengths."
+)
 _MEAN_DRAW: Final = 0.9
 _LEAST_DRAW: Final = 0.8
 
@@ -56,7 +60,7 @@ def case_of(row: Mapping[str, str]) -> ServingCase:
     """The deployment of a row. Raises `TscaleError` for one that is not known, or that cannot be."""
     spec, hardware = model_of(row["model"]), hardware_of(row["gpu"])
     prompt, output = _number(row, "isl"), _number(row, "osl")
-    drawn = (prompt, output) in _DRAWN
+    drawn = _is_drawn(row.get("drawn", ""), (prompt, output) in _DRAWN)
     share = _MEAN_DRAW if drawn else 1.0
     split = _is_split(row.get("mode", ""))
     routed = any(isinstance(block, Experts) for block in spec.feed_forwards)
@@ -230,6 +234,14 @@ def _rows(case: ServingCase, prefiller: Deployed, new: int, together: float | No
 
 
 _HELD: Final[dict[tuple[object, ...], tuple[ServingCase, Deployed]]] = {}
+
+
+def _is_drawn(said: str, usual: bool) -> bool:
+    if said not in ("", "yes", "no"):
+        raise RequestError(f"drawn: {shown(said)} is none of yes, no")
+    return usual if not said else said == "yes"
+
+
 _MOST_HELD: Final = 4096
 """Models on layouts that are remembered: a table of measured runs has a few hundred."""
 

@@ -52,7 +52,7 @@ def keys_of(case: ServingCase) -> dict[str, str]:
     )
     return {
         "model": model,
-        "build": f"{model} {chip} {case.version}",
+        "build": f"{model} {chip} {case.version}".rstrip(),  # as a table of them is read
         "kind": f"{model} {chip} {case.version} {way_of(case)}",
         "deployment": f"{model} {chip} {case.version} {degrees}",
     }
