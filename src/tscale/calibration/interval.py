@@ -63,30 +63,40 @@ SHARES: Final = (SHARE, 0.82, 0.84, 0.86, 0.88, 0.9, 0.92, 0.94, 0.96, 0.98)
 """Shares of all ratios that ends may hold, so that 80% of those of another group lie within."""
 
 
+Ends = Callable[[Sequence[float], Sequence[object]], tuple[float, float]]
+"""How ends are made of ratios and the group of each."""
+
+
 def share_of_others(ratios: Sequence[float], groups: Sequence[object]) -> float:
     """The least of `SHARES` whose ends, of all groups but one, hold 80% of the ratios of that one, over all groups.
 
     Runs that have much in common are wrong alike, so that the ends of some groups hold less of the next group than of their own.
     """
-    by_group: dict[object, list[float]] = {}
-    for ratio, group in zip(ratios, groups, strict=True):
-        by_group.setdefault(group, []).append(ratio)
-    if len(by_group) == 1:
+    if len(set(groups)) == 1:
         return SHARE
-    return next((share for share in SHARES if _held(by_group, share) >= SHARE * len(ratios)), SHARES[-1])
+
+    def ends_of(share: float) -> Ends:
+        return lambda others, _: factors(others, share)
+
+    return next((share for share in SHARES if _held(ends_of(share), ratios, groups) >= SHARE * len(ratios)), SHARES[-1])
 
 
-def _held(by_group: Mapping[object, list[float]], share: float) -> int:
-    """How many ratios lie between the ends of the other groups'."""
+def _held(ends: Ends, ratios: Sequence[float], groups: Sequence[object]) -> int:
+    """How many ratios lie between ends that are made of the other groups'."""
     held = 0
-    for own, ratios in by_group.items():
-        low, high = factors([ratio for group, others in by_group.items() if group != own for ratio in others], share)
-        held += sum(low <= ratio <= high for ratio in ratios)
+    by_group = _by_group(ratios, groups)
+    for own, judged in by_group.items():
+        others = [(ratio, group) for group, theirs in by_group.items() if group != own for ratio in theirs]
+        low, high = ends([ratio for ratio, _ in others], [group for _, group in others])
+        held += sum(low <= ratio <= high for ratio in judged)
     return held
 
 
-Ends = Callable[[Sequence[float], Sequence[object]], tuple[float, float]]
-"""How ends are made of ratios and the group of each."""
+def _by_group(ratios: Sequence[float], groups: Sequence[object]) -> Mapping[object, list[float]]:
+    found: dict[object, list[float]] = {}
+    for ratio, group in zip(ratios, groups, strict=True):
+        found.setdefault(group, []).append(ratio)
+    return found
 
 
 def ends_of_all(ratios: Sequence[float], groups: Sequence[object]) -> tuple[float, float]:
@@ -99,11 +109,11 @@ def ends_of_groups(ratios: Sequence[float], groups: Sequence[object]) -> tuple[f
 
     Of few groups, runs of the others say little of how far the next one is off: each group is one draw, as runs are in `factors`.
     """
-    own = [
-        [abs(log(ratio)) for ratio, group in zip(ratios, groups, strict=True) if group == name] for name in set(groups)
-    ]
-    reached = sorted(_at(sorted(logs), (len(logs) + 1) * SHARE) for logs in own)
-    most = _at(reached, (len(reached) + 1) * SHARE)
+    reached = []
+    for own in _by_group(ratios, groups).values():
+        logs = sorted(abs(log(ratio)) for ratio in own)
+        reached.append(_at(logs, (len(logs) + 1) * SHARE))
+    most = _at(sorted(reached), (len(reached) + 1) * SHARE)
     return exp(-most), exp(most)
 
 
@@ -111,14 +121,4 @@ def ends_for_next(ratios: Sequence[float], groups: Sequence[object]) -> Ends:
     """Which of the two hold closest to 80% of the ratios of a group that they are not made of."""
     if len(set(groups)) == 1:
         return ends_of_all
-    return min((ends_of_all, ends_of_groups), key=lambda ends: abs(_held_of_next(ends, ratios, groups) - SHARE))
-
-
-def _held_of_next(ends: Ends, ratios: Sequence[float], groups: Sequence[object]) -> float:
-    held = 0
-    pairs = list(zip(ratios, groups, strict=True))
-    for own in set(groups):
-        others = [(ratio, group) for ratio, group in pairs if group != own]
-        low, high = ends([ratio for ratio, _ in others], [group for _, group in others])
-        held += sum(low <= ratio <= high for ratio, group in pairs if group == own)
-    return held / len(pairs)
+    return min((ends_of_all, ends_of_groups), key=lambda ends: abs(_held(ends, ratios, groups) / len(ratios) - SHARE))

@@ -60,7 +60,7 @@ def case_of(row: Mapping[str, str]) -> ServingCase:
     """The deployment of a row. Raises `TscaleError` for one that is not known, or that cannot be."""
     spec, hardware = model_of(row["model"]), hardware_of(row["gpu"])
     prompt, output = _number(row, "isl"), _number(row, "osl")
-    drawn = _is_drawn(row.get("drawn", ""), (prompt, output) in _DRAWN)
+    drawn = _is_drawn(row.get("drawn", ""), usual=(prompt, output) in _DRAWN)
     share = _MEAN_DRAW if drawn else 1.0
     split = _is_split(row.get("mode", ""))
     routed = any(isinstance(block, Experts) for block in spec.feed_forwards)
@@ -109,6 +109,13 @@ def _is_split(mode: str) -> bool:
     if mode not in ("", "agg", "disagg"):
         raise RequestError(f"column mode: agg, disagg or nothing, not {shown(mode)}")
     return mode == "disagg"
+
+
+def _is_drawn(said: str, *, usual: bool) -> bool:
+    """Whether a row's lengths are drawn: as it says, or as is usual of them."""
+    if said not in ("", "yes", "no"):
+        raise RequestError(f"drawn: {shown(said)} is none of yes, no")
+    return said == "yes" if said else usual
 
 
 def _number(row: Mapping[str, str], column: str, default: int | None = None) -> int:
@@ -234,14 +241,6 @@ def _rows(case: ServingCase, prefiller: Deployed, new: int, together: float | No
 
 
 _HELD: Final[dict[tuple[object, ...], tuple[ServingCase, Deployed]]] = {}
-
-
-def _is_drawn(said: str, usual: bool) -> bool:
-    if said not in ("", "yes", "no"):
-        raise RequestError(f"drawn: {shown(said)} is none of yes, no")
-    return usual if not said else said == "yes"
-
-
 _MOST_HELD: Final = 4096
 """Models on layouts that are remembered: a table of measured runs has a few hundred."""
 

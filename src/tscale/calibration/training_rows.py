@@ -7,7 +7,7 @@ where a row names a built-in model, or an MPT of a shape.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Final, NamedTuple, cast, get_args
 
@@ -205,10 +205,10 @@ def _again(row: Mapping[str, str]) -> tuple[Again, frozenset[str]]:
     said = row.get("recompute") or "none"
     if said in _AGAIN:
         return cast("Again", said), frozenset()
-    for name in (names := said.split("+")):
+    names = said.split("+")
+    for name in names:
         if name not in MODULES:
-            known = (*_AGAIN, *sorted(MODULES))
-            raise RequestError(f"recompute: {shown(name)} is none of {', '.join(known)}: {nearest(name, known)}")
+            raise _unknown("recompute", name, (*_AGAIN, *sorted(MODULES)))
     return "none", frozenset(names)
 
 
@@ -216,8 +216,12 @@ def _queued(row: Mapping[str, str]) -> Queued:
     """How kernels of experts are queued: where nothing says it as `train` takes it, but of recipes of Megatron-Bridge in graphs."""
     said = row.get("queued") or ("graphs" if "Megatron-Bridge" in row.get("source", "") else "eager")
     if said not in _QUEUED:
-        raise RequestError(f"queued: {shown(said)} is none of {', '.join(_QUEUED)}: {nearest(said, _QUEUED)}")
+        raise _unknown("queued", said, _QUEUED)
     return cast("Queued", said)
+
+
+def _unknown(column: str, said: str, known: Sequence[str]) -> RequestError:
+    return RequestError(f"{column}: {shown(said)} is none of {', '.join(known)}: {nearest(said, known)}")
 
 
 def _stack(row: Mapping[str, str]) -> str:

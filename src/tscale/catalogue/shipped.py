@@ -51,13 +51,13 @@ def shipped_or_file(
     `what` it is called where there is none, `advice` for a file that cannot be found, and `aliases`: which shipped name
     to suggest for another, asked only where there is no such name.
     """
-    from tscale.models.model_files import exists
+    from tscale.models.model_files import is_file
     from tscale.models.yaml_file import read_document
 
     path, known = Path(name), shipped_names(folder)
     if name in known:
         return read_document(str(configs() / folder / f"{name}.yaml"))._replace(name=f"{name}.yaml")
-    if name == "-" or path.suffix.lower() in (".yaml", ".yml") or "/" in name or (exists(path) and path.is_file()):
+    if name == "-" or path.suffix.lower() in (".yaml", ".yml") or "/" in name or is_file(path):
         return read_document(name, advice)
     hint = nearest(name.lower(), known, aliases())
     other = "" if hint.startswith("did you mean") else "; a path to a YAML file works too"

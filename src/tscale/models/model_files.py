@@ -113,6 +113,11 @@ def is_folder(path: Path) -> bool:
     return exists(path) and path.is_dir()
 
 
+def is_file(path: Path) -> bool:
+    """Whether a path is that of a file that is there."""
+    return exists(path) and path.is_file()
+
+
 def exists(path: Path) -> bool:
     """Whether a path is there; one that no file system takes is not."""
     try:
@@ -163,7 +168,7 @@ def _weights(path: Path) -> Path | None:
     """The file of weights that a path is, or leads to; None where it is a text that describes a model."""
     if path.suffix.lower() in (".gguf", ".safetensors") or path.name.endswith(".safetensors.index.json"):
         return path
-    if path.suffix or not (exists(path) and path.is_file()):
+    if path.suffix or not is_file(path):
         return None
     try:
         with path.open("rb") as file:

@@ -33,6 +33,11 @@ _ASCII: Final = str.maketrans(
 )  # fmt: skip
 
 
+def derived_text(figure: Figure) -> str:
+    """What a derivation comes to: whole numbers in full, others as a cell shows them."""
+    return f"{int(figure.value):,}" if figure.value == int(figure.value) else cell_text(figure)
+
+
 def cell_text(cell: Cell) -> str:
     """A cell without its mark."""
     match cell:

@@ -14,7 +14,7 @@ from tscale.core.metric import Compared, Figure, Report, Step, Table
 from tscale.core.plot import Plot
 from tscale.core.sources import SOURCES, Source
 from tscale.render.footnotes import legend
-from tscale.render.format import cell_text
+from tscale.render.format import cell_text, derived_text
 from tscale.render.html_plot import HATCHES, figure_html
 from tscale.render.html_style import FRAGMENT, PAGE
 from tscale.render.html_table import table_html
@@ -121,13 +121,11 @@ def _derivations(steps: Sequence[Step], heading: str) -> Iterator[str]:
 
 
 def _derivation(step: Step) -> str:
-    value = step.figure.value
-    shown = f"{int(value):,}" if value == int(value) else cell_text(step.figure)
     unit = f" {escaped(step.figure.unit.word)}" if step.figure.unit.word else ""
     source = f' <span class="ts-source">{source_link(step.figure.source)}</span>' if step.figure.source else ""
     return (
         f"<dt>{escaped(step.name)}</dt>\n<dd><code>{breakable(step.names)}</code></dd>\n"
-        f"<dd><code>{breakable(step.numbers)}</code></dd>\n<dd><b>{escaped(shown)}</b>{unit}{source}</dd>\n"
+        f"<dd><code>{breakable(step.numbers)}</code></dd>\n<dd><b>{escaped(derived_text(step.figure))}</b>{unit}{source}</dd>\n"
     )
 
 

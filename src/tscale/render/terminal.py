@@ -23,7 +23,7 @@ from tscale.core.metric import Cell, Column, Compared, Missing, Report, Step, Ta
 from tscale.core.sources import cited, reference
 from tscale.render.bars import bar_texts
 from tscale.render.footnotes import legend, shared_mark
-from tscale.render.format import cell_text, in_encoding, mark, ratio_text
+from tscale.render.format import cell_text, derived_text, in_encoding, mark, ratio_text
 from tscale.render.streams import takes_colour
 
 NO_LIMIT: Final = 100_000
@@ -89,11 +89,9 @@ class _Line(NamedTuple):
 
 def _lines_of(step: Step) -> Iterator[_Line]:
     """Its name, the formula with names, with numbers, and the value with its source."""
-    value = step.figure.value
-    shown = f"{int(value):,}" if value == int(value) else cell_text(step.figure)
     source = f"   [{cited(step.figure.source)}]" if step.figure.source else ""
     yield _Line(step.name, is_name=True)
-    for text in (step.names, step.numbers, f"{shown} {step.figure.unit.word}".rstrip() + source):
+    for text in (step.names, step.numbers, f"{derived_text(step.figure)} {step.figure.unit.word}".rstrip() + source):
         yield _Line(f"    = {text}")
 
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from tscale.catalogue.hardware import Hardware
 from tscale.core.device import Device
+from tscale.core.precision import PRECISIONS
 from tscale.errors import RequestError, field
 
 SIXTEEN_BITS: Final = ("bf16", "fp16")
@@ -36,5 +37,6 @@ def precision_of(dtype: str) -> str:
 
 def products_of(precision: str) -> str | None:
     """The format of the products of a precision of training; None for that of 16 bits which the device has."""
-    format = precision.removesuffix("-bf16-gradients")
-    return format if format in OF_ITS_OWN else None
+    if PRECISIONS[precision].products:  # whose inputs are kept in 8 bits
+        return "fp8"
+    return precision if precision in OF_ITS_OWN else None
