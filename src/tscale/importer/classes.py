@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tscale.errors import called, nearest, shown
+from tscale.importer.config_keys import Config
 from tscale.models.spec import Head
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 
 def plain(cls: str) -> str:

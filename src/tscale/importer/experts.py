@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from tscale.blocks import Experts, FeedForward, Mlp
 from tscale.blocks.fields import LayerSelector
+from tscale.importer.config_keys import Config
 
 if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
     from tscale.importer.family import Routed
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeVar
+from typing import Final, Literal, NamedTuple, TypeVar
 
 from tscale.errors import SpecError, shown
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
+from tscale.importer.config_keys import Config
 
 Reach = Literal["local", "global"]
 T = TypeVar("T")

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 from tscale.blocks import Attention, Experts, FeedForward, GatedDeltaNet, Mixer, Mlp
 from tscale.blocks.fields import LayerSelector
 from tscale.errors import shown
+from tscale.importer.config_keys import Config
 from tscale.importer.layer_lists import a_layer_each, layers_told_apart, no_window
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
-
 
 B = TypeVar("B", bound=Mixer | Mlp)
 Kind = TypeVar("Kind", bound=Hashable)

@@ -5,12 +5,10 @@ Source: https://github.com/deepseek-ai/DeepSeek-V3, inference/model.py and infer
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from tscale.importer.config_keys import Config
 from tscale.importer.formats.format import Format, keys, taken_of
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 _NAMES: Final = {
     "vocab_size": "vocab_size", "dim": "hidden_size", "inter_dim": "intermediate_size",

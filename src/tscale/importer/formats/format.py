@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tscale.blocks import Norm
+from tscale.importer.config_keys import Config
 from tscale.importer.family import Family, Keys
 from tscale.models.spec import Head
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

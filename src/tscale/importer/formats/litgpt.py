@@ -5,18 +5,16 @@ Source: https://github.com/Lightning-AI/litgpt, litgpt/config.py and litgpt/mode
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from tscale.blocks import Attention, FeedForward, LatentAttention, Mixer, Mlp, Norm
 from tscale.errors import shown
+from tscale.importer.config_keys import Config
 from tscale.importer.experts import dealt_out
 from tscale.importer.family import Family, Keys, Routed
 from tscale.importer.formats.format import Format
 from tscale.importer.layer_lists import AttentionMask, layers_told_apart, mask_of
 from tscale.models.spec import Head
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 _KEYS: Final = Keys(
     vocabulary="padded_vocab_size", d_model="n_embd", layers="n_layer", heads="n_head", d_ff="intermediate_size",

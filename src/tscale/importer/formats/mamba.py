@@ -5,12 +5,10 @@ Source: https://github.com/state-spaces/mamba, models/config_mamba.py, models/mi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from tscale.importer.config_keys import Config
 from tscale.importer.formats.format import Format, keys
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 _MAMBA1: Final[dict[str, Any]] = {
     "d_state": 16,

@@ -5,15 +5,13 @@ Source: https://github.com/meta-llama/llama-models, models/llama3/{args,model}.p
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from tscale.errors import shown
+from tscale.importer.config_keys import Config
 from tscale.importer.family import Keys
 from tscale.importer.formats.format import Format, keys, taken_of
 from tscale.importer.layer_lists import layers_told_apart
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 _NAMES: Final = {
     "dim": "hidden_size", "n_layers": "num_hidden_layers", "n_heads": "num_attention_heads",

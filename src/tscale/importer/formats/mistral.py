@@ -6,13 +6,10 @@ https://github.com/vllm-project/vllm, vllm/transformers_utils/configs/mistral.py
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from tscale.importer.config_keys import NEEDED
+from tscale.importer.config_keys import NEEDED, Config
 from tscale.importer.formats.format import Format, keys, taken_of
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 _NAMES: Final = {
     "dim": "hidden_size", "n_layers": "num_hidden_layers", "n_heads": "num_attention_heads",

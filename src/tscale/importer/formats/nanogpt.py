@@ -5,15 +5,13 @@ Source: https://github.com/karpathy/nanoGPT, model.py.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tscale.blocks import Learned, Norm
+from tscale.importer.config_keys import Config
 from tscale.importer.family import Family, Keys
 from tscale.importer.formats.format import Format
 from tscale.models.spec import Head
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 _KEYS: Final = Keys(d_model="n_embd", layers="n_layer", heads="n_head", d_ff=None, context="block_size")
 

@@ -5,14 +5,11 @@ Source: https://github.com/NVIDIA/TensorRT-LLM, tensorrt_llm/models/modeling_uti
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tscale.errors import shown
-from tscale.importer.config_keys import NEEDED
+from tscale.importer.config_keys import NEEDED, Config
 from tscale.importer.formats.format import Format, keys, taken_of
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 _NEEDED: Final = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
 _OPTIONAL: Final = ("num_key_value_heads", "intermediate_size", "max_position_embeddings", "tie_word_embeddings")

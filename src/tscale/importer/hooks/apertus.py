@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from tscale.importer.config_keys import Config
 from tscale.models.spec import Head
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 
 def fewer_words(config: Config, head: Head) -> Head:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from tscale.blocks import Attention, Experts, FeedForward, Learned, Mixer, Mlp, Positions
 from tscale.blocks.fields import LayerSelector
+from tscale.importer.config_keys import Config
 from tscale.importer.hooks.bert import longformer_window
 from tscale.importer.rules.stacks import stack
 from tscale.importer.towers.parts import table
 from tscale.models.spec import Embedding, Encoder
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 
 def fsmt_embedding(config: Config) -> Embedding:

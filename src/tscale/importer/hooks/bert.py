@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from tscale.blocks import Computed, Norm, Positions
 from tscale.errors import shown
+from tscale.importer.config_keys import Config
 from tscale.importer.layer_lists import AttentionMask
 from tscale.importer.rules.positions import table
 from tscale.models.spec import Embedding, Head
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 
 def rembert_head(config: Config, head: Head) -> Head:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from tscale.blocks import Attention, Bottleneck, FeedForward
+from tscale.importer.config_keys import Config
 from tscale.models.spec import Embedding, Head
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 
 def squeezebert(config: Config) -> Attention:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from tscale.blocks import Attention, FeedForward, Norm
 from tscale.blocks.augmented import Augmented
 from tscale.blocks.tower_pieces import Linear, Simple
+from tscale.importer.config_keys import Config
 from tscale.importer.towers.parts import linear, norm, table, vector
 from tscale.models.spec import Embedding, Head
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 
 def convbert(config: Config) -> Augmented:

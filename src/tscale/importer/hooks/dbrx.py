@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tscale.blocks import Experts, FeedForward
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
+from tscale.importer.config_keys import Config
 
 
 def kv_heads(config: Config) -> int:

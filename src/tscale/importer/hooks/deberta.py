@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tscale.blocks import Disentangled, Learned, Positions
 from tscale.blocks.disentangled import Term
 from tscale.errors import shown
+from tscale.importer.config_keys import Config
 from tscale.models.spec import Embedding
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 
 def embedding(config: Config) -> Embedding:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tscale.blocks import LatentAttention
+from tscale.importer.config_keys import Config
 from tscale.importer.indexers import INDEXERS, frequent_indexers, listed_indexers
 from tscale.importer.layer_lists import layers_told_apart
 from tscale.importer.mixed_layers import by_kind, layer_types
 from tscale.importer.rules.attention import latent
 from tscale.importer.rules.notes import prediction_layers
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 _INDEXED: Final = ("indexed_attention", "deepseek_sparse_attention")
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tscale.blocks import CompressedAttention, Experts, HyperConnections
+from tscale.importer.config_keys import Config
 from tscale.importer.layer_lists import layers_told_apart
 from tscale.importer.mixed_layers import LOCAL, by_kind, refuse_unknown
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 
 def _long_enough(config: Config, key: str, depth: int) -> list[str] | None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from math import isqrt
-from typing import TYPE_CHECKING
 
 from tscale.blocks import Experts, FeedForward, Mlp
 from tscale.blocks.augmented import Augmented
+from tscale.importer.config_keys import Config
 from tscale.importer.mixed_layers import attention_of
 from tscale.importer.towers.parts import linear, vector
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 
 def attention(config: Config) -> Augmented:

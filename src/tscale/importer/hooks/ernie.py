@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tscale.blocks import Experts, FeedForward, Mlp
+from tscale.importer.config_keys import Config
 from tscale.importer.experts import in_turn
 from tscale.importer.rules.sparse import layers
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 
 def experts(config: Config, dense: FeedForward) -> Mlp | tuple[Mlp, ...]:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tscale.blocks import Attention, Experts, FeedForward, LayerInput, Mlp
 from tscale.blocks.fields import MOST_SIZE
+from tscale.importer.config_keys import Config
 from tscale.importer.layer_lists import layers_told_apart, no_window
 from tscale.importer.mixed_layers import GLOBAL, LOCAL, by_kind, layer_types
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
-
 
 _OWN: Final = ("head_dim", "num_key_value_heads")
 

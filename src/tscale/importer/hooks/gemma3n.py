@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tscale.blocks import AltUp, Attention, FeedForward, LayerInput
 from tscale.blocks.fields import MOST_SIZE
+from tscale.importer.config_keys import Config
 from tscale.importer.layer_lists import layers_told_apart
 from tscale.importer.mixed_layers import GLOBAL, LOCAL, by_kind, layer_types
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 
 def gemma3n(config: Config) -> Attention | tuple[Attention, ...]:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tscale.blocks import HyperConnections, KimiDelta, LatentAttention, Mixer
+from tscale.importer.config_keys import Config
 from tscale.importer.hooks.deepseek_v4 import streams_mixed
 from tscale.importer.indexers import indexers
 from tscale.importer.layer_lists import a_layer_each, layers_told_apart
 from tscale.importer.mixed_layers import GLOBAL, LINEAR, by_kind, layer_types, refuse_unknown
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
-
 
 _LINEAR_SIZES: Final = {
     "head_dim": "linear_head_dim",

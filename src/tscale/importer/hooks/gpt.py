@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tscale.blocks import Attention, FeedForward
 from tscale.blocks.fields import LayerSelector
+from tscale.importer.config_keys import Config
 from tscale.importer.layer_lists import AttentionMask, layers_told_apart, mask_of, reach
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 
 def gpt_neo_window(config: Config) -> AttentionMask:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from tscale.blocks import Mixer
+from tscale.importer.config_keys import Config
 from tscale.importer.layer_lists import layers_told_apart
 from tscale.importer.mixed_layers import (
     GLOBAL,
@@ -17,9 +17,6 @@ from tscale.importer.mixed_layers import (
     layer_types,
     window_of,
 )
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 
 def lara_mini(config: Config) -> Mixer | tuple[Mixer, ...]:

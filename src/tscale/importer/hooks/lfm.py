@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from tscale.blocks import Experts, FeedForward, Mixer, Mlp, Norm, ShortConv
+from tscale.importer.config_keys import Config
 from tscale.importer.layer_lists import layers_told_apart
 from tscale.importer.mixed_layers import (
     GLOBAL,
@@ -20,9 +20,6 @@ from tscale.importer.mixed_layers import (
     window_of,
     with_experts,
 )
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 
 def lfm2(config: Config) -> Mixer | tuple[Mixer, ...]:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from tscale.blocks import KimiDelta, Mixer
+from tscale.importer.config_keys import Config
 from tscale.importer.layer_lists import layers_told_apart
 from tscale.importer.mixed_layers import GLOBAL, LINEAR, by_kind, layer_types
 from tscale.importer.rules.attention import latent
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 
 def bailing_hybrid(config: Config) -> Mixer | tuple[Mixer, ...]:

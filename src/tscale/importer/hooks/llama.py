@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from tscale.blocks import Attention, FeedForward, ImageLayer, Mixer
+from tscale.importer.config_keys import Config
 from tscale.importer.layer_lists import layers_told_apart
 from tscale.importer.mixed_layers import on
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 
 def _image_layers(config: Config) -> list[int]:

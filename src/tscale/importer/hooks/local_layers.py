@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from tscale.blocks import Attention
+from tscale.importer.config_keys import Config
 from tscale.importer.layer_lists import AttentionMask, a_layer_each, by_layer_types, layers_told_apart, no_window
 from tscale.importer.mixed_layers import GLOBAL, LOCAL, by_kind, layer_types
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 
 def flint_window(config: Config) -> AttentionMask:

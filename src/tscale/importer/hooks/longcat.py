@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tscale.blocks import Experts, FeedForward, Mlp
 from tscale.blocks.fields import LayerSelector
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
+from tscale.importer.config_keys import Config
 
 
 def depth(config: Config) -> int:

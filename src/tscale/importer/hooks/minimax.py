@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tscale.blocks import Attention, Experts, IndexedAttention, Lightning, Mixer
 from tscale.blocks.fields import MOST_SIZE
 from tscale.errors import called, shown
+from tscale.importer.config_keys import Config
 from tscale.importer.layer_lists import AttentionMask, a_layer_each, layers_told_apart
 from tscale.importer.mixed_layers import GLOBAL, attention_of, by_kind, dealt, layer_types, listed_attention
 from tscale.importer.rules.sparse import layers
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 
 def m2_window(config: Config) -> AttentionMask:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tscale.blocks import Computed, LatentAttention
+from tscale.importer.config_keys import Config
 from tscale.importer.indexers import indexers
 from tscale.importer.layer_lists import a_layer_each, layers_told_apart
 from tscale.importer.mixed_layers import by_kind
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 
 def mistral_large4(config: Config) -> LatentAttention | tuple[LatentAttention, ...]:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from tscale.importer.config_keys import Config
 from tscale.importer.layer_lists import AttentionMask, a_layer_each, by_layer_types, layers_told_apart
 from tscale.importer.towers.parts import linear
 from tscale.models.spec import Head
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 
 def head(config: Config, head: Head) -> Head:

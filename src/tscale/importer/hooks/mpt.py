@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tscale.blocks import Computed, Positions
 from tscale.errors import shown
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
+from tscale.importer.config_keys import Config
 
 
 def positions(config: Config) -> Positions:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tscale.blocks import Experts, FeedForward, Mamba2, Mixer, Mlp
 from tscale.blocks.fields import LayerSelector
 from tscale.errors import shown
+from tscale.importer.config_keys import Config
 from tscale.importer.experts import groups_of
 from tscale.importer.layer_lists import MOST_LAYERS
 from tscale.importer.mixed_layers import attention_of, on, types_of
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 _EACH: Final = {
     "mamba": "linear_attention",

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tscale.blocks import GatedDeltaNet, Mixer
+from tscale.importer.config_keys import Config
 from tscale.importer.layer_lists import layers_told_apart
 from tscale.importer.mixed_layers import attention_of, dealt, listed_attention
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 
 def hybrid(config: Config) -> Mixer | tuple[Mixer, ...]:

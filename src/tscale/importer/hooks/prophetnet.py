@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tscale.blocks.predicting import PredictingStreams
+from tscale.importer.config_keys import Config
 from tscale.importer.towers.parts import table
 from tscale.models.spec import Embedding
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 
 def streams(config: Config) -> PredictingStreams:

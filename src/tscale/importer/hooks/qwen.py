@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tscale.blocks import Experts, FeedForward, Mixer, Mlp
+from tscale.importer.config_keys import Config
 from tscale.importer.layer_lists import layers_told_apart
 from tscale.importer.mixed_layers import attention_of, dealt, gated_delta_of, listed_attention, with_experts
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 
 def feed_forward(config: Config) -> FeedForward:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tscale.blocks import ChannelMixing, FeedForward, Mixer, Mlstm, RgLru, Rwkv
+from tscale.importer.config_keys import Config
 from tscale.importer.layer_lists import layers_told_apart
 from tscale.importer.mixed_layers import attention_of, dealt, ratio
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 
 def recurrent_gemma(config: Config) -> Mixer | tuple[Mixer, ...]:

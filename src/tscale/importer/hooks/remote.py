@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tscale.blocks import Computed, Norm, Positions
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
+from tscale.importer.config_keys import Config
 
 
 def baichuan_positions(config: Config) -> Positions:

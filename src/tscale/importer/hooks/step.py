@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from tscale.blocks import Attention
 from tscale.blocks.fields import MOST_SIZE
+from tscale.importer.config_keys import Config
 from tscale.importer.layer_lists import layers_told_apart, no_window
 from tscale.importer.mixed_layers import GLOBAL, LOCAL, by_kind
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 
 def attention(config: Config) -> Attention | tuple[Attention, ...]:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tscale.blocks import Attention, Experts, FeedForward, Mlp
 from tscale.blocks.fields import LayerSelector
 from tscale.errors import shown
+from tscale.importer.config_keys import Config
 from tscale.models.spec import Encoder
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 
 def switch_experts(config: Config, dense: FeedForward) -> Mlp | tuple[Mlp, ...]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tscale.blocks import Mamba, Mamba2, Mixer, SharedBlock
+from tscale.importer.config_keys import Config
 from tscale.importer.layer_lists import layers_told_apart
 from tscale.importer.mixed_layers import on, types_of
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 _SHARING: Final = {"mamba": "linear_attention", "linear_attention": "linear_attention", "hybrid": "hybrid"}
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from tscale.importer.config_keys import Config
 from tscale.importer.rules import Key
 from tscale.models.spec import Embedding
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 
 def tables(

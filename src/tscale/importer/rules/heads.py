@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from tscale.importer.config_keys import Config
 from tscale.importer.rules import Key
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 
 def kv_heads(config: Config) -> int | None:

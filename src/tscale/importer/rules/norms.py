@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from tscale.blocks import Norm
+from tscale.importer.config_keys import Config
 from tscale.importer.rules import Key
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 
 def by_flag(config: Config, *, key: Key, yes: Norm, no: Norm) -> Norm:

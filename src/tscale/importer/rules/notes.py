@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from tscale.importer.config_keys import Config
 from tscale.importer.rules import Key
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 
 def prediction_layers(config: Config, *, key: Key = "num_nextn_predict_layers") -> tuple[str, ...]:

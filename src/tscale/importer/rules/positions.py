@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from tscale.blocks import POSITIONS, Computed, Learned, Positions, RelativeBias
 from tscale.blocks.fields import Tagged
+from tscale.importer.config_keys import Config
 from tscale.importer.rules import Key
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 Chosen = Annotated[Positions, Tagged(POSITIONS)]
 

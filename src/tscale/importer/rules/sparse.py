@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tscale.errors import shown
+from tscale.importer.config_keys import Config
 from tscale.importer.layer_lists import a_layer_each, layers_told_apart
 from tscale.importer.rules import Key
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 
 def layers(

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING
 
 from tscale.blocks import Attention, FeedForward
 from tscale.blocks.attention import Projection
+from tscale.importer.config_keys import Config
 from tscale.importer.rules import Key
 from tscale.models.spec import Encoder
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 
 def product(config: Config, *, of: tuple[Key, ...], at_most: tuple[Key, Key] | None = None) -> int:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from tscale.importer.config_keys import Config
 from tscale.importer.layer_lists import MOST_LAYERS, AttentionMask, a_layer_each, by_layer_types
 from tscale.importer.rules import Key
-
-if TYPE_CHECKING:
-    from tscale.importer.config_keys import Config
 
 Place = Literal["first", "last"]
 
