@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tscale.importer.config_keys import Config
-from tscale.importer.layer_lists import a_layer_each
-from tscale.importer.mixed_layers import refuse_unknown
+from tscale.importer.layer_lists import a_layer_each, refuse_unknown
 
 INDEXERS: Final = {"full": "full", "shared": "shared", "F": "full", "S": "shared"}
 """What files call a layer with an indexer of its own, and one that sees what an earlier one picked."""

@@ -51,7 +51,8 @@ def by_layer_types(
     if key is None or listed is None:
         pattern = tuple[Reach, ...]("local" if local(layer) else "global" for layer in range(layers_told_apart(config)))
     else:
-        pattern = tuple(reach(config, key, name, legal) for name in listed)
+        refuse_unknown(config, key, listed, *legal)
+        pattern = tuple(legal[name] for name in listed)
     if "local" in pattern and window is None:
         raise no_window(config)
     return mask_of(pattern, window)
@@ -62,11 +63,11 @@ def no_window(config: Config) -> SpecError:
     return config.wrong("some layers slide, but there is no sliding_window: set it, or layer_types to full_attention")
 
 
-def reach(config: Config, key: str, name: str, legal: dict[str, Reach]) -> Reach:
-    """What the name of a kind of layer in the list at `key` means."""
-    if name not in legal:
-        raise config.wrong(f"{key}: {shown(name)} is not known yet: only {' and '.join(legal)} are")
-    return legal[name]
+def refuse_unknown(config: Config, key: str, listed: Sequence[str], *legal: str) -> None:
+    """Raises `SpecError` where the list at `key` has a name that is not legal."""
+    for name in listed:
+        if name not in legal:
+            raise config.wrong(f"{key}: {shown(name)} is not known yet: only {' and '.join(legal)} are")
 
 
 def mask_of(pattern: Sequence[Reach], window: int | None) -> AttentionMask:

@@ -7,11 +7,11 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Final, TypeVar
 
-from tscale.blocks import Attention, Experts, FeedForward, GatedDeltaNet, Mixer, Mlp
+from tscale.blocks import Attention, GatedDeltaNet, Mixer, Mlp
 from tscale.blocks.fields import LayerSelector
 from tscale.errors import shown
 from tscale.importer.config_keys import Config
-from tscale.importer.layer_lists import a_layer_each, layers_told_apart, no_window
+from tscale.importer.layer_lists import a_layer_each, layers_told_apart, no_window, refuse_unknown
 
 B = TypeVar("B", bound=Mixer | Mlp)
 Kind = TypeVar("Kind", bound=Hashable)
@@ -28,12 +28,12 @@ def on(layers: Sequence[int], depth: int) -> LayerSelector:
     return LayerSelector(layers=tuple(layers))
 
 
-def dealt(config: Config, attention: Sequence[int], usual: Mixer, other: Attention) -> Mixer | tuple[Mixer, ...]:
-    """`other` in the layers of `attention`, `usual` in those that are left."""
+def dealt(config: Config, layers: Sequence[int], usual: B, other: B) -> B | tuple[B, ...]:
+    """`other` in these layers, `usual` in those that are left."""
     depth = config.size(config.keys.layers)
-    if not attention:
+    if not layers:
         return usual
-    return other if len(attention) == depth else (usual, replace(other, on=on(attention, depth)))
+    return other if len(layers) == depth else (usual, replace(other, on=on(layers, depth)))
 
 
 def by_kind(config: Config, kinds: Sequence[Kind], blocks: Mapping[Kind, B]) -> B | tuple[B, ...]:
@@ -56,10 +56,7 @@ def layer_types(config: Config, usual: Sequence[str], *legal: str) -> list[str]:
 def listed_attention(config: Config, *names: str) -> list[int] | None:
     """The layers whose type in `layer_types` is attention; None where the file lists none."""
     listed = a_layer_each(config, "layer_types", str)
-    for name in listed or ():
-        if name not in ATTENTION.union(names):
-            legal = " and ".join(sorted(ATTENTION.union(names)))
-            raise config.wrong(f"layer_types: {shown(name)} is not known yet: only {legal} are")
+    refuse_unknown(config, "layer_types", listed or (), *sorted(ATTENTION.union(names)))
     return None if listed is None else [layer for layer, name in enumerate(listed) if name in ATTENTION]
 
 
@@ -86,14 +83,6 @@ def gated_delta_of(config: Config) -> GatedDeltaNet:
     )
 
 
-def with_experts(config: Config, dense: FeedForward, routed: Experts, layers: Sequence[int]) -> Mlp | tuple[Mlp, ...]:
-    """Experts in these layers, the dense feed-forward in those that are left."""
-    depth = config.size(config.keys.layers)
-    if not layers:
-        return dense
-    return routed if len(layers) == depth else (dense, replace(routed, on=on(layers, depth)))
-
-
 def every(config: Config, period_key: str, offset_key: str) -> list[int]:
     """The layers at an offset in every period."""
     period, offset = config.size(period_key), config.whole(offset_key)
@@ -118,19 +107,8 @@ def auto(config: Config, key: str) -> int | None:
 def types_of(config: Config, legal: dict[str, str]) -> list[str] | None:
     """What each layer is, older names put into the newer."""
     listed = config.listed("layers_block_type", str)
-    for name in listed or ():
-        if name not in legal:
-            raise config.wrong(
-                f"layers_block_type: {shown(name)} is not known yet: only {' and '.join(sorted(legal))} are"
-            )
+    refuse_unknown(config, "layers_block_type", listed or (), *sorted(legal))
     return None if listed is None else [legal[name] for name in listed]
-
-
-def refuse_unknown(config: Config, key: str, listed: Sequence[str], *legal: str) -> None:
-    """Raises `SpecError` where the list at `key` has a name that is not legal."""
-    for name in listed:
-        if name not in legal:
-            raise config.wrong(f"{key}: {shown(name)} is not known yet: only {' and '.join(legal)} are")
 
 
 def window_of(config: Config, types: Sequence[str]) -> int | None:

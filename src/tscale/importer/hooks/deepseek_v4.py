@@ -7,8 +7,8 @@ from typing import Final
 
 from tscale.blocks import CompressedAttention, Experts, HyperConnections
 from tscale.importer.config_keys import Config
-from tscale.importer.layer_lists import layers_told_apart
-from tscale.importer.mixed_layers import LOCAL, by_kind, refuse_unknown
+from tscale.importer.layer_lists import layers_told_apart, refuse_unknown
+from tscale.importer.mixed_layers import LOCAL, by_kind
 
 
 def _long_enough(config: Config, key: str, depth: int) -> list[str] | None:

@@ -9,8 +9,8 @@ from typing import Final
 from tscale.blocks import Attention, Experts, FeedForward, LayerInput, Mlp
 from tscale.blocks.fields import MOST_SIZE
 from tscale.importer.config_keys import Config
-from tscale.importer.layer_lists import layers_told_apart, no_window
-from tscale.importer.mixed_layers import GLOBAL, LOCAL, by_kind, layer_types
+from tscale.importer.layer_lists import layers_told_apart
+from tscale.importer.mixed_layers import GLOBAL, LOCAL, by_kind, layer_types, window_of
 
 _OWN: Final = ("head_dim", "num_key_value_heads")
 
@@ -33,12 +33,10 @@ def _types(config: Config) -> list[str]:
 
 def attention(config: Config) -> Attention | tuple[Attention, ...]:
     """Global layers have wider heads, fewer of them and values that are keys where the file says so; the last borrow."""
-    types, window = _types(config), config.optional("sliding_window")
+    types = _types(config)
     if config.value("use_bidirectional_attention") not in (None, "vision"):
         raise config.wrong("use_bidirectional_attention: only null and vision are known")
-    if LOCAL in types and window is None:
-        raise no_window(config)
-    alike = config.flag("attention_k_eq_v")
+    window, alike = window_of(config, types), config.flag("attention_k_eq_v")
     kinds = list(zip(types, _widths(config, types), _borrows(config, types), strict=True))
     blocks = {
         (kind, (head_dim, kv_heads), borrows): Attention(

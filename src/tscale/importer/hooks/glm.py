@@ -9,8 +9,8 @@ from tscale.blocks import HyperConnections, KimiDelta, LatentAttention, Mixer
 from tscale.importer.config_keys import Config
 from tscale.importer.hooks.deepseek_v4 import streams_mixed
 from tscale.importer.indexers import indexers
-from tscale.importer.layer_lists import a_layer_each, layers_told_apart
-from tscale.importer.mixed_layers import GLOBAL, LINEAR, by_kind, layer_types, refuse_unknown
+from tscale.importer.layer_lists import a_layer_each, layers_told_apart, refuse_unknown
+from tscale.importer.mixed_layers import GLOBAL, LINEAR, by_kind, layer_types
 
 _LINEAR_SIZES: Final = {
     "head_dim": "linear_head_dim",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tscale.blocks import Attention, FeedForward
 from tscale.blocks.fields import LayerSelector
 from tscale.importer.config_keys import Config
-from tscale.importer.layer_lists import AttentionMask, layers_told_apart, mask_of, reach
+from tscale.importer.layer_lists import AttentionMask, Reach, layers_told_apart, mask_of, refuse_unknown
 
 
 def gpt_neo_window(config: Config) -> AttentionMask:
@@ -17,8 +17,9 @@ def gpt_neo_window(config: Config) -> AttentionMask:
         raise config.wrong("attention_layers and attention_types differ")
     if len(found) != layers:
         raise config.wrong(f"attention_types has {len(found)} layers, and num_layers is {layers}")
-    pattern = tuple(reach(config, "attention_types", name, {"local": "local", "global": "global"}) for name in found)
-    return mask_of(pattern, config.size("window_size"))
+    legal: dict[str, Reach] = {"local": "local", "global": "global"}
+    refuse_unknown(config, "attention_types", found, *legal)
+    return mask_of([legal[name] for name in found], config.size("window_size"))
 
 
 def _expanded(config: Config, items: object) -> list[str]:

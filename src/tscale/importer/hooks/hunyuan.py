@@ -8,8 +8,8 @@ from tscale.blocks import HyperConnections, LatentAttention
 from tscale.importer.config_keys import Config
 from tscale.importer.hooks.deepseek import indexed
 from tscale.importer.hooks.deepseek_v4 import streams_mixed
-from tscale.importer.layer_lists import a_layer_each, layers_told_apart
-from tscale.importer.mixed_layers import by_kind, refuse_unknown
+from tscale.importer.layer_lists import a_layer_each, layers_told_apart, refuse_unknown
+from tscale.importer.mixed_layers import by_kind
 
 
 def streams_apart(config: Config) -> HyperConnections:

@@ -18,7 +18,6 @@ from tscale.importer.mixed_layers import (
     listed_attention,
     ratio,
     window_of,
-    with_experts,
 )
 
 
@@ -67,7 +66,7 @@ def lfm2_moe_experts(config: Config) -> Mlp | tuple[Mlp, ...]:
         selection_bias="buffer" if config.flag("use_expert_bias") else None,
     )
     dense = FeedForward(d_ff=config.size("intermediate_size"), gated=True)
-    return with_experts(config, dense, routed, range(min(first, depth), depth))
+    return dealt(config, range(min(first, depth), depth), dense, routed)
 
 
 def lfm3(config: Config) -> Mixer | tuple[Mixer, ...]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from tscale.blocks import Attention
 from tscale.importer.config_keys import Config
 from tscale.importer.layer_lists import AttentionMask, a_layer_each, by_layer_types, layers_told_apart, no_window
-from tscale.importer.mixed_layers import GLOBAL, LOCAL, by_kind, layer_types
+from tscale.importer.mixed_layers import GLOBAL, LOCAL, by_kind, layer_types, window_of
 
 
 def flint_window(config: Config) -> AttentionMask:
@@ -60,11 +60,10 @@ def laguna(config: Config) -> Attention | tuple[Attention, ...]:
     heads = a_layer_each(config, "num_attention_heads_per_layer", int) or [config.size("num_attention_heads")] * depth
     kinds = list(zip(layer_types(config, [GLOBAL] * depth, LOCAL, GLOBAL), heads, strict=True))
     by_head = config.value("gating") in (True, "per-head")
-    biased, window = config.flag("attention_bias"), config.optional("sliding_window")
+    biased = config.flag("attention_bias")
     if biased and not by_head:
         raise config.wrong("attention_bias: true is not known yet with a gate for each channel: only false is")
-    if any(kind == LOCAL for kind, _ in kinds) and window is None:
-        raise no_window(config)
+    window = window_of(config, [kind for kind, _ in kinds])
     blocks = {
         (kind, many): Attention(
             heads=many,

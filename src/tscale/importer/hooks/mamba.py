@@ -5,7 +5,7 @@ from __future__ import annotations
 from tscale.blocks import Computed, Experts, FeedForward, HybridHeads, Mamba, Mamba2, Mixer, Mlp
 from tscale.importer.config_keys import Config
 from tscale.importer.layer_lists import layers_told_apart
-from tscale.importer.mixed_layers import attention_of, auto, dealt, every, listed_attention, with_experts
+from tscale.importer.mixed_layers import attention_of, auto, dealt, every, listed_attention
 
 
 def mamba(config: Config) -> Mamba:
@@ -143,4 +143,4 @@ def jamba_experts(config: Config) -> Mlp | tuple[Mlp, ...]:
     if experts == 1:
         return dense
     routed = Experts(kind="experts", experts=experts, top_k=config.size("num_experts_per_tok"), d_ff=d_ff)
-    return with_experts(config, dense, routed, every(config, "expert_layer_period", "expert_layer_offset"))
+    return dealt(config, every(config, "expert_layer_period", "expert_layer_offset"), dense, routed)

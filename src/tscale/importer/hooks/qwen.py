@@ -5,7 +5,7 @@ from __future__ import annotations
 from tscale.blocks import Experts, FeedForward, Mixer, Mlp
 from tscale.importer.config_keys import Config
 from tscale.importer.layer_lists import layers_told_apart
-from tscale.importer.mixed_layers import attention_of, dealt, gated_delta_of, listed_attention, with_experts
+from tscale.importer.mixed_layers import attention_of, dealt, gated_delta_of, listed_attention
 
 
 def feed_forward(config: Config) -> FeedForward:
@@ -41,7 +41,7 @@ def next_experts(config: Config) -> Mlp | tuple[Mlp, ...]:
         shared_d_ff=config.size("shared_expert_intermediate_size"),
         shared_gate=True,
     )
-    return with_experts(config, dense, routed, layers)
+    return dealt(config, layers, dense, routed)
 
 
 def experts_everywhere(config: Config) -> Experts:

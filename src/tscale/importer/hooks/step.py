@@ -7,8 +7,8 @@ from dataclasses import replace
 from tscale.blocks import Attention
 from tscale.blocks.fields import MOST_SIZE
 from tscale.importer.config_keys import Config
-from tscale.importer.layer_lists import layers_told_apart, no_window
-from tscale.importer.mixed_layers import GLOBAL, LOCAL, by_kind
+from tscale.importer.layer_lists import layers_told_apart
+from tscale.importer.mixed_layers import GLOBAL, LOCAL, by_kind, window_of
 
 
 def attention(config: Config) -> Attention | tuple[Attention, ...]:
@@ -17,9 +17,7 @@ def attention(config: Config) -> Attention | tuple[Attention, ...]:
     kinds = _cut(config, "layer_types", depth) or [GLOBAL] * depth
     if not set(kinds) <= {LOCAL, GLOBAL}:
         raise config.wrong(f"layer_types: only {LOCAL} and {GLOBAL} are known")
-    window = config.optional("sliding_window")
-    if LOCAL in kinds and window is None:
-        raise no_window(config)
+    window = window_of(config, kinds)
     everywhere = Attention(
         heads=config.size("num_attention_heads"),
         kv_heads=config.size("num_key_value_heads"),
