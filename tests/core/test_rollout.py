@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import exp, log
 from random import Random
 from statistics import fmean
@@ -12,12 +13,19 @@ from tscale.core.costs.rollout import (
     Lengths,
     Piece,
     any_left,
-    decode_seconds,
     fullest_tokens,
     longer_than,
     mean_share,
     pieces,
 )
+
+
+def decode_seconds(
+    lengths: Lengths, batch: float, waiting: float, everyone: float, step: Callable[[float, float], float]
+) -> float:
+    """Seconds of the decoding; `step`: seconds of a step of so many sequences, after so many tokens of their responses."""
+    return sum(piece.steps * step(piece.sequences, piece.tokens) for piece in pieces(lengths, batch, waiting, everyone))
+
 
 CASES = [Lengths(10, 1000), Lengths(100, 1000), Lengths(500, 1000), Lengths(800, 1000), Lengths(990, 1000)]
 

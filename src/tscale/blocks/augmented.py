@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from tscale.blocks.attention import Attention, Widths
-from tscale.blocks.fields import LayerContext, LayerSelector, Problem, Size, Tagged, unrecorded
-from tscale.blocks.image_layer import stored_alone
+from tscale.blocks.fields import LayerContext, LayerSelector, Problem, Size, Tagged, inner_problems, unrecorded
 from tscale.blocks.kinds import SIMPLE_PIECES
 from tscale.blocks.spec_dataclass import spec_dataclass
+from tscale.blocks.sub_layer import stored_alone
 from tscale.blocks.text_pieces import in_text
 from tscale.core.ledger import Cache, Entry, Matmul, Saved, Scores, Subset
 
@@ -45,12 +45,8 @@ class Augmented:
     def problems(self, d_model: int) -> Iterator[Problem]:
         """What contradicts itself in the attention."""
         for field, block in (("attention", self.attention), ("image_attention", self.image_attention)):
-            if block is None:
-                continue
-            for path, message in block.problems(d_model):
-                yield (field, *path), message
-            if block.on is not None:
-                yield (field, "on"), "it stands where its pieces do: say which layers outside of it"
+            if block is not None:
+                yield from inner_problems(field, block, d_model, "it stands where its pieces do")
         for field, size in (("image_width", self.image_width), ("images", self.images)):
             if size is not None and self.image_attention is None:
                 yield (field,), "no attention reads an image: set image_attention"

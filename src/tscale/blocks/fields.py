@@ -154,6 +154,14 @@ Problem = tuple[tuple[str | int, ...], str]
 """The field at fault (as a path, of a list by place) and what is wrong with it: a contradiction that no single field shows."""
 
 
+def inner_problems(field: str, block: Any, d_model: int, where: str) -> Iterator[Problem]:
+    """What contradicts itself in a block within another, whose layers are those of the other: it stands `where` that does."""
+    for path, message in block.problems(d_model):
+        yield (field, *path), message
+    if block.on is not None:
+        yield (field, "on"), f"{where}: say which outside of the two"
+
+
 def dotted(path: tuple[str | int, ...]) -> str:
     """A path as messages write it: weights.rules.0.parts."""
     return ".".join(map(str, path))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from tscale.blocks.attention import Attention
-from tscale.blocks.fields import LayerContext, LayerSelector, Problem
+from tscale.blocks.fields import LayerContext, LayerSelector, Problem, inner_problems
 from tscale.blocks.mamba2 import Mamba2
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Entry, Saved, Subset
@@ -27,10 +27,7 @@ class HybridHeads:
     def problems(self, d_model: int) -> Iterator[Problem]:
         """What contradicts itself in either of them."""
         for field, block in (("attention", self.attention), ("mamba", self.mamba)):
-            for path, message in block.problems(d_model):
-                yield (field, *path), message
-            if block.on is not None:
-                yield (field, "on"), "both stand in the same layers: say which outside of the two"
+            yield from inner_problems(field, block, d_model, "both stand in the same layers")
 
     def lower(self, site: LayerContext, *, caches: bool) -> Iterator[Entry | Subset]:
         """The entries of both."""

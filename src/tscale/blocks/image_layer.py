@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from tscale.blocks.attention import Attention
 from tscale.blocks.feed_forward import FeedForward
-from tscale.blocks.fields import LayerContext, LayerSelector, Problem, Size, unrecorded
+from tscale.blocks.fields import LayerContext, LayerSelector, Problem, Size, inner_problems, unrecorded
 from tscale.blocks.norm import Norm
 from tscale.blocks.spec_dataclass import spec_dataclass
-from tscale.blocks.sub_layer import sub_layer_saves
-from tscale.core.ledger import ALWAYS, Entry, Matmul, Saved, Subset, Vector
+from tscale.blocks.sub_layer import stored_alone, sub_layer_saves
+from tscale.core.ledger import ALWAYS, Entry, Saved, Subset, Vector
 
 
 @spec_dataclass
@@ -33,10 +33,7 @@ class ImageLayer:
     def problems(self, d_model: int) -> Iterator[Problem]:
         """What contradicts itself in this block."""
         for field, block in (("attention", self.attention), ("feed_forward", self.feed_forward)):
-            for path, message in block.problems(d_model):
-                yield (field, *path), message
-            if block.on is not None:
-                yield (field, "on"), "both stand in the same layers: say which outside of the two"
+            yield from inner_problems(field, block, d_model, "both stand in the same layers")
 
     def lower(self, site: LayerContext, *, caches: bool) -> Iterator[Entry | Subset]:
         """The weights of both, the norm of the second half, and two gates; what the tokens of a sequence with images run through.
@@ -74,12 +71,3 @@ class ImageLayer:
 def _to_images(site: LayerContext) -> LayerContext:
     """Where tokens are scored with all positions of the images."""
     return site._replace(keys="images", causal=False)
-
-
-def stored_alone(entries: Iterable[Entry | Subset]) -> Iterator[Entry]:
-    """The weights alone, which no token of a plain text runs through."""
-    for entry in entries:
-        if isinstance(entry, Matmul):
-            yield entry._replace(used=0)
-        elif isinstance(entry, Vector):
-            yield entry

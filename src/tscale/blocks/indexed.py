@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 from tscale.blocks.attention import Attention
-from tscale.blocks.fields import LayerContext, LayerSelector, Problem, Size, unrecorded
+from tscale.blocks.fields import LayerContext, LayerSelector, Problem, Size, inner_problems, unrecorded
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Cache, Entry, Matmul, Saved, Scores, Subset, Vector
 
@@ -38,10 +38,7 @@ class IndexedAttention:
     def problems(self, d_model: int) -> Iterator[Problem]:
         """What contradicts itself in this block."""
         inner = self.attention
-        for path, message in inner.problems(d_model):
-            yield ("attention", *path), message
-        if inner.on is not None:
-            yield ("attention", "on"), "the indexer stands in the same layers: say which outside of the two"
+        yield from inner_problems("attention", inner, d_model, "the indexer stands in the same layers")
         if inner.window is not None:
             yield ("attention", "window"), "the indexer says which keys a query sees: drop window"
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, Literal, Protocol, runtime_checkable
 
 from tscale.blocks.fields import LayerContext
-from tscale.core.ledger import Saved, Subset
+from tscale.core.ledger import Entry, Matmul, Saved, Subset, Vector
 from tscale.core.roles import Role
 
 SubLayerPart = Literal["attention", "feed_forward"]
@@ -35,3 +35,12 @@ def sub_layer_saves(
         yield Saved(f"{site.name}.input", part, site.stream, site.d_model, "product", read_by=FIRST[part])
     yield from block.saves(site)
     yield Saved(f"{site.name}.dropout", part, site.stream, site.d_model, "mask", dropout=True)
+
+
+def stored_alone(entries: Iterable[Entry | Subset]) -> Iterator[Entry]:
+    """The weights alone, where nothing is run through them."""
+    for entry in entries:
+        if isinstance(entry, Matmul):
+            yield entry._replace(used=0)
+        elif isinstance(entry, Vector):
+            yield entry

@@ -54,14 +54,13 @@ class Line(NamedTuple):
 
 
 class Quantity(NamedTuple):
-    """A total with its lines, its unit, how it is known, and what it leaves out."""
+    """A total with its lines, its unit, and how it is known."""
 
     name: str
     lines: tuple[Line, ...]
     unit: Unit
     known: Known = "exact"
     source: str = ""
-    leaves_out: str = ""
 
     @property
     def total(self) -> int:

@@ -6,8 +6,9 @@ It therefore uses `+ - * // **2`, and `minimum`, `ceil_div` and the like below w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
+from functools import reduce
 from math import ceil
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -129,6 +130,12 @@ def maximum(a: int, b: int) -> int:
     if isinstance(a, int) and isinstance(b, int):
         return _chosen("max", a, b, max(int(a), int(b)))
     return cast("int", _arrays(a, b).maximum(a, b))
+
+
+def most_of(values: Iterable[int]) -> int:
+    """The largest of several numbers of any of the three kinds, 0 of none."""
+    first, *others = [*values] or [0]
+    return reduce(maximum, others, first)
 
 
 class Recordable:

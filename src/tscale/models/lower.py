@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from tscale.blocks import attentions
 from tscale.blocks.fields import LayerContext, unrecorded
+from tscale.blocks.sub_layer import stored_alone
 from tscale.core.ledger import ALWAYS, Entry, Group, Ledger, Part, Saved, Stream, Subset
 from tscale.core.tracing import is_nothing
 from tscale.core.workload import SequenceLengths, TowerPass
@@ -95,7 +96,7 @@ def _stack_groups(stack: Stack, *, saves: bool) -> Iterator[Group]:
         raise unrecorded("a decoder with attention to an encoder that it does without")
     for part in sub_layers:
         idle = spec.idle_cross_attention and part.place.block.sub_layer == "cross-attention"
-        found = part.stored() if idle else part.lower()
+        found = stored_alone(part.lower()) if idle else part.lower()
         yield from part.place.groups(_run_by(spec, site, found))
         if saves:
             yield from part.place.groups(part.saves(spec))

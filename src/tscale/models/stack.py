@@ -10,7 +10,7 @@ from tscale.blocks import Attention
 from tscale.blocks.fields import LayerContext, unrecorded
 from tscale.blocks.sub_layer import Saving, SubLayerPart, sub_layer_saves
 from tscale.core.layers import ButFirst, Every, Layers, Places, Rest
-from tscale.core.ledger import OUTSIDE, Block, Entry, Group, Matmul, Saved, SubLayer, Subset, Vector
+from tscale.core.ledger import OUTSIDE, Block, Entry, Group, Saved, SubLayer, Subset
 from tscale.core.tracing import label, minimum
 from tscale.models.naming import labelled
 from tscale.models.spec import Encoder, ModelSpec
@@ -145,14 +145,6 @@ class StackedBlock(NamedTuple):
         else:
             found = block.lower(self.site, caches=kind.stack == "decoder")
         return found
-
-    def stored(self) -> Iterator[Entry]:
-        """Its weights alone, where nothing is run through it."""
-        for entry in self.lower():
-            if isinstance(entry, Matmul):
-                yield entry._replace(used=0)
-            elif isinstance(entry, Vector):
-                yield entry
 
     def saves(self, spec: ModelSpec) -> Iterator[Saved | Subset]:
         """Its input, what it keeps within, and the mask of the dropout behind it."""

@@ -15,7 +15,7 @@ from tscale.core.metric import Line, Quantity
 from tscale.core.parallelism import Parallelism
 from tscale.core.recompute import Recompute
 from tscale.core.sharding import cut_width
-from tscale.core.tracing import ceil_div, is_never, is_one, maximum, minimum, where
+from tscale.core.tracing import ceil_div, is_never, is_one, minimum, most_of, where
 from tscale.core.units import BYTES
 from tscale.core.workload import SequenceLengths, TowerRun
 
@@ -104,16 +104,12 @@ def activation_bytes(
 def saved_bytes(saved: Iterable[Saved], run: SequenceLengths, passes: Passes, plan: Parallelism) -> Quantity:
     """The same of what is known to be kept (`saved_by`)."""
     lines = [Line(one.name, _bytes(one, one.used, run, passes, plan)) for one in saved]
-    return Quantity("activations", tuple(lines), BYTES, source=SOURCE, leaves_out=LEAVES_OUT)
+    return Quantity("activations", tuple(lines), BYTES, source=SOURCE)
 
 
 def widest_bytes(kept: Iterable[Saved], run: SequenceLengths, passes: Passes, plan: Parallelism) -> int:
     """Bytes of the largest single array that the forward pass of one micro-batch keeps, of one layer; 0 of none."""
-    most: int | None = None
-    for saved in saved_by(kept, passes):
-        size = _bytes(saved, 1 if saved.used else 0, run, passes, plan)
-        most = size if most is None else maximum(most, size)
-    return 0 if most is None else most
+    return most_of(_bytes(saved, 1 if saved.used else 0, run, passes, plan) for saved in saved_by(kept, passes))
 
 
 def _bytes(saved: Saved, used: int, run: SequenceLengths, passes: Passes, plan: Parallelism) -> int:

@@ -62,8 +62,7 @@ def cache_bytes(
             if entry.stride is not None:
                 kept = kept // entry.stride
             lines.append(Line(entry.name, bytes_of(kept * entry.stored * entry.width, states.of(entry, bits))))
-    source, leaves_out = (SOURCE, LEAVES_OUT) if page is None else ("kwon2023 section 4.1", "")
-    return Quantity("KV cache", tuple(lines), BYTES, source=source, leaves_out=leaves_out)
+    return Quantity("KV cache", tuple(lines), BYTES, source=SOURCE if page is None else "kwon2023 section 4.1")
 
 
 def check_rows(ledger: Ledger, format: Dtype) -> None:

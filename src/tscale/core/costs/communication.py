@@ -71,7 +71,7 @@ def _sums(entries: Iterable[Entry], run: SequenceLengths, width_in_bytes: int, *
             role: Role = "down" if entry.role == "shared_down" else entry.role  # added up with the routed experts'
             sums[entry.block, role] = Line(entry.name, summed // 2 if parallel_block else summed)
     lines = tuple(sums.values())
-    return Quantity("summed over tensor-parallel devices", lines, BYTES, source=SOURCE, leaves_out=LEAVES_OUT)
+    return Quantity("summed over tensor-parallel devices", lines, BYTES, source=SOURCE)
 
 
 class Exchanged(NamedTuple):

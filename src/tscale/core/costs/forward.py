@@ -158,4 +158,4 @@ def forward_flops(ledger: Ledger, run: SequenceLengths | TowerRun, sight: Attent
                 pass  # no matrix multiplication: LEAVES_OUT says so
             case _:
                 assert_never(entry)
-    return Quantity(f"forward FLOPs, {sight} attention", tuple(lines), FLOPS, leaves_out=leaves_out(ledger))
+    return Quantity(f"forward FLOPs, {sight} attention", tuple(lines), FLOPS)

@@ -34,7 +34,7 @@ def size(entry: Entry) -> int:
 
 def params(ledger: Ledger) -> Quantity:
     """Parameters stored, one line for each entry that owns weights; a tied tensor counts once, where it is stored."""
-    return Quantity("parameters", _lines(ledger, Matmul, Lookup, Vector, Conv), PARAMETERS, leaves_out=LEAVES_OUT)
+    return Quantity("parameters", _lines(ledger, Matmul, Lookup, Vector, Conv), PARAMETERS)
 
 
 def _lines(ledger: Ledger, *kinds: type[Matmul | Lookup | Vector | Buffer | Conv]) -> tuple[Line, ...]:
@@ -58,7 +58,7 @@ def active_params(ledger: Ledger) -> Quantity:
                 pass  # not parameters
             case _:
                 assert_never(entry)
-    return Quantity("active parameters", tuple(lines), PARAMETERS, leaves_out=LEAVES_OUT)
+    return Quantity("active parameters", tuple(lines), PARAMETERS)
 
 
 def embedding_params(ledger: Ledger) -> Quantity:

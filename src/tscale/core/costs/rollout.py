@@ -14,7 +14,7 @@ its batch until no request waits, so that all but the last b are decoded at the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from math import ceil, exp, expm1, log1p
 from typing import Final, NamedTuple
@@ -118,13 +118,6 @@ def any_left(share: float, many: float) -> float:
     0.75
     """
     return 1.0 if share >= 1 else -expm1(many * log1p(-share))
-
-
-def decode_seconds(
-    lengths: Lengths, batch: float, waiting: float, everyone: float, step: Callable[[float, float], float]
-) -> float:
-    """Seconds of the decoding; `step`: seconds of a step of so many sequences, after so many tokens of their responses."""
-    return sum(piece.steps * step(piece.sequences, piece.tokens) for piece in pieces(lengths, batch, waiting, everyone))
 
 
 def fullest_tokens(lengths: Lengths, prompt: int) -> int:

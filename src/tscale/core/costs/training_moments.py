@@ -8,7 +8,7 @@ tests/oracle/policies.jsonl); Megatron-LM gathers it again, one at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from tscale.core.costs.activations import Passes, activation_bytes, keeping, widest_bytes
@@ -20,7 +20,7 @@ from tscale.core.dtypes import DTYPES, bytes_of
 from tscale.core.ledger import ALWAYS, Ledger, Lookup, Matmul, Number
 from tscale.core.metric import Line
 from tscale.core.parallelism import Parallelism
-from tscale.core.tracing import is_never, is_one, maximum, where
+from tscale.core.tracing import is_never, is_one, maximum, most_of, where
 
 SOURCE: Final = "korthikanti2022 section 4"
 
@@ -76,7 +76,7 @@ def backward_lines(share: Ledger, layers: tuple[Layer, ...], training: Training)
     yield from _gathered_weights(share, layers, training)
     yield from _unscattered_gradients(share, layers, training)
     if training.base is not None:
-        largest = _most(size(entry) for entry in share.entries if isinstance(entry, Matmul) and is_linear(entry))
+        largest = most_of(size(entry) for entry in share.entries if isinstance(entry, Matmul) and is_linear(entry))
         yield Line("unpacked_matrix", 2 * largest)
 
 
@@ -141,23 +141,15 @@ def _again(layers: tuple[Layer, ...], training: Training) -> list[Line]:
     passes = training.passes
     if training.is_laid_out:
         return [
-            Line("layer_again", _most(of_layer(layer, training) - _under_policy(layer, training) for layer in layers))
+            Line("layer_again", most_of(of_layer(layer, training) - _under_policy(layer, training) for layer in layers))
         ]
     anew = passes._replace(keeping=keeping(training.attention, "none"))
     if passes.keeping == "full":
-        return [Line("layer_again", _most(of_layer(layer, training, anew) for layer in layers))]
+        return [Line("layer_again", most_of(of_layer(layer, training, anew) for layer in layers))]
     if passes.keeping == "selective":
         more = (of_layer(layer, training, anew) - of_layer(layer, training) for layer in layers)
-        return [Line("scores_again", _most(more))]
+        return [Line("scores_again", most_of(more))]
     return []
-
-
-def _most(values: Iterable[int]) -> int:
-    """The largest of several numbers, 0 of none."""
-    most: int | None = None
-    for value in values:
-        most = value if most is None else maximum(most, value)
-    return 0 if most is None else most
 
 
 def _under_policy(layer: Layer, training: Training) -> int:
@@ -168,8 +160,8 @@ def _under_policy(layer: Layer, training: Training) -> int:
 def layer_bytes(layers: tuple[Layer, ...], training: Training) -> int:
     """Bytes that one layer of a stage keeps of one micro-batch; of several kinds of layer, one that keeps the most."""
     if training.recompute == "op" and (training.again is None or not training.again.of_some):
-        return _most(_under_policy(layer, training) for layer in layers)
-    return _most(of_layer(layer, training) for layer in layers)
+        return most_of(_under_policy(layer, training) for layer in layers)
+    return most_of(of_layer(layer, training) for layer in layers)
 
 
 def of_layer(layer: Layer, training: Training, passes: Passes | None = None) -> int:
@@ -197,7 +189,7 @@ def _gathered_weights(share: Ledger, layers: tuple[Layer, ...], training: Traini
     away = "weights" in training.offload
     if is_never(plan.zero == 3) and not away:
         return []
-    layer = _most(_matrices(layer.share) for layer in layers) if away else _largest_layer(layers, plan)
+    layer = most_of(_matrices(layer.share) for layer in layers) if away else _largest_layer(layers, plan)
     tables = _tables(share) if away else _divided_tables(share, plan)
     whole = bytes_of(2 * layer, format.bits) + bytes_of(sum(tables), DTYPES[format.rest].bits)
     return [Line("gathered_weights", whole if away else where(plan.zero == 3, whole, 0))]
@@ -205,7 +197,7 @@ def _gathered_weights(share: Ledger, layers: tuple[Layer, ...], training: Traini
 
 def _largest_layer(layers: tuple[Layer, ...], plan: Parallelism) -> int:
     """Numbers in the matrices of the largest layer that are gathered for it."""
-    return _most(_held(layer.share, plan) for layer in layers)
+    return most_of(_held(layer.share, plan) for layer in layers)
 
 
 def _matrices(layer: Ledger) -> int:
@@ -226,7 +218,7 @@ def _unscattered_gradients(share: Ledger, layers: tuple[Layer, ...], training: T
     layer = _largest_layer(layers, plan)
     if not training.fsdp:
         return [
-            Line("unscattered_gradients", where(scattered, _most([layer, *tables]) * training.precision.gradients, 0))
+            Line("unscattered_gradients", where(scattered, most_of([layer, *tables]) * training.precision.gradients, 0))
         ]
     in_pipeline = plan.zero == 2 and not is_one(plan.pipeline)
     narrow = DTYPES[training.precision.weights].bits

@@ -166,7 +166,7 @@ def weight_bytes(ledger: Ledger, format: Dtype | Mixture, whole: Ledger | None =
         sizes[kept.place] = sizes[kept.place] + kept.bytes if kept.place in sizes else kept.bytes
     lines = tuple(Line(ledger.entries[place].name, size) for place, size in sizes.items())
     source = format.source if isinstance(format, Dtype) else ""
-    return Quantity("weights", lines, BYTES, source=source, leaves_out=LEAVES_OUT)
+    return Quantity("weights", lines, BYTES, source=source)
 
 
 def tower_format(format: Dtype | Mixture) -> Dtype:

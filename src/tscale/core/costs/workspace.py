@@ -9,7 +9,6 @@ some of it earlier, and takes more for its kernels. Scores are never stored whol
 
 from __future__ import annotations
 
-from functools import reduce
 from typing import Final, assert_never
 
 from tscale.core.dtypes import bytes_of
@@ -17,7 +16,7 @@ from tscale.core.ledger import Block, Buffer, Cache, Conv, Ledger, Lookup, Matmu
 from tscale.core.metric import Line, Quantity
 from tscale.core.roles import Role
 from tscale.core.sharding import is_expert
-from tscale.core.tracing import ceil_div, label, maximum, minimum
+from tscale.core.tracing import ceil_div, label, minimum, most_of
 from tscale.core.units import BYTES
 from tscale.core.workload import SequenceLengths
 
@@ -48,7 +47,7 @@ def workspace_bytes(
         Line("activations", activation_bytes(share, run, batch * verified, chunk, d_model, bits)),
         Line("logits", _logit_bytes(whole, run, batch * verified)),
     )
-    return Quantity("workspace", lines, BYTES, "convention", leaves_out=f"Not counted: {LEAVES_OUT}.")
+    return Quantity("workspace", lines, BYTES, "convention")
 
 
 def activation_bytes(ledger: Ledger, run: SequenceLengths, batch: int, chunk: int, d_model: int, bits: int) -> int:
@@ -59,7 +58,7 @@ def activation_bytes(ledger: Ledger, run: SequenceLengths, batch: int, chunk: in
         block = first.rpartition(".")[0]
         name = block if stream == "target" else f"{block}.{stream}"
         sizes.append(label(f"{name}.activations", tokens * (2 * d_model + label(f"{name}.outputs", outputs))))
-    return bytes_of(reduce(maximum, sizes), bits) if sizes else 0
+    return bytes_of(most_of(sizes), bits)
 
 
 def _step_tokens(stream: Stream, run: SequenceLengths, batch: int, chunk: int) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import reduce
 from typing import Literal, NamedTuple
 
 from tscale.core.costs.cache import StateBits, alike, cache_bytes, is_state, spread_latents, whole_windows
@@ -17,7 +16,7 @@ from tscale.core.parallelism import Parallelism
 from tscale.core.partition import Stretch, stage
 from tscale.core.serving_layout import ServingLayout
 from tscale.core.sharding import serving_share
-from tscale.core.tracing import ceil_div, maximum, minimum
+from tscale.core.tracing import ceil_div, minimum, most_of
 from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError, field
 from tscale.models.lower import lower, run_of
@@ -245,7 +244,7 @@ def fullest(server: Server) -> int:
 def most_held(server: Server) -> int:
     """Bytes that a device of the fullest stage holds: the total of `held`, which does not ask which stage that is."""
     each = {_kind(server, place): place for place in reversed(range(len(server.stages)))}
-    return reduce(maximum, (held_at(server, place).total for place in each.values()))
+    return most_of(held_at(server, place).total for place in each.values())
 
 
 def _kind(server: Server, place: int) -> tuple[object, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tscale.blocks import Attention, Experts, FeedForward, Learned, Mixer, Mlp, Positions
+from tscale.blocks import Attention, Experts, FeedForward, Learned, Mlp, Positions
 from tscale.blocks.fields import LayerSelector
 from tscale.importer.config_keys import Config
 from tscale.importer.hooks.bert import longformer_window
@@ -81,8 +81,3 @@ def big_bird_encoder(config: Config) -> Encoder | None:
         return found
     own = Attention(heads=config.size("encoder_attention_heads"), bias=config.flag("use_bias"))
     return replace(found, attention=own)
-
-
-def big_bird_attention(config: Config) -> Mixer:
-    """The decoder's."""
-    return Attention(heads=config.size("decoder_attention_heads"), bias=config.flag("use_bias"))

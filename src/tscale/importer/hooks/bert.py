@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tscale.blocks import Computed, Norm, Positions
+from tscale.blocks import Computed, Positions
 from tscale.errors import shown
 from tscale.importer.config_keys import Config
 from tscale.importer.layer_lists import AttentionMask
@@ -76,12 +76,6 @@ def tapas_embedding(config: Config) -> Embedding:
     if not isinstance(rows, list) or not rows or not all(type(size) is int and 0 < size < 10**9 for size in rows):
         raise config.wrong("type_vocab_sizes must be a list of whole numbers above 0")
     return Embedding(segments=sum(rows))
-
-
-def flaubert_norm(config: Config) -> Norm:
-    """Behind each half of a layer, or before it, as `pre_norm` says; none behind the last layer either way."""
-    pre = config.flag("pre_norm")
-    return Norm(kind="layernorm", place="pre" if pre else "post", embedding=True, final=False if pre else None)
 
 
 def layoutlm_embedding(config: Config) -> Embedding:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tscale.blocks import Attention, FeedForward, Norm
+from tscale.blocks import Attention, FeedForward
 from tscale.blocks.augmented import Augmented
 from tscale.blocks.tower_pieces import Linear, Simple
 from tscale.importer.config_keys import Config
@@ -63,11 +63,6 @@ def xmod(config: Config) -> Augmented:
         pieces.append(norm("adapter.norm", d))
     attention = Attention(heads=config.size("num_attention_heads"), bias=True)
     return Augmented(kind="augmented", attention=attention, pieces=tuple(pieces))
-
-
-def xmod_norm(config: Config) -> Norm:
-    """Behind each half of a layer, or before it and behind the last layer, as `pre_norm` says."""
-    return Norm(kind="layernorm", place="pre" if config.flag("pre_norm") else "post", embedding=True)
 
 
 def roc_bert_embedding(config: Config) -> Embedding:

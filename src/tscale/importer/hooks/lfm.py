@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tscale.blocks import Experts, FeedForward, Mixer, Mlp, Norm, ShortConv
+from tscale.blocks import Experts, FeedForward, Mixer, Mlp, ShortConv
 from tscale.importer.config_keys import Config
 from tscale.importer.layer_lists import layers_told_apart
 from tscale.importer.mixed_layers import (
@@ -83,8 +83,3 @@ def lfm3(config: Config) -> Mixer | tuple[Mixer, ...]:
         LOCAL: replace(seeing, window=window_of(config, types)),
     }
     return by_kind(config, types, blocks)
-
-
-def lfm3_norm(config: Config) -> Norm:
-    """Norms on both sides of sub-layers, or before them alone."""
-    return Norm(kind="rmsnorm", place="sandwich" if config.flag("use_sandwich_norm") else "pre")

@@ -1,11 +1,11 @@
-"""MiniMax: lightning attention, experts, and blocks of keys that an indexer picks."""
+"""MiniMax: lightning attention, and blocks of keys that an indexer picks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
 
-from tscale.blocks import Attention, Experts, IndexedAttention, Lightning, Mixer
+from tscale.blocks import Attention, IndexedAttention, Lightning, Mixer
 from tscale.blocks.fields import MOST_SIZE
 from tscale.errors import called, shown
 from tscale.importer.config_keys import Config
@@ -34,16 +34,6 @@ def lightning(config: Config) -> Mixer | tuple[Mixer, ...]:
     )
     layers = list(range(0, depth, 2)) if found is None else found
     return dealt(config, layers, usual, attention_of(config))
-
-
-def experts_everywhere(config: Config) -> Experts:
-    """Experts in every layer."""
-    return Experts(
-        kind="experts",
-        experts=config.size("num_local_experts"),
-        top_k=config.size("num_experts_per_tok"),
-        d_ff=config.size("intermediate_size"),
-    )
 
 
 _SPARSE: Final = "minimax_m3_sparse"
