@@ -17,16 +17,19 @@ def schema_of(what: Literal["models", "families", "hardware", "laws", "claims"])
         from tscale.importer.family_schema import schema as of_families
 
         return of_families()
-    from tscale.catalogue import hardware, laws
+    from tscale.catalogue.hardware import Hardware
+    from tscale.catalogue.laws import Law
+    from tscale.catalogue.shipped import adapter_of
 
-    return (hardware.adapter() if what == "hardware" else laws.adapter()).json_schema()
+    return adapter_of(Hardware if what == "hardware" else Law).json_schema()
 
 
 def _claims() -> dict[str, Any]:
-    from tscale.catalogue.claims import adapter
+    from tscale.catalogue.claims import Claims
+    from tscale.catalogue.shipped import adapter_of
     from tscale.estimates.metrics import CLAIMABLE
 
-    schema = adapter().json_schema()
+    schema = adapter_of(Claims).json_schema()
     quantity = schema["$defs"]["Claim"]["properties"]["quantity"]
     quantity["description"] += " One of: " + "; ".join(
         key if key == one.name else f"{key} ({one.name})" for key, one in CLAIMABLE.items()

@@ -6,19 +6,15 @@ says what named kernels reach on kinds of chip.
 
 from __future__ import annotations
 
-from dataclasses import fields
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 from tscale.blocks.fields import Number, Size, Whole
 from tscale.blocks.spec_dataclass import spec_dataclass
-from tscale.catalogue.index import compiled, configs
-from tscale.catalogue.shipped import built
+from tscale.catalogue.index import compiled
+from tscale.catalogue.shipped import built, read_as, shipped_document
 from tscale.errors import RequestError, nearest, shown
 from tscale.models.spec import Evidence
-
-if TYPE_CHECKING:
-    from tscale.models.yaml_file import Document, Path_
 
 Rate = Annotated[int | float, Number()]
 Count = Annotated[int, Whole(0, 10**9)]
@@ -165,22 +161,7 @@ def _shipped(name: str) -> Any:
 
 def calibration_from_yaml(name: str) -> Any:
     """What a file of configs/calibrations says, read and validated."""
-    from pydantic import TypeAdapter
-
-    from tscale.models.validation import judged
-    from tscale.models.yaml_file import read_document
-
-    document = read_document(str(configs() / "calibrations" / f"{name}.yaml"))
-    return judged(TypeAdapter(FILES[name]), document, _keys)
-
-
-def _keys(path: Path_, _: Document) -> list[str]:
-    """The legal keys at a place of a file."""
-    if not path:
-        return [field.name for kind in (Calibration, Families) for field in fields(kind)]
-    last, outer = str(path[-1]), str(path[-2]) if len(path) > 1 else ""
-    inner = _INNER.get(last) or _INNER.get(f"{outer}*") or _INNER.get(outer)
-    return [] if inner is None else [field.name for field in fields(inner)]
+    return read_as(FILES[name], shipped_document("calibrations", name), _INNER)
 
 
 def family_of(chip: str) -> Family:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from functools import cache
 from typing import TYPE_CHECKING, Annotated
 
 from tscale.blocks.fields import Number
 from tscale.blocks.spec_dataclass import spec_dataclass
-from tscale.catalogue.shipped import shipped_names, shipped_or_file
+from tscale.catalogue.shipped import read_as, shipped_names, shipped_or_file
 
 if TYPE_CHECKING:
-    from pydantic import TypeAdapter
-
-    from tscale.models.yaml_file import Document, Path_
+    from tscale.models.yaml_file import Document
 
 
 @spec_dataclass
@@ -45,14 +41,6 @@ class Claims:
     claims: tuple[Claim, ...]
 
 
-@cache
-def adapter() -> TypeAdapter[Claims]:
-    """Pydantic's validator of claims."""
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(Claims)
-
-
 def listed_claims() -> list[str]:
     """The names of the files of claims that are shipped."""
     return shipped_names("claims")
@@ -60,11 +48,5 @@ def listed_claims() -> list[str]:
 
 def read_claims(name: str) -> tuple[Claims, Document]:
     """The claims in a file, or in one that is shipped, by its name. Raises `TscaleError`."""
-    from tscale.models.validation import judged
-
     document = shipped_or_file(name, "claims", "claims", "`tscale list claims` names those that are shipped")
-    return judged(adapter(), document, _legal_keys), document
-
-
-def _legal_keys(path: Path_, _: Document) -> list[str]:
-    return [field.name for field in fields(Claim if path else Claims)]
+    return read_as(Claims, document, {"claims": Claim}), document

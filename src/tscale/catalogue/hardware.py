@@ -13,15 +13,13 @@ from tscale.blocks.fields import Number, Problem, Size, Whole, dotted, of_one_li
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.catalogue.index import compiled, everything
 from tscale.catalogue.models import normalised
-from tscale.catalogue.shipped import built, shipped_names, shipped_text
+from tscale.catalogue.shipped import built, read_as, shipped_names, shipped_text
 from tscale.core.device import Cluster, Device
 from tscale.errors import RequestError, SpecError, SpecErrors, UnknownNameError, called, nearest, shown
 from tscale.models.spec import Evidence
 
 if TYPE_CHECKING:
-    from pydantic import TypeAdapter
-
-    from tscale.models.yaml_file import Document, Path_
+    from tscale.models.yaml_file import Document
 
 Rate = Annotated[int | float, Number()]
 
@@ -208,14 +206,6 @@ def _whole(value: float, unit: int) -> int:
     return round(Fraction(str(value)) * unit)
 
 
-@cache
-def adapter() -> TypeAdapter[Hardware]:
-    """Pydantic's validator of hardware."""
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(Hardware)
-
-
 def hardware_names() -> list[str]:
     """The names of the accelerators that are shipped; no YAML is read."""
     return shipped_names("hardware")
@@ -303,14 +293,12 @@ def _with_changes(document: Document, changes: tuple[str, ...], option: str) -> 
         raise RequestError(said, where=called(f"{option} " + ", ".join(changes), 80)) from None
 
 
+_INNER: Final[dict[str, type]] = {"dense_tflops": Peaks, "evidence": Grades}
+
+
 def _shipped(name: str) -> Hardware:
     data = compiled("hardware", name)
-    return from_yaml(name) if data is None else _built(data)
-
-
-def _built(data: dict[str, Any]) -> Hardware:
-    hardware: Hardware = built(Hardware, data, {"dense_tflops": Peaks, "evidence": Grades})
-    return hardware
+    return from_yaml(name) if data is None else built(Hardware, data, _INNER)
 
 
 def from_yaml(name: str) -> Hardware:
@@ -335,10 +323,8 @@ def _no_such_hardware(name: str) -> UnknownNameError:
 
 def _judged(document: Document) -> Hardware:
     """The hardware in a document. Raises `SpecErrors` with all that is wrong, each at its line and column."""
-    from tscale.models.validation import judged
-
     _refuse_sparse(document)
-    hardware = judged(adapter(), document, _legal_keys)
+    hardware = read_as(Hardware, document, _INNER)
     problems = [
         SpecError(f"{dotted(path)}: {message}", where=document.where(path)) for path, message in hardware.problems()
     ]
@@ -359,8 +345,3 @@ def _refuse_sparse(document: Document) -> None:
                     "in dense_tflops",
                     where=document.where((*path, str(key)), key=True),
                 )
-
-
-def _legal_keys(path: Path_, _: Document) -> list[str]:
-    inner = {"dense_tflops": Peaks, "evidence": Grades}
-    return [field.name for field in fields(inner.get(str(path[-1]), Hardware) if path else Hardware)]

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
 from functools import cache
 from itertools import pairwise
 from math import exp, log
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from tscale.blocks.fields import Number, Problem, Whole, of_one_line
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.catalogue.index import compiled, everything
 from tscale.catalogue.law_kinds import CONSTANTS, EXPERTS, OWN, PARAMETRIC, Kind, problems_of_constants
-from tscale.catalogue.shipped import built, shipped_names, shipped_or_file
+from tscale.catalogue.shipped import built, read_as, shipped_names, shipped_or_file
 from tscale.core.laws import (
     HALF,
     Bare,
@@ -33,11 +32,6 @@ from tscale.core.laws.vocabulary import Vocabulary
 from tscale.core.tracing import Recordable
 from tscale.errors import SpecError, SpecErrors
 from tscale.models.spec import Evidence
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
-
-    from tscale.models.yaml_file import Document, Path_
 
 Positive = Annotated[int | float, Number()]
 Signed = Annotated[int | float, Number(signed=True)]
@@ -271,14 +265,6 @@ class Law:
         return {name: float(self.constants[name].value) for name in CONSTANTS[self.kind] if name in self.constants}
 
 
-@cache
-def adapter() -> TypeAdapter[Law]:
-    """Pydantic's validator of laws."""
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(Law)
-
-
 def listed_laws() -> list[str]:
     """The names of the laws that are shipped."""
     return shipped_names("laws")
@@ -303,29 +289,17 @@ def law_aliases() -> dict[str, str]:
 def read_law(name: str) -> Law:
     """The law in a file, or one that is shipped, by its name. Raises `TscaleError`."""
     data = compiled("laws", name)
-    return law_from_yaml(name) if data is None else _built(data)
-
-
-def _built(data: dict[str, Any]) -> Law:
-    law: Law = built(Law, data, _INNER | {"constants*": Constant})
-    return law
+    return law_from_yaml(name) if data is None else built(Law, data, _INNER)
 
 
 def law_from_yaml(name: str) -> Law:
     """The law in a file, or one that is shipped, read and validated. Raises `TscaleError`."""
-    from tscale.models.validation import judged
-
     document = shipped_or_file(name, "laws", "law", "`tscale fit` writes such a file", law_aliases)
-    law = judged(adapter(), document, _legal_keys)
+    law = read_as(Law, document, _INNER)
     problems = [SpecError(message, where=document.where(where)) for where, message in law.problems()]
     if problems:
         raise SpecErrors(problems)
     return law
-
-
-def _legal_keys(path: Path_, _: Document) -> list[str]:
-    within = _INNER | {"constants": Constant}
-    return [field.name for field in fields(within[str(path[0])] if path else Law)]
 
 
 _INNER: Final[dict[str, type]] = {
@@ -333,4 +307,5 @@ _INNER: Final[dict[str, type]] = {
     "exponent": Exponent,
     "downstream": Downstream,
     "quantiles": Quantiles,
+    "constants*": Constant,
 }

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from fractions import Fraction
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from tscale.blocks.fields import Number, Size, Whole
 from tscale.blocks.spec_dataclass import spec_dataclass
-from tscale.catalogue.index import compiled, configs
-from tscale.catalogue.shipped import built
+from tscale.catalogue.index import compiled
+from tscale.catalogue.shipped import built, read_as, shipped_document
 from tscale.errors import RequestError, field, nearest, shown
 from tscale.models.spec import Evidence
-
-if TYPE_CHECKING:
-    from tscale.models.yaml_file import Document, Path_
 
 Rate = Annotated[int | float, Number()]
 
@@ -175,24 +171,7 @@ FILES: Final[dict[str, type[Measured]]] = {
 
 def measured_from_yaml(name: str) -> Measured:
     """What a file of configs/measured says, read and validated."""
-    from pydantic import TypeAdapter
-
-    from tscale.models.validation import judged
-    from tscale.models.yaml_file import read_document
-
-    def legal_keys(path: Path_, _: Document) -> list[str]:
-        return [field.name for field in fields(_class_at(FILES[name], path))]
-
-    document = read_document(str(configs() / "measured" / f"{name}.yaml"))
-    judge: TypeAdapter[Measured] = TypeAdapter(FILES[name])
-    return judged(judge, document, legal_keys)
-
-
-def _class_at(whole: type[Measured], path: Path_) -> type:
-    """The class of the mapping at a path of a file."""
-    if not path:
-        return whole
-    return Shape if path[-1] == "shape" else _INNER.get(str(path[0]), whole)
+    return read_as(FILES[name], shipped_document("measured", name), _INNER)
 
 
 _INNER: Final[dict[str, type]] = {"runs": TrainingRun, "prices": Price, "shape": Shape, "interrupted": Interrupted}

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from tscale.catalogue.index import compiled, configs
 from tscale.errors import UnknownNameError, nearest, shown
 
 if TYPE_CHECKING:
-    from tscale.models.yaml_file import Document
+    from pydantic import TypeAdapter
+
+    from tscale.models.yaml_file import Document, Path_
+
+T = TypeVar("T")
 
 
 def shipped_names(folder: str) -> list[str]:
@@ -32,6 +38,13 @@ def plain_data(name: str) -> dict[str, Any]:
     """What the YAML of one of `PLAIN` says."""
     found = compiled("calibrations", name)
     return plain_from_yaml(name) if found is None else found
+
+
+def shipped_document(folder: str, name: str) -> Document:
+    """What a file of a folder says, not yet validated."""
+    from tscale.models.yaml_file import read_document
+
+    return read_document(str(configs() / folder / f"{name}.yaml"))
 
 
 def plain_from_yaml(name: str) -> dict[str, Any]:
@@ -56,7 +69,7 @@ def shipped_or_file(
 
     path, known = Path(name), shipped_names(folder)
     if name in known:
-        return read_document(str(configs() / folder / f"{name}.yaml"))._replace(name=f"{name}.yaml")
+        return shipped_document(folder, name)._replace(name=f"{name}.yaml")
     if name == "-" or path.suffix.lower() in (".yaml", ".yml") or "/" in name or is_file(path):
         return read_document(name, advice)
     hint = nearest(name.lower(), known, aliases())
@@ -67,12 +80,32 @@ def shipped_or_file(
 _NOTHING: Mapping[str, type] = MappingProxyType({})
 
 
-def built(cls: type, data: dict[str, Any], inner: Mapping[str, type] = _NOTHING) -> Any:
+def built(cls: type[T], data: dict[str, Any], inner: Mapping[str, type] = _NOTHING) -> T:
     """A dataclass from data that is known to be valid, such as the index holds. Nothing is checked here.
 
     `inner`: by key the class of the mapping that it holds, or of each in its list; with `*` behind the key, of each value in it.
     """
     return cls(**{key: _value(key, value, inner) for key, value in data.items()})
+
+
+@cache
+def adapter_of(cls: Any) -> TypeAdapter[Any]:
+    """Pydantic's validator of a class."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(cls)
+
+
+def read_as(cls: type[T], document: Document, inner: Mapping[str, type]) -> T:
+    """The same from a document, whose fields are validated. Raises `SpecErrors` with what is wrong, each at its line and column."""
+    from tscale.models.validation import judged
+
+    def legal_keys(path: Path_, _: Document) -> list[str]:
+        at = (inner.get(str(key)) or inner.get(f"{key}*") for key in reversed(path))
+        return [field.name for field in fields(next(filter(None, at), cls))]
+
+    found: T = judged(adapter_of(cast("Any", cls)), document, legal_keys)
+    return found
 
 
 def _value(key: str, value: Any, inner: Mapping[str, type]) -> Any:
