@@ -12,31 +12,29 @@ from tscale.importer.towers.vision_alone import labels
 
 def wav2vec2(a: Sizes) -> Pieces:
     """Convolutions on samples, and layers behind a convolution over positions (Baevski 2020)."""
-    for key in ("add_adapter", "adapter_attn_dim"):
-        if a.value(key):
-            raise a.wrong(key, "adapters are not known yet: only files without are")
-    widths = _widths(a)
-    yield from _convolutions(a, widths)
-    yield norm("norm.features", widths[-1])
-    yield from _behind(a, widths[-1])
-    d = a.size("hidden_size")
-    yield vector("norm.positions", a.size("num_conv_pos_embeddings"))  # the weight's norm for each of its places
-    yield from _layers(a, d)
+    yield from _of_samples(a, "add_adapter", "adapter_attn_dim")
 
 
 def hubert(a: Sizes) -> Pieces:
     """The same, with what stands around the convolutions as the file says (Hsu 2021)."""
-    if a.value("adapter_attn_dim"):
-        raise a.wrong("adapter_attn_dim", "adapters are not known yet: only files without are")
-    widths = _widths(a)
+    normed, batch_norm = a.flag("feat_proj_layer_norm"), a.flag("conv_pos_batch_norm")
+    yield from _of_samples(a, "adapter_attn_dim", normed=normed, batch_norm=batch_norm)
+
+
+def _of_samples(a: Sizes, *adapters: str, normed: bool = True, batch_norm: bool = False) -> Pieces:
+    """What both are made of; `adapters`: keys that must say that there are none."""
+    for key in adapters:
+        if a.value(key):
+            raise a.wrong(key, "adapters are not known yet: only files without are")
+    widths, d = _widths(a), a.size("hidden_size")
     yield from _convolutions(a, widths)
-    if a.flag("feat_proj_layer_norm"):
+    if normed:
         yield norm("norm.features", widths[-1])
     yield from _behind(a, widths[-1])
-    d = a.size("hidden_size")
-    batch_norm = a.flag("conv_pos_batch_norm")
+    # of a weight that is normed, its norm for each of its places
     yield vector("norm.positions", 2 * d if batch_norm else a.size("num_conv_pos_embeddings"))
-    yield from _layers(a, d)
+    yield layers(a.size("num_hidden_layers"), d, a.size("num_attention_heads"), a.size("intermediate_size"))
+    yield norm("norm.post", d)
 
 
 def _widths(a: Sizes) -> list[int]:
@@ -69,12 +67,6 @@ def _behind(a: Sizes, width: int) -> Pieces:
     if any(a.value(key) for key in ("mask_time_prob", "mask_feature_prob")):
         yield vector("mask_token", d)
     yield linear("positions", a.size("num_conv_pos_embeddings") * d // groups, d)
-
-
-def _layers(a: Sizes, d: int) -> Pieces:
-    heads, d_ff = a.size("num_attention_heads"), a.size("intermediate_size")
-    yield layers(a.size("num_hidden_layers"), d, heads, d_ff)
-    yield norm("norm.post", d)
 
 
 def ctc(a: Sizes) -> Pieces:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from tscale.blocks.image_tiles import (
     AnyResolution,
@@ -169,30 +169,24 @@ def _unified(ends: Ends) -> Reading:
 
 
 def _intern(ends: Ends) -> Reading:
-    grid, classes = _patches(ends)
-    side, _ = ends.tower.sides("image_size")
-    outputs = int(grid * ends.file.own.real("downsample_ratio") ** 2)
-    return TiledImage(kind="tiles", tile=side, max_tiles=12, patches=grid, classes=classes, outputs=outputs, markers=2)
+    kept = ends.file.own.real("downsample_ratio") ** 2
+    return _tiles(ends, 12, lambda grid: int(grid * kept), each=0)
 
 
 def _cohere(ends: Ends) -> Reading:
     shrunk = ends.file.own.size("downsample_factor") ** 2
-    return _scaled_tiles(ends, 12, lambda grid: grid // shrunk)
+    return _tiles(ends, 12, lambda grid: grid // shrunk, fit="scale")
 
 
 def _llama4(ends: Ends) -> Reading:
     kept = ends.tower.real("pixel_shuffle_ratio") ** 2
-    return _scaled_tiles(ends, 16, lambda grid: int(grid * kept))
+    return _tiles(ends, 16, lambda grid: int(grid * kept), fit="scale")
 
 
 def _aya(ends: Ends) -> Reading:
     """As InternVL's tiles, with a marker each and two for the image."""
-    grid, classes = _patches(ends)
-    side, _ = ends.tower.sides("image_size")
-    outputs = grid // ends.file.own.size("downsample_factor") ** 2
-    return TiledImage(
-        kind="tiles", tile=side, max_tiles=12, patches=grid, classes=classes, outputs=outputs, each=1, markers=2
-    )
+    shrunk = ends.file.own.size("downsample_factor") ** 2
+    return _tiles(ends, 12, lambda grid: grid // shrunk)
 
 
 def _aria(ends: Ends) -> Reading | None:
@@ -211,21 +205,16 @@ def _queries(ends: Ends) -> int:
     return ends.file.own.size("num_query_tokens")
 
 
-def _scaled_tiles(ends: Ends, most: int, outputs_of: Callable[[int], int]) -> Reading:
-    """Up to so many tiles that an image is scaled to, each with outputs by its number of patches."""
+def _tiles(
+    ends: Ends, most: int, outputs_of: Callable[[int], int], *, each: int = 1, fit: Literal["shape", "scale"] = "shape"
+) -> Reading:
+    """Up to so many tiles, each with outputs by its number of patches, and two markers of an image."""
     grid, classes = _patches(ends)
     side, _ = ends.tower.sides("image_size")
     return TiledImage(
-        kind="tiles",
-        tile=side,
-        max_tiles=most,
-        patches=grid,
-        classes=classes,
-        outputs=outputs_of(grid),
-        each=1,
-        markers=2,
-        fit="scale",
-    )
+        kind="tiles", tile=side, max_tiles=most, patches=grid, classes=classes, outputs=outputs_of(grid),
+        each=each, markers=2, fit=fit,
+    )  # fmt: skip
 
 
 def _idefics3(ends: Ends) -> Reading:

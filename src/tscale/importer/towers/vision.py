@@ -44,13 +44,17 @@ def _usual(v: Sizes, *, gated: bool = False) -> Piece:
 
 def clip(v: Sizes) -> Pieces:
     """CLIP: a class token, a table of positions, a norm before the layers and one behind (Radford 2021)."""
+    yield from _clip(v)
+    yield norm("norm.post", v.size("hidden_size"), at="once")
+
+
+def _clip(v: Sizes, *, conv: bool = True) -> Pieces:
     d = v.size("hidden_size")
     yield vector("class_embedding", d, does="joins")
-    yield _patches(v, d, bias=False)
+    yield _patches(v, d, bias=False, conv=conv)
     yield table("positions", v.grid() + 1, d)
     yield norm("norm.pre", d)
     yield _usual(v)
-    yield norm("norm.post", d, at="once")
 
 
 def siglip(v: Sizes) -> Pieces:
@@ -217,13 +221,8 @@ def step(v: Sizes) -> Pieces:
 
 def llama4(v: Sizes) -> Pieces:
     """Llama 4: a class token, a table and rotated positions, and an adapter behind a pixel shuffle."""
-    d = v.size("hidden_size")
-    yield vector("class_embedding", d, does="joins")
-    yield _patches(v, d, bias=False, conv=False)
-    yield table("positions", v.grid() + 1, d)
-    yield norm("norm.pre", d)
-    yield _usual(v)
-    yield norm("norm.post", d)
+    yield from _clip(v, conv=False)
+    yield norm("norm.post", v.size("hidden_size"))
     inner, out = v.size("projector_input_dim"), v.size("projector_output_dim")
     yield linear("adapter_1", v.size("intermediate_size"), inner, bias=False, at="outputs", keeps=ACTIVATED)
     yield linear("adapter_2", out, out, bias=False, at="outputs", keeps=ACTIVATED)

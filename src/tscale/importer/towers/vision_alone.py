@@ -23,10 +23,16 @@ def _biased(v: Sizes) -> Biased:
 
 def vit(v: Sizes) -> Pieces:
     """ViT: a class token, a table of positions, and a norm behind the layers (Dosovitskiy 2020)."""
+    yield from _vit(v, "class_embedding")
+
+
+def _vit(v: Sizes, *tokens: str) -> Pieces:
+    """Patches with these tokens next to them."""
     d = v.size("hidden_size")
-    yield vector("class_embedding", d, does="joins")
+    for name in tokens:
+        yield vector(name, d, does="joins")
     yield _patches(v, d)
-    yield table("positions", v.grid() + 1, d)
+    yield table("positions", v.grid() + len(tokens), d)
     heads, d_ff = v.size("num_attention_heads"), v.size("intermediate_size")
     yield layers(v.size("num_hidden_layers"), d, heads, d_ff, bias=_biased(v))
     yield norm("norm.post", d)
@@ -34,14 +40,7 @@ def vit(v: Sizes) -> Pieces:
 
 def deit(v: Sizes) -> Pieces:
     """DeiT: a ViT with a token that learns from a teacher next to the class token (Touvron 2020)."""
-    d = v.size("hidden_size")
-    yield vector("class_embedding", d, does="joins")
-    yield vector("distillation_token", d, does="joins")
-    yield _patches(v, d)
-    yield table("positions", v.grid() + 2, d)
-    heads, d_ff = v.size("num_attention_heads"), v.size("intermediate_size")
-    yield layers(v.size("num_hidden_layers"), d, heads, d_ff, bias=_biased(v))
-    yield norm("norm.post", d)
+    yield from _vit(v, "class_embedding", "distillation_token")
 
 
 def two_classifiers(v: Sizes) -> Pieces:
@@ -52,12 +51,7 @@ def two_classifiers(v: Sizes) -> Pieces:
 
 def ijepa(v: Sizes) -> Pieces:
     """I-JEPA: a ViT without a class token (Assran 2023)."""
-    d = v.size("hidden_size")
-    yield _patches(v, d)
-    yield table("positions", v.grid(), d)
-    heads, d_ff = v.size("num_attention_heads"), v.size("intermediate_size")
-    yield layers(v.size("num_hidden_layers"), d, heads, d_ff, bias=_biased(v))
-    yield norm("norm.post", d)
+    yield from _vit(v)
 
 
 def dinov2_with_registers(v: Sizes) -> Pieces:
