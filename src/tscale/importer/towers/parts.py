@@ -60,6 +60,11 @@ def vector(
     return Gains(kind="vector", name=name, width=width, copies=copies, does=does, at=at)
 
 
+def layer_scales(width: int) -> tuple[Gains, Gains]:
+    """What scales both halves of a layer."""
+    return vector("scale.attention", width, does="scales"), vector("scale.feed_forward", width, does="scales")
+
+
 def norm(name: str, width: int, kind: NormKind = "layernorm", copies: int = 1, *, at: RunsOver = "inputs") -> Gains:
     """A norm's gains, and biases of a layernorm."""
     weights = 2 * width if kind == "layernorm" else width

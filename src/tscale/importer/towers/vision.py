@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from tscale.blocks import Attention
 from tscale.blocks.tower_pieces import Piece, RunsOver, TowerLayers
@@ -12,6 +12,7 @@ from tscale.importer.towers.ends import Pieces
 from tscale.importer.towers.parts import (
     ACTIVATED,
     READ,
+    layer_scales,
     layers,
     linear,
     norm,
@@ -23,7 +24,7 @@ from tscale.importer.towers.sam import sam
 from tscale.importer.towers.sizes import Sizes
 
 
-def _patches(
+def patches(
     v: Sizes, width: int, *, bias: bool = True, channels: str = "num_channels", frames: int = 1, conv: bool = True
 ) -> Piece:
     """The convolution, or the matrix on cut-out pixels, that makes a vector of each patch, of so many frames."""
@@ -31,15 +32,15 @@ def _patches(
     return linear("patch_embedding", d_in, width, bias=bias, at="patches", keeps=READ, conv=conv)
 
 
-def _and_out(also: bool) -> tuple[Literal["q", "k", "v", "o"], ...]:
+def and_out(also: bool) -> tuple[Literal["q", "k", "v", "o"], ...]:
     """The projection behind attention has a bias, and those before it where the file says so."""
     return ("q", "k", "v", "o") if also else ("o",)
 
 
-def _usual(v: Sizes, *, gated: bool = False) -> Piece:
-    """Layers under the names that most types have, with a layernorm and a bias everywhere."""
+def usual(v: Sizes, d_ff: int | None = None, **how: Any) -> Piece:
+    """Layers under the names that most types have, with a layernorm and a bias everywhere but for `how` they are built (`layers`)."""
     d, heads = v.size("hidden_size"), v.size("num_attention_heads")
-    return layers(v.size("num_hidden_layers"), d, heads, v.size("intermediate_size"), gated=gated)
+    return layers(v.size("num_hidden_layers"), d, heads, v.size("intermediate_size") if d_ff is None else d_ff, **how)
 
 
 def clip(v: Sizes) -> Pieces:
@@ -51,10 +52,10 @@ def clip(v: Sizes) -> Pieces:
 def _clip(v: Sizes, *, conv: bool = True) -> Pieces:
     d = v.size("hidden_size")
     yield vector("class_embedding", d, does="joins")
-    yield _patches(v, d, bias=False, conv=conv)
+    yield patches(v, d, bias=False, conv=conv)
     yield table("positions", v.grid() + 1, d)
     yield norm("norm.pre", d)
-    yield _usual(v)
+    yield usual(v)
 
 
 def siglip(v: Sizes) -> Pieces:
@@ -64,10 +65,10 @@ def siglip(v: Sizes) -> Pieces:
 
 def _siglip(v: Sizes, rows: int, *, head: bool = False, conv: bool = True) -> Pieces:
     d = v.size("hidden_size")
-    yield _patches(v, d, conv=conv)
+    yield patches(v, d, conv=conv)
     if rows:
         yield table("positions", rows, d)
-    yield _usual(v)
+    yield usual(v)
     yield norm("norm.post", d)
     if head:
         yield from pooling_head(d, v.size("num_attention_heads"), v.size("intermediate_size"))
@@ -95,51 +96,39 @@ def phi4(v: Sizes) -> Pieces:
 
 def intern(v: Sizes) -> Pieces:
     """InternViT: a class token, norms and scales in each layer, biases where the file has them."""
-    d, count = v.size("hidden_size"), v.size("num_hidden_layers")
+    d = v.size("hidden_size")
     qk: Literal["full"] | None = "full" if v.flag("use_qk_norm") else None
     kind: Literal["layernorm", "rmsnorm"] = "layernorm" if v.value("norm_type") == "layer_norm" else "rmsnorm"
     yield vector("class_embedding", d, does="joins")
     if v.flag("use_mask_token"):
         yield vector("mask_token", d, does="joins")
-    yield _patches(v, d)
+    yield patches(v, d)
     if v.flag("use_absolute_position_embeddings"):
         yield table("positions", v.grid() + 1, d)
-    yield layers(
-        count,
-        d,
-        v.size("num_attention_heads"),
-        v.size("intermediate_size"),
-        kind=kind,
-        bias=_and_out(v.flag("attention_bias")),
-        qk_norm=qk,
-        each=(vector("scale.attention", d, does="scales"), vector("scale.feed_forward", d, does="scales")),
-    )
+    yield usual(v, kind=kind, bias=and_out(v.flag("attention_bias")), qk_norm=qk, each=layer_scales(d))
     if not v.flag("use_mean_pooling"):
         yield norm("norm.post", d)
 
 
 def pixtral(v: Sizes) -> Pieces:
     """Pixtral: no biases, gated, positions rotated, a norm before the layers (Agrawal 2024)."""
-    d, heads = v.size("hidden_size"), v.size("num_attention_heads")
-    yield _patches(v, d, bias=False)
+    d = v.size("hidden_size")
+    yield patches(v, d, bias=False)
     yield norm("norm.pre", d, "rmsnorm")
-    yield layers(
-        v.size("num_hidden_layers"), d, heads, v.size("intermediate_size"),
-        kind="rmsnorm", bias=False, gated=True, d_ff_bias=False,
-    )  # fmt: skip
+    yield usual(v, kind="rmsnorm", bias=False, gated=True, d_ff_bias=False)
 
 
 def qwen2(v: Sizes) -> Pieces:
     """Qwen2-VL: patches of two frames, positions rotated (Wang 2024)."""
     d, times = v.size("embed_dim"), v.real("mlp_ratio")
-    yield _patches(v, d, bias=False, channels="in_channels", frames=v.size("temporal_patch_size"))
+    yield patches(v, d, bias=False, channels="in_channels", frames=v.size("temporal_patch_size"))
     yield layers(v.size("depth"), d, v.size("num_heads"), int(d * times))
 
 
 def qwen2_5(v: Sizes, kv_heads: int | None = None) -> Pieces:
     """Qwen2.5-VL: gated, with RMS norms; all layers but some look within windows (Bai 2025)."""
     d, depth = v.size("hidden_size"), v.size("depth")
-    yield _patches(v, d, bias=False, channels="in_channels", frames=v.size("temporal_patch_size"))
+    yield patches(v, d, bias=False, channels="in_channels", frames=v.size("temporal_patch_size"))
     full = [layer for layer in v.sizes("fullatt_block_indexes") if layer < depth]
     window = v.size("window_size") // v.size("patch_size")
     if not window:
@@ -160,7 +149,7 @@ def exaone(v: Sizes) -> Pieces:
 def qwen3(v: Sizes) -> Pieces:
     """Qwen3-VL: a table of positions, resized to each image, besides rotated ones."""
     d = v.size("hidden_size")
-    yield _patches(v, d, channels="in_channels", frames=v.size("temporal_patch_size"))
+    yield patches(v, d, channels="in_channels", frames=v.size("temporal_patch_size"))
     yield table("positions", v.size("num_position_embeddings"), d)
     yield layers(v.size("depth"), d, v.size("num_heads"), v.size("intermediate_size"))
 
@@ -180,7 +169,7 @@ def glm_ocr(v: Sizes) -> Pieces:
 
 def _glm(v: Sizes, d_ff: int, *, bias: bool | tuple[Literal["q", "k", "v"], ...], ocr: bool = False) -> Pieces:
     d = v.size("hidden_size")
-    yield _patches(v, d, channels="in_channels", frames=v.size("temporal_patch_size"))
+    yield patches(v, d, channels="in_channels", frames=v.size("temporal_patch_size"))
     yield layers(
         v.size("depth"), d, v.size("num_heads"), d_ff, kind="rmsnorm", gated=True, bias=bias,
         d_ff_bias=ocr and bias is True, qk_norm="head" if ocr else None,
@@ -193,28 +182,25 @@ def kimi(v: Sizes) -> Pieces:
     d = v.size("hidden_size")
     yield linear("patch_embedding", 3 * v.size("patch_size") ** 2, d, at="patches", keeps=READ, conv=True)
     yield table("positions", v.size("pos_emb_height") * v.size("pos_emb_width"), d)
-    yield _usual(v)
+    yield usual(v)
     yield norm("norm.post", d)
 
 
 def minimax(v: Sizes) -> Pieces:
     """MiniMax-M3: CLIP without class token and table, of two frames."""
     d = v.size("hidden_size")
-    yield _patches(v, d, bias=False, frames=v.size("temporal_patch_size"))
+    yield patches(v, d, bias=False, frames=v.size("temporal_patch_size"))
     yield norm("norm.pre", d)
-    yield _usual(v)
+    yield usual(v)
 
 
 def step(v: Sizes) -> Pieces:
     """Step3-VL: a table, rotated positions and scales, and two convolutions that quarter the patches twice."""
     d = v.size("hidden_size")
-    yield _patches(v, d, bias=False)
+    yield patches(v, d, bias=False)
     yield table("positions", v.grid(), d)
     yield norm("norm.pre", d)
-    yield layers(
-        v.size("num_hidden_layers"), d, v.size("num_attention_heads"), int(d * v.real("mlp_ratio")),
-        each=(vector("scale.attention", d, does="scales"), vector("scale.feed_forward", d, does="scales")),
-    )  # fmt: skip
+    yield usual(v, int(d * v.real("mlp_ratio")), each=layer_scales(d))
     yield linear("downsampler_1", 9 * d, 2 * d, at="outputs", times=4, conv=True)
     yield linear("downsampler_2", 9 * 2 * d, 4 * d, at="outputs", conv=True)
 
@@ -233,7 +219,7 @@ def mllama(v: Sizes) -> Pieces:
     d, rows = v.size("hidden_size"), v.grid() + 1
     layouts, tiles = len(_listed(v, "supported_aspect_ratios")) + 1, v.size("max_num_tiles")
     yield vector("class_embedding", d, does="joins")
-    yield _patches(v, d, bias=False)
+    yield patches(v, d, bias=False)
     yield table("positions", rows, d)
     yield vector("positions.gate", 1, does="joins")
     yield replace(table("positions.tiles", layouts, tiles * rows * d), gated=True)
@@ -255,12 +241,11 @@ def _listed(v: Sizes, key: str) -> list[object]:
 
 def gemma4(v: Sizes) -> Pieces:
     """Gemma 4: tables for rows and columns, norms before and behind each half of a layer, and on queries and keys."""
-    d, head_dim = v.size("hidden_size"), v.size("head_dim")
+    d = v.size("hidden_size")
     yield linear("patch_embedding", 3 * v.size("patch_size") ** 2, d, bias=False, at="patches", keeps=READ)
     yield table("positions", 2 * v.size("position_embedding_size"), d)
-    yield layers(
-        v.size("num_hidden_layers"), d, v.size("num_attention_heads"), v.size("intermediate_size"),
-        kind="rmsnorm", bias=False, kv_heads=v.size("num_key_value_heads"), head_dim=head_dim,
+    yield usual(
+        v, kind="rmsnorm", bias=False, kv_heads=v.size("num_key_value_heads"), head_dim=v.size("head_dim"),
         qk_norm="head", v_norm=True, gated=True, d_ff_bias=False, place="sandwich",
     )  # fmt: skip
 
@@ -271,21 +256,18 @@ def blip2(v: Sizes) -> Pieces:
     yield vector("class_embedding", d, does="joins")
     yield linear("patch_embedding", 3 * v.size("patch_size") ** 2, d, at="patches", keeps=READ, conv=True)
     yield table("positions", v.grid() + 1, d)
-    heads, d_ff = v.size("num_attention_heads"), v.size("intermediate_size")
-    yield layers(v.size("num_hidden_layers"), d, heads, d_ff, bias=_and_out(v.flag("qkv_bias")))
+    yield usual(v, bias=and_out(v.flag("qkv_bias")))
     yield norm("norm.post", d)
 
 
 def janus(v: Sizes) -> Pieces:
     """Janus: a SigLIP whose layers are as wide inside as a ratio says."""
     d = v.size("hidden_size")
-    yield _patches(v, d)
+    yield patches(v, d)
     yield table("positions", v.grid(), d)
     bias, qk = v.flag("attention_bias"), v.flag("use_qk_norm")
-    yield layers(
-        v.size("num_hidden_layers"), d, v.size("num_attention_heads"), int(d * v.real("mlp_ratio")),
-        bias=_and_out(bias), qk_norm="full" if qk else None, qk_norm_bias=qk,
-    )  # fmt: skip
+    d_ff = int(d * v.real("mlp_ratio"))
+    yield usual(v, d_ff, bias=and_out(bias), qk_norm="full" if qk else None, qk_norm_bias=qk)
     yield norm("norm.post", d)
 
 
@@ -295,7 +277,7 @@ def minicpm(v: Sizes) -> Pieces:
     count, before = v.size("num_hidden_layers"), v.whole("insert_layer_id") + 1
     high, wide = v.sides("window_kernel_size")
     window, merged = high * wide, high * wide * d
-    yield _patches(v, d)
+    yield patches(v, d)
     yield table("positions", v.grid(), d)
     stacks: tuple[tuple[str, int, RunsOver], ...] = (
         ("layers", min(before, count), "patches"),

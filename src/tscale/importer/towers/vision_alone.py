@@ -4,21 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from tscale.blocks.tower_pieces import Piece
 from tscale.importer.towers.ends import Pieces
-from tscale.importer.towers.parts import ACTIVATED, READ, layers, linear, norm, table, vector
+from tscale.importer.towers.parts import ACTIVATED, READ, layer_scales, linear, norm, table, vector
 from tscale.importer.towers.sizes import Sizes
-
-Biased = tuple[Literal["q", "k", "v", "o"], ...]
-
-
-def _patches(v: Sizes, d: int) -> Piece:
-    return linear("patch_embedding", v.pixels(), d, at="patches", keeps=READ, conv=True)
-
-
-def _biased(v: Sizes) -> Biased:
-    """The projection behind attention always has a bias, and those before it where the file says so."""
-    return ("q", "k", "v", "o") if v.flag("qkv_bias") else ("o",)
+from tscale.importer.towers.vision import and_out, patches, usual
 
 
 def vit(v: Sizes) -> Pieces:
@@ -31,10 +20,9 @@ def _vit(v: Sizes, *tokens: str) -> Pieces:
     d = v.size("hidden_size")
     for name in tokens:
         yield vector(name, d, does="joins")
-    yield _patches(v, d)
+    yield patches(v, d)
     yield table("positions", v.grid() + len(tokens), d)
-    heads, d_ff = v.size("num_attention_heads"), v.size("intermediate_size")
-    yield layers(v.size("num_hidden_layers"), d, heads, d_ff, bias=_biased(v))
+    yield usual(v, bias=and_out(v.flag("qkv_bias")))
     yield norm("norm.post", d)
 
 
@@ -96,12 +84,9 @@ def dinov2(v: Sizes, *, masked: bool | None = None) -> Pieces:
     yield vector("class_embedding", d, does="joins")
     if v.flag("use_mask_token") if masked is None else masked:
         yield vector("mask_token", d, does="joins")
-    yield _patches(v, d)
+    yield patches(v, d)
     yield table("positions", v.grid() + 1, d)
-    yield layers(
-        v.size("num_hidden_layers"), d, v.size("num_attention_heads"), d_ff, bias=_biased(v), gated=gated,
-        each=(vector("scale.attention", d, does="scales"), vector("scale.feed_forward", d, does="scales")),
-    )  # fmt: skip
+    yield usual(v, d_ff, bias=and_out(v.flag("qkv_bias")), gated=gated, each=layer_scales(d))
     yield norm("norm.post", d)
 
 
@@ -112,13 +97,10 @@ def dinov3(v: Sizes) -> Pieces:
     yield vector("mask_token", d, does="joins")
     if registers:
         yield vector("register_tokens", registers * d, does="joins")
-    yield _patches(v, d)
+    yield patches(v, d)
     keys: tuple[tuple[Literal["q", "k", "v", "o"], str], ...] = (
         ("q", "query_bias"), ("k", "key_bias"), ("v", "value_bias"), ("o", "proj_bias"),
     )  # fmt: skip
-    yield layers(
-        v.size("num_hidden_layers"), d, v.size("num_attention_heads"), v.size("intermediate_size"),
-        bias=tuple(matrix for matrix, key in keys if v.flag(key)), gated=v.flag("use_gated_mlp"),
-        d_ff_bias=v.flag("mlp_bias"), each=(vector("scale.attention", d, does="scales"), vector("scale.feed_forward", d, does="scales")),
-    )  # fmt: skip
+    biased = tuple(matrix for matrix, key in keys if v.flag(key))
+    yield usual(v, bias=biased, gated=v.flag("use_gated_mlp"), d_ff_bias=v.flag("mlp_bias"), each=layer_scales(d))
     yield norm("norm.post", d)
