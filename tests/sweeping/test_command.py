@@ -145,7 +145,7 @@ def test_blocks_cover_every_row_once_and_in_order() -> None:
 def test_progress_says_rows_and_their_rate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     monkeypatch.setenv("TERM", "xterm")
-    with progress.rows_progress("params", 1000) as advance:
+    with progress.progress("params", 1000, rows=True) as advance:
         advance(500)
         advance(500)
     assert "1,000/1,000" in capsys.readouterr().err

@@ -20,10 +20,11 @@ def model_names(incomplete: str) -> list[str]:
 
 def hardware_names(incomplete: str) -> list[str]:
     """Accelerators that begin so, and `here`; where none does, their other names."""
-    from tscale.catalogue.hardware import HERE, hardware_aliases
+    from tscale.catalogue.hardware import HERE
+    from tscale.catalogue.index import aliases_of
     from tscale.catalogue.shipped import shipped_names
 
-    return _beginning(incomplete, [*shipped_names("hardware"), HERE]) or _beginning(incomplete, hardware_aliases())
+    return _beginning(incomplete, [*shipped_names("hardware"), HERE]) or _beginning(incomplete, aliases_of("hardware"))
 
 
 def law_names(incomplete: str) -> list[str]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from fractions import Fraction
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from tscale.blocks.fields import Number, Problem, Size, Whole, dotted, of_one_line
 from tscale.blocks.spec_dataclass import spec_dataclass
-from tscale.catalogue.index import compiled, everything
+from tscale.catalogue.index import aliases_of, compiled, everything
 from tscale.catalogue.models import normalised
 from tscale.catalogue.shipped import built, read_as, shipped_names, shipped_text
 from tscale.core.device import Cluster, Device
@@ -234,7 +233,7 @@ def known_hardware(name: str) -> str | None:
     wanted = normalised(name)
     if wanted in hardware_names():
         return wanted
-    return hardware_aliases().get(wanted)
+    return aliases_of("hardware").get(wanted)
 
 
 def hardware_text(name: str) -> str:
@@ -308,14 +307,8 @@ def from_yaml(name: str) -> Hardware:
     return _judged(parse_document(hardware_text(name), f"{name}.yaml"))
 
 
-@cache
-def hardware_aliases() -> dict[str, str]:
-    """Other names of the accelerators that are shipped, with what each means."""
-    return {alias: name for name, data in everything("hardware") for alias in data.get("aliases", ())}
-
-
 def _no_such_hardware(name: str) -> UnknownNameError:
-    hint = nearest(normalised(name), [*hardware_names(), *hardware_aliases()])
+    hint = nearest(normalised(name), [*hardware_names(), *aliases_of("hardware")])
     if not hint.startswith("did you mean"):
         hint = "`tscale list hardware` names those that are shipped; a path to a YAML file works too"
     return UnknownNameError(f"no hardware {shown(name)}: {hint}")

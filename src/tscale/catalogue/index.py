@@ -50,6 +50,12 @@ def everything(kind: Kind) -> Iterator[tuple[str, dict[str, Any]]]:
     return ((name, entry["data"]) for name, entry in _whole(kind).items())
 
 
+@cache
+def aliases_of(kind: Kind) -> dict[str, str]:
+    """Other names of what is shipped of a kind, with what each means."""
+    return {alias: name for name, data in everything(kind) for alias in data.get("aliases", ())}
+
+
 def counted(kind: Kind) -> Iterator[tuple[str, dict[str, int] | None]]:
     """The names of a kind, each with what was counted of it when it was compiled; None where nothing can be."""
     return ((name, entry.get("counted")) for name, entry in _whole(kind).items())

@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 
 from tscale.blocks.fields import Number, Problem, Whole, of_one_line
 from tscale.blocks.spec_dataclass import spec_dataclass
-from tscale.catalogue.index import compiled, everything
+from tscale.catalogue.index import aliases_of, compiled, everything
 from tscale.catalogue.law_kinds import CONSTANTS, EXPERTS, OWN, PARAMETRIC, Kind, problems_of_constants
 from tscale.catalogue.shipped import built, read_as, shipped_names, shipped_or_file
 from tscale.core.laws import (
@@ -294,7 +294,7 @@ def read_law(name: str) -> Law:
 
 def law_from_yaml(name: str) -> Law:
     """The law in a file, or one that is shipped, read and validated. Raises `TscaleError`."""
-    document = shipped_or_file(name, "laws", "law", "`tscale fit` writes such a file", law_aliases)
+    document = shipped_or_file(name, "laws", "law", "`tscale fit` writes such a file", lambda: aliases_of("laws"))
     law = read_as(Law, document, _INNER)
     problems = [SpecError(message, where=document.where(where)) for where, message in law.problems()]
     if problems:

@@ -145,12 +145,11 @@ def _found(name: str, changes: list[str], assume: str | None, families: str | No
         with more_families(families):
             return find(name, changes, assume)
     except UnknownNameError:
-        from tscale.catalogue.hardware import hardware_aliases
-        from tscale.catalogue.laws import law_aliases
+        from tscale.catalogue.index import aliases_of
         from tscale.catalogue.models import names_and_aliases, normalised
 
-        legal = [*names_and_aliases(), *shown_names(""), *hardware_aliases()]
-        hint = nearest(normalised(name), legal, law_aliases())
+        legal = [*names_and_aliases(), *shown_names(""), *aliases_of("hardware")]
+        hint = nearest(normalised(name), legal, aliases_of("laws"))
         if not hint.startswith("did you mean"):
             hint = "`tscale list` names the models, `tscale list hardware`, laws and claims the rest"
         raise UnknownNameError(f"no model, hardware, law or claims {shown(name)}: {hint}") from None

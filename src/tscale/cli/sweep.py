@@ -154,11 +154,11 @@ def _write(path: Path, made: Sweep, where: Where) -> None:
     """Writes all rows, with a bar on standard error while it takes."""
     from tscale.cli.boundary import told
     from tscale.render import print_text
-    from tscale.render.progress import rows_progress
+    from tscale.render.progress import progress
     from tscale.sweeping.run import write
 
     try:
-        with rows_progress(made.job.question, made.job.rows) as advance:
+        with progress(made.job.question, made.job.rows, rows=True) as advance:
             done = write(path, made, where, advance)
     except KeyboardInterrupt:
         told([f"stopped: whole parts are kept next to {path}, and the same command goes on from there"], 0)

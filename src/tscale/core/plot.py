@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Literal, NamedTuple
 
@@ -47,6 +48,15 @@ class Series(NamedTuple):
     points: tuple[Point, ...]
     style: Style = "line"
     quiet: bool = False
+
+
+def stacked(rows: Mapping[int, Mapping[str, int]]) -> Iterator[Series]:
+    """An area for each part that is anything anywhere, on those before it: `rows` say how large the parts are at each place."""
+    tops = dict.fromkeys(rows, 0)
+    for name in dict.fromkeys(name for parts in rows.values() for name in parts):
+        if any(parts.get(name) for parts in rows.values()):
+            tops = {at: top + rows[at].get(name, 0) for at, top in tops.items()}
+            yield Series(name, tuple(Point(at, top) for at, top in tops.items()), "area")
 
 
 class Rule(NamedTuple):

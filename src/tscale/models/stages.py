@@ -62,17 +62,17 @@ def _made_stages(spec: ModelSpec, plan: Parallelism, whole: Ledger) -> tuple[Led
         from tscale.models.two_stacks import stages_of_two
 
         return tuple(stages_of_two(spec, plan, whole))
-    last, both = plan.pipeline - 1, plan.order == "dualpipe"
     return tuple(
-        stage(
-            whole,
-            pieces,
-            f"{spec.name}, stage {place + 1} of {plan.pipeline}",
-            first=place == 0 or (both and place == last),
-            last=place == last or (both and place == 0),
-        )
-        for place, pieces in enumerate(pieces_of(spec, plan))
+        stage(whole, pieces, f"{spec.name}, stage {place} of {plan.pipeline}", first=first, last=last)
+        for place, (pieces, first, last) in enumerate(_with_ends(spec, plan), start=1)
     )
+
+
+def _with_ends(spec: ModelSpec, plan: Parallelism) -> Iterator[tuple[tuple[Stretch, ...], bool, bool]]:
+    """The layers of each stage, and whether it is at the first end and at the last: of DualPipe's two directions, both ends are both."""
+    last, both = plan.pipeline - 1, plan.order == "dualpipe"
+    for place, pieces in enumerate(pieces_of(spec, plan)):
+        yield pieces, place == 0 or (both and place == last), place == last or (both and place == 0)
 
 
 def recomputed_stages(
@@ -89,17 +89,7 @@ def recomputed_stages(
     depth = int(spec.layers)
     if again.layers is not None and again.layers and max(again.layers) >= depth:
         raise RequestError(f"{spec.name} has layers 0 to {depth - 1}: {field('recompute')} names {max(again.layers)}")
-    last, both = plan.pipeline - 1, plan.order == "dualpipe"
-    return tuple(
-        _split(
-            whole,
-            pieces,
-            again,
-            first=place == 0 or (both and place == last),
-            last=place == last or (both and place == 0),
-        )
-        for place, pieces in enumerate(pieces_of(spec, plan))
-    )
+    return tuple(_split(whole, pieces, again, first=first, last=last) for pieces, first, last in _with_ends(spec, plan))
 
 
 def _split(

@@ -19,7 +19,7 @@ from tscale.models.spec import ModelSpec
 from tscale.models.stages import check_sizes, check_stages, pieces_of
 from tscale.planning.layouts import Columns, Layouts
 from tscale.planning.stage_kinds import Model
-from tscale.planning.structure import PIPELINES, Orders
+from tscale.planning.structure import PIPELINES, Orders, structures
 
 
 class Legal(NamedTuple):
@@ -150,9 +150,7 @@ def _batches(layouts: Layouts, batch: int) -> tuple[Any, Any]:
 
 def _of_each(columns: Columns, names: tuple[str, ...], test: Callable[..., bool]) -> Any:
     """What a test says of each combination of some columns, asked once for each that there is."""
-    code = np.zeros(len(columns["tensor"]), dtype=np.int64)
-    for name in names:
-        code = code * (int(columns[name].max(initial=0)) + 1) + columns[name]
+    code = structures(columns, (), names)
     _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
     answers = [test(*(int(columns[name][row]) for name in names)) for row in first]
     return np.array(answers, dtype=bool)[inverse]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Final
 
@@ -27,7 +28,11 @@ def _bar(part: Fraction, *, unicode: bool) -> str:
 
 def without_bars(table: Table) -> Table:
     """The table as text that is not read in a terminal has it: each bar's share stands in a column of its own anyway."""
-    keep = [index for index, column in enumerate(table.columns) if not column.bar]
+    return with_columns(table, [index for index, column in enumerate(table.columns) if not column.bar])
+
+
+def with_columns(table: Table, keep: Sequence[int]) -> Table:
+    """The table with these of its columns."""
     return table._replace(
         columns=tuple(table.columns[index] for index in keep),
         rows=tuple(tuple(row[index] for index in keep) for row in table.rows),

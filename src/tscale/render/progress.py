@@ -9,29 +9,24 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def progress(title: str, total: int) -> Iterator[Callable[[], None]]:
-    """A bar that each call of what it yields moves on by one step of `total`; nothing at all without a terminal."""
+def progress(title: str, total: int, *, rows: bool = False) -> Iterator[Callable[..., None]]:
+    """A bar of `total` steps that each call of what it yields moves on by one, or by as many as it says; nothing without a terminal.
+
+    `rows`: whether steps are rows, many and with a rate.
+    """
     if sys.stderr is None or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
-        yield lambda: None
+        yield lambda _=1: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(file=sys.stderr, no_color="NO_COLOR" in os.environ)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda: bar.advance(task)
-
-
-@contextmanager
-def rows_progress(title: str, rows: int) -> Iterator[Callable[[int], None]]:
-    """A bar of rows with their rate and the time left, moved on by as many as each call says; nothing without a terminal."""
-    if sys.stderr is None or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
     from rich.text import Text
 
     class Rate(ProgressColumn):
@@ -41,8 +36,8 @@ def rows_progress(title: str, rows: int) -> Iterator[Callable[[int], None]]:
             return Text("" if task.speed is None else f"{task.speed:,.0f} rows/s")
 
     console = Console(file=sys.stderr, no_color="NO_COLOR" in os.environ)
-    counted = TextColumn("{task.completed:,.0f}/{task.total:,.0f}")
-    columns = (TextColumn("{task.description}"), BarColumn(), counted, Rate(), TimeRemainingColumn())
+    counted = [TextColumn("{task.completed:,.0f}/{task.total:,.0f}"), Rate()] if rows else [MofNCompleteColumn()]
+    columns = (TextColumn("{task.description}"), BarColumn(), *counted, TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(title, total=rows)
-        yield lambda rows: bar.advance(task, rows)
+        task = bar.add_task(title, total=total)
+        yield lambda many=1: bar.advance(task, many)

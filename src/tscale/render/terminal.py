@@ -21,7 +21,7 @@ from rich.text import Text
 
 from tscale.core.metric import Cell, Column, Compared, Missing, Report, Step, Table
 from tscale.core.sources import cited, reference
-from tscale.render.bars import bar_texts
+from tscale.render.bars import bar_texts, with_columns
 from tscale.render.footnotes import legend, shared_mark
 from tscale.render.format import cell_text, derived_text, in_encoding, mark, ratio_text
 from tscale.render.streams import takes_colour
@@ -154,7 +154,7 @@ class _Screen:
         firm = [index for index in every if table.columns[index].drop < _READILY]
         if not below or _total(widths, firm) <= self.console.width:
             return table, []
-        kept = _cut(table, [index for index in every if index not in below])
+        kept = with_columns(table, [index for index in every if index not in below])
         return kept, [_lines_below(table, row, below) for row in table.rows]
 
     def _pieces(self, table: Table) -> Iterator[Table]:
@@ -170,14 +170,14 @@ class _Screen:
             if not table.columns[droppable].bar:  # its share stays
                 self.dropped.append(table.columns[droppable].title)
         if not table.stack or _total(widths, keep) <= room:
-            yield _cut(table, keep)
+            yield with_columns(table, keep)
             return
         first, rest = keep[0], keep[1:]
         while rest:
             piece = [first, rest.pop(0)]
             while rest and _total(widths, [*piece, rest[0]]) <= room:
                 piece.append(rest.pop(0))
-            yield _cut(table, piece)
+            yield with_columns(table, piece)
 
     def _width(self, table: Table, index: int) -> int:
         column, cells = table.columns[index], [row[index] for row in table.rows]
@@ -307,10 +307,3 @@ def _lines_below(table: Table, row: Sequence[Cell], places: Sequence[int]) -> st
     """What stands below a row, a line for each column that has something to say."""
     said = [(table.columns[place].title, cell_text(row[place])) for place in places]
     return "\n".join(f"{title}: {text}" for title, text in said if text)
-
-
-def _cut(table: Table, keep: list[int]) -> Table:
-    return table._replace(
-        columns=tuple(table.columns[index] for index in keep),
-        rows=tuple(tuple(row[index] for index in keep) for row in table.rows),
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tscale.catalogue.hardware import Hardware
-from tscale.core.plot import Axis, Plot, Point, Rule, Series
+from tscale.core.plot import Axis, Plot, Rule, stacked
 from tscale.core.units import BYTES, TOKENS
 from tscale.estimates.memory.answered import serving_growth
 from tscale.estimates.memory.room import Growth
@@ -39,17 +39,11 @@ def _sequences(count: int) -> str:
 
 
 def _stacked(title: str, grown: Growth, note: str) -> Plot:
-    tops = dict.fromkeys(grown.rows, 0)
-    areas: list[Series] = []
-    for name in dict.fromkeys(name for parts in grown.rows.values() for name in parts):
-        sizes = {context: int(parts[name].value) for context, parts in grown.rows.items() if name in parts}
-        if any(sizes.values()):
-            tops = {context: top + sizes.get(context, 0) for context, top in tops.items()}
-            areas.append(Series(name, tuple(Point(context, top) for context, top in tops.items()), "area"))
+    sizes = {at: {name: int(part.value) for name, part in parts.items()} for at, parts in grown.rows.items()}
     rules = [Rule("x", grown.context, f"{grown.context:,} tokens")]
     if grown.longest:
         rules.append(Rule("x", grown.longest, f"full at {grown.longest:,}"))
     if grown.usable is not None:
         rules.append(Rule("y", grown.usable, "usable"))
     axes = Axis("context", TOKENS, log=False), Axis("memory", BYTES, log=False)
-    return Plot(title, *axes, tuple(areas), tuple(rules), notes=(note,))
+    return Plot(title, *axes, tuple(stacked(sizes)), tuple(rules), notes=(note,))

@@ -8,20 +8,19 @@ from typing import Final
 from tscale.core.costs.params import size
 from tscale.core.ledger import Conv, Ledger, Lookup, Matmul, Part, Vector
 from tscale.core.partition import Stretch, stage
-from tscale.core.plot import Axis, Plot, Point, Series
+from tscale.core.plot import Axis, Plot, Point, Series, stacked
 from tscale.core.units import PARAMETERS, Unit
 from tscale.errors import NotPublishedError, field
 from tscale.models.lower import lower
 from tscale.models.resolve import disclosed
 from tscale.models.spec import ModelSpec, Spec
 
-_PARTS: Final = ("embedding", "attention", "feed_forward")
+_PARTS: Final = {"embedding": "embedding and head", "attention": "attention", "feed_forward": "feed-forward"}
 _OTHER: Final = "norms and all else"
 _OF_TABLES: Final[dict[Part, str]] = {"head": "embedding", "positions": "embedding"}
 _LAYERS: Final = Unit("layers", "", "full")
 _MOST_POINTS: Final = 512
 """Of a deeper stack not every layer is a point: a plot takes as long as one of so many layers."""
-_NAMES: Final = {"embedding": "embedding and head", "attention": "attention", "feed_forward": "feed-forward"}
 
 
 def params_plot(specs: Sequence[Spec]) -> Plot:
@@ -33,7 +32,7 @@ def params_plot(specs: Sequence[Spec]) -> Plot:
     left = [spec.label for spec in specs if spec.kind == "undisclosed"]
     if not known:
         raise NotPublishedError(f"{field('plot')}: the shape of no model here was published")
-    series = _stacked(known[0]) if len(known) == 1 else tuple(_line(spec) for spec in known)
+    series = tuple(stacked(dict(_grown(known[0])))) if len(known) == 1 else tuple(_line(spec) for spec in known)
     return Plot(
         f"{known[0].label}: parameters up to each layer" if len(known) == 1 else "Parameters up to each layer",
         Axis("layers", _LAYERS, log=False),
@@ -52,11 +51,11 @@ def depth_of(spec: ModelSpec) -> int:
 def _by_part(ledger: Ledger, layers: int, depth: int) -> dict[str, int]:
     """Parameters of the first so many layers, with the embedding, and with the head where these are all of them."""
     within = stage(ledger, [Stretch(0, layers)], "within", first=True, last=layers == depth)
-    sums = dict.fromkeys((*_PARTS, _OTHER), 0)
+    sums = dict.fromkeys((*_PARTS.values(), _OTHER), 0)
     for entry in within.entries:
         if isinstance(entry, Matmul | Lookup | Vector | Conv):
             part = _OF_TABLES.get(entry.part, entry.part)
-            sums[part if part in _PARTS else _OTHER] += int(entry.stored) * int(size(entry))
+            sums[_PARTS.get(part, _OTHER)] += int(entry.stored) * int(size(entry))
     return sums
 
 
@@ -64,20 +63,6 @@ def _grown(spec: ModelSpec) -> Iterator[tuple[int, dict[str, int]]]:
     ledger, depth = lower(spec), depth_of(spec)
     for layers in (*range(0, depth, -(-depth // _MOST_POINTS)), depth):
         yield layers, _by_part(ledger, layers, depth)
-
-
-def _stacked(spec: ModelSpec) -> tuple[Series, ...]:
-    """An area for each part that there is, on those before it."""
-    grown = dict(_grown(spec))
-    last = grown[depth_of(spec)]
-    tops = dict.fromkeys(grown, 0)
-    areas = []
-    for part in (*_PARTS, _OTHER):
-        if last[part]:
-            tops = {layers: top + grown[layers][part] for layers, top in tops.items()}
-            points = tuple(Point(layers, top) for layers, top in tops.items())
-            areas.append(Series(_NAMES.get(part, part), points, "area"))
-    return tuple(areas)
 
 
 def _line(spec: ModelSpec) -> Series:
