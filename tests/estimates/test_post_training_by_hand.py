@@ -81,7 +81,7 @@ def test_sequences_and_updates_of_a_step() -> None:
 
     def passed(spec: Any, sequences: int, *, forward: bool) -> Any:
         assert (spec, sequences, forward) == (None, 6, False)
-        return step._Passed(2.0, Interval(1.0, 2.0, 3.0), "")
+        return step._Passed(2.0, Interval(1.0, 2.0, 3.0))
 
     online._passed = passed
     found = online._updates("training", None, 1000)
@@ -320,7 +320,7 @@ def test_each_model_reads_all_sequences_and_what_is_trained_is_updated(monkeypat
 
     def passed(spec: Any, sequences: int, *, forward: bool) -> Any:
         calls.append((spec, sequences, forward))
-        return step._Passed(2.0, Interval(1.0, 2.0, 3.0), "")
+        return step._Passed(2.0, Interval(1.0, 2.0, 3.0))
 
     def of(ask: Ask) -> list[tuple[Any, ...]]:
         one: Any = _Trained(SimpleNamespace(ask=ask, longest=900, spec="policy"), None, How())  # type: ignore[arg-type]

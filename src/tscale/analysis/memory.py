@@ -7,7 +7,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from tscale.analysis import completion, options, readers
+from tscale.analysis import options, readers
 from tscale.analysis.found import hardware_of, spec_of
 from tscale.analysis.layout import WAYS, layout_of
 from tscale.analysis.media import WithMedia
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tscale.core.plot import Plot
     from tscale.estimates.memory.serving import Ask as Serving
     from tscale.estimates.memory_train.ask import Ask as Training
+    from tscale.models.adapter_spec import Adapter
     from tscale.models.spec import ModelSpec
     from tscale.models.tower_spec import TowerSpec
 
@@ -65,24 +66,8 @@ class Ask(PostTraining, Spread, WithMedia, OfModel):
         Option("Set the batch size, in sequences; with --train, those of a step over all devices.", "N", readers.batch)
     )
     memory_share: Fraction | None = asked(options.MEMORY_SHARE)
-    dtype: Dtype | None = asked(
-        Option(
-            "Set the format of the weights: fp8, q4_k, int4-g64; by default that of the release, or bf16.",
-            "FORMAT",
-            readers.weights_format,
-            heading=options.SERVING,
-            complete=completion.format_names,
-        )
-    )
-    cache_dtype: Dtype | None = asked(
-        Option(
-            "Set the format of the KV cache, such as fp8; by default that of the release, or 16 bits.",
-            "FORMAT",
-            readers.cache_format,
-            heading=options.SERVING,
-            complete=completion.cache_format_names,
-        )
-    )
+    dtype: Dtype | None = asked(options.DTYPE)
+    cache_dtype: Dtype | None = asked(options.CACHE_DTYPE)
     page: int | None = asked(
         Option("Page the cache in blocks of N tokens, such as 16.", "N", readers.size, heading=options.SERVING)
     )
@@ -134,9 +119,12 @@ class Ask(PostTraining, Spread, WithMedia, OfModel):
     @property
     def training(self) -> Training:
         """How it is trained."""
+        return self.trained(self.spec.adapter)
+
+    def trained(self, own: Adapter | None) -> Training:
+        """How a model is trained that has adapters of its `own`, or none."""
         from tscale.estimates.memory_train.ask import train_ask
 
-        own = self.spec.adapter
         return train_ask(
             precision=self.precision,
             optimizer=self.optimizer,
@@ -217,24 +205,12 @@ def _tower_report(ask: Ask, spec: TowerSpec) -> Report:
     """Of a tower without a text model. Raises `RequestError` for what is of language models."""
     from tscale.answers.tower_memory import Ask as TowerAsk
     from tscale.answers.tower_memory import memory_of_tower
-    from tscale.core.costs.training_setup import Training
-    from tscale.core.precision import OPTIMIZERS, PRECISIONS
     from tscale.core.workload import SequenceLengths
 
     other = next((name for name, value in ask.given.items() if name not in _OF_TOWERS and value is not False), None)
     if other is not None:
         raise RequestError(f"{spelled(other)} is of language models, and {spec.label} is none: drop it")
-    how = Training(
-        PRECISIONS[ask.precision],
-        OPTIMIZERS[ask.optimizer],
-        ask.plan.trained,
-        SequenceLengths(target=0),
-        attention=ask.attention,  # type: ignore[arg-type]
-        recompute=ask.recompute.policy,
-        dropout=ask.dropout,
-        kernels=ask.kernels,
-        again=ask.recompute if ask.recompute.of_some else None,
-    )
+    how = ask.trained(None).how._replace(plan=ask.plan.trained, run=SequenceLengths(target=0))
     given = TowerAsk(ask.media, ask.dtype, how if ask.train else None, ask.hardware, ask.memory_share)
     return memory_of_tower(spec, given)
 

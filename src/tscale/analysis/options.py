@@ -147,6 +147,20 @@ REPLICAS: Final = Option("Set the copies of the whole deployment.", "N", readers
 # What serving keeps
 # ---------------------------------------------------------------------------------------------------------------------
 
+DTYPE: Final = Option(
+    "Set the format of the weights: fp8, q4_k, int4-g64; by default that of the release, or bf16.",
+    "FORMAT",
+    readers.weights_format,
+    heading=SERVING,
+    complete=completion.format_names,
+)
+CACHE_DTYPE: Final = Option(
+    "Set the format of the KV cache, such as fp8; by default that of the release, or 16 bits.",
+    "FORMAT",
+    readers.cache_format,
+    heading=SERVING,
+    complete=completion.cache_format_names,
+)
 STATE_DTYPE: Final = Option(
     "Set the format of recurrent states; by default the file's, or 16 bits.",
     choices=("fp32", "bf16", "fp16"),

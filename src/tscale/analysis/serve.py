@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
-from tscale.analysis import completion, options, readers
+from tscale.analysis import options, readers
 from tscale.analysis.found import spec_of
 from tscale.analysis.layout import WAYS, layout_of, pool_of
 from tscale.analysis.media import WithMedia
@@ -66,19 +66,13 @@ class Ask(WithMedia, OnHardware):
     context: int = asked(Option("Set the tokens of each prompt; 2k is 2048.", "N", readers.context, shown="2k"), 2048)
     output: int = asked(Option("Set the tokens of each answer.", "N", readers.size), 256)
     dtype: Dtype | None = asked(
-        Option(
-            "Set the format of the weights: fp8, q4_k; by default as the file says, or bf16.",
-            "FORMAT",
-            readers.weights_format,
-            complete=completion.format_names,
+        options.DTYPE._replace(
+            help="Set the format of the weights: fp8, q4_k; by default as the file says, or bf16.", heading=""
         )
     )
     cache_dtype: Dtype | None = asked(
-        Option(
-            "Set the format of the KV cache: fp8, q8_0; by default as the file says, or bf16.",
-            "FORMAT",
-            readers.cache_format,
-            complete=completion.cache_format_names,
+        options.CACHE_DTYPE._replace(
+            help="Set the format of the KV cache: fp8, q8_0; by default as the file says, or bf16.", heading=""
         )
     )
     efficiency: Fraction = asked(
@@ -98,9 +92,7 @@ class Ask(WithMedia, OnHardware):
             readers.number(10**5, "55"),
         )
     )
-    draft: str | ModelSpec | Mapping[str, Any] | None = asked(
-        Option("Name a draft model (speculative decoding).", "MODEL", kind="named", complete=completion.model_names)
-    )
+    draft: str | ModelSpec | Mapping[str, Any] | None = asked(options.DRAFT._replace(heading=""))
     draft_tokens: int | None = asked(
         Option("Set the draft tokens per round, 4 by default; they cost nothing without --draft.", "N", readers.degree)
     )

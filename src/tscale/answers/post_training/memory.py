@@ -55,9 +55,8 @@ def post_training_memory_report(spec: ModelSpec, ask: Ask) -> Report:
     worst = peak(phases)
     tightest = decisive(phases)
     known: Known = "assumed" if models.policy.context.known == "assumed" else "convention"
-    fits = all(one.capacity is None or one.capacity.fits(one.total) for one in phases)
     room = None if worst.capacity is None else room_of(models)
-    changes = () if fits or worst.capacity is None else tuple(changes_of(models))
+    changes = () if fitting(phases) or worst.capacity is None else tuple(changes_of(models))
     title = _title(models, worst, tightest)
     tables = tuple(_tables(models, phases, worst, known, room, changes, title))
     return Report(

@@ -130,7 +130,6 @@ class _Passed(NamedTuple):
 
     bound: float
     seconds: Interval | None
-    why: str
 
 
 class _Trained:
@@ -214,14 +213,14 @@ class _Trained:
             bound = least.step.seconds_by["computing"] * share * FORWARD
         if found.found is None or self.how.bound_only:
             self.why = self.why or found.why
-            return _Passed(float(bound), None, found.why)
+            return _Passed(float(bound), None)
         seconds, parts = found.found.seconds, found.found.parts
         middle = seconds.middle * float(share)
         if forward:
             once = parts.gradients + parts.optimizer + parts.step
             middle = max((parts.seconds - once) * float(share * FORWARD), float(bound))
         ends = (middle * seconds.low / seconds.middle, middle, middle * seconds.high / seconds.middle)
-        return _Passed(float(bound), Interval(max(ends[0], float(bound)), *ends[1:]), "")
+        return _Passed(float(bound), Interval(max(ends[0], float(bound)), *ends[1:]))
 
     def _redone(self, model: TracedModel) -> Recomputed:
         training = self.models.ask.how
