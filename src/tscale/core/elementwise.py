@@ -6,6 +6,7 @@ Of floats they are those of `math` and of Python, so that an answer about one de
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 
@@ -15,71 +16,54 @@ def larger(a: float, b: float) -> float:
     >>> larger(1.0, 2.5)
     2.5
     """
-    library = _library(a, b)
-    found: float = max(a, b) if library is None else library.maximum(a, b)
-    return found
+    return _of(max, "maximum", a, b)
 
 
 def smaller(a: float, b: float) -> float:
     """The smaller of two numbers, or of two arrays of them one by one."""
-    library = _library(a, b)
-    found: float = min(a, b) if library is None else library.minimum(a, b)
-    return found
+    return _of(min, "minimum", a, b)
 
 
 def rounded(number: float) -> float:
     """The nearest whole number, of two as near the even one."""
-    library = _library(number)
-    found: float = round(number) if library is None else library.rint(number)
-    return found
+    return _of(round, "rint", number)
 
 
 def log2_of(number: float) -> float:
     """The logarithm to base 2."""
-    library = _library(number)
-    found: float = math.log2(number) if library is None else library.log2(number)
-    return found
+    return _of(math.log2, "log2", number)
 
 
 def log_of(number: float) -> float:
     """The natural logarithm."""
-    library = _library(number)
-    found: float = math.log(number) if library is None else library.log(number)
-    return found
+    return _of(math.log, "log", number)
 
 
 def exp_of(number: float) -> float:
     """The exponential of a number."""
-    library = _library(number)
-    found: float = math.exp(number) if library is None else library.exp(number)
-    return found
+    return _of(math.exp, "exp", number)
 
 
 def expm1_of(number: float) -> float:
     """The exponential of a number, less 1, close to 0 as exact as elsewhere."""
-    library = _library(number)
-    found: float = math.expm1(number) if library is None else library.expm1(number)
-    return found
+    return _of(math.expm1, "expm1", number)
 
 
 def sinh_of(number: float) -> float:
     """The hyperbolic sine."""
-    library = _library(number)
-    found: float = math.sinh(number) if library is None else library.sinh(number)
-    return found
+    return _of(math.sinh, "sinh", number)
 
 
 def asinh_of(number: float) -> float:
     """The number whose hyperbolic sine is given."""
-    library = _library(number)
-    found: float = math.asinh(number) if library is None else library.asinh(number)
-    return found
+    return _of(math.asinh, "asinh", number)
 
 
-def _library(*numbers: float) -> Any:
-    """The library of the first array among numbers; None where all are plain."""
+def _of(plain: Callable[..., float], name: str, *numbers: float) -> float:
+    """A function of plain numbers; where one of them is an array, that of its library which has this name."""
     for number in numbers:
         array: Any = number
         if hasattr(array, "__array_namespace__"):
-            return array.__array_namespace__()
-    return None
+            found: float = getattr(array.__array_namespace__(), name)(*numbers)
+            return found
+    return plain(*numbers)
