@@ -6,7 +6,7 @@ catalogue is made, and answers without paying for the validator again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from math import lcm
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, get_args, get_origin, get_type_hints
@@ -154,10 +154,19 @@ Problem = tuple[tuple[str | int, ...], str]
 """The field at fault (as a path, of a list by place) and what is wrong with it: a contradiction that no single field shows."""
 
 
+def within(path: tuple[str | int, ...], problems: Iterable[Problem]) -> Iterator[Problem]:
+    """What is wrong with what stands at a path, as it is wrong with the whole."""
+    return (((*path, *inner), message) for inner, message in problems)
+
+
+def nothing_wrong(*_: object) -> Iterator[Problem]:
+    """The problems of a block that cannot contradict itself."""
+    return iter(())
+
+
 def inner_problems(field: str, block: Any, d_model: int, where: str) -> Iterator[Problem]:
     """What contradicts itself in a block within another, whose layers are those of the other: it stands `where` that does."""
-    for path, message in block.problems(d_model):
-        yield (field, *path), message
+    yield from within((field,), block.problems(d_model))
     if block.on is not None:
         yield (field, "on"), f"{where}: say which outside of the two"
 
@@ -176,8 +185,7 @@ def out_of_range(block: Any) -> Iterator[Problem]:
         value = getattr(block, name)
         for item in value if isinstance(value, tuple) else (value,):
             if is_dataclass(item):
-                for path, message in out_of_range(item):
-                    yield (name, *path), message
+                yield from within((name,), out_of_range(item))
             elif whole is not None and type(item) is int and not whole.least <= item <= whole.most:
                 yield (name,), f"comes out as {item}, and must be from {whole.least} to {power(whole.most)}"
 

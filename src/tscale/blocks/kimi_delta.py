@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
-from tscale.blocks.fields import LayerContext, LayerSelector, Problem, Size, unrecorded
+from tscale.blocks.fields import LayerContext, LayerSelector, Size, nothing_wrong, unrecorded
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import WHOLE, Cache, Conv, Cut, Entry, Matmul, Number, Saved, Scan, Vector
 from tscale.core.roles import Role
@@ -33,9 +33,7 @@ class KimiDelta:
     on: LayerSelector | None = None
     """Which layers it stands in; by default, those that no other mixer claims."""
 
-    def problems(self, d_model: int) -> Iterator[Problem]:
-        """Nothing in this block can contradict itself."""
-        return iter(())
+    problems = nothing_wrong
 
     def lower(self, site: LayerContext, *, caches: bool) -> Iterator[Entry]:
         """Projections, convolution, decays, the recurrence in chunks and its state; each device has the matrices down whole.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
-from tscale.blocks.fields import LayerContext, LayerSelector, Problem, Size
+from tscale.blocks.fields import LayerContext, LayerSelector, Size, nothing_wrong
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Cache, Cut, Entry, Matmul, Saved, Scan, Vector
 from tscale.core.roles import Role
@@ -23,9 +23,7 @@ class Rwkv:
     on: LayerSelector | None = None
     """Which layers it stands in; by default, those that no other mixer claims."""
 
-    def problems(self, d_model: int) -> Iterator[Problem]:
-        """Nothing in this block can contradict itself."""
-        return iter(())
+    problems = nothing_wrong
 
     def lower(self, site: LayerContext, *, caches: bool) -> Iterator[Entry]:
         """Projections, the mixing of each token with the one before, decays, the recurrence and its state.
@@ -73,9 +71,7 @@ class ChannelMixing:
     on: LayerSelector | None = None
     """Which layers it stands in; by default, those that no other feed-forward claims."""
 
-    def problems(self, d_model: int) -> Iterator[Problem]:
-        """Nothing in this block can contradict itself."""
-        return iter(())
+    problems = nothing_wrong
 
     def lower(self, site: LayerContext) -> Iterator[Entry]:
         """Key, value and receptance, what mixes a token with the one before, and that token, which is kept.

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from tscale.blocks.attention import Attention, Widths
 from tscale.blocks.feed_forward import inner_saves
-from tscale.blocks.fields import LayerContext, LayerSelector, Problem, Size, Tagged
+from tscale.blocks.fields import LayerContext, LayerSelector, Problem, Size, Tagged, within
 from tscale.blocks.kinds import STATE_SPACES
 from tscale.blocks.mamba import Mamba
 from tscale.blocks.mamba2 import Mamba2
@@ -70,8 +70,7 @@ class SharedBlock:
                 ("attention_adapters",),
                 f"an adapter yields twice d_model, {2 * d_model}, and is added to queries, keys and values: let them be as wide",
             )
-        for path, message in self.mamba.problems(d_model):
-            yield ("mamba", *path), message
+        yield from within(("mamba",), self.mamba.problems(d_model))
         if self.mamba.on is not None:
             yield ("mamba", "on"), "both stand in the same layers: say which outside of the two"
 

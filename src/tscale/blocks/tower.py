@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Final, Literal
 
-from tscale.blocks.fields import Problem, Tagged
+from tscale.blocks.fields import Problem, Tagged, within
 from tscale.blocks.image_tiles import SplitImage
 from tscale.blocks.kinds import TOWER_INPUTS, TOWER_PIECES
 from tscale.blocks.spec_dataclass import spec_dataclass
@@ -47,12 +47,10 @@ class Tower:
         if self.input is not None and isinstance(self.input, Sound) != (self.reads == "sounds"):
             yield ("input", "kind"), f"it is not how {self.reads} are read: choose another kind, or set reads"
         if isinstance(self.input, SplitImage):
-            for path, message in self.input.problems():
-                yield ("input", *path), message
+            yield from within(("input",), self.input.problems())
         for place, piece in enumerate(self.pieces):
             if isinstance(piece, TowerLayers):
-                for path, message in piece.problems():
-                    yield ("pieces", place, *path), message
+                yield from within(("pieces", place), piece.problems())
 
     @property
     def block(self) -> Block:

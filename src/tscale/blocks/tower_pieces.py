@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from tscale.blocks.attention import Attention, core_saves
 from tscale.blocks.contrast import Contrast
-from tscale.blocks.fields import MOST_SIZE, LayerContext, Problem, Size, Tagged, Whole, unrecorded
+from tscale.blocks.fields import MOST_SIZE, LayerContext, Problem, Size, Tagged, Whole, unrecorded, within
 from tscale.blocks.kinds import FEED_FORWARDS, MIXERS, SIMPLE_PIECES
 from tscale.blocks.norm import Norm
 from tscale.blocks.seen import Few
@@ -254,8 +254,7 @@ class TowerLayers:
         """What contradicts itself in it."""
         for key in ("attention", "feed_forward"):
             block = getattr(self, key)
-            for path, message in block.problems(self.d_model) if block is not None else ():
-                yield (key, *path), message
+            yield from within((key,), block.problems(self.d_model) if block is not None else ())
             if block is not None and block.on is not None:
                 yield (key, "on"), "every layer of a tower's stack is alike: write another stack for others"
         if self.unread > self.layers:

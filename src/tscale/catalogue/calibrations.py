@@ -11,8 +11,7 @@ from typing import Annotated, Any, Final
 
 from tscale.blocks.fields import Number, Size, Whole
 from tscale.blocks.spec_dataclass import spec_dataclass
-from tscale.catalogue.index import compiled
-from tscale.catalogue.shipped import built, read_as, shipped_document
+from tscale.catalogue.shipped import read_as, shipped_as, shipped_document
 from tscale.errors import RequestError, nearest, shown
 from tscale.models.spec import Evidence
 
@@ -133,15 +132,13 @@ FILES: Final[dict[str, type]] = {"kernels": Families, **dict.fromkeys(TRAINING, 
 @cache
 def calibration(name: str) -> Calibration:
     """A shipped calibration, by its name."""
-    found: Calibration = _shipped(name)
-    return found
+    return shipped_as(Calibration, "calibrations", name, _INNER)
 
 
 @cache
 def families() -> tuple[Family, ...]:
     """The kinds of chip that are known, the last one for all others."""
-    found: Families = _shipped("kernels")
-    return found.families
+    return shipped_as(Families, "calibrations", "kernels", _INNER).families
 
 
 _INNER: Final[dict[str, type]] = {
@@ -151,12 +148,6 @@ _INNER: Final[dict[str, type]] = {
     "residuals*": Residual,
     "families": Family,
 }
-
-
-def _shipped(name: str) -> Any:
-    """What a file says, from the index where that is current."""
-    data = compiled("calibrations", name)
-    return calibration_from_yaml(name) if data is None else built(FILES[name], data, _INNER)
 
 
 def calibration_from_yaml(name: str) -> Any:

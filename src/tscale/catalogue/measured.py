@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from fractions import Fraction
 from functools import cache, lru_cache
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from tscale.blocks.fields import Number, Size, Whole
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.catalogue.index import compiled
-from tscale.catalogue.shipped import built, read_as, shipped_document
+from tscale.catalogue.shipped import built, read_as, shipped_as, shipped_document
 from tscale.errors import RequestError, field, nearest, shown
 from tscale.models.spec import Evidence
 
@@ -177,16 +177,9 @@ def measured_from_yaml(name: str) -> Measured:
 _INNER: Final[dict[str, type]] = {"runs": TrainingRun, "prices": Price, "shape": Shape, "interrupted": Interrupted}
 
 
-def _measured(name: str) -> Any:
-    """What a file of configs/measured says, from the index where that is current."""
-    data = compiled("measured", name)
-    return measured_from_yaml(name) if data is None else built(FILES[name], data, _INNER)
-
-
 def grids() -> Grids:
     """What electricity emits, by country."""
-    found: Grids = _measured("grid")
-    return found
+    return shipped_as(Grids, "measured", "grid", _INNER)
 
 
 def grid_of(region: str) -> tuple[Fraction, str]:
@@ -207,22 +200,19 @@ _ALSO: Final = {"us": "united-states", "usa": "united-states", "uk": "united-kin
 @cache
 def training_runs() -> tuple[TrainingRun, ...]:
     """The published runs that are shipped."""
-    found: TrainingRuns = _measured("utilisation")
-    return found.runs
+    return shipped_as(TrainingRuns, "measured", "utilisation", _INNER).runs
 
 
 @cache
 def interrupted_runs() -> tuple[Interrupted, ...]:
     """The published runs whose goodput is known."""
-    found: Goodputs = _measured("goodput")
-    return found.interrupted
+    return shipped_as(Goodputs, "measured", "goodput", _INNER).interrupted
 
 
 @cache
 def prices() -> tuple[Price, ...]:
     """The prices that are shipped, of every accelerator."""
-    found: Prices = _measured("prices")
-    return found.prices
+    return shipped_as(Prices, "measured", "prices", _INNER).prices
 
 
 def prices_of(hardware: str) -> list[Price]:

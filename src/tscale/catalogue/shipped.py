@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
-from tscale.catalogue.index import compiled, configs
+from tscale.catalogue.index import Kind, compiled, configs
 from tscale.errors import UnknownNameError, nearest, shown
 
 if TYPE_CHECKING:
@@ -45,6 +45,12 @@ def shipped_document(folder: str, name: str) -> Document:
     from tscale.models.yaml_file import read_document
 
     return read_document(str(configs() / folder / f"{name}.yaml"))
+
+
+def shipped_as(cls: type[T], kind: Kind, name: str, inner: Mapping[str, type]) -> T:
+    """What a shipped file says: of the index where that is current, otherwise read and validated."""
+    data = compiled(kind, name)
+    return read_as(cls, shipped_document(kind, name), inner) if data is None else built(cls, data, inner)
 
 
 def plain_from_yaml(name: str) -> dict[str, Any]:

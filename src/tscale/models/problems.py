@@ -10,7 +10,7 @@ from typing import Final
 
 from tscale.blocks import Mixer, Mlp, attentions
 from tscale.blocks.disentangled import Disentangled
-from tscale.blocks.fields import LayerSelector, Problem, telling_layers
+from tscale.blocks.fields import LayerSelector, Problem, telling_layers, within
 from tscale.models.spec import Head, ModelSpec, Training
 
 _SEEING_BOTH_WAYS: Final = ("multi-head", "bottleneck", "latent", "augmented")
@@ -32,18 +32,15 @@ def contradictions(spec: ModelSpec) -> Iterator[Problem]:
     yield from _of_stacks(spec)
     yield from _of_head_kind(spec)
     for place, tower in enumerate(spec.towers or ()):
-        for path, message in tower.problems():
-            yield ("towers", place, *path), message
+        yield from within(("towers", place), tower.problems())
 
 
 def _of_blocks(spec: ModelSpec) -> Iterator[Problem]:
     """What is wrong within a block, and layers that it stands in and the stack does not have."""
     for path, block in _blocks(spec):
-        for field, message in block.problems(spec.d_model):
-            yield (*path, *field), message
+        yield from within(path, block.problems(spec.d_model))
         if block.on is not None:
-            for field, message in block.on.problems(spec.layers):
-                yield (*path, *field), message
+            yield from within(path, block.on.problems(spec.layers))
 
 
 def _blocks(spec: ModelSpec) -> Iterator[tuple[tuple[str, ...], Mixer | Mlp]]:
@@ -132,15 +129,15 @@ def _of_weights(spec: ModelSpec) -> Iterator[Problem]:
     """What is wrong with the formats of a release, with the family that was assumed, and with adapters."""
     apart = spec.kind != "encoder-decoder" and spec.unique_layers is None
     if spec.weights is not None:
-        for path, message in (*spec.weights.problems(), *spec.weights.layer_problems(spec.layers, apart=apart)):
-            yield ("weights", *path), message
+        yield from within(
+            ("weights",), [*spec.weights.problems(), *spec.weights.layer_problems(spec.layers, apart=apart)]
+        )
     if spec.releases is not None:
         from tscale.models.weights_spec import releases_problems
 
         yield from releases_problems(spec.releases, int(spec.layers), apart=apart)
     if spec.assumed is not None:
-        for path, message in spec.assumed.problems():
-            yield ("assumed", *path), message
+        yield from within(("assumed",), spec.assumed.problems())
     if spec.adapter is not None:
         for place, there in enumerate(spec.adapter.places):
             if there.layers and max(there.layers) >= spec.layers:
@@ -148,8 +145,7 @@ def _of_weights(spec: ModelSpec) -> Iterator[Problem]:
                     ("adapter", "places", place, "layers"),
                     f"layer {max(there.layers)} is none of {spec.layers}, counted from 0",
                 )
-        for path, message in spec.adapter.problems(spec.d_model):
-            yield ("adapter", *path), message
+        yield from within(("adapter",), spec.adapter.problems(spec.d_model))
 
 
 def _of_mixers(spec: ModelSpec) -> Iterator[Problem]:
@@ -160,8 +156,7 @@ def _of_mixers(spec: ModelSpec) -> Iterator[Problem]:
     if borrowed and all(borrowed):
         yield ("attention",), "keys are borrowed and no layer has any: drop borrows_keys from one of the blocks"
     if isinstance(spec.positions, Disentangled):
-        for field, message in spec.positions.problems(spec.d_model):
-            yield ("positions", *field), message
+        yield from within(("positions",), spec.positions.problems(spec.d_model))
 
 
 def _of_positions(spec: ModelSpec) -> Iterator[Problem]:

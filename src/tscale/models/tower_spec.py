@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated, Literal
 
-from tscale.blocks.fields import Problem, Whole
+from tscale.blocks.fields import Problem, Whole, within
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.blocks.tower import Tower
 from tscale.core.ledger import Ledger
@@ -46,8 +46,7 @@ class TowerSpec:
         if not self.towers:
             yield ("towers",), "a tower has pieces: list at least one tower"
         for place, tower in enumerate(self.towers):
-            for path, message in tower.problems():
-                yield ("towers", place, *path), message
+            yield from within(("towers", place), tower.problems())
 
     def traced(self) -> TowerSpec:
         """The same on numbers that remember the fields that they came from."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from tscale.blocks.fields import MOST_SIZE, Problem, Whole, of_one_line
+from tscale.blocks.fields import MOST_SIZE, Problem, Whole, of_one_line, within
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.dtypes import DTYPES, find_format
 from tscale.errors import RequestError, field, shown
@@ -59,8 +59,7 @@ class Release:
         yield from of_one_line(method=self.method)
         yield from _unshowable("unread", self.unread)
         for place, rule in enumerate(self.rules):
-            for path, message in rule.problems():
-                yield ("rules", place, *path), message
+            yield from within(("rules", place), rule.problems())
 
     def layer_problems(self, layers: int, *, apart: bool) -> Iterator[Problem]:
         """Rules about layers of a stack that it does not have, or whose layers are not told `apart` by number."""
@@ -124,8 +123,7 @@ class NamedRelease:
         yield from of_one_line(name=self.name, source=self.source)
         if self.weights.format is None and not self.weights.rules:
             yield ("weights",), "a release in no format is none: name its format, or rules"
-        for path, message in self.weights.problems():
-            yield ("weights", *path), message
+        yield from within(("weights",), self.weights.problems())
 
 
 def releases_problems(releases: tuple[NamedRelease, ...], layers: int, *, apart: bool) -> Iterator[Problem]:
@@ -133,10 +131,8 @@ def releases_problems(releases: tuple[NamedRelease, ...], layers: int, *, apart:
     for place, release in enumerate(releases):
         if release.dtype in (before.dtype for before in releases[:place]):
             yield ("releases", place, "dtype"), f"{release.dtype} means one release: there are two in it"
-        for path, message in release.problems():
-            yield ("releases", place, *path), message
-        for path, message in release.weights.layer_problems(layers, apart=apart):
-            yield ("releases", place, "weights", *path), message
+        yield from within(("releases", place), release.problems())
+        yield from within(("releases", place, "weights"), release.weights.layer_problems(layers, apart=apart))
 
 
 @spec_dataclass
