@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 
 from tscale.blocks.fields import Number, Problem, Whole, of_one_line
 from tscale.blocks.spec_dataclass import spec_dataclass
-from tscale.catalogue.index import aliases_of, compiled, everything
+from tscale.catalogue.index import aliases_of, compiled
 from tscale.catalogue.law_kinds import CONSTANTS, EXPERTS, OWN, PARAMETRIC, Kind, problems_of_constants
 from tscale.catalogue.shipped import built, read_as, shipped_names, shipped_or_file
 from tscale.core.laws import (
@@ -279,11 +279,6 @@ def shipped_laws() -> list[Law]:
 def _shipped() -> tuple[Law, ...]:
     """The laws that are shipped, read once."""
     return tuple(sorted(map(read_law, listed_laws()), key=lambda law: (law.year or 0, law.name)))
-
-
-def law_aliases() -> dict[str, str]:
-    """Other names of the laws that are shipped, with the law to suggest for each."""
-    return {alias: name for name, data in everything("laws") for alias in data.get("aliases", ())}
 
 
 def read_law(name: str) -> Law:
