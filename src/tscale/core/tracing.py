@@ -120,7 +120,7 @@ def label_beside(name: str, value: int, sibling: int, field: str) -> int:
 def minimum(a: int, b: int) -> int:
     """The smaller of two numbers of any of the three kinds."""
     if type(a) is int and type(b) is int:  # most of them, in a third of the time
-        return a if a < b else b
+        return min(a, b)
     if isinstance(a, int) and isinstance(b, int):
         return _chosen("min", a, b, min(int(a), int(b)))
     return cast("int", _arrays(a, b).minimum(a, b))
@@ -129,7 +129,7 @@ def minimum(a: int, b: int) -> int:
 def maximum(a: int, b: int) -> int:
     """The larger of two numbers of any of the three kinds."""
     if type(a) is int and type(b) is int:
-        return a if a > b else b
+        return max(a, b)
     if isinstance(a, int) and isinstance(b, int):
         return _chosen("max", a, b, max(int(a), int(b)))
     return cast("int", _arrays(a, b).maximum(a, b))

@@ -116,6 +116,11 @@ def widest_bytes(kept: Iterable[Saved], run: SequenceLengths, passes: Passes, pl
     return 0 if most is None else most
 
 
+def numbers_of(saved: Saved, run: SequenceLengths, passes: Passes, plan: Parallelism) -> int:
+    """Numbers that one device keeps of one micro-batch, of what is known to be kept."""
+    return _bytes(saved._replace(number="mask"), saved.used, run, passes, plan)
+
+
 def _bytes(saved: Saved, used: int, run: SequenceLengths, passes: Passes, plan: Parallelism) -> int:
     """Bytes of one line, in so many layers; of a tower's, for all that runs through it."""
     if saved.block.stack == "tower":

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from tscale.core.costs.activations import activation_bytes, saved_by, saved_bytes
+from tscale.core.costs.activations import numbers_of, saved_by, saved_bytes
 from tscale.core.costs.schedules import embeddings_in_flight, in_flight
 from tscale.core.costs.states import (
     States,
@@ -114,14 +114,14 @@ def _pass(share: Ledger, kept: tuple[Saved, ...], layers: tuple[Layer, ...], sta
     lines = saved_bytes(saved, training.run, passes, plan)
     flying = in_flight(stage, plan, training.micro_batches)
     embeddings = embeddings_in_flight(stage, plan, training.micro_batches)
-    every = [_of_all_passes(line, of, flying, embeddings) for line, of in zip(lines.lines, saved, strict=True)]
-    ends = [of.role == "logits" for of in saved]
-    activations = tuple(line for line, end in zip(every, ends, strict=True) if not end)
+    logits, others = list[Line](), list[Line]()
+    for line, of in zip(lines.lines, saved, strict=True):
+        (logits if of.role == "logits" else others).append(_of_all_passes(line, of, flying, embeddings))
+    activations = tuple(others)
     if "activations" in training.offload:
         activations = tuple(_left_on_device(activations, saved, layers, training))
     made = logits_of(share, kept, training)
     loss = None if made is None else loss_bytes(training.loss_kernel, made)
-    logits = [line for line, end in zip(every, ends, strict=True) if end]
     if loss is not None:
         logits = [Line("head.logits", loss.kept)]
     return _Pass(lines, activations, logits, made, loss, layers, tuple(backward_lines(share, layers, training)))
@@ -193,11 +193,9 @@ def logits_of(share: Ledger, kept: tuple[Saved, ...], training: Training) -> Log
     head = next((entry for entry in share.entries if isinstance(entry, Matmul) and entry.role == "head"), None)
     if saved is None or head is None:
         return None
-    one_byte_each = saved._replace(number="mask")
-    numbers = activation_bytes((one_byte_each,), training.run, training.passes, training.plan).total
-    tokens = activation_bytes(
-        (one_byte_each._replace(width=1, cut=None, gathered=True),), training.run, training.passes, training.plan
-    ).total
+    passes, plan = training.passes, training.plan
+    numbers = numbers_of(saved, training.run, passes, plan)
+    tokens = numbers_of(saved._replace(width=1, cut=None, gathered=True), training.run, passes, plan)
     number, trained = training.precision.activations, training.rank is None
     return Logits(numbers, tokens, head.d_out, head.d_in, number, trained, training.prepared)
 
