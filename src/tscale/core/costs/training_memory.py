@@ -27,7 +27,7 @@ from tscale.core.costs.states import (
     training_states,
 )
 from tscale.core.costs.training_moments import SOURCE, backward_lines, largest_moment, layer_bytes
-from tscale.core.costs.training_setup import Layer, Needs, Peak, Training
+from tscale.core.costs.training_setup import Layer, Needs, Peak, Training, counted_once
 from tscale.core.ledger import Ledger, Matmul, Saved
 from tscale.core.loss_kernels import KERNELS, LIVE_AS_RESERVED, Logits, LossBytes, least_live_bytes, loss_bytes
 from tscale.core.metric import Line, Quantity
@@ -109,22 +109,34 @@ def _pass(share: Ledger, kept: tuple[Saved, ...], layers: tuple[Layer, ...], sta
     kept = _with_adapters(_without_frozen_head(kept, training), share, training)
     if training.rank is not None:
         layers = tuple(layer._replace(kept=_with_adapters(layer.kept, layer.share, training)) for layer in layers)
-    passes = training.passes
-    saved = tuple(saved_by(kept, passes))
-    lines = saved_bytes(saved, training.run, passes, plan)
+    one = counted_once(_of_one, share, kept, training, training.passes, lambda: _of_one(share, kept, training))
     flying = in_flight(stage, plan, training.micro_batches)
     embeddings = embeddings_in_flight(stage, plan, training.micro_batches)
     logits, others = list[Line](), list[Line]()
-    for line, of in zip(lines.lines, saved, strict=True):
-        (logits if of.role == "logits" else others).append(_of_all_passes(line, of, flying, embeddings))
+    for line, saved in zip(one.lines.lines, one.saved, strict=True):
+        (logits if saved.role == "logits" else others).append(_of_all_passes(line, saved, flying, embeddings))
     activations = tuple(others)
     if "activations" in training.offload:
-        activations = tuple(_left_on_device(activations, saved, layers, training))
-    made = logits_of(share, kept, training)
-    loss = None if made is None else loss_bytes(training.loss_kernel, made)
+        activations = tuple(_left_on_device(activations, one.saved, layers, training))
+    loss = None if one.logits is None else loss_bytes(training.loss_kernel, one.logits)
     if loss is not None:
         logits = [Line("head.logits", loss.kept)]
-    return _Pass(lines, activations, logits, made, loss, layers, tuple(backward_lines(share, layers, training)))
+    backward = tuple(backward_lines(share, layers, training))
+    return _Pass(one.lines, activations, logits, one.logits, loss, layers, backward)
+
+
+class _OfOne(NamedTuple):
+    """What a device keeps of one micro-batch, in bytes, and the logits that it makes of it."""
+
+    saved: tuple[Saved, ...]
+    lines: Quantity
+    logits: Logits | None
+
+
+def _of_one(share: Ledger, kept: tuple[Saved, ...], training: Training) -> _OfOne:
+    saved = tuple(saved_by(kept, training.passes))
+    lines = saved_bytes(saved, training.run, training.passes, training.plan)
+    return _OfOne(saved, lines, logits_of(share, kept, training))
 
 
 def _moment(one: _Pass, share: Ledger, training: Training, peak: Peak) -> tuple[list[Line], list[Line]]:
