@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from tscale.catalogue.hardware import Hardware
-from tscale.catalogue.measured import Price, prices_of
+from tscale.catalogue.prices import Price, prices_of
 from tscale.core.metric import Data, Figure, Known
 from tscale.core.number_text import significant
 from tscale.core.sources import cited
