@@ -1,7 +1,5 @@
 """What an hour of an accelerator costs: as given, as a file of one's own says, or the range of what others ask."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Which single changes make a model fit that does not, each with what it costs."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from itertools import islice

@@ -1,7 +1,5 @@
 """A server: a model, how it is kept and spread and what it serves; and what one of its devices holds."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import reduce
 from typing import Literal, NamedTuple
@@ -92,7 +90,7 @@ class Server(NamedTuple):
     stages: tuple[Stage, ...] = ()
     prefix: int = 0
     verified: int = 1
-    draft: Server | None = None
+    draft: "Server | None" = None
     lengths: SequenceLengths | None = None
 
     @property
@@ -170,16 +168,16 @@ class Server(NamedTuple):
             at.share, at.whole, self.run, self.sequences, self.chunk, self.spec.d_model, bits, self.verified
         )
 
-    def on(self, layout: ServingLayout) -> Server:
+    def on(self, layout: ServingLayout) -> "Server":
         """The same on devices in another layout. Raises `RequestError` where so many cannot share its layers."""
         draft = None if self.draft is None else self.draft.on(layout)
         return self._replace(layout=layout, stages=tuple(_stages(self.spec, self.whole, layout)), draft=draft)
 
-    def of(self, spec: ModelSpec) -> Server:
+    def of(self, spec: ModelSpec) -> "Server":
         """The same of a model on other numbers, such as those that remember."""
         return self._replace(spec=spec, whole=self.keeping.kept(lower(spec))).on(self.layout)
 
-    def drafting(self) -> Server | None:
+    def drafting(self) -> "Server | None":
         """The draft with what is asked of both."""
         if self.draft is None:
             return None
