@@ -108,8 +108,7 @@ def params(
     """
     given = locals()
     if len(models) == 1:
-        alone = isinstance(set, tuple) and not set
-        alone = alone and all(one is None for one in (assume, strict, families, system))
+        alone = set == () and assume is None and strict is None and families is None and system is None
         sums = sums_of(models[0]) if alone else None
         if sums is not None:
             return Result(partial(answered, "params", given), sums)

@@ -9,7 +9,7 @@ import pytest
 
 from tscale.analysis.post_training import asleep, method_words
 from tscale.analysis.questions import question
-from tscale.core.costs.post_training import SLEEPERS
+from tscale.core.methods import SLEEPERS
 from tscale.errors import RequestError
 from tscale.models.resolve import resolve
 

@@ -6,18 +6,9 @@ from typing import Any
 
 import pytest
 
-from tscale.core.costs.post_training import (
-    Passes,
-    Resident,
-    Sleeper,
-    Stage,
-    StepConstants,
-    held_in,
-    joined,
-    key_of,
-    passes,
-)
+from tscale.core.costs.post_training import Passes, Resident, Stage, StepConstants, held_in, joined, key_of, passes
 from tscale.core.loss_kernels import Logits, scoring_bytes
+from tscale.core.methods import Sleeper
 from tscale.core.metric import Line
 
 LOGITS = Logits(numbers=1000, tokens=10, words=100, width=8, number_bytes=2, trained=True)

@@ -9,8 +9,9 @@ from typing import Any, cast
 import pytest
 
 from tscale.calibration.interval import Interval
-from tscale.core.costs.post_training import SLEEPERS, StepConstants
+from tscale.core.costs.post_training import StepConstants
 from tscale.core.costs.rollout import Lengths
+from tscale.core.methods import SLEEPERS
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS
 from tscale.errors import RequestError

@@ -11,7 +11,7 @@ from tscale.analysis.completion import model_names
 from tscale.analysis.found import spec_of
 from tscale.analysis.request import Option, Request, asked, spelled
 from tscale.blocks.spec_dataclass import spec_dataclass
-from tscale.core.costs.post_training import METHODS, ONLINE, SLEEPERS, Method, Sleeper
+from tscale.core.methods import METHODS, ONLINE, SLEEPERS, Method, Sleeper
 from tscale.errors import RequestError, nearest, shown
 from tscale.models.resolve import disclosed
 

@@ -5,8 +5,6 @@ Command lines, calls from Python and saved systems all make a `Request` by `made
 the command line spells it; whoever asked from Python is told in Python's spelling (`tscale.api`).
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet

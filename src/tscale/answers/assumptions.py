@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tscale.catalogue.measured import Price
+from tscale.catalogue.prices import Price
 from tscale.core.metric import Column, Detail, Figure, Table
 from tscale.core.number_text import significant
 from tscale.core.sources import cited

@@ -209,10 +209,15 @@ def _whole_in(hint: Any) -> Whole | None:
     return next((found for found in map(_whole_in, inside) if found is not None), None)
 
 
+def is_one_line(text: str) -> bool:
+    """Whether a table can show it."""
+    return bool(text.strip()) and text.isprintable()
+
+
 def of_one_line(**texts: str | None) -> Iterator[Problem]:
     """Those of the named texts that no table could show."""
     for key, text in texts.items():
-        if text is not None and not (text.strip() and text.isprintable()):
+        if text is not None and not is_one_line(text):
             yield (key,), f"must be one line of printable text, not {shown(text)}"
 
 

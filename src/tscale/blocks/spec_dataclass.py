@@ -62,14 +62,15 @@ class _Methods:
     __signature__ = _Signed()
 
     def __init__(self, **given: object) -> None:
-        found = {**self.field_defaults, **given}
-        for name, make in self.field_makers.items():
-            found.setdefault(name, make())
-        if found.keys() != self.field_names:
-            unknown, missing = found.keys() - self.field_names, self.field_names - found.keys()
+        if given.keys() != self.field_names:  # a changed copy is given all of them
+            given = {**self.field_defaults, **given}
+            for name, make in self.field_makers.items():
+                given.setdefault(name, make())
+        if given.keys() != self.field_names:
+            unknown, missing = given.keys() - self.field_names, self.field_names - given.keys()
             wrong = f"has no {', '.join(sorted(unknown))}" if unknown else f"needs {', '.join(sorted(missing))}"
             raise TypeError(f"{type(self).__name__} {wrong}")
-        self.__dict__.update(found)
+        self.__dict__.update(given)
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):

@@ -202,7 +202,7 @@ class Hardware:
 
 def _whole(value: float, unit: int) -> int:
     """`value` units as a whole number, without the dust of a binary fraction: 989.4 is exactly that."""
-    return round(Fraction(str(value)) * unit)
+    return value * unit if isinstance(value, int) else round(Fraction(str(value)) * unit)
 
 
 def hardware_names() -> list[str]:

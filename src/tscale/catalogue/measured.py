@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from functools import cache, lru_cache
+from functools import cache
 from typing import Annotated, Final, Literal
 
 from tscale.blocks.fields import Number, Size, Whole
 from tscale.blocks.spec_dataclass import spec_dataclass
-from tscale.catalogue.index import compiled
-from tscale.catalogue.shipped import built, read_as, shipped_as, shipped_document
+from tscale.catalogue.prices import Price, Prices, Rate, exact
+from tscale.catalogue.shipped import read_as, shipped_as, shipped_document
 from tscale.errors import RequestError, field, nearest, shown
 from tscale.models.spec import Evidence
-
-Rate = Annotated[int | float, Number()]
 
 
 @spec_dataclass
@@ -61,11 +59,11 @@ class TrainingRun:
     def speed(self) -> Fraction | None:
         """Tokens a second of one device; None where a share of the peak was published alone."""
         if self.tokens_per_second_per_gpu is not None:
-            return _exact(self.tokens_per_second_per_gpu)
+            return exact(self.tokens_per_second_per_gpu)
         if self.tokens_per_second is not None and self.gpus is not None:
-            return _exact(self.tokens_per_second) / self.gpus
+            return exact(self.tokens_per_second) / self.gpus
         if self.tokens is not None and self.gpu_hours is not None:
-            return _exact(self.tokens) / (3600 * _exact(self.gpu_hours))
+            return exact(self.tokens) / (3600 * exact(self.gpu_hours))
         return None
 
 
@@ -74,55 +72,6 @@ class TrainingRuns:
     """All of them."""
 
     runs: tuple[TrainingRun, ...]
-
-
-@spec_dataclass
-class Price:
-    """What somebody asks for accelerators by the hour."""
-
-    hardware: str
-    """The accelerator, by its name in configs/hardware."""
-    date: str
-    """When it was asked: a year, a month, a day, or the two years between which it was: 2026-05, 2025/2026."""
-    provider: str
-    kind: Literal["on demand", "reserved", "market", "spot", "estimate"]
-    """On the terms of a list; for a term of a year or so; at an auction or by private owners; until somebody bids more;
-    or what the makers of a model estimated with."""
-    usd_per_hour: Rate | None = None
-    """US dollars for an hour of `devices`."""
-    usd_low: Rate | None = None
-    """Where a source states a range of prices, its least, and `usd_high` its most."""
-    usd_high: Rate | None = None
-    devices: Size = 1
-    source: str
-    evidence: Evidence
-
-    @property
-    def low(self) -> Fraction:
-        """US dollars for an hour of one device, at the least."""
-        return self._of_one(self.usd_low)
-
-    @property
-    def high(self) -> Fraction:
-        """US dollars for an hour of one device, at the most."""
-        return self._of_one(self.usd_high)
-
-    @property
-    def usd_per_device_hour(self) -> Fraction:
-        """US dollars for an hour of one device; of a range, its middle."""
-        return (self.low + self.high) / 2
-
-    def _of_one(self, end: float | None) -> Fraction:
-        price = self.usd_per_hour if end is None else end
-        assert price is not None, "a row of prices.yaml states one price, or both ends of a range"
-        return _exact(price) / self.devices
-
-
-@spec_dataclass
-class Prices:
-    """All of them."""
-
-    prices: tuple[Price, ...]
 
 
 @spec_dataclass
@@ -213,17 +162,3 @@ def interrupted_runs() -> tuple[Interrupted, ...]:
 def prices() -> tuple[Price, ...]:
     """The prices that are shipped, of every accelerator."""
     return shipped_as(Prices, "measured", "prices", _INNER).prices
-
-
-def prices_of(hardware: str) -> list[Price]:
-    """The prices that are shipped of one accelerator, by its name; of all the others none is made."""
-    data = compiled("measured", "prices")
-    if data is None:
-        return [price for price in prices() if price.hardware == hardware]
-    return [built(Price, row) for row in data["prices"] if row["hardware"] == hardware]
-
-
-@lru_cache(maxsize=4096)
-def _exact(value: float) -> Fraction:
-    """A number of a file as it is written there, without the dust of a binary fraction."""
-    return Fraction(str(value))

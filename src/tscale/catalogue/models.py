@@ -1,7 +1,5 @@
 """The built-in models: their names, and their specs without reading or validating YAML again (`tscale.catalogue.index`)."""
 
-from __future__ import annotations
-
 from functools import cache
 from typing import NamedTuple, cast
 

@@ -1,7 +1,5 @@
 """What a device can do at its best: the dense peaks that its vendor states. No arithmetic here."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import NamedTuple
 

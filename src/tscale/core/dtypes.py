@@ -5,8 +5,6 @@ a scale of 16, 4.5 bits a number. Not all of a model is kept in such a format, s
 what a matrix is kept in whose rows do not divide into its blocks (`fallback`), and what all the rest is kept in (`rest`).
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from fractions import Fraction

@@ -7,8 +7,6 @@ published files are of). Types of 1 to 3 bits that begin with iq are made with a
 others are counted as made without one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 

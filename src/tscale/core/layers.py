@@ -3,8 +3,6 @@
 So a stretch of layers has `count(end) - count(start)` of them, whatever the depth of the stack.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple, Protocol
 
 from tscale.core.tracing import ceil_div, maximum

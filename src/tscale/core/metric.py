@@ -6,7 +6,8 @@ Renderers take a `Report` and decide how it looks; nothing before them rounds or
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from operator import attrgetter
+from typing import Any, Final, Literal, NamedTuple
 
 from tscale.core.tracing import Recordable, TracedInt
 from tscale.core.units import Unit
@@ -53,6 +54,9 @@ class Line(NamedTuple):
     value: int
 
 
+_VALUE: Final[Callable[[Line], int]] = attrgetter("value")
+
+
 class Quantity(NamedTuple):
     """A total with its lines, its unit, and how it is known."""
 
@@ -64,7 +68,7 @@ class Quantity(NamedTuple):
 
     @property
     def total(self) -> int:
-        return sum(line.value for line in self.lines)
+        return sum(map(_VALUE, self.lines))
 
 
 class Label(NamedTuple):

@@ -1,7 +1,5 @@
 """How training or serving is spread over devices: the degrees of each kind of parallelism. No arithmetic of a model."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, Final, Literal, NamedTuple
 
@@ -22,7 +20,7 @@ Fits = Callable[["Parallelism"], bool]
 """Whether a model can be shared by a plan."""
 
 
-def _any(_: Parallelism) -> bool:
+def _any(_: "Parallelism") -> bool:
     """Where no model is known."""
     return True
 
@@ -66,12 +64,12 @@ class Parallelism(NamedTuple):
         return self.data * self.context if self.shards is None else self.shards
 
     @property
-    def trained(self) -> Parallelism:
+    def trained(self) -> "Parallelism":
         """The plan as a trainer reads it: routed experts are cut only where that is asked for."""
         return self if self.expert_tensor is not None else self._replace(expert_tensor=1)
 
     @property
-    def cuts(self) -> Parallelism | None:
+    def cuts(self) -> "Parallelism | None":
         """What it says about cutting a model, for whoever keeps the pieces; None of degrees that remember, or of arrays.
 
         What copies, ZeRO and a cut sequence change is no ledger, unless experts are spread over them.
@@ -142,7 +140,7 @@ class Parallelism(NamedTuple):
         plans = [(number, self._with(name, number)) for number in numbers]
         return or_list([number for number, plan in plans if plan.is_divided and fits(plan)] or numbers)
 
-    def _with(self, name: str, number: Any) -> Parallelism:
+    def _with(self, name: str, number: Any) -> "Parallelism":
         return self._replace(**{name: number})
 
     def check(self, fits: Fits = _any) -> None:

@@ -4,8 +4,6 @@ A stage has stretches of the stack, and what stands before the first layer or be
 layer. Nothing here knows the spec: which layers a group stands in is all that is asked.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Sequence
 from itertools import accumulate
 from itertools import count as counted_from

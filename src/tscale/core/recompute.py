@@ -3,8 +3,6 @@
 What each policy keeps, and what it costs, is in `tscale.core.costs.recompute`.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Final, Literal, NamedTuple
 

@@ -5,8 +5,6 @@ Devices are `tensor` x `attention_data` x `pipeline` x `replicas`. A copy's stag
 `expert` ways, and each expert is cut `expert_tensor` ways. Where experts are not spread, all ranks cut each of them.
 """
 
-from __future__ import annotations
-
 from math import prod
 from typing import NamedTuple
 

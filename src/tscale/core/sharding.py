@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from math import gcd
 from typing import assert_never
 
-from tscale.core.kept import keep
+from tscale.core.kept import check_once, keep
 from tscale.core.ledger import Buffer, Cache, Conv, Cut, Entry, Ledger, Lookup, Matmul, Scan, Scores, Vector
 from tscale.core.parallelism import Parallelism, divisors
 from tscale.core.roles import ADAPTERS
@@ -123,7 +123,10 @@ def fits(ledger: Ledger, plan: Parallelism) -> bool:
 
 def check_plan(ledger: Ledger, plan: Parallelism) -> None:
     """Raises `RequestError` for degrees that contradict one another or that a model cannot be shared by: tensor's, then the others."""
-    check_tensor(ledger, plan)
+    if type(plan.tensor) is int:
+        check_once(ledger.made, (check_tensor, plan.tensor), lambda: check_tensor(ledger, plan))
+    else:
+        check_tensor(ledger, plan)
     plan.check(lambda other: fits(ledger, other))
 
 

@@ -4,8 +4,6 @@ A citation is text that begins with a key, `brown2020 Table D.1`; `cited` spells
 stands for itself.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 

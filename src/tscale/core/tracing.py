@@ -120,6 +120,8 @@ def label_beside(name: str, value: int, sibling: int, field: str) -> int:
 
 def minimum(a: int, b: int) -> int:
     """The smaller of two numbers of any of the three kinds."""
+    if type(a) is int and type(b) is int:  # most of them, in a third of the time
+        return min(a, b)
     if isinstance(a, int) and isinstance(b, int):
         return _chosen("min", a, b, min(int(a), int(b)))
     return cast("int", _arrays(a, b).minimum(a, b))
@@ -127,6 +129,8 @@ def minimum(a: int, b: int) -> int:
 
 def maximum(a: int, b: int) -> int:
     """The larger of two numbers of any of the three kinds."""
+    if type(a) is int and type(b) is int:
+        return max(a, b)
     if isinstance(a, int) and isinstance(b, int):
         return _chosen("max", a, b, max(int(a), int(b)))
     return cast("int", _arrays(a, b).maximum(a, b))
@@ -193,7 +197,7 @@ def is_one(number: int | None) -> bool:
     In an array that stands for a degree all are above 1: whoever makes arrays of plans keeps those that are 1 apart, for they are of
     another structure.
     """
-    return not is_array(number) and number == 1
+    return number == 1 if type(number) is int else not is_array(number) and number == 1
 
 
 def is_nothing(number: float) -> bool:
@@ -203,7 +207,7 @@ def is_nothing(number: float) -> bool:
 
 def is_never(condition: Any) -> bool:
     """Whether a condition does not hold, of a plain one; one of arrays is taken to hold somewhere."""
-    return not is_array(condition) and not condition
+    return not condition if type(condition) is bool else not is_array(condition) and not condition
 
 
 def where(condition: Any, yes: Any, no: Any) -> Any:

@@ -1,7 +1,5 @@
 """The units of every figure, and how people read each: in full, in powers of ten, or scaled by a prefix."""
 
-from __future__ import annotations
-
 from typing import Final, Literal, NamedTuple
 
 Reading = Literal["full", "plain", "power", "decimal", "short", "estimate", "given", "ratio", "percent", "utilisation"]

@@ -1,7 +1,5 @@
 """What is asked about: how long each token stream of a sequence is."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import NamedTuple, assert_never
 
@@ -57,7 +55,7 @@ class SequenceLengths(NamedTuple):
     images: int = 0
 
     @property
-    def plain(self) -> SequenceLengths:
+    def plain(self) -> "SequenceLengths":
         """The same on numbers that do not remember how they were made."""
         target, source, images = forgetting(self.target), forgetting(self.source), forgetting(self.images)
         return self._replace(target=target, source=source, images=images)

@@ -1,7 +1,5 @@
 """What a device's memory has room for: what it reports, less what software takes, and the verdict on what is asked."""
 
-from __future__ import annotations
-
 from fractions import Fraction
 from typing import Final, Literal, NamedTuple
 

@@ -9,7 +9,6 @@ from tscale.core.costs.weights import Mixture
 from tscale.core.dtypes import DTYPES, Dtype, find_format
 from tscale.core.metric import Data, Known
 from tscale.estimates.release_words import method, words
-from tscale.models.gguf import gguf_mixture
 from tscale.models.release import release_in, released
 from tscale.models.spec import ModelSpec
 
@@ -28,7 +27,11 @@ def format_of(spec: ModelSpec, asked: Dtype | None) -> Dtype | Mixture:
     other = release_in(spec, asked)
     if other is not None:
         return released(spec, other.weights) or DTYPES["bf16"]
-    return gguf_mixture(spec, asked) if asked.mixture else asked
+    if not asked.mixture:
+        return asked
+    from tscale.models.gguf import gguf_mixture
+
+    return gguf_mixture(spec, asked)
 
 
 def cache_format_of(asked: Dtype | None, weights: Dtype | Mixture) -> Dtype:

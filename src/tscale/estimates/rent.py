@@ -1,13 +1,11 @@
 """What an hour of an accelerator costs: as given, as a file of one's own says, or the range of what others ask."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
 from tscale.catalogue.hardware import Hardware
-from tscale.catalogue.measured import Price, prices_of
+from tscale.catalogue.prices import Price, prices_of
 from tscale.core.metric import Data, Figure, Known
 from tscale.core.number_text import significant
 from tscale.core.sources import cited

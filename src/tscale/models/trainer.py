@@ -132,10 +132,14 @@ def _made_pieces(spec: ModelSpec, plan: Parallelism, media: tuple[TowerPass, ...
     each = stages(spec, plan, whole)
     shares = shares_of(each, plan)
     kinds = tuple(tuple(of_stage) for of_stage in kinds_of_layers(spec, whole, plan))
-    layers = tuple(tuple(Layer(shard(kind, plan), kind.saved, ()) for kind in of_stage) for of_stage in kinds)
+    layers = tuple(tuple(map(_layer, (shard(kind, plan) for kind in of_stage))) for of_stage in kinds)
     same = [id(share) for share in shares]
     alike = tuple(map(same.index, same))
-    return _Pieces(each, shares, tuple(stage.saved for stage in each), layers, kinds, alike)
+    return _Pieces(each, shares, tuple(share.saved for share in shares), layers, kinds, alike)
+
+
+def _layer(share: Ledger) -> Layer:
+    return Layer(share, share.saved)
 
 
 def _laid_out_too(made: Trainer, own: _Pieces) -> Trainer:

@@ -13,7 +13,7 @@ from itertools import count
 from operator import attrgetter
 from typing import Any, Final, cast
 
-from tscale.blocks.fields import Whole, of_one_line, wholes_of
+from tscale.blocks.fields import Whole, is_one_line, wholes_of
 from tscale.core.derivation import CODE_NAMES, code_of
 from tscale.core.metric import Figure
 from tscale.core.tracing import TracedInt, innermost_first
@@ -40,8 +40,9 @@ _MOST_WAYS: Final = 8
 """Ways of one structure, beyond which its specs are answered as they always were."""
 
 _parts: Final[dict[int, tuple[Any, int, tuple[int, ...]]]] = {}
-_rests: Final[dict[int, tuple[Any, int, tuple[int, ...]]]] = {}
-"""What was taken apart, by its identity: itself, the number of its structure, and its sizes."""
+"""The blocks that were taken apart, by their identity: itself, the number of its structure, and its sizes."""
+_rests: Final[dict[tuple[int, ...], tuple[tuple[Any, ...], int]]] = {}
+"""The same of all that has no sizes, by the identity of each: changed copies of a spec mostly share it."""
 _numbers: Final[dict[Any, int]] = {}
 _new_number: Final = count()
 _ways: Final[dict[tuple[Any, ...], list[Way]]] = {}
@@ -55,33 +56,30 @@ def sums_of(spec: object) -> Sums | None:
     """The sums of a spec under their keys in JSON; None where they are not known so, of an invalid one, and of anything else."""
     if type(spec) is not ModelSpec:
         return None
+    name, title, rest = spec.name, spec.title, _rest(spec)
     sizes = [*_own(spec)]
-    key: list[Any] = [*map(type, sizes), type(spec.name), type(spec.title)]
+    key: list[Any] = [*map(type, sizes), type(name), type(title)]
     try:
-        for found, values, sized in ((_parts, _blocks(spec), True), (_rests, _rest(spec), False)):
-            for value in values:
-                known = found.get(id(value))
-                if known is None or known[0] is not value:
-                    known = found[id(value)] = _taken(value, sized=sized)
-                key.append(known[1])
-                sizes += known[2]
+        known = _rests.get(tuple(map(id, rest)))
+        key.append(_rest_taken(rest) if known is None else known[1])
+        for value in _blocks(spec):
+            part = _parts.get(id(value)) or _part_taken(value)
+            key.append(part[1])
+            sizes += part[2]
     except (_OddError, TypeError, RecursionError):
         return None
-    ways = _ways.get(tuple(key))
+    found = tuple(key)
+    ways = _ways.get(found)
     if ways is None:  # the first of its structure, and mostly the last
-        _ways[tuple(key)] = []
+        _ways[found] = []
         return None
     for way in ways:
         sums = way(sizes)
         if sums is not None:
-            return sums if _has_title(spec) else None
+            return sums if is_one_line(name) and (title is None or is_one_line(title)) else None
     if len(ways) < _MOST_WAYS and _is_valid(spec):
         ways.append(_way(spec, sizes) or _unknown)
     return None
-
-
-def _has_title(spec: ModelSpec) -> bool:
-    return next(of_one_line(name=spec.name, title=spec.title), None) is None
 
 
 def _unknown(sizes: list[Any]) -> None:
@@ -96,15 +94,27 @@ def _is_valid(spec: ModelSpec) -> bool:
         return False  # as it is told when it is answered
 
 
-def _taken(value: Any, *, sized: bool) -> tuple[Any, int, tuple[int, ...]]:
-    """A value with the number of its structure, and its sizes where it has some."""
+def _part_taken(value: Any) -> tuple[Any, int, tuple[int, ...]]:
+    """A block with the number of its structure and its sizes, which are kept."""
+    sizes: list[int] = []
+    number = _number_of(_structure(value, sizes, sized=True))
+    found = _parts[id(value)] = value, number, tuple(sizes)
+    return found
+
+
+def _rest_taken(values: tuple[Any, ...]) -> int:
+    """The number of the structure of all that has no sizes, which is kept."""
+    number = _number_of(tuple(_structure(value, [], sized=False) for value in values))
+    _rests[tuple(map(id, values))] = values, number
+    return number
+
+
+def _number_of(structure: object) -> int:
     # a number is given once: what is left of one when others were dropped finds no other's ways
     for kept in (_parts, _rests, _numbers, _ways):
         if len(kept) > _MOST_KEPT:
             kept.clear()
-    sizes: list[int] = []
-    key = _structure(value, sizes, sized=sized)
-    return value, _numbers.setdefault(key, next(_new_number)), tuple(sizes)
+    return _numbers.setdefault(structure, next(_new_number))
 
 
 def _structure(value: Any, sizes: list[int], *, sized: bool) -> Any:
@@ -193,7 +203,7 @@ def _compiled(
     sizes: list[Any], numbers: list[Any], ranges: list[Whole | None], trail: Trail, figures: Mapping[str, Figure]
 ) -> Way:
     """The text of a function that compares as the trail says and then counts, made a function."""
-    lines, known = [], dict[int, str]()
+    lines, known, named = [], dict[int, str](), dict[str, str]()
     for place, (number, whole) in enumerate(zip(numbers, ranges, strict=True)):
         if isinstance(number, TracedInt):
             assert whole is not None
@@ -202,21 +212,24 @@ def _compiled(
             lines.append(f"if s{place} != {number}: return None")
 
     def text(number: int) -> str:
+        """A name of this number; what is computed alike is computed once."""
         for one in innermost_first(number):
             if id(one) in known:
                 continue
             parts = [known[id(part)] for part in (one.args if isinstance(one, TracedInt) else ())]
             code = code_of(one, parts) if parts or isinstance(one, Guarded) else str(int(one))  # of no size: a constant
-            if code.isidentifier() or code.isdigit():
-                known[id(one)] = code
-            else:
-                known[id(one)] = f"t{len(known)}"
-                lines.append(f"{known[id(one)]} = {code}")
+            if isinstance(one, TracedInt) and one.op in ("min", "max") and len({*parts}) == 1:
+                code = parts[0]
+            if not (code.isidentifier() or code.isdigit() or code in named):
+                named[code] = f"t{len(named)}"
+                lines.append(f"{named[code]} = {code}")
+            known[id(one)] = named.get(code, code)
         return known[id(number)]
 
     for one in trail.conditions:
-        line = f"if ({text(one.left)} {one.op} {text(one.right)}) is not {one.outcome}: return None"
-        if line not in lines:
+        left, right = text(one.left), text(one.right)
+        line = f"if {'not ' if one.outcome else ''}{left} {one.op} {right}: return None"
+        if left != right and line not in lines:  # as one number compares with itself, it does in every row
             lines.append(line)
     sums = ", ".join(f"{name!r}: {text(cast('int', figure.value))}" for name, figure in figures.items())
     names = "".join(f"s{place}, " for place in range(len(sizes)))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from tscale.answers.capacity import reserve_tables
-from tscale.answers.memory.media import media_held
 from tscale.answers.memory.notes import serving_notes
 from tscale.answers.memory.tables import (
     changes_table,
@@ -29,6 +29,10 @@ from tscale.estimates.memory.serving import Ask
 from tscale.estimates.memory.steps import serving_steps
 from tscale.models.spec import ModelSpec
 
+if TYPE_CHECKING:
+    from tscale.answers.memory.media import MediaHeld
+    from tscale.estimates.media import Media
+
 
 def memory_report(spec: ModelSpec, ask: Ask) -> Report:
     """Weights, cache and workspace of one device, whether they fit, and what else would. Exit code 3 where they do not."""
@@ -38,12 +42,12 @@ def memory_report(spec: ModelSpec, ask: Ask) -> Report:
     title = _title(spec, server, ask, one.total, None if capacity is None else verdict_text(capacity, one.total))
     contexts = tuple(at_contexts(server, capacity, found.known)) if ask.context is None else ()
     lines = held_lines(server, place)
-    media = media_held(server, place, ask.media)
+    media = _media(server, place, ask.media)
     tables = [
         parts_table(title, spec.name, parts_of(server, one, found.known, found.asked.known), found.total, capacity),
         *_room_tables(server, capacity, room, options, one.total),
         *([contexts_table(contexts)] if contexts else []),
-        *media.tables,
+        *([] if media is None else media.tables),
         lines_table(lines, cut=ask.devices > 1),
         *reserve_tables(capacity),
     ]
@@ -53,18 +57,27 @@ def memory_report(spec: ModelSpec, ask: Ask) -> Report:
         **figures_of(found),
         "contexts": [at.data() for at in contexts],
         "changes": [change.data() for change in options],
-        **media.data,
+        **({} if media is None else media.data),
         "lines": lines_data(lines),
     }
     notes = notes_of(
         spec,
         *serving_notes(server, ask.hardware, found.context.note, capacity, room, options),
-        *media.notes,
+        *(() if media is None else media.notes),
         about=OF_SERVING,
     )
     steps = Derivations(lambda: serving_steps(server, place))
     code = exit_code(capacity, one.total)
     return Report(title, tuple(tables), data, notes, steps, exit_code=code, lead=found.asked.lead())
+
+
+def _media(server: Server, place: int, media: Media) -> MediaHeld | None:
+    """What is said of images and sounds, and of towers; None of a text alone."""
+    if not (media.any or server.spec.towers):
+        return None
+    from tscale.answers.memory.media import media_held
+
+    return media_held(server, place, media)
 
 
 def _options(server: Server, ask: Ask, capacity: Capacity | None, room: Room | None, total: int) -> tuple[Change, ...]:

@@ -7,7 +7,8 @@ from typing import Final
 
 from tscale.answers.post_training.memory import METHOD_NAMES, NAMES
 from tscale.core.costs.forward import leaves_out
-from tscale.core.costs.post_training import Method, key_of
+from tscale.core.costs.post_training import key_of
+from tscale.core.methods import Method
 from tscale.core.metric import Column, Data, Derivations, Figure, Known, Report
 from tscale.core.number_text import number_text
 from tscale.core.tracing import label

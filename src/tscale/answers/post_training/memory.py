@@ -8,9 +8,10 @@ from typing import Final
 from tscale.answers.capacity import capacity_notes, left_out, reserve_tables
 from tscale.answers.memory.tables import changes_table, no_change_note, parts_table, room_table
 from tscale.core.costs.activations import LEAVES_OUT as ACTIVATIONS_LEAVE_OUT
-from tscale.core.costs.post_training import SOURCES, Method, Phase, key_of
+from tscale.core.costs.post_training import SOURCES, Phase, key_of
 from tscale.core.costs.rollout import SOURCE as LENGTHS
 from tscale.core.costs.training_memory import LEAVES_OUT
+from tscale.core.methods import Method
 from tscale.core.metric import Column, Data, Derivations, Detail, Figure, Known, Report, Step, Table
 from tscale.core.number_text import number_text
 from tscale.core.sources import cited

@@ -112,6 +112,11 @@ def widest_bytes(kept: Iterable[Saved], run: SequenceLengths, passes: Passes, pl
     return most_of(_bytes(saved, 1 if saved.used else 0, run, passes, plan) for saved in saved_by(kept, passes))
 
 
+def numbers_of(saved: Saved, run: SequenceLengths, passes: Passes, plan: Parallelism) -> int:
+    """Numbers that one device keeps of one micro-batch, of what is known to be kept."""
+    return _bytes(saved._replace(number="mask"), saved.used, run, passes, plan)
+
+
 def _bytes(saved: Saved, used: int, run: SequenceLengths, passes: Passes, plan: Parallelism) -> int:
     """Bytes of one line, in so many layers; of a tower's, for all that runs through it."""
     if saved.block.stack == "tower":

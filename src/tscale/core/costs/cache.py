@@ -6,8 +6,6 @@ all heads (`spread_latents`). A recurrent layer keeps a state instead, as large 
 least.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from fractions import Fraction
 from typing import Final, NamedTuple

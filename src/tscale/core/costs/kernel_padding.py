@@ -4,8 +4,6 @@ As vLLM makes them: widths within an expert are padded on each device, after the
 quantization/mxfp4.py, `Mxfp4MoEMethod.create_weights`).
 """
 
-from __future__ import annotations
-
 from typing import Final, Literal, NamedTuple
 
 from tscale.core.costs.weights import Mixture, kept_in

@@ -11,20 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final, Literal, NamedTuple
 
+from tscale.core.methods import ONLINE, Method, Sleeper
 from tscale.core.metric import Line
 from tscale.core.tracing import ceil_div
 
-Method = Literal["sft", "dpo", "grpo", "ppo"]
 Phase = Literal[
     "rollout", "old log-probs", "reference", "reward", "value", "training", "value training", "moving weights"
 ]
-Sleeper = Literal["rollout", "weights", "optimizer", "reference", "reward", "value"]
 
-METHODS: Final[tuple[Method, ...]] = ("sft", "dpo", "grpo", "ppo")
-ONLINE: Final = frozenset({"grpo", "ppo"})
-"""Methods that generate what they train on."""
-SLEEPERS: Final[tuple[Sleeper, ...]] = ("rollout", "weights", "optimizer", "reference", "reward", "value")
-"""What may leave a device: the engine of rollouts with its cache, the policy's weights and optimizer states, and other models."""
 SOURCES: Final[dict[str, str]] = {"sft": "", "dpo": "rafailov2023", "grpo": "shao2024", "ppo": "ouyang2022"}
 
 

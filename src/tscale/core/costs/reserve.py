@@ -5,8 +5,6 @@ buffers for sending, captured graphs, and memory that the allocator holds in pie
 versions and settings, so that each part has a least and a most, each as somebody measured it.
 """
 
-from __future__ import annotations
-
 from fractions import Fraction
 from typing import Final, NamedTuple
 

@@ -54,15 +54,16 @@ def training_states(
     """
     key = (training_states, optimizer, precision.states)
     owned = keep(ledger.made, key, lambda: tuple(_owned(ledger, optimizer, precision.states)))
-    scattered = 2 if is_one(plan.pipeline) else 3
+    scattered, divided = plan.zero >= (2 if is_one(plan.pipeline) else 3), plan.zero >= 1
+    among_of = {holders: _shards(holders, plan) for holders in {entry.holders for entry in owned}}
     gradients, master, states = [], [], []
-    for entry, layers, numbers, kept in owned:
-        among = shards(entry, plan)
-        own = _divided(numbers * precision.gradients, plan.zero, scattered, among)
-        gradients.append(Line(entry.name, _of_a_piece(own, among, layers, plan, micro_batches)))
+    for entry in owned:
+        name, among = entry.name, among_of[entry.holders]
+        own = _divided(entry.numbers * precision.gradients, scattered, among)
+        gradients.append(Line(name, _of_a_piece(own, among, entry.layers, plan, micro_batches)))
         if precision.master:
-            master.append(Line(entry.name, _divided(numbers * precision.master, plan.zero, 1, among)))
-        states.append(Line(entry.name, _divided(kept, plan.zero, 1, among)))
+            master.append(Line(name, _divided(entry.numbers * precision.master, divided, among)))
+        states.append(Line(name, _divided(entry.state_bytes, divided, among)))
     weights = weights_on_device(ledger, DTYPES[precision.weights], plan)
     if is_gathered(precision, plan):
         weights = weights._replace(lines=tuple(_buffers(ledger, weights)))
@@ -74,11 +75,25 @@ def training_states(
     )
 
 
-def _owned(ledger: Ledger, optimizer: Optimizer, number: int) -> Iterator[tuple[Entry, int | None, int, int]]:
-    """Each entry that is trained, with how many layers have one of their own, its numbers, and bytes of an optimizer's states.
+Holders = Literal["all", "experts", "routed"]
+"""The devices that hold an entry: all of a stage's, or those that have an expert, of attention or of a feed-forward."""
 
-    The states are of `number` bytes each, on all devices. Layers are None outside of them, and of what they share.
+
+class _Owned(NamedTuple):
+    """An entry that is trained: who holds it, in how many layers, its numbers, and bytes of an optimizer's states.
+
+    Layers are None outside of them, and of what they share.
     """
+
+    name: str
+    holders: Holders
+    layers: int | None
+    numbers: int
+    state_bytes: int
+
+
+def _owned(ledger: Ledger, optimizer: Optimizer, number: int) -> Iterator[_Owned]:
+    """Each entry that is trained; an optimizer's states are of `number` bytes each."""
     layers = (
         None if isinstance(group.where, str) or group.copies is not None else group.layers
         for group in ledger.groups
@@ -86,7 +101,8 @@ def _owned(ledger: Ledger, optimizer: Optimizer, number: int) -> Iterator[tuple[
     )
     for entry, many in zip(ledger.entries, layers, strict=True):
         if isinstance(entry, (Matmul, Conv)) or (isinstance(entry, (Lookup, Vector)) and entry.trained):
-            yield entry, many, entry.stored * size(entry), entry.stored * state_bytes(entry, optimizer, number)
+            numbers, states = entry.stored * size(entry), entry.stored * state_bytes(entry, optimizer, number)
+            yield _Owned(entry.name, _holders(entry), many, numbers, states)
 
 
 def _of_a_piece(whole: int, among: int, layers: int | None, plan: Parallelism, micro_batches: int | None) -> int:
@@ -105,12 +121,10 @@ def _of_a_piece(whole: int, among: int, layers: int | None, plan: Parallelism, m
     return minimum(kept, whole)
 
 
-def _divided(amount: int, zero: int, stage: int, among: int) -> int:
-    """Bytes of an entry on one device, where ZeRO divides them among so many from a stage on."""
-    if is_array(zero):
-        divided: int = where(zero >= stage, ceil_div(amount, among), amount)
-        return divided
-    return ceil_div(amount, among) if zero >= stage else amount
+def _divided(amount: int, is_divided: bool, among: int) -> int:
+    """Bytes of an entry on one device, where ZeRO divides them among so many."""
+    divided: int = where(is_divided, ceil_div(amount, among), amount)
+    return divided
 
 
 def is_gathered(precision: Precision, plan: Parallelism) -> bool:
@@ -173,7 +187,9 @@ def weights_on_device(ledger: Ledger, format: Dtype, plan: Parallelism) -> Quant
         return whole
     entries = [kept.entry for kept in kept_in(ledger, format)]
     lines = tuple(
-        line if isinstance(entry, Buffer) else Line(line.name, _divided(line.value, plan.zero, 3, shards(entry, plan)))
+        line
+        if isinstance(entry, Buffer)
+        else Line(line.name, _divided(line.value, plan.zero >= 3, shards(entry, plan)))
         for entry, line in zip(entries, whole.lines, strict=True)
     )
     return whole._replace(lines=lines)
@@ -187,9 +203,19 @@ def frozen_states(ledger: Ledger, format: Dtype, plan: Parallelism) -> States:
 
 def shards(entry: Entry, plan: Parallelism) -> int:
     """How many devices ZeRO divides an entry among: those that hold it, which are others for experts."""
+    return _shards(_holders(entry), plan)
+
+
+def _holders(entry: Entry) -> Holders:
     if is_routed(entry):
+        return "routed"
+    return "experts" if is_expert(entry) else "all"
+
+
+def _shards(holders: Holders, plan: Parallelism) -> int:
+    if holders == "routed":
         return plan.expert_shards
-    if is_expert(entry) and not is_one(plan.expert):
+    if holders == "experts" and not is_one(plan.expert):
         return minimum(plan.sharing, plan.data * plan.context // plan.expert)
     return plan.sharing
 

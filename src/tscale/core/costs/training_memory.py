@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from tscale.core.costs.activations import activation_bytes, saved_by, saved_bytes
+from tscale.core.costs.activations import numbers_of, saved_by, saved_bytes
 from tscale.core.costs.schedules import embeddings_in_flight, in_flight
 from tscale.core.costs.states import (
     States,
@@ -27,7 +27,7 @@ from tscale.core.costs.states import (
     training_states,
 )
 from tscale.core.costs.training_moments import SOURCE, backward_lines, largest_moment, layer_bytes
-from tscale.core.costs.training_setup import Layer, Needs, Peak, Training
+from tscale.core.costs.training_setup import Layer, Needs, Peak, Training, counted_once
 from tscale.core.ledger import Ledger, Matmul, Saved
 from tscale.core.loss_kernels import KERNELS, LIVE_AS_RESERVED, Logits, LossBytes, least_live_bytes, loss_bytes
 from tscale.core.metric import Line, Quantity
@@ -109,22 +109,34 @@ def _pass(share: Ledger, kept: tuple[Saved, ...], layers: tuple[Layer, ...], sta
     kept = _with_adapters(_without_frozen_head(kept, training), share, training)
     if training.rank is not None:
         layers = tuple(layer._replace(kept=_with_adapters(layer.kept, layer.share, training)) for layer in layers)
-    passes = training.passes
-    saved = tuple(saved_by(kept, passes))
-    lines = saved_bytes(saved, training.run, passes, plan)
+    one = counted_once(_of_one, share, kept, training, training.passes, lambda: _of_one(share, kept, training))
     flying = in_flight(stage, plan, training.micro_batches)
     embeddings = embeddings_in_flight(stage, plan, training.micro_batches)
-    every = [_of_all_passes(line, of, flying, embeddings) for line, of in zip(lines.lines, saved, strict=True)]
-    ends = [of.role == "logits" for of in saved]
-    activations = tuple(line for line, end in zip(every, ends, strict=True) if not end)
+    logits, others = list[Line](), list[Line]()
+    for line, saved in zip(one.lines.lines, one.saved, strict=True):
+        (logits if saved.role == "logits" else others).append(_of_all_passes(line, saved, flying, embeddings))
+    activations = tuple(others)
     if "activations" in training.offload:
-        activations = tuple(_left_on_device(activations, saved, layers, training))
-    made = logits_of(share, kept, training)
-    loss = None if made is None else loss_bytes(training.loss_kernel, made)
-    logits = [line for line, end in zip(every, ends, strict=True) if end]
+        activations = tuple(_left_on_device(activations, one.saved, layers, training))
+    loss = None if one.logits is None else loss_bytes(training.loss_kernel, one.logits)
     if loss is not None:
         logits = [Line("head.logits", loss.kept)]
-    return _Pass(lines, activations, logits, made, loss, layers, tuple(backward_lines(share, layers, training)))
+    backward = tuple(backward_lines(share, layers, training))
+    return _Pass(one.lines, activations, logits, one.logits, loss, layers, backward)
+
+
+class _OfOne(NamedTuple):
+    """What a device keeps of one micro-batch, in bytes, and the logits that it makes of it."""
+
+    saved: tuple[Saved, ...]
+    lines: Quantity
+    logits: Logits | None
+
+
+def _of_one(share: Ledger, kept: tuple[Saved, ...], training: Training) -> _OfOne:
+    saved = tuple(saved_by(kept, training.passes))
+    lines = saved_bytes(saved, training.run, training.passes, training.plan)
+    return _OfOne(saved, lines, logits_of(share, kept, training))
 
 
 def _moment(one: _Pass, share: Ledger, training: Training, peak: Peak) -> tuple[list[Line], list[Line]]:
@@ -193,11 +205,9 @@ def logits_of(share: Ledger, kept: tuple[Saved, ...], training: Training) -> Log
     head = next((entry for entry in share.entries if isinstance(entry, Matmul) and entry.role == "head"), None)
     if saved is None or head is None:
         return None
-    one_byte_each = saved._replace(number="mask")
-    numbers = activation_bytes((one_byte_each,), training.run, training.passes, training.plan).total
-    tokens = activation_bytes(
-        (one_byte_each._replace(width=1, cut=None, gathered=True),), training.run, training.passes, training.plan
-    ).total
+    passes, plan = training.passes, training.plan
+    numbers = numbers_of(saved, training.run, passes, plan)
+    tokens = numbers_of(saved._replace(width=1, cut=None, gathered=True), training.run, passes, plan)
     number, trained = training.precision.activations, training.rank is None
     return Logits(numbers, tokens, head.d_out, head.d_in, number, trained, training.prepared)
 

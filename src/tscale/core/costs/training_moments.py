@@ -14,7 +14,7 @@ from typing import Final
 from tscale.core.costs.activations import Passes, activation_bytes, keeping, widest_bytes
 from tscale.core.costs.params import size
 from tscale.core.costs.states import shards
-from tscale.core.costs.training_setup import Layer, Peak, Training
+from tscale.core.costs.training_setup import Layer, Peak, Training, counted_once
 from tscale.core.costs.weights import is_linear
 from tscale.core.dtypes import DTYPES, bytes_of
 from tscale.core.ledger import ALWAYS, Ledger, Lookup, Matmul, Number
@@ -166,7 +166,12 @@ def layer_bytes(layers: tuple[Layer, ...], training: Training) -> int:
 
 def of_layer(layer: Layer, training: Training, passes: Passes | None = None) -> int:
     """Bytes that a layer keeps of one micro-batch, by how it is kept."""
-    return activation_bytes(layer.kept, training.run, passes or training.passes, training.plan).total
+    how = passes or training.passes
+
+    def count() -> int:
+        return activation_bytes(layer.kept, training.run, how, training.plan).total
+
+    return counted_once(of_layer, layer.share, layer.kept, training, how, count)
 
 
 _OF_ACTIVATIONS: Final = frozenset[Number]({"activation", "residual", "product"})
@@ -175,8 +180,15 @@ _OF_ACTIVATIONS: Final = frozenset[Number]({"activation", "residual", "product"}
 def _widest(layers: tuple[Layer, ...], training: Training) -> int:
     """Bytes of the largest single array of activations in a layer, scores of attention in steps included."""
     passes = training.passes._replace(keeping=keeping(training.attention, "none"))
-    arrays = (saved for layer in layers for saved in layer.kept if saved.number in _OF_ACTIVATIONS)
-    return widest_bytes(arrays, training.run, passes, training.plan)
+    return _most(_widest_of(layer, training, passes) for layer in layers)
+
+
+def _widest_of(layer: Layer, training: Training, passes: Passes) -> int:
+    def count() -> int:
+        arrays = (saved for saved in layer.kept if saved.number in _OF_ACTIVATIONS)
+        return widest_bytes(arrays, training.run, passes, training.plan)
+
+    return counted_once(_widest_of, layer.share, layer.kept, training, passes, count)
 
 
 def _gathered_weights(share: Ledger, layers: tuple[Layer, ...], training: Training) -> list[Line]:

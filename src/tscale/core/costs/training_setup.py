@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Callable
+from typing import Literal, NamedTuple, TypeVar
 
 from tscale.core.costs.activations import Attention, Kernels, Passes, keeping
 from tscale.core.costs.states import Offload
 from tscale.core.dtypes import DTYPES, Dtype
+from tscale.core.kept import is_plain, keep
 from tscale.core.ledger import Ledger, NormKernel, Saved
 from tscale.core.loss_kernels import OF_TRANSFORMERS, default_kernel
 from tscale.core.metric import Quantity
@@ -16,6 +18,8 @@ from tscale.core.recompute import Again, Recompute
 from tscale.core.roles import Role
 from tscale.core.tracing import ceil_div, is_one
 from tscale.core.workload import SequenceLengths
+
+T = TypeVar("T")
 
 Peak = Literal["reserved", "held", "live"]
 """How a peak is counted: as an allocator reserves memory for it; what is live then, the model's output with it where the loop refers to
@@ -131,3 +135,14 @@ class Layer(NamedTuple):
     share: Ledger
     kept: tuple[Saved, ...]
     again: tuple[Saved, ...] = ()
+
+
+def counted_once(
+    what: object, share: Ledger, kept: tuple[Saved, ...], training: Training, passes: Passes, count: Callable[[], T]
+) -> T:
+    """What is counted of what a device keeps of one micro-batch: once for all plans of other copies, where it is all its ledger's."""
+    run, plan = training.run, training.plan
+    degrees = plan.tensor, plan.sequence, plan.context, plan.expert_cut
+    if kept is not share.saved or not is_plain((*run, *passes, *degrees)):
+        return count()
+    return keep(share.made, (what, run, passes, degrees), count)

@@ -4,8 +4,6 @@ bytes = stored·d_in·d_out·bits/8 for a matrix, and the bits of each row that 
 kept in another: bitsandbytes leaves embeddings and the head in 16 bits, GGUF keeps everything with one dimension in 32.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Final, assert_never
 
 from tscale.core.dtypes import bytes_of
+from tscale.core.kept import keep
 from tscale.core.ledger import Block, Buffer, Cache, Conv, Ledger, Lookup, Matmul, Scan, Scores, Stream, Vector
 from tscale.core.metric import Line, Quantity
 from tscale.core.roles import Role
@@ -53,7 +54,7 @@ def workspace_bytes(
 def activation_bytes(ledger: Ledger, run: SequenceLengths, batch: int, chunk: int, d_model: int, bits: int) -> int:
     """The largest over all blocks of tokens·(2·d_model + outputs), with what goes into a matrix down among the outputs."""
     sizes = []
-    for (_, stream), (first, outputs) in _outputs(ledger).items():
+    for (_, stream), (first, outputs) in keep(ledger.made, _outputs, lambda: _outputs(ledger)).items():
         tokens = label(f"{stream}_step_tokens", _step_tokens(stream, run, batch, chunk))
         block = first.rpartition(".")[0]
         name = block if stream == "target" else f"{block}.{stream}"

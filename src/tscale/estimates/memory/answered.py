@@ -1,7 +1,5 @@
 """What a device of the fullest stage holds of what it was asked, as figures, and how much more would fit."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Which single changes make a model fit that does not, each with what it costs."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from itertools import islice
@@ -152,7 +150,7 @@ def _more_devices(server: Server, hardware: Hardware, capacity: Capacity, *, spe
 def larger_hardware(total: int, gpus: int, hardware: Hardware, capacity: Capacity) -> Iterator[Change]:
     """The accelerators with the least memory in which `total` fits, of the kind of this one."""
     own = capacity.device.device_bytes
-    alike = (other for other in roomier(own) if kind_of(other.name) == kind_of(hardware.name))
+    alike = (other for other in roomier(max(own, total - 1)) if kind_of(other.name) == kind_of(hardware.name))
     fitting = (other for other in alike if capacity._replace(device=other.device()).fits(total))
     for other in islice(fitting, _MOST_HARDWARE):
         memory = other.device().device_bytes

@@ -1,7 +1,5 @@
 """A server: a model, how it is kept and spread and what it serves; and what one of its devices holds."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
@@ -10,6 +8,7 @@ from tscale.core.costs.kernel_padding import Kernel, padded_for
 from tscale.core.costs.weights import Mixture, of_stage, tower_bytes, weight_bytes
 from tscale.core.costs.workspace import workspace_bytes
 from tscale.core.dtypes import DTYPES, Dtype
+from tscale.core.kept import keep
 from tscale.core.ledger import Cache, Ledger
 from tscale.core.metric import Line, Quantity
 from tscale.core.parallelism import Parallelism
@@ -21,7 +20,6 @@ from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError, field
 from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
-from tscale.models.stages import pieces_of, stages
 
 
 class Keeping(NamedTuple):
@@ -91,7 +89,7 @@ class Server(NamedTuple):
     stages: tuple[Stage, ...] = ()
     prefix: int = 0
     verified: int = 1
-    draft: Server | None = None
+    draft: "Server | None" = None
     lengths: SequenceLengths | None = None
 
     @property
@@ -117,8 +115,13 @@ class Server(NamedTuple):
 
     def weights(self, place: int = 0) -> Quantity:
         """Bytes of the weights of a device of a stage; towers and projectors stand whole on each device of the first."""
-        own = weight_bytes(self.stored(place), self.stage_format(place), self.stages[place].whole)
-        return own._replace(lines=own.lines + self.towers(place).lines)
+        stored, format = self.stored(place), self.stage_format(place)
+
+        def own() -> Quantity:
+            found = weight_bytes(stored, format, self.stages[place].whole)
+            return found._replace(lines=found.lines + self.towers(place).lines)
+
+        return keep(stored.made, (Server.weights, format), own) if isinstance(format, Dtype) else own()
 
     def towers(self, place: int = 0) -> Quantity:
         """Bytes of the towers and projectors among them."""
@@ -164,16 +167,16 @@ class Server(NamedTuple):
             at.share, at.whole, self.run, self.sequences, self.chunk, self.spec.d_model, bits, self.verified
         )
 
-    def on(self, layout: ServingLayout) -> Server:
+    def on(self, layout: ServingLayout) -> "Server":
         """The same on devices in another layout. Raises `RequestError` where so many cannot share its layers."""
         draft = None if self.draft is None else self.draft.on(layout)
         return self._replace(layout=layout, stages=tuple(_stages(self.spec, self.whole, layout)), draft=draft)
 
-    def of(self, spec: ModelSpec) -> Server:
+    def of(self, spec: ModelSpec) -> "Server":
         """The same of a model on other numbers, such as those that remember."""
         return self._replace(spec=spec, whole=self.keeping.kept(lower(spec))).on(self.layout)
 
-    def drafting(self) -> Server | None:
+    def drafting(self) -> "Server | None":
         """The draft with what is asked of both."""
         if self.draft is None:
             return None
@@ -190,6 +193,12 @@ def _stages(spec: ModelSpec, whole: Ledger, layout: ServingLayout) -> Iterator[S
         raise RequestError(
             f"no engine is known that serves the two stacks of {spec.name} in stages: use {field('pipeline', 1)}"
         )
+    yield from _several_stages(spec, whole, layout)
+
+
+def _several_stages(spec: ModelSpec, whole: Ledger, layout: ServingLayout) -> Iterator[Stage]:
+    from tscale.models.stages import pieces_of, stages
+
     layout.stretches(int(spec.layers))  # refuses stages that are not those of the stack
     plan = Parallelism(pipeline=layout.pipeline, stages=layout.layers or None)
     stages(spec, plan, whole)  # refuses what no stage has alone

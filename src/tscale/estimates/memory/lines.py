@@ -1,7 +1,5 @@
 """What a serving device holds, line by line: each thing's format, how it is shared, and its bytes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import NamedTuple
 

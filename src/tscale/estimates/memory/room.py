@@ -1,7 +1,5 @@
 """How much more would fit on a device, and what it holds by context."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, NamedTuple
 

@@ -1,7 +1,5 @@
 """How a model is to be served, and the server that it comes to."""
 
-from __future__ import annotations
-
 from fractions import Fraction
 from typing import Final, Literal, NamedTuple
 

@@ -7,8 +7,8 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from tscale.core.costs.largest import largest
-from tscale.core.costs.post_training import SLEEPERS
 from tscale.core.counts import MOST_CONTEXT
+from tscale.core.methods import SLEEPERS
 from tscale.core.parallelism import divisors
 from tscale.core.precision import OPTIMIZERS
 from tscale.errors import RequestError

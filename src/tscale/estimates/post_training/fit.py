@@ -21,7 +21,8 @@ from tscale.calibration.interval import factors
 from tscale.calibration.names import hardware_of, model_of
 from tscale.calibration.post_training_calibration import FILE, NAME
 from tscale.catalogue.index import configs
-from tscale.core.costs.post_training import SLEEPERS, StepConstants
+from tscale.core.costs.post_training import StepConstants
+from tscale.core.methods import SLEEPERS
 from tscale.core.parallelism import Parallelism
 from tscale.estimates.capacity import Verdict
 from tscale.estimates.memory_train.ask import train_ask

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from tscale.core.costs.post_training import ONLINE, Method, Sleeper
 from tscale.core.costs.rollout import Lengths, fullest_tokens
 from tscale.core.costs.training_setup import Training
 from tscale.core.dtypes import DTYPES, Dtype
+from tscale.core.methods import ONLINE, Method, Sleeper
 from tscale.core.parallelism import divisors, or_list
 from tscale.core.serving_layout import ServingLayout
 from tscale.core.tracing import ceil_div, minimum
