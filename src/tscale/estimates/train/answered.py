@@ -73,7 +73,7 @@ def answered(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Answered:
     model = adapting(with_towers(counted(spec), ask.media), ask.rank, ask.lora_targets)
     dtype, peak = peak_of(hardware.device(), hardware, ask.dtype)
     whole = trained_on_media(trained(model.spec, ask.tokens, ask.context), spec, ask.media)
-    flops = label("training_flops", whole.flops(model))
+    flops = label("training_flops", whole.flops(model), "FLOPs")
     redone = recomputed(model.spec, model.ledger, ask.recompute, ask.again, ask.plan)
     ratio = hardware_ratio(model, whole, redone)
     counted_share = counted_share_of(model, whole, ask.flops_count)

@@ -90,7 +90,7 @@ def _case(name: str, ask: Ask, flops: int, peak: int, mfu: Fraction) -> Case:
     assert ask.days is not None
     allowed = TracedInt(_rounded_up(ask.days * DAY), label="seconds_allowed")
     needed = gpus_to_train(flops, allowed, rated, millionths)
-    return Case(name, mfu, needed, seconds_to_train(flops, label("gpus", needed), rated, millionths))
+    return Case(name, mfu, needed, seconds_to_train(flops, label("gpus", needed, "devices"), rated, millionths))
 
 
 def check_peak(model: TracedModel, whole: Trained, redone: Recomputed, mfu: Fraction) -> None:
