@@ -153,7 +153,11 @@ class Attention:
         period = len(self.pattern)
         places = {sight: tuple(n for n, each in enumerate(self.pattern) if each == sight) for sight in _SIGHTS}
         local = label_beside(
-            "local_layers", sum(ceil_div(layers - place, period) for place in places["local"]), layers, "layers", "layers"
+            "local_layers",
+            sum(ceil_div(layers - place, period) for place in places["local"]),
+            layers,
+            "layers",
+            "layers",
         )
         rest = label_beside("global_layers", layers - local, layers, "layers", "layers")
         yield ".local", Subset((), places["local"], period, local), self.window

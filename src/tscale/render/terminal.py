@@ -153,7 +153,9 @@ class _Screen:
         """The spaces between columns: fewer where a column that may go would have to."""
         every = [index for index, column in enumerate(table.columns) if not column.below]
         self.between = _BETWEEN
-        fits = self._total([self._width(table, index) for index in range(len(table.columns))], every) <= self.console.width
+        fits = (
+            self._total([self._width(table, index) for index in range(len(table.columns))], every) <= self.console.width
+        )
         goes = any(table.columns[index].drop for index in every)
         return _BETWEEN if fits or not goes or not self.unicode else _LEAST_BETWEEN
 
