@@ -622,7 +622,7 @@ def train(
         qlora: Train adapters on a model frozen in nf4; rank 64 unless lora_rank is given.
         stack: Choose the training stack that a plan's step is predicted on (default: current).
         attention_kernel: Name the attention kernel of the prediction; by default that which is usual on the chip.
-        bound: Give a plan its bounds alone, without a prediction.
+        bound: Give bounds alone, that no run passes, without a prediction.
         price: Set the price of a GPU-hour in US dollars, such as 2.50.
         goodput: Set the share of the time that goes to steps that count, the rest to failures, restarts and
             checkpoints; by default as published runs lost for each device.

@@ -158,6 +158,11 @@ def nearest(name: str, legal: Iterable[str], aliases: Mapping[str, str] = Mappin
     return f"known: {listed}, ..." if len(names) > 12 else f"known: {listed}"
 
 
+def ended(text: str) -> str:
+    """A sentence with the mark that ends it: a full stop, or the question mark of what was meant."""
+    return text if text.endswith("?") else f"{text}."
+
+
 def one_of(what: str, legal: Sequence[str], given: object) -> str:
     """'WHAT is one of A, B, not C', with the one that was meant where it was a slip of the finger."""
     text = f"{what} is one of {', '.join(legal)}, not {shown(given)}"

@@ -177,6 +177,17 @@ def names_stand_for_sizes_and_literals_for_rules(explained: Explained) -> None:
                 )
 
 
+WITHOUT_UNIT = re.compile(r"(.*_)?head_dim|block")
+"""Widths of a layer's parts."""
+
+
+def what_has_a_unit_has_it_behind_its_number(explained: Explained) -> None:
+    """Bytes, FLOPs, parameters, tokens and layers, of names within a derivation as well."""
+    for report in explained.reports:
+        for step in report.steps:
+            assert step.figure.unit.word or WITHOUT_UNIT.fullmatch(step.name), (step.name, step.numbers)
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_the_derivations_of_a_model_keep_every_promise(name: str) -> None:
     """Its reports are made once for all that is asked of them."""
@@ -185,6 +196,7 @@ def test_the_derivations_of_a_model_keep_every_promise(name: str) -> None:
         one_name_means_one_number_wherever_it_is_printed,
         a_derived_name_is_explained_before_it_is_used,
         names_stand_for_sizes_and_literals_for_rules,
+        what_has_a_unit_has_it_behind_its_number,
     )
     keeps(Explained(name, tuple(reports(name))), promises)
 
@@ -225,6 +237,19 @@ def test_every_line_that_json_gives_carries_its_formula() -> None:
     data = params_report([spec]).data
     assert isinstance(data, dict)
     assert all(line["formula"] for line in data["lines"])
+
+
+def test_a_sum_s_terms_have_its_unit_and_a_product_s_factors_their_own() -> None:
+    """Eight caches of so many bytes; a step's tokens by so many numbers of each."""
+    done = run("memory", "llama-3.1-8b", "--gpu", "h100", "--batch", "8", "--explain").out
+    for name, value in (
+        ("cache_of_a_sequence", "1,073,741,824 bytes"),
+        ("target_step_tokens", "2,056 tokens"),
+        ("attention.outputs", "14,336 numbers per token"),
+    ):
+        assert re.search(rf"^{re.escape(name)}\n(    = .*\n)*    = {value}", done, re.MULTILINE), name
+    done = run("serve", "llama-3.1-8b", "--gpu", "h100", "--concurrency", "8", "--explain").out
+    assert re.search(r"^requests_per_second\n(    = .*\n)*    = [\d.]+ requests per second", done, re.MULTILINE)
 
 
 def test_numbers_without_a_unit_have_no_word_for_one_behind_them() -> None:

@@ -50,6 +50,7 @@ def test_a_version_that_was_not_measured_is_named() -> None:
         for one in ("0.18.O", "0.18.0")
     ]
     assert 'Version "0.18.O" of vllm is not among those that were measured: did you mean 0.18.0?' in said[0]
+    assert "?." not in said[0]
     assert "Version" not in said[1]
 
 

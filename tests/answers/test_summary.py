@@ -52,6 +52,19 @@ def test_its_ranges_are_those_of_serve_and_train() -> None:
     assert found["cost_usd_range"] == trained["cost_usd_range"]
 
 
+def test_what_depends_on_the_length_says_of_which_it_is() -> None:
+    """Of a window of 4,096 tokens in 8,192 half is kept; without windows each token adds as much, at any length."""
+    said = run("summary", "mistral-7b").out
+    per_token = 32 * 2 * 8 * 128 * 2  # layers, keys and values, heads of 128, two bytes
+    assert answer("summary", "mistral-7b")["kv_bytes_per_token"] == per_token // 2
+    assert "KV cache per token at 8,192 tokens, bf16        65.54 kB" in said
+    assert "whole cache of 8,192 tokens over their number; the first tokens add 131.1 kB each." in said
+    plain = run("summary", "llama-3.1-8b").out
+    assert "KV cache per token, bf16" in plain
+    assert "over their number" not in plain
+    assert "forward FLOPs per token at 8,192 tokens" in plain
+
+
 def test_it_is_one_screen() -> None:
     lines = run("summary", "llama-3.1-70b", "--gpu", "h100", columns=80).out.splitlines()
     assert len([line for line in lines if line]) <= 24

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from fractions import Fraction
+from math import ceil
 from shlex import split
 from typing import Any
 
@@ -16,12 +17,17 @@ import tscale
 from tests.helpers import answer, run
 from tscale.answers.train.answer import train_report
 from tscale.catalogue.hardware import find_hardware
+from tscale.catalogue.models import built_in
+from tscale.core.costs.forward import forward_flops
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.wall_time import MILLION, gpus_to_train, mfu_of, seconds_to_train
 from tscale.core.parallelism import Parallelism
+from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError
 from tscale.estimates.train import memory
 from tscale.estimates.train.ask import Ask
+from tscale.models.lower import lower
+from tscale.models.spec import ModelSpec
 
 KEYS = {
     "model", "tokens", "gpu", "gpus", "mfu", "hfu", "seconds", "days", "gpu_hours", "cost_usd", "energy_kwh", "co2e_kg",
@@ -690,7 +696,75 @@ def test_a_plan_takes_as_long_as_its_steps_are_predicted_to_take() -> None:
         assert case["seconds"] == pytest.approx(steps * found["plan"]["step_seconds"][end], rel=1e-4)
     assert found["assumed"] is False
     assert found["figures"]["days"]["known"] == "predicted"
-    assert answer("train", "llama-3.1-8b", *args, "--bound")["assumed"] is True
+
+
+def test_a_bound_alone_is_called_one_and_has_no_assumption_in_it() -> None:
+    """As long as all its steps at their least; days, hours and devices are bounds, dollars of an assumed price at the least."""
+    args = (
+        "llama-3.1-8b",
+        "--gpu",
+        "h100",
+        "--gpus",
+        "64",
+        "--batch",
+        "512",
+        "--zero",
+        "3",
+        "--tokens",
+        "1e12",
+        "--context",
+        "8k",
+    )
+    found, predicted = answer("train", *args, "--bound"), answer("train", *args)
+    least = found["plan"]["step_seconds_at_least"]
+    assert found["seconds"] == pytest.approx(1e12 / (512 * 8192) * least, rel=1e-5)
+    assert found["seconds"] < min(case["seconds"] for case in predicted["range"])
+    assert (found["assumed"], found["range"], found["goodput"], found["utilisation_runs"]) == (False, [], None, [])
+    for key in ("days", "gpu_hours", "mfu", "tokens_per_second"):
+        assert found["figures"][key]["known"] == "bound", key
+    assert found["figures"]["cost_usd"]["known"] == "assumed"
+    title, said = run("train", *args, "--bound").out.splitlines()[:2]
+    assert "takes at least 9.41 days and $" in title
+    assert (
+        said
+        == "A bound, no prediction: no run of the plan below has a higher MFU than 112.5% (past 100%, for it counts full attention)."
+    )
+
+
+def test_a_bound_without_a_plan_is_the_devices_at_their_peak() -> None:
+    """Causal attention computed and full attention counted; in so many days at least so many devices."""
+    spec = built_in("gpt2")
+    assert isinstance(spec, ModelSpec)
+    tokens, length, peak = 10**12, 1024, 312 * 10**12
+    flops = 3 * int(forward_flops(lower(spec), SequenceLengths(length), "causal").total) * tokens / length
+    given = ("train", "gpt2", "--gpu", "a100", "--tokens", "1e12", "--context", "1k", "--bound")
+    assert answer(*given, "--gpus", "8")["seconds"] == pytest.approx(flops / (8 * peak), rel=1e-5)
+    assert answer(*given, "--days", "1")["gpus"] == ceil(flops / peak / 86_400)
+    assert "takes at least" in run(*given, "--days", "1").out
+
+
+def test_runs_at_several_lengths_are_bound_by_the_plan_in_the_first_and_by_the_peak_in_others() -> None:
+    args = ("deepseek-v3", "--gpu", "h800", "--gpus", "2048")
+    plan = (
+        "--batch",
+        "15360",
+        "--pipeline",
+        "16",
+        "--expert",
+        "64",
+        "--zero",
+        "1",
+        "--recompute",
+        "full",
+        "--precision",
+        "fp8",
+    )
+    alone, planned = answer("train", *args, "--dtype", "fp8", "--bound"), answer("train", *args, *plan, "--bound")
+    assert len(planned["stages"]) == 3
+    assert alone["seconds"] < planned["seconds"]
+    first = planned["stages"][0]
+    steps = first["tokens"] / (first["context"] * 15360)
+    assert planned["seconds"] > steps * planned["plan"]["step_seconds_at_least"]
 
 
 def test_sums_of_gradients_in_16_bits_are_read_and_written_in_half_the_bytes() -> None:

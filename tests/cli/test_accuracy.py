@@ -87,6 +87,15 @@ def test_rows_are_written_with_their_predictions() -> None:
     assert run("accuracy", "steps.csv", "-o", "predicted.csv").code == 1
 
 
+def test_a_hint_ends_in_one_mark() -> None:
+    """A question of what was meant ends its sentence."""
+    lines = (configs() / "measured" / "serving.csv").read_text(encoding="utf-8").splitlines()
+    heading, *rows = (line for line in lines if not line.startswith("#"))
+    slip = rows[1].replace("Qwen3.5-397B-A17B", "Qwen3.5-397B-A17C")
+    said = run("accuracy", table(rows[0], slip, heading=heading)).out
+    assert said.endswith("did you mean qwen3.5-397b-a17b?\n")
+
+
 @pytest.mark.parametrize(
     ("heading", "said"),
     [

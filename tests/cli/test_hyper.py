@@ -101,6 +101,16 @@ def test_its_table_is_whole_at_80_columns() -> None:
     assert max(map(len, said.splitlines())) <= 80
 
 
+def test_its_rates_have_three_digits_each_in_one_format() -> None:
+    """Above a thousandth as below it: 1.90e-3, not 0.001902; and the tokens of a run are read in a word."""
+    said = run("hyper", "llama-3.1-8b").out
+    title = said.splitlines()[0]
+    assert title.startswith("Llama 3.1 8B: a learning rate of 7.71e-5 to 1.90e-3 and a batch of 6.97M to 48.5M tokens")
+    assert title.endswith("for 15.0T training tokens")
+    row = next(line for line in said.splitlines() if line.startswith("li2025"))
+    assert row.split()[2] == "1.90e-3"
+
+
 def test_explain_shows_the_formula() -> None:
     out = run("hyper", "gpt2", "--tokens", "1e10", "--law", "li2025", "--explain").out
     assert "lr·N^-0.713·D^0.307" in out

@@ -340,11 +340,11 @@ def test_stages_tell_layers_of_two_kinds_apart() -> None:
     )
     for stage in stages:
         told: dict[str, int] = {}
-        for name, made in (pair for line in stage.lines for pair in definitions(line.value)):
+        for name, made, _ in (pair for line in stage.lines for pair in definitions(line.value)):
             assert told.setdefault(name, made) == made, name
 
 
-def definitions(number: object) -> tuple[tuple[str, int], ...]:
+def definitions(number: object) -> tuple[tuple[str, int, str], ...]:
     return tuple(number.definitions()) if isinstance(number, TracedInt) else ()
 
 

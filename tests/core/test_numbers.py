@@ -170,7 +170,7 @@ def test_each_definition_is_told_once_and_behind_what_it_uses() -> None:
     width = label("head_dim", TracedInt(64, label="d") // TracedInt(4, label="h"))
     twice = label("both", width + width) * width
     assert isinstance(twice, TracedInt)
-    assert [label for label, _ in twice.definitions()] == ["head_dim", "both"]
+    assert [label for label, *_ in twice.definitions()] == ["head_dim", "both"]
 
 
 @pytest.mark.parametrize(

@@ -54,13 +54,18 @@ def test_pieces_are_as_even_as_they_can_be_with_the_table_and_the_head_for_a_lay
 
 
 def test_states_in_8_bits_have_a_scale_for_each_block_of_their_matrix() -> None:
-    """bitsandbytes: two states of a byte a number, with 4 bytes for each 256 that begin; vectors stay in fp32.
+    """bitsandbytes: two states of a byte a number, with 4 bytes for each 256 that begin; tensors below 4,096 numbers stay in fp32.
 
-    A matrix of 3 by 100 with 100 biases: 300 numbers in 2 blocks. Muon has one state of a matrix, and two of what is none.
+    A matrix of 3 by 100 with 100 biases: all in fp32. One of 50 by 100: 5,000 numbers in 20 blocks. A vector of 4,095 numbers, and of
+    4,096 in 16 blocks; a gain and a bias of 2,048. Muon has one state of a matrix, and two of what is none.
     """
     matrix, vector = Matmul("m", "up", "feed_forward", "target", 3, 100, bias=True), Vector("v", "norm", "norm", 100)
     eight = OPTIMIZERS["adam-8bit"]
-    assert state_bytes(matrix, eight, 4) == 2 * (300 + 2 * 4) + 2 * 100 * 4
+    assert state_bytes(matrix, eight, 4) == 2 * 400 * 4
+    assert state_bytes(matrix._replace(d_in=50), eight, 4) == 2 * (5000 + 20 * 4) + 2 * 100 * 4
+    assert state_bytes(vector._replace(width=4095), eight, 4) == 2 * 4095 * 4
+    assert state_bytes(vector._replace(width=4096), eight, 4) == 2 * (4096 + 16 * 4)
+    assert state_bytes(vector._replace(width=4096, tensors=2), eight, 4) == 2 * 4096 * 4
     assert state_bytes(vector, eight, 4) == 2 * 100 * 4
     assert state_bytes(matrix, OPTIMIZERS["muon"], 2) == 300 * 2 + 2 * 100 * 2
     assert state_bytes(vector, OPTIMIZERS["muon"], 2) == 2 * 100 * 2

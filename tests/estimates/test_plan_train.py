@@ -191,6 +191,20 @@ def test_its_tables_are_whole_at_80_columns(where: tuple[str, str]) -> None:
     assert max(map(len, said.splitlines())) <= 80
 
 
+def test_at_80_columns_a_layout_is_said_in_full() -> None:
+    """What is recomputed stays; stages of several sizes, which no column has, stand below their row; no two rows read alike."""
+    words = ("llama-3.1-8b", "--train", "--gpu", "h100", "--gpus", "64", "--batch", "512", "--pipeline", "1,2")
+    said = run("plan", *words, columns=80).out
+    table = said.partition("\n\n")[2].partition("\n\n")[0].splitlines()
+    heading, _, *rows = table
+    assert heading.split()[:9] == ["TP", "PP", "VP", "DP", "ZeRO", "SP", "MB", "recompute", "step,"]
+    assert "    also: stages 17+15" in rows
+    layouts = [f"{row[: heading.index('step')]}{below}" for row, below in zip(rows, [*rows[1:], ""], strict=True)]
+    layouts = [one for one in layouts if not one.startswith("    also")]
+    assert len(layouts) == 10 == len(set(layouts))
+    assert max(map(len, table)) <= 80
+
+
 @pytest.mark.slow
 def test_python_gives_axes_as_lists() -> None:
     found = tscale.plan(

@@ -75,6 +75,27 @@ def test_deepseek_moe_16b_has_its_published_sizes() -> None:
     assert (round(params(ledger).total / 1e9, 1), round(active_params(ledger).total / 1e9, 1)) == (16.4, 2.8)
 
 
+LING: dict[str, tuple[dict[str, Any], tuple[float, ...]]] = {
+    # the README of Ling-V2: 16B in total, 1.4B active, 789M of them not in the tables
+    "Ling-mini-2.0": ({}, (16, 1.4, 0.789)),
+    # Ling-flash-2.0's card: 100B, 6.1B active, 4.8B without tables; sizes as Megatron-Bridge's LingFlash2ModelProvider has them
+    "Ling-flash-2.0": ({"hidden_size": 4096, "intermediate_size": 9216, "moe_intermediate_size": 1024, "num_attention_heads": 32,
+                        "num_hidden_layers": 32, "num_nextn_predict_layers": 0}, (100, 6.1, 4.8)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("changed", "billions"), LING.values(), ids=LING)
+def test_ling_2_has_its_published_sizes(changed: dict[str, Any], billions: tuple[float, ...]) -> None:
+    """To the printed digits, which the cards cut: 102.9B parameters are 100B there, and 6.16B active ones 6.1B."""
+    ledger = lower(spec_of({"model_type": "bailing_moe_v2"} | changed))
+    active = int(active_params(ledger).total)
+    tables = 2 * 157_184 * changed.get("hidden_size", 2048)
+    found = (int(params(ledger).total), active, active - tables)
+    for one, printed in zip(found, billions, strict=True):
+        places = -1 if printed == 100 else len(str(printed).partition(".")[2])
+        assert one // 10 ** (9 - places) == round(printed * 10.0**places)
+
+
 def test_phi_s_first_files_are_phi() -> None:
     """phi-1.5: 1,418,270,720, as transformers counts its own file of the same model."""
     spec = spec_of({"model_type": "phi-msft", "architectures": ["PhiForCausalLM"], "n_embd": 2048, "n_head": 32, "n_head_kv": None,

@@ -1,8 +1,8 @@
 """Records the bytes of what real optimizers keep of each parameter after one step.
 
-`python tests/oracle/record_optimizers.py > tests/oracle/optimizers.jsonl` needs `torch` 2.13.0, `transformers` 5.23.0 and
+`python tests/oracle/record_optimizers.py > tests/oracle/optimizers.jsonl` needs `torch` 2.13.0, `transformers` 5.24.0 and
 `bitsandbytes` 0.50.2 on a CPU; it knows nothing of tscale. Each line holds an optimizer, the format of the parameters, and of
-each parameter of a small Llama its shape and the tensors of its state, each with format, shape and bytes; a tensor that
+each parameter of a small model its shape and the tensors of its state, each with format, shape and bytes; a tensor that
 several parameters share is told at the first of them.
 """
 
@@ -26,6 +26,15 @@ CONFIG = {
     "num_attention_heads": 4, "num_key_value_heads": 2, "tie_word_embeddings": False, "attention_bias": True,
     "architectures": ["LlamaForCausalLM"],
 }  # fmt: skip
+AT_LIMIT = {
+    "norms of 4,096": CONFIG | {"hidden_size": 4096, "head_dim": 16, "intermediate_size": 20, "attention_bias": False},
+    "matrices below 4,096": CONFIG | {"hidden_size": 48, "intermediate_size": 80},
+    "gains and biases of 2,048": {
+        "model_type": "opt", "vocab_size": 300, "max_position_embeddings": 8, "hidden_size": 2048, "word_embed_proj_dim": 2048,
+        "ffn_dim": 20, "num_hidden_layers": 1, "num_attention_heads": 4, "architectures": ["OPTForCausalLM"],
+    },
+}  # fmt: skip
+"""Models whose tensors are at the size from which bitsandbytes keeps states in 8 bits."""
 
 
 def hidden(model: nn.Module) -> list[nn.Parameter]:
@@ -52,20 +61,32 @@ OPTIMIZERS: dict[str, Callable[[nn.Module], list[torch.optim.Optimizer]]] = {
 
 def main() -> None:
     """Writes one line for each optimizer and format."""
-    for name, made in OPTIMIZERS.items():
-        for dtype, kind in {"fp32": torch.float32, "bf16": torch.bfloat16}.items():
-            torch.manual_seed(0)
-            settings = transformers.CONFIG_MAPPING["llama"].from_dict(CONFIG)
-            model = transformers.LlamaForCausalLM(settings).to(kind)
-            tokens = torch.randint(0, 300, (1, 8))
-            model(input_ids=tokens, labels=tokens).loss.backward()
-            try:
-                record(name, dtype, model, made(model))
-            except Exception as error:  # noqa: BLE001  # whatever it raises, there is nothing to record
-                print(f"{name} {dtype}: {error!r}"[:200], file=sys.stderr)
+    for name in OPTIMIZERS:
+        for dtype in KINDS:
+            one(name, dtype, CONFIG)
+    for config in AT_LIMIT.values():
+        one("bitsandbytes.optim.AdamW8bit", "bf16", config)
 
 
-def record(name: str, dtype: str, model: nn.Module, optimizers: list[torch.optim.Optimizer]) -> None:
+KINDS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+def one(name: str, dtype: str, config: dict[str, Any]) -> None:
+    """Takes one step of a model of a configuration, and records it."""
+    torch.manual_seed(0)
+    settings = transformers.CONFIG_MAPPING[config["model_type"]].from_dict(config)
+    model = transformers.AutoModelForCausalLM.from_config(settings).to(KINDS[dtype])
+    tokens = torch.randint(0, 300, (1, 8))
+    model(input_ids=tokens, labels=tokens).loss.backward()
+    try:
+        record(name, dtype, config, model, OPTIMIZERS[name](model))
+    except Exception as error:  # noqa: BLE001  # whatever it raises, there is nothing to record
+        print(f"{name} {dtype}: {error!r}"[:200], file=sys.stderr)
+
+
+def record(
+    name: str, dtype: str, config: dict[str, Any], model: nn.Module, optimizers: list[torch.optim.Optimizer]
+) -> None:
     """Writes one line."""
     state: dict[nn.Parameter, dict[str, Any]] = {}
     for optimizer in optimizers:
@@ -81,7 +102,7 @@ def record(name: str, dtype: str, model: nn.Module, optimizers: list[torch.optim
                 kind = str(value.dtype).removeprefix("torch.")
                 kept[key] = [kind, list(value.shape), value.numel() * value.element_size()]
         parameters.append({"name": parameter_name, "shape": list(parameter.shape), "state": kept})
-    print(json.dumps({"optimizer": name, "dtype": dtype, "config": CONFIG, "parameters": parameters}))
+    print(json.dumps({"optimizer": name, "dtype": dtype, "config": config, "parameters": parameters}))
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 `PYTHONPATH=TF446 python tests/oracle/record_remote.py SOURCES > tests/oracle/remote.jsonl` needs `torch` 2.13.0, `transformers` 4.46.3
 in the folder TF446, `einops`, and in the folder SOURCES copies of the code that was published with the models, by the names of the
 repositories that keep them, with + for /: zhangningboo/Qwen-7B (Qwen-7B), jrd77/Baichuan2-13B-Chat, bq-xiao/chatglm2-6b-model,
-IntMeGroup/HarmonyIQA (InternLM2, with a head of its own, which is taken away), wxthu/nas_tuner (MiniCPM) and
-inclusionAI/Ming-UniVision (the text model of Ming, Ling's). It knows nothing of tscale.
+IntMeGroup/HarmonyIQA (InternLM2, with a head of its own, which is taken away), wxthu/nas_tuner (MiniCPM),
+inclusionAI/Ming-UniVision (the text model of Ming, Ling's) and inclusionAI/Ling-V2. Names of families behind SOURCES limit it to these. Ling 2.0 needs `transformers` 4.56.2. It knows nothing of tscale.
 
 Each line holds the `family`, what was `changed`, the configuration, and the parameters of the class, tied ones once.
 """
@@ -49,7 +49,8 @@ def code(repository: str, *inner: str, config: str = "") -> ModuleType:
 
 def main() -> None:
     """Prints a line a configuration."""
-    for family, (make, base, changes) in FAMILIES.items():
+    for family in sys.argv[2:] or FAMILIES:
+        make, base, changes = FAMILIES[family]
         build = make()
         for change in ({}, *changes):
             config = base | change
@@ -134,6 +135,14 @@ def bailing_moe() -> Build:
     )
 
 
+def bailing_moe_v2() -> Build:
+    """Ling's layers of its second series."""
+    module = code("inclusionAI+Ling-V2", "models", "modeling_bailing_moe_v2")
+    return lambda config: module.BailingMoeV2ForCausalLM(
+        module.BailingMoeV2Config(**config, attn_implementation="eager", pad_token_id=0)
+    )
+
+
 def each(**values: tuple) -> list[dict]:
     """The changes of one key each, to each of some values."""
     return [{key: value} for key, several in values.items() for value in several]
@@ -179,6 +188,15 @@ FAMILIES = {
         vocab_size=(2000,), hidden_size=(512,), num_hidden_layers=(4,), num_attention_heads=(4,), num_key_value_heads=(8,), head_dim=(32,),
         intermediate_size=(512,), moe_intermediate_size=(128,), num_experts=(16,), num_shared_experts=(1, 0), first_k_dense_replace=(0, 2),
         use_qkv_bias=(True,), use_bias=(True,), norm_head=(True,),
+    )),
+    "bailing_moe_v2": (bailing_moe_v2, _LLAMA | {
+        "num_key_value_heads": 2, "head_dim": 48, "moe_intermediate_size": 96, "num_experts": 8, "num_experts_per_tok": 2, "num_shared_experts": 2,
+        "first_k_dense_replace": 1, "tie_word_embeddings": False, "max_position_embeddings": 512,
+    }, each(
+        vocab_size=(2000,), hidden_size=(512,), num_hidden_layers=(4,), num_attention_heads=(4,), num_key_value_heads=(8,), head_dim=(32,),
+        intermediate_size=(512,), moe_intermediate_size=(128,), num_experts=(16,), num_shared_experts=(1, 0), first_k_dense_replace=(0, 2),
+        use_qkv_bias=(True,), use_bias=(True,), use_qk_norm=(False,), norm_head=(True,), moe_router_enable_expert_bias=(False,),
+        max_position_embeddings=(1024,),
     )),
 }  # fmt: skip
 """How each is imported, a configuration of it, and the changes of one key that are tried."""

@@ -70,9 +70,17 @@ class Option(NamedTuple):
             case "value" | "argument":
                 is_path = self.kind == "argument" and not self.choices
                 text = file_name(_scalar(value), what) if is_path else _text(value, what, many=self.many)
-                if self.is_none(text):
-                    return 0
-                return self.read(_chosen(text, self.choices, what) if self.choices else text, what)
+                return 0 if self.is_none(text) else self._read(text, what)
+
+    def _read(self, text: str, what: str) -> Any:
+        """What a text means. Raises `RequestError`, which does not ask for a number above 0 where 0 is one."""
+        text = _chosen(text, self.choices, what) if self.choices else text
+        try:
+            return self.read(text, what)
+        except RequestError as error:
+            if not self.none_at_zero:
+                raise
+            raise RequestError(error.text.replace(f"{what} must be a", f"{what} must be 0 or a", 1)) from None
 
     def is_none(self, value: object) -> bool:
         """Whether a value says that there is none: nothing at all, or a 0 of what there may be none of."""

@@ -93,7 +93,8 @@ class Ask(PostTraining, WithMedia, Spread, OnHardware):
     stack: str = asked(options.STACK, "current")
     attention_kernel: str | None = asked(options.ATTENTION_KERNEL)
     bound: bool = asked(
-        Option("Give a plan its bounds alone, without a prediction.", kind="flag", heading=options.TRAINING), False
+        Option("Give bounds alone, that no run passes, without a prediction.", kind="flag", heading=options.TRAINING),
+        False,
     )
     price: Fraction | None = asked(options.PRICE)
     goodput: Fraction | None = asked(

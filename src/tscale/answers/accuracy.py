@@ -11,6 +11,7 @@ from tscale.core.metric import Column, Data, Figure, Report
 from tscale.core.number_text import number_text
 from tscale.core.units import COUNT, SHARE, TOKENS
 from tscale.core.view import Record, view
+from tscale.errors import ended
 from tscale.estimates.accuracy import Accuracy, Errors, Row, unit_of
 
 _WORST: Final = 10
@@ -156,4 +157,4 @@ def _notes(found: Accuracy) -> Iterator[str]:
         reasons.setdefault(row.refused, []).append(row.number)
     for why, numbers in sorted(reasons.items(), key=lambda item: -len(item[1]))[:_LISTED]:
         many = f"{len(numbers):,} rows" if len(numbers) > 1 else f"Row {numbers[0]:,}"
-        yield f"{many} without a prediction: {why}."
+        yield ended(f"{many} without a prediction: {why}")

@@ -280,7 +280,7 @@ def _count(figure: Figure) -> int:
 def _per_token(asked: _Asked, forward: dict[str, Figure]) -> int:
     once = forward["full"].value
     assert isinstance(once, int)
-    return ceil_div(label("forward_full", once), asked.run.tokens)
+    return ceil_div(label("forward_full", once, "FLOPs"), asked.run.tokens)
 
 
 def _derived(

@@ -62,7 +62,7 @@ def hyper_report(
     vocabularies = [] if names else [one.data for one in vocabularies_of(run, int(spec.d_model))]
     tau = next((row.timescale for row in rows if row.timescale is not None), None)
     rows = [row._replace(tau=tau) for row in rows]
-    title = f"{spec.label}: {_headline(rows)} for {int(run.tokens):,} training tokens"
+    title = f"{spec.label}: {_headline(rows)} for {number_text(int(run.tokens), 'short')} training tokens"
     records = [_data(row) for row in rows]
     data: Data = {
         "model": spec.name,

@@ -21,7 +21,7 @@ from tscale.estimates.explaining import counted, published_figure
 from tscale.estimates.memory.held import held
 from tscale.estimates.memory.serving import Ask as MemoryAsk
 from tscale.estimates.memory.serving import server_of
-from tscale.estimates.metrics import COMPARED, Subject, shown_figure, subject_of
+from tscale.estimates.metrics import COMPARED, Subject, cache_of_one_token, shown_figure, subject_of
 from tscale.estimates.release import format_of
 from tscale.estimates.release_words import release_note
 from tscale.estimates.serve.prediction import prediction_of
@@ -51,6 +51,7 @@ _ASKED: Final[tuple[tuple[str, str, PublishedName | None, Unit], ...]] = (
     ("training_flops", "training FLOPs", "training_flops", FLOPS),
 )
 """What is shown: the key of the quantity, its name here, and what was published of it."""
+CACHE_PER_TOKEN: Final = next(quantity for quantity in COMPARED if quantity.key == "kv_bytes_per_token")
 
 
 class _Row(NamedTuple):
@@ -123,7 +124,11 @@ def summary_report(spec: Spec, hardware: Hardware | None = None) -> Report:
     tables = [_table(title, found.subject, answers), _weights_table(weights)]
     if on_gpu is not None:
         tables.append(on_gpu.table())
-    notes = tuple(note for note in (_adapter_note(spec), found.subject.context.note, release_note(spec)) if note)
+    notes = tuple(
+        note
+        for note in (_adapter_note(spec), found.subject.context.note, _window_note(found.subject), release_note(spec))
+        if note
+    )
     return as_assumed(Report(title, tuple(tables), found.data(), notes), spec)
 
 
@@ -204,8 +209,33 @@ def _table(title: str, subject: Subject, answers: dict[str, Figure | Missing | s
         dense = key == "active_params" and answers[key] == answers["params"]
         if not dense:
             figure = None if published is None else _published(subject.spec, published, unit)
-            rows.append((name, answers[key], figure or ""))
+            rows.append((_at_length(key, name, subject), answers[key], figure or ""))
     return Table(title, columns, tuple(rows), subject=subject.spec.name)
+
+
+def _at_length(key: str, name: str, subject: Subject) -> str:
+    """The name of a quantity, with the length of the sequences that it is of where that matters."""
+    of_length = key == "flops_per_token" or (key == "kv_bytes_per_token" and _windowed(subject) is not None)
+    name, comma, form = name.partition(",")
+    return f"{name} at {subject.context.value:,} tokens{comma}{form}" if of_length else f"{name}{comma}{form}"
+
+
+def _windowed(subject: Subject) -> Figure | None:
+    """What a token adds to the cache until windows are full, where the cache of a whole sequence has less for each."""
+    answer, one = CACHE_PER_TOKEN.answer(subject), cache_of_one_token(subject)
+    return one if one is not None and isinstance(answer, Figure) and answer.value != one.value else None
+
+
+def _window_note(subject: Subject) -> str:
+    """Of which length, and how it is taken, what a token has of a cache that does not grow evenly; nothing of one that does."""
+    one = _windowed(subject)
+    if one is None:
+        return ""
+    length = f"{subject.context.value:,} tokens"
+    added = number_text(one.value, "decimal", "B")
+    return (
+        f"The KV cache per token is the whole cache of {length} over their number; the first tokens add {added} each."
+    )
 
 
 def _weights(spec: ModelSpec) -> Iterator[tuple[str, Figure]]:

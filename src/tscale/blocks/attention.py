@@ -153,9 +153,13 @@ class Attention:
         period = len(self.pattern)
         places = {sight: tuple(n for n, each in enumerate(self.pattern) if each == sight) for sight in _SIGHTS}
         local = label_beside(
-            "local_layers", sum(ceil_div(layers - place, period) for place in places["local"]), layers, "layers"
+            "local_layers",
+            sum(ceil_div(layers - place, period) for place in places["local"]),
+            layers,
+            "layers",
+            "layers",
         )
-        rest = label_beside("global_layers", layers - local, layers, "layers")
+        rest = label_beside("global_layers", layers - local, layers, "layers", "layers")
         yield ".local", Subset((), places["local"], period, local), self.window
         yield ".global", Subset((), places["global"], period, rest), None
 
@@ -186,7 +190,7 @@ class Attention:
         if self.value_conv is not None:
             yield from self._value_filters(site, self.value_conv)
         if self.differential:
-            yield Vector(f"{site.name}.lambda", "lambda", "attention", 4 * head_dim)
+            yield Vector(f"{site.name}.lambda", "lambda", "attention", 4 * head_dim, tensors=4)
         yield from self._scores(site, v_dim, caches=caches)
         if self.out_norm:
             yield Vector(f"{site.name}.out_norm", "norm", "norm", heads * v_dim)
@@ -375,8 +379,9 @@ class Attention:
             return
         heads, kv_heads, head_dim = self.widths(site.d_model)
         of_q, of_k = (head_dim, head_dim) if self.qk_norm == "head" else (heads * head_dim, kv_heads * head_dim)
+        tensors = 2 if self.qk_norm_bias else 1
         for name, width in (("q_norm", of_q), ("k_norm", of_k))[: 1 if self.borrows_keys else 2]:
-            yield Vector(f"{site.name}.{name}", "norm", "norm", 2 * width if self.qk_norm_bias else width)
+            yield Vector(f"{site.name}.{name}", "norm", "norm", tensors * width, tensors=tensors)
 
 
 def core_saves(site: LayerContext, heads: int) -> Iterator[Saved]:

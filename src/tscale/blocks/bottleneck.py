@@ -61,7 +61,7 @@ class Bottleneck:
         yield up._replace(stored=many, used=many)
         yield down._replace(stored=many, used=many)
         yield Matmul(f"{name}.out", "out", "mixer", site.stream, w, d, bias=True)
-        yield Vector(f"{name}.norms", "norm", "norm", (3 + many) * 2 * w)
+        yield Vector(f"{name}.norms", "norm", "norm", (3 + many) * 2 * w, tensors=(3 + many) * 2)
 
     def saves(self, site: LayerContext) -> Iterator[Saved]:
         """Nothing is recorded of what such a layer keeps."""

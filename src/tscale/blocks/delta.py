@@ -59,7 +59,7 @@ class GatedDeltaNet:
         yield Matmul(f"{name}.qkvz", "in", "mixer", site.stream, d, 2 * keys + 2 * values, cut=by_head)
         yield Matmul(f"{name}.ba", "decay", "mixer", site.stream, d, 2 * h, cut=by_head)
         yield Conv(f"{name}.conv", "conv", "mixer", site.stream, channels, self.d_conv, cut=by_head)
-        yield Vector(f"{name}.A_dt", "decay", "mixer", 2 * h, by_head)
+        yield Vector(f"{name}.A_dt", "decay", "mixer", 2 * h, by_head, tensors=2)
         work = h * (2 * q**2 * dk + q**2 * dv + 3 * q * dk * dv)
         yield Scan(f"{name}.scan", site.stream, chunk=q, per_chunk=work, cut=by_head)
         if caches:

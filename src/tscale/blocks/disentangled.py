@@ -96,14 +96,14 @@ class Disentangled:
         if self.conv is not None:
             width = self.conv * d // self.conv_groups
             conv = Matmul(f"{site.name}convolution", "conv", "mixer", site.stream, width, d, bias=True)
-            yield Subset((conv, Vector(f"{site.name}norm.convolution", "norm", "norm", 2 * d)), once=True)
+            yield Subset((conv, Vector(f"{site.name}norm.convolution", "norm", "norm", 2 * d, tensors=2)), once=True)
 
     def _tables(self, site: LayerContext) -> Iterator[Entry]:
         """What all layers read: the table of distances, and its norm."""
         d = site.d_model
         yield Lookup(f"{site.name}embedding.distances", "positions", "positions", 2 * self.span, d)
         if self.normed:
-            yield Vector(f"{site.name}norm.distances", "norm", "norm", 2 * d)
+            yield Vector(f"{site.name}norm.distances", "norm", "norm", 2 * d, tensors=2)
 
     def saves(self, site: LayerContext, widths: Widths) -> Iterator[Saved | Subset]:
         """The projected distances of each term, the normed table, and the convolution beside the first layer.

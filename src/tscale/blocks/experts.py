@@ -157,7 +157,7 @@ class Experts:
         if self.out_norm:
             yield Vector(f"{name}.out_norm", "norm", "norm", d)
         if self.norms:
-            yield Vector(f"{name}.norms", "norm", "norm", 3 * d)
+            yield Vector(f"{name}.norms", "norm", "norm", 3 * d, tensors=3)
 
     def _of_images(self, site: LayerContext, d_ff: int) -> Iterator[Entry]:
         """The experts that no token of a text is sent to, and what chooses them."""

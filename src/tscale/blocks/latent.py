@@ -151,12 +151,12 @@ class LatentAttention:
             return
         d, h, width, name = site.d_model, self.index_heads, self.index_dim, f"{site.name}.index"
         if self.q_rank is None:
-            yield Vector(f"{name}.q_norm", "norm", "norm", 2 * d)
+            yield Vector(f"{name}.q_norm", "norm", "norm", 2 * d, tensors=2)
         yield Matmul(f"{name}.q", "index_q", "attention", site.stream, self.q_rank or d, h * width)
         if self.position_scales:
             yield Vector(f"{name}.scales", "scale", "attention", 2 * h)
         yield Matmul(f"{name}.k", "index_k", "attention", site.stream, d, width)
-        yield Vector(f"{name}.k_norm", "norm", "norm", 2 * width)
+        yield Vector(f"{name}.k_norm", "norm", "norm", 2 * width, tensors=2)
         yield Matmul(f"{name}.weights", "index_weights", "attention", site.stream, d, h)
         m = self.index_pool
         if m is not None:

@@ -60,7 +60,7 @@ class Mamba2:
         with_groups = self._with_groups(2 * self.groups * n)
         yield Matmul(f"{name}.in", "in", "mixer", site.stream, d, inner + channels + h, self.bias, with_groups)
         yield Conv(f"{name}.conv", "conv", "mixer", site.stream, channels, self.d_conv, self.conv_bias, with_groups)
-        yield Vector(f"{name}.A_D_dt", "decay", "mixer", 3 * h, by_head)
+        yield Vector(f"{name}.A_D_dt", "decay", "mixer", 3 * h, by_head, tensors=3)
         yield Scan(
             f"{name}.scan",
             site.stream,

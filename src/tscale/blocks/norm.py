@@ -43,13 +43,19 @@ class Norm:
     def _weights(self, d_model: int, bias: bool | None) -> int:
         if not self.gain:
             return 0
-        biased = self.kind == "layernorm" if bias is None else bias
-        return 2 * d_model if biased else d_model
+        return (2 if self._biased(bias) else 1) * d_model
+
+    def _biased(self, bias: bool | None) -> bool:
+        return self.kind == "layernorm" if bias is None else bias
+
+    def vector(self, name: str, d_model: int, part: Part = "norm") -> Vector:
+        """The weights of one norm, as a gain and, where there is one, a bias."""
+        return Vector(name, "norm", part, self.width(d_model), tensors=2 if self._biased(self.bias) else 1)
 
     def lower(self, site: LayerContext, sub_layer: str) -> Iterator[Entry]:
         """The norms beside a sub-layer of one layer."""
         for place in self._places():
-            yield Vector(f"{site.name}norm.{place}{sub_layer}", "norm", "norm", self.width(site.d_model))
+            yield self.vector(f"{site.name}norm.{place}{sub_layer}", site.d_model)
 
     def saves(self, site: LayerContext, sub_layer: str) -> Iterator[Saved]:
         """What the norms beside a sub-layer keep."""
@@ -61,7 +67,7 @@ class Norm:
     def lower_layer(self, site: LayerContext) -> Iterator[Entry]:
         """The norm that the sub-layers of a layer share, where they stand side by side."""
         if self.place == "parallel":
-            yield Vector(f"{site.name}norm.layer", "norm", "norm", self.width(site.d_model))
+            yield self.vector(f"{site.name}norm.layer", site.d_model)
 
     def saves_layer(self, site: LayerContext) -> Iterator[Saved]:
         """What that norm keeps."""
@@ -71,8 +77,9 @@ class Norm:
     def lower_final(self, site: LayerContext) -> Iterator[Entry]:
         """The norm behind the last layer."""
         if self._has_final():
-            width = self._weights(site.d_model, self.bias if self.final_bias is None else self.final_bias)
-            yield Vector(f"{site.name}norm.final", "final_norm", "norm", width)
+            bias = self.bias if self.final_bias is None else self.final_bias
+            width, tensors = self._weights(site.d_model, bias), 2 if self._biased(bias) else 1
+            yield Vector(f"{site.name}norm.final", "final_norm", "norm", width, tensors=tensors)
 
     def saves_final(self, site: LayerContext) -> Iterator[Saved]:
         """What the norm behind the last layer keeps."""

@@ -76,9 +76,9 @@ class Relative:
             role="position_scores",
         )
         if self.biases:
-            yield Vector(f"{name}.biases", "bias", "attention", 2 * heads * head_dim, by_head)
+            yield Vector(f"{name}.biases", "bias", "attention", 2 * heads * head_dim, by_head, tensors=2)
         if self.segments:
-            yield Vector(f"{name}.segments", "bias", "attention", 3 * heads * head_dim, by_head)
+            yield Vector(f"{name}.segments", "bias", "attention", 3 * heads * head_dim, by_head, tensors=3)
 
     def saves(self, site: LayerContext, widths: Widths) -> Iterator[Saved]:
         """The keys of the distances, and the queries again for each bias that is added to them.

@@ -34,8 +34,8 @@ class Rwkv:
         d, name = site.d_model, site.name
         width = d if self.width is None else self.width
         channels = Cut(width)
-        yield Vector(f"{name}.shift", "shift", "mixer", 3 * d)
-        yield Vector(f"{name}.decay", "decay", "mixer", 2 * width, channels)
+        yield Vector(f"{name}.shift", "shift", "mixer", 3 * d, tensors=3)
+        yield Vector(f"{name}.decay", "decay", "mixer", 2 * width, channels, tensors=2)
         names: tuple[tuple[str, Role], ...] = (("receptance", "gate"), ("key", "k"), ("value", "v"))
         for matrix, role in names:
             yield Matmul(f"{name}.{matrix}", role, "mixer", site.stream, d, width, cut=channels)
@@ -79,7 +79,7 @@ class ChannelMixing:
         Of devices that share it, each gates the channels of the sum that are its own, before all are gathered.
         """
         d, name = site.d_model, site.name
-        yield Vector(f"{name}.shift", "shift", "feed_forward", 2 * d)
+        yield Vector(f"{name}.shift", "shift", "feed_forward", 2 * d, tensors=2)
         yield Matmul(f"{name}.key", "up", "feed_forward", site.stream, d, self.d_ff, cut=Cut(self.d_ff))
         yield Matmul(f"{name}.receptance", "gate", "feed_forward", site.stream, d, d, cut=Cut(d))
         if site.causal:

@@ -117,7 +117,8 @@ class Lookup(NamedTuple):
 class Vector(NamedTuple):
     """Weights applied elementwise: gains and biases of norms, biases without a matrix of their own.
 
-    `trained`: whether they have a gradient; what is added when experts are chosen is moved by hand.
+    `trained`: whether they have a gradient; what is added when experts are chosen is moved by hand. `tensors`: of how many of
+    one width they are, such as a gain and a bias.
     """
 
     name: str
@@ -126,6 +127,7 @@ class Vector(NamedTuple):
     width: int
     cut: Cut | None = None
     trained: bool = True
+    tensors: int = 1
     stored: int = 1
     block: Block = OUTSIDE
 

@@ -51,8 +51,8 @@ def _rounded(value: Number, digits: int = 4) -> str:
 
 
 def _power(value: Number) -> str:
-    """3.14e23 and 8.36e-5; in full below a million and from a thousandth on."""
-    if -1e-3 < value < 1e-3 and value != 0:
+    """3.14e23 and 8.36e-5; in full from 1 to a million."""
+    if -1 < value < 1 and value != 0:
         mantissa, exponent = f"{float(value):.2e}".split("e")
         return f"{mantissa}e{int(exponent)}"
     if -(10**6) < value < 10**6:

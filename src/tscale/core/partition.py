@@ -38,7 +38,7 @@ def stretches(layers: int, pieces: int, *, ends: bool = False) -> tuple[Stretch,
     layers less.
     """
     if layers % pieces == 0:
-        size = label("piece_layers", layers // pieces)
+        size = label("piece_layers", layers // pieces, "layers")
         return tuple(Stretch(int(size) * place, size) for place in range(pieces))
     sizes = [ceil_div(int(layers) + 2 - place, pieces) for place in range(pieces)]
     sizes[0], sizes[-1] = sizes[0] - 1, sizes[-1] - 1

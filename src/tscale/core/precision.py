@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, assert_never
 from tscale.core.costs.params import size
 from tscale.core.costs.weights import is_linear
 from tscale.core.ledger import Conv, Lookup, Matmul, Vector
-from tscale.core.tracing import ceil_div
+from tscale.core.tracing import ceil_div, where
 
 Owner = Matmul | Lookup | Vector | Conv
 """An entry that owns parameters."""
@@ -85,7 +85,7 @@ _OPTIMIZERS: Final = (
     Optimizer("adamw", "loshchilov2017 Algorithm 2", "two moments of every parameter"),
     Optimizer(
         "adam-8bit", "dettmers2021 section 2",
-        "two moments of 8 bits, with a scale of 32 bits for each 256, as bitsandbytes keeps them; vectors in 32 bits, as it does below 4,096 numbers",
+        "two moments of 8 bits, with a scale of 32 bits for each 256, as bitsandbytes keeps them; tensors of fewer than 4,096 numbers in 32 bits",
     ),
     Optimizer("adamw-fp32", "loshchilov2017 Algorithm 2", "two moments of every parameter in fp32, whatever the precision"),
     Optimizer(
@@ -103,6 +103,8 @@ _OPTIMIZERS: Final = (
 OPTIMIZERS: Final[dict[str, Optimizer]] = {optimizer.name: optimizer for optimizer in _OPTIMIZERS}
 """Every optimizer by its name."""
 
+LEAST_8BIT: Final = 4096
+"""Numbers of the smallest tensor whose state bitsandbytes keeps in 8 bits (`min_8bit_size` of its optimizers, 0.50)."""
 BLOCK: Final = 256
 """Numbers of an 8-bit state that share a scale in bitsandbytes since its version 0.44; Dettmers 2021 has 2,048."""
 
@@ -127,14 +129,19 @@ def state_bytes(entry: Owner, optimizer: Optimizer, number: int) -> int:
             return (matrix if is_linear(entry) else 2 * matrix) * number + 2 * vector * number
         case "adam-8bit":
             if isinstance(entry, Vector):
-                return 2 * size(entry) * 4
+                return entry.tensors * _moments_8bit(ceil_div(entry.width, entry.tensors))
             vector = bias_size(entry)
-            matrix = size(entry) - vector
-            return 2 * (matrix + 4 * ceil_div(matrix, BLOCK)) + 2 * vector * 4
+            return _moments_8bit(size(entry) - vector) + _moments_8bit(vector)
         case "adafactor":
             return factored_numbers(entry) * number
         case _:
             raise AssertionError(optimizer.name)
+
+
+def _moments_8bit(numbers: int) -> int:
+    """Bytes of a tensor's two moments in 8 bits, each with its scales; in 32 bits of one that is small."""
+    kept: int = where(numbers < LEAST_8BIT, 8 * numbers, 2 * (numbers + 4 * ceil_div(numbers, BLOCK)))
+    return kept
 
 
 def bias_size(entry: Owner) -> int:

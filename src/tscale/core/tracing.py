@@ -27,6 +27,7 @@ class TracedInt(int):
     op: str
     args: tuple[int, ...]
     label: str
+    unit: str = ""
 
     def __new__(cls, value: int, op: str = "name", args: tuple[int, ...] = (), label: str = "") -> TracedInt:
         self = super().__new__(cls, value)
@@ -78,14 +79,28 @@ class TracedInt(int):
 
         return text_of(self)
 
-    def definitions(self, seen: set[int] | None = None) -> Iterator[tuple[str, int]]:
-        """Each derived name that the derivation uses, with what it stands for; what that uses in turn comes before.
+    def definitions(self, seen: set[int] | None = None) -> Iterator[tuple[str, int, str]]:
+        """Each derived name that the derivation uses, with what it stands for and its unit; what that uses in turn comes before.
 
         `seen`: `id`s of numbers, kept alive by whoever gives it, that are not gone through again; this one's are added.
         """
         for one in innermost_first(self, seen):
             if isinstance(one, TracedInt) and one.op == "name" and one.args:
-                yield one.label, one.args[0]
+                yield one.label, one.args[0], one.unit
+
+    @property
+    def terms(self) -> Iterator[str]:
+        """The derived names that this number is a sum or a difference of: they have its unit."""
+        waiting: list[int] = [self]
+        seen: set[int] = set()
+        while waiting:
+            one = waiting.pop()
+            if not isinstance(one, TracedInt) or id(one) in seen or one.op not in ("name", "+", "-"):
+                continue
+            seen.add(id(one))
+            if one.op == "name" and one.args:
+                yield one.label
+            waiting += one.args
 
 
 def trace(value: int, label: str) -> int:
@@ -101,21 +116,25 @@ def _remembering(value: int, op: str, args: tuple[int, ...], label: str = "") ->
     return TracedInt(value, op, args, label)
 
 
-def label(name: str, value: int) -> int:
-    """`value` under a name of its own, so that derivations read `head_dim` and not how it came about.
+def label(name: str, value: int, unit: str = "") -> int:
+    """`value` under a name of its own, so that derivations read `head_dim` and not how it came about, with its unit in words.
 
     A number that does not remember passes through: names cost nothing where nobody asks for them.
     """
-    return _remembering(int(value), "name", (value,), name) if isinstance(value, TracedInt) else value
+    if not isinstance(value, TracedInt):
+        return value
+    made = _remembering(int(value), "name", (value,), name)
+    made.unit = unit
+    return made
 
 
-def label_beside(name: str, value: int, sibling: int, field: str) -> int:
+def label_beside(name: str, value: int, sibling: int, field: str, unit: str = "") -> int:
     """`value` under `name`, behind what stands before `field` in the name of another number of the same block.
 
     So a second block's `attention_2_heads` has an `attention_2_head_dim`, and every name means one number.
     """
     known = sibling.label if isinstance(sibling, TracedInt) else ""
-    return label(known.removesuffix(field) + name if known.endswith(field) else name, value)
+    return label(known.removesuffix(field) + name if known.endswith(field) else name, value, unit)
 
 
 def minimum(a: int, b: int) -> int:

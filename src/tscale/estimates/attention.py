@@ -59,7 +59,7 @@ def costs_of(model: TracedModel, context: int, ask: Ask) -> AttentionCosts:
     """What one sequence of a context costs."""
     length = TracedInt(context, label="context")
     run = run_of(model.spec, length)
-    scores = label("attention_flops_per_sequence", score_total(model, run, ask.sight))
+    scores = label("attention_flops_per_sequence", score_total(model, run, ask.sight), "FLOPs")
     cache = cache_bytes(model.ledger, run, _bits(ask.dtype))
     lines = forward_flops(model.ledger, run, ask.sight).lines
     return AttentionCosts(
@@ -135,9 +135,11 @@ def crossovers(model: TracedModel, ask: Ask) -> dict[str, Figure | Missing]:
         if not entries:
             return Missing("never: no such layers")
         size = label(
-            f"{name}_weights", sum(entry.used * entry.d_in * entry.d_out for entry in entries if entry.stream != "once")
+            f"{name}_weights",
+            sum(entry.used * entry.d_in * entry.d_out for entry in entries if entry.stream != "once"),
+            "parameters",
         )
-        each = label("scores_per_pair", rank)
+        each = label("scores_per_pair", rank, "multiplications")
         closed = ceil_div(size, each) if ask.sight == "full" else ceil_div(2 * size, each) - 1
         return _crossing(first_context(attended, cost, closed), closed)
 
@@ -145,8 +147,8 @@ def crossovers(model: TracedModel, ask: Ask) -> dict[str, Figure | Missing]:
     state = cache_bytes(states(ledger), run_of(model.spec, 1), bits).total
     outweighs: Figure | Missing = Missing("never: the state does not grow") if state else _NO_CACHE
     if cache_per_token:
-        room = label("total", weights) * bits - (8 * label("state_bytes", state) if state else 0)
-        closed = ceil_div(room, label("cache_bits_per_token", 8 * cache_per_token))
+        room = label("total", weights, "parameters") * bits - (8 * label("state_bytes", state, "bytes") if state else 0)
+        closed = ceil_div(room, label("cache_bits_per_token", 8 * cache_per_token, "bits per token"))
         outweighs = _crossing(first_context(cached, lambda _: ceil_div(weights * bits, 8), closed), closed)
     return {
         "feed_forward": reached(feed_forward, multiplied(feed_forward), "feed_forward"),

@@ -87,7 +87,7 @@ def on_machines(hardware: Hardware, asked: Machines) -> Budget:
     how: Known = "exact" if assumed is None else "assumed"
     known = weakest(priced, how)
     least, most = _range(int(flops), assumed, rent)
-    figure = Figure(label("training_flops", flops), FLOPS, known, SOURCE)
+    figure = Figure(label("training_flops", flops, "FLOPs"), FLOPS, known, SOURCE)
     made_of: dict[str, Data] = {
         "gpu": hardware.name,
         **_asked_data(asked),

@@ -31,9 +31,12 @@ def by_convention(model: TracedModel, run: Trained) -> dict[str, Figure | Missin
     """Training FLOPs of a run under every convention, by the keys of `CONVENTIONS`."""
     spec, d = model.spec, run.tokens.value
     assert isinstance(d, int)
-    n = label("N", active_params(model.ledger).total)
-    others = n - label("N_embedding", embedding_params(model.ledger).total)
-    printed = {"six_nd": six_nd(n, d), "six_nd_non_embedding": six_nd(label("N_non_embedding", others), d)}
+    n = label("N", active_params(model.ledger).total, "parameters")
+    others = n - label("N_embedding", embedding_params(model.ledger).total, "parameters")
+    printed = {
+        "six_nd": six_nd(n, d),
+        "six_nd_non_embedding": six_nd(label("N_non_embedding", others, "parameters"), d),
+    }
     at_lengths = {} if two_stacks(spec) or spec.plain_blocks() is None else _of_shapes(spec, n, run.stages)
     rests = weakest("convention", run.known)
     exact = {"exact": run.flops(model, "full"), "exact_causal": run.flops(model, "causal")}

@@ -86,11 +86,13 @@ def steps_of(figures: Iterable[tuple[str, Figure]], subject: str = "") -> Iterat
     for name, figure in figures:
         if not isinstance(figure.value, TracedInt):
             continue
-        for key, made in (*figure.value.definitions(seen), (name, figure.value)):
+        defined = [*figure.value.definitions(seen), (name, figure.value, figure.unit.name)]
+        units = {term: unit for _, made, unit in defined if unit and isinstance(made, TracedInt) for term in made.terms}
+        for key, made, unit in defined:
             if told.get(key) == int(made):
                 continue
             told[key] = int(made)
-            own = figure if key == name else Figure(made, figure.unit._replace(name=""))
+            own = figure if key == name else Figure(made, figure.unit._replace(name=unit or units.get(key, "")))
             derived = step(key, own, subject)
             if derived is not None:
                 yield derived

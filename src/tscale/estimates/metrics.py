@@ -136,7 +136,7 @@ def _non_embedding(subject: Subject) -> Figure:
 
 
 def _flops_per_token(subject: Subject) -> Figure:
-    forward = label("forward_full", summed(forward_flops(subject.model.ledger, subject.run).lines, FLOPS_OF))
+    forward = label("forward_full", summed(forward_flops(subject.model.ledger, subject.run).lines, FLOPS_OF), "FLOPs")
     return Figure(ceil_div(forward, subject.run.tokens), FLOPS_PER_TOKEN, subject.known, "kaplan2020 Table 1")
 
 
@@ -154,7 +154,7 @@ def _cache(subject: Subject) -> Figure | Missing:
         stateful = any(isinstance(entry, Cache) for entry in ledger.entries)
         return Missing("none: a state that does not grow" if stateful else "none: no decoder", settled=True)
     lines = cache_bytes(ledger, subject.run, DTYPES["bf16"].bits).lines
-    kept = label("cache_of_a_sequence", summed(lines, CACHE_OF))
+    kept = label("cache_of_a_sequence", summed(lines, CACHE_OF), "bytes")
     length = subject.context.value
     assert isinstance(length, int)
     one = cache_of_one_token(subject)

@@ -81,7 +81,7 @@ class Trained(NamedTuple):
         """Tokens of all stages: as published, or the sum of what was published of each."""
         if len(self.stages) == 1:
             return self.first.tokens
-        total = label("tokens", sum(stage.ran_through for stage in self.stages))
+        total = label("tokens", sum(stage.ran_through for stage in self.stages), "tokens")
         return _total(total, len(self.stages), self.total_source)
 
     @property

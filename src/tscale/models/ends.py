@@ -28,7 +28,7 @@ def embedding_entries(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:
     if spec.embedding.mask:
         yield Vector("embedding.mask", "mask", "embedding", tokens)
     if spec.norm.embedding:
-        yield Vector("norm.embedding", "norm", "norm", spec.norm.width(added), stored=2 if two_stacks else 1)
+        yield spec.norm.vector("norm.embedding", added)._replace(stored=2 if two_stacks else 1)
     yield from in_text(spec.embedding.pieces, "embedding", stream, "embedding")
     if spec.embedding.width is not None:
         biased, many = spec.embedding.projects != "tokens", 3 if spec.embedding.projects == "trigrams" else 1
@@ -97,7 +97,7 @@ def head_entries(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:
             if head.transform != "none":
                 biased, wide = head.transform == "biased", width if head.further is None else width + head.further
                 yield Matmul("head.transform", "transform", "head", stream, d, wide, bias=biased)
-                yield Vector("head.norm", "norm", "head", spec.norm.width(wide))
+                yield spec.norm.vector("head.norm", wide, "head")
             if head.further is not None:
                 cut = Cut(spec.vocabulary, otherwise="padded")
                 yield Matmul("head.further", "head", "head", stream, head.further, spec.vocabulary, cut=cut)
@@ -126,7 +126,7 @@ def _classifier(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:
         read: Stream = stream if head.per_token else "once"
         if head.transform == "plain" and head.kind == "none":
             yield Matmul("head.transform", "transform", "head", read, d, d)
-            yield Vector("head.norm", "norm", "head", spec.norm.width(d))
+            yield spec.norm.vector("head.norm", d, "head")
         yield Matmul("head.classes", "classes", "head", read, d, head.classes, bias=head.classes_bias)
 
 

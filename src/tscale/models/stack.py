@@ -119,7 +119,7 @@ class Stack(NamedTuple):
             place = self.place(sub_layer, number)
             if ons:
                 where: Layers = Rest(ons) if block.on is None else block.on
-                layers = label(f"{name}_layers", where.count(self.site.layers))
+                layers = label(f"{name}_layers", where.count(self.site.layers), "layers")
                 place = place._replace(where=where, layers=layers, copies=None)
             yield name, block, place
 

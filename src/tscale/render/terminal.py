@@ -28,6 +28,7 @@ from tscale.render.streams import takes_colour
 
 NO_LIMIT: Final = 100_000
 _BETWEEN: Final = 3  # between columns: a box's own divider, and what stands beside it
+_LEAST_BETWEEN: Final = 2  # where a column would have to go otherwise
 _MOST_TEXT: Final = 72  # a column of words wraps there
 _INDENT: Final = 4  # of what stands below a row
 _READILY: Final = 3  # columns of such a `drop` are left out before another has to stand below the rows
@@ -103,9 +104,11 @@ class _Screen:
         self.encoding = getattr(console.file, "encoding", None) or "ascii"
         self.unicode = in_encoding("─×█", self.encoding) == "─×█"
         self.dropped: list[str] = []
+        self.between = _BETWEEN
 
     def table(self, table: Table) -> None:
         """A table in as many pieces as the width asks for."""
+        self.between = self._room_between(table)
         table, below = self._with_below(table)
         for number, piece in enumerate(self._pieces(table)):
             self._one(piece if number == 0 else piece._replace(title=""), below)
@@ -146,13 +149,26 @@ class _Screen:
     def _text(self, text: str) -> str:
         return in_encoding(text, self.encoding)
 
+    def _room_between(self, table: Table) -> int:
+        """The spaces between columns: fewer where a column that may go would have to."""
+        every = [index for index, column in enumerate(table.columns) if not column.below]
+        self.between = _BETWEEN
+        fits = (
+            self._total([self._width(table, index) for index in range(len(table.columns))], every) <= self.console.width
+        )
+        goes = any(table.columns[index].drop for index in every)
+        return _BETWEEN if fits or not goes or not self.unicode else _LEAST_BETWEEN
+
+    def _total(self, widths: list[int], keep: list[int]) -> int:
+        return sum(widths[index] for index in keep) + self.between * (len(keep) - 1)
+
     def _with_below(self, table: Table) -> tuple[Table, list[str]]:
         """A table that is too wide without the columns that can stand below its rows, and what stands below each."""
         every = list(range(len(table.columns)))
         widths = [self._width(table, index) for index in every]
         below = [index for index in every if table.columns[index].below]
         firm = [index for index in every if table.columns[index].drop < _READILY]
-        if not below or _total(widths, firm) <= self.console.width:
+        if not below or self._total(widths, firm) <= self.console.width:
             return table, []
         kept = with_columns(table, [index for index in every if index not in below])
         return kept, [_lines_below(table, row, below) for row in table.rows]
@@ -162,20 +178,20 @@ class _Screen:
         widths = [self._width(table, index) for index in range(len(table.columns))]
         keep = list(range(len(table.columns)))
         room = self.console.width
-        while _total(widths, keep) > room:
+        while self._total(widths, keep) > room:
             droppable = max(keep, key=lambda index: table.columns[index].drop)
             if not table.columns[droppable].drop:
                 break
             keep.remove(droppable)
             if not table.columns[droppable].bar:  # its share stays
                 self.dropped.append(table.columns[droppable].title)
-        if not table.stack or _total(widths, keep) <= room:
+        if not table.stack or self._total(widths, keep) <= room:
             yield with_columns(table, keep)
             return
         first, rest = keep[0], keep[1:]
         while rest:
             piece = [first, rest.pop(0)]
-            while rest and _total(widths, [*piece, rest[0]]) <= room:
+            while rest and self._total(widths, [*piece, rest[0]]) <= room:
                 piece.append(rest.pop(0))
             yield with_columns(table, piece)
 
@@ -210,7 +226,7 @@ class _Screen:
     def _rows_over(self, table: Table, texts: list[list[Text]], below: list[str]) -> None:
         """Rows one by one, each over what stands below it; all of them, and the heading, in columns of the same widths."""
         widths = self._widths_within(table, texts)
-        whole = max(self.console.width, _total(widths, list(range(len(widths)))))
+        whole = max(self.console.width, self._total(widths, list(range(len(widths)))))
         self._print(self._grid(table, texts, widths), width=whole)
         for number, text in enumerate(below):
             grid = self._grid(table, texts, widths)
@@ -228,7 +244,7 @@ class _Screen:
         for index in every:
             if not table.columns[index].numeric:
                 least = max(_longest_word(texts[index]), len(table.columns[index].title))
-                over = _total(widths, every) - self.console.width
+                over = self._total(widths, every) - self.console.width
                 widths[index] = max(widths[index] - max(over, 0), least)
         return widths
 
@@ -238,7 +254,7 @@ class _Screen:
             box=box.SIMPLE_HEAD if self.unicode else box.ASCII2,
             show_edge=False,
             pad_edge=False,
-            padding=(0, _BETWEEN - 1, 0, 0) if self.unicode else (0, 1),
+            padding=(0, self.between - 1, 0, 0) if self.unicode else (0, 1),
             header_style="dim",
         )
         for index, column in enumerate(table.columns):
@@ -297,10 +313,6 @@ def _longest_word(texts: list[Text]) -> int:
     """The longest word of a column of words, which is not broken; up to a limit, so that a path may be."""
     words = [len(word) for text in texts for word in text.plain.split()]
     return min(max(words, default=0), _MOST_TEXT // 2)
-
-
-def _total(widths: list[int], keep: list[int]) -> int:
-    return sum(widths[index] for index in keep) + _BETWEEN * (len(keep) - 1)
 
 
 def _lines_below(table: Table, row: Sequence[Cell], places: Sequence[int]) -> str:

@@ -9,7 +9,7 @@ from tscale.answers.post_training.memory import METHOD_NAMES, NAMES, called_insi
 from tscale.calibration.post_training_calibration import shipped
 from tscale.core.costs.post_training import key_of
 from tscale.core.metric import Column, Data, Detail, Figure, Label, Report, Table
-from tscale.core.number_text import duration, gigabytes, significant
+from tscale.core.number_text import duration, durations, gigabytes
 from tscale.core.units import BYTES, SECONDS, SHARE, USD
 from tscale.core.view import interval, view
 from tscale.estimates.explaining import notes_of
@@ -42,8 +42,7 @@ def plan_post_training_report(spec: ModelSpec, planned: Planned, step: Ask, how:
     )
     lead = (
         f"{found.tried:,} layouts tried, of the {TRIED} that train fastest with each way of generating.",
-        f"`{_command(planned, first, words)}` shows the first in full: {significant(middle)} s ({significant(low)} to {significant(high)}, an 80% "
-        "interval).",
+        f"`{_command(planned, first, words)}` shows the first in full; its step takes {durations(low, high)} (an 80% interval).",
     )
     notes = notes_of(
         spec,

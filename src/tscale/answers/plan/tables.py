@@ -11,7 +11,7 @@ from tscale.core.view import Record, view
 from tscale.estimates.plan.data import best_data, frameworks_data, point_data, size_data
 from tscale.estimates.plan.planned import DAY, FRAMEWORKS, Planned, Size, days_of, of_frameworks, search_of, sizes_of
 from tscale.estimates.plan.search import Best, Sized, pareto
-from tscale.estimates.plan.words import layout_text
+from tscale.estimates.plan.words import layout_text, layout_words
 
 
 def plan_tables(planned: Planned, title: str) -> Iterator[Table]:
@@ -34,12 +34,14 @@ _DEGREES: Final = (
 )
 """Columns of degrees: heading and key. What is 1 in all rows is left out, but for those of `_ALWAYS`."""
 _ALWAYS: Final = ("TP", "PP", "DP", "ZeRO")
-_SEQUENCE: Final = Column("SP", "sequence", drop=1, numeric=False)
+_SEQUENCE: Final = Column("SP", "sequence", numeric=False)
+_IN_COLUMNS: Final = frozenset(("context", "micro_batch", "recompute", *(key for _, key in _DEGREES)))
 
 
 def _ranked_table(planned: Planned, title: str) -> Table:
     first, *others = (best_data(planned, best) for best in planned.best)
-    rows = [{**first, "behind": None}, *others]
+    apart = _apart(planned)
+    rows = [{**row, "apart": words} for row, words in zip([{**first, "behind": None}, *others], apart, strict=True)]
     shown = [(name, key) for name, key in _DEGREES if name in _ALWAYS or any(row[key] != 1 for row in rows)]
     cut = any(best.layout.plan.tensor > 1 for best in planned.best)
     columns = [
@@ -47,15 +49,23 @@ def _ranked_table(planned: Planned, title: str) -> Table:
         *(Column(name, key, drop=1 if planned.several and name == "DP" else 0) for name, key in shown),
         *([_SEQUENCE] if cut else []),
         Column("MB", "micro_batch"),
-        Column("recompute", "recompute", drop=2, numeric=False),
+        Column("recompute", "recompute", numeric=False),
         Column("step, s", "step_seconds"),
-        Column("MFU", "mfu", drop=1),
-        Column("memory", "per_device_bytes"),
+        Column("MFU", "mfu", drop=2),
+        Column("memory", "per_device_bytes", drop=1),
         Column("fits", "verdict", numeric=False),
+        *([Column("also", "apart", numeric=False, below=True)] if any(apart) else []),
         Column("behind", "behind", drop=3),
         Column("most time in", "mostly", drop=4, numeric=False),
     ]
     return view(title, columns, rows)
+
+
+def _apart(planned: Planned) -> list[str]:
+    """What tells layouts apart and has no column of its own, such as stages of several sizes."""
+    words = [[text for key, text in layout_words(best.layout) if key not in _IN_COLUMNS] for best in planned.best]
+    shared = set(words[0]).intersection(*words)
+    return [", ".join(text for text in own if text not in shared) for own in words]
 
 
 def _where_columns(planned: Planned) -> tuple[Column, ...]:

@@ -11,7 +11,7 @@ from tscale.answers.plan.tables import plan_tables
 from tscale.answers.train.media import run_media_notes
 from tscale.core.axis import Axis
 from tscale.core.metric import Detail, Report
-from tscale.core.number_text import duration, gigabytes, number_text, scaled_estimate, significant
+from tscale.core.number_text import duration, durations, gigabytes, number_text, scaled_estimate, significant
 from tscale.errors import RequestError, field
 from tscale.estimates.explaining import notes_of
 from tscale.estimates.plan.data import plan_data
@@ -105,11 +105,13 @@ def _seconds(seconds: float) -> str:
 
 
 def _lead(planned: Planned) -> Iterator[str]:
-    """Why not others, the command of the first, and what is assumed."""
-    yield _why_not(planned)
+    """The command of the first and its interval, of how many it is the first, and what is assumed."""
     first = planned.best[0]
-    low, middle, high = first.prediction.seconds
-    yield f"`{command_of(planned.ask, first)}` shows the first in full: {significant(middle)} s ({significant(low)} to {significant(high)}, an 80% interval)."
+    low, _, high = first.prediction.seconds
+    span = durations(Fraction(low), Fraction(high))
+    yield f"`{command_of(planned.ask, first)}` shows the first in full; its step takes {span} (an 80% interval)."
+    fitting = sum(one.found.size for one in planned.searches)
+    yield f"{planned.evaluated:,} layouts tried, {fitting:,} fit or may fit."
     certain = next((best for best in planned.best if best.verdict == "fits"), None)
     if first.verdict != "fits" and certain is not None:
         yield f"The first that certainly fits: {layout_text(certain.layout)}, {_seconds(certain.seconds)} a step."
@@ -121,12 +123,11 @@ def _lead(planned: Planned) -> Iterator[str]:
         yield first.rent.said()
 
 
-def _why_not(planned: Planned) -> str:
-    fitting = sum(one.found.size for one in planned.searches)
+def _rejected(planned: Planned) -> Iterator[str]:
+    """How many layouts were rejected, and why."""
     rejected = sorted(total_rejected(list(planned.searches)).items(), key=lambda item: -item[1])
-    why = "; ".join(f"{count:,} for {_SHORT[reason]}" for reason, count in rejected)
-    out = f"; rejected: {why}" if why else ""
-    return f"{planned.evaluated:,} layouts tried, {fitting:,} fit or may fit{out}."
+    if rejected:
+        yield "Rejected: " + "; ".join(f"{count:,} for {_SHORT[reason]}" for reason, count in rejected) + "."
 
 
 def _notes(planned: Planned) -> Iterator[str]:
@@ -135,7 +136,7 @@ def _notes(planned: Planned) -> Iterator[str]:
     if planned.ask.any_tokens:
         yield "The training tokens are not known: commands name 10^12, which do not change a step."
     yield Detail("Of layouts that come to the same time and memory, the simplest is listed.")
-    yield from _nearest(planned)
+    yield from map(Detail, (*_rejected(planned), *_nearest(planned)))
     yield from run_media_notes(planned.subject.spec, planned.ask.media, planned=True)
     for why in dict.fromkeys(name for best in planned.best for name in best.prediction.choice.outside):
         yield f"The calibration does not cover {why}: intervals are wider."
@@ -208,7 +209,7 @@ def _nothing(planned: Planned) -> Report:
     nearest, spec = search.found.nearest, planned.subject.spec
     where = f"{search.gpus:,} × {search.hardware.label}"
     title = f"No layout of {planned.subject.label} on {where} works: none of {planned.evaluated:,} tried"
-    lead = [_why_not(planned)]
+    lead = [*_rejected(planned)]
     if nearest is not None:
         lead.append(
             f"The nearest, {layout_text(nearest.layout)}, needs {scaled_estimate(nearest.least, 'B')} at the least, and a device has "

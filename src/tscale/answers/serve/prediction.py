@@ -13,7 +13,7 @@ from tscale.calibration.serving_groups import versions_of
 from tscale.core.metric import Cell, Column, Figure, Table
 from tscale.core.number_text import duration, significant
 from tscale.core.units import MILLISECONDS, SECONDS, TOKENS_PER_SECOND
-from tscale.errors import nearest, shown
+from tscale.errors import ended, nearest, shown
 from tscale.estimates.deployment import Deployment
 from tscale.estimates.rent import Rent
 from tscale.estimates.serve.dollars import DOLLARS
@@ -99,7 +99,8 @@ def notes_of_prediction(found: Predicted | str) -> Iterator[str]:
     )
     versions = versions_of(found.calibration.deviations, case.engine)
     if case.version and case.version not in versions:
-        yield f"Version {shown(case.version)} of {case.engine} is not among those that were measured: {nearest(case.version, versions)}."
+        near = nearest(case.version, versions)
+        yield ended(f"Version {shown(case.version)} of {case.engine} is not among those that were measured: {near}")
     if case.chunk or case.crowd > _FELT:
         yield from _chunk_notes(case)
     yield from _notes_of_prompts(case)

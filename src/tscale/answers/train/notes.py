@@ -19,6 +19,7 @@ from tscale.core.number_text import duration, durations, number_text
 from tscale.estimates.explaining import TracedModel, notes_of
 from tscale.estimates.train.answered import Answered
 from tscale.estimates.train.ask import DAY, Ask
+from tscale.estimates.train.cases import BoundUtilisation
 from tscale.estimates.train.memory import States
 from tscale.estimates.train.planned import Planned
 from tscale.estimates.trained import Trained
@@ -48,18 +49,18 @@ def headline(one: Answered) -> str:
     """What training takes: the time of so many devices, or the devices of so much time; with its range, and its dollars."""
     ask, cases, label = one.ask, one.cases, one.label
     middle, column = cases[len(cases) // 2], one.columns[len(cases) // 2]
-    dollars = _dollars(column["cost_usd"])
+    dollars, least = _dollars(column["cost_usd"]), "at least " if isinstance(one.assumed, BoundUtilisation) else ""
     if ask.gpus is None and ask.days is not None:
         counts = sorted(case.gpus for case in cases)
         spread = f" ({counts[0]:,} to {counts[-1]:,})" if len(cases) > 1 else ""
         return (
-            f"Training {label} in {duration(ask.days * DAY)} takes {middle.gpus:,}{spread} × {one.hardware.label}{dollars}"
+            f"Training {label} in {duration(ask.days * DAY)} takes {least}{middle.gpus:,}{spread} × {one.hardware.label}{dollars}"
             f"{_with_failures(one, column)}"
         )
     times = sorted(case.seconds for case in cases)
     spread = f" ({durations(times[0], times[-1])})" if len(cases) > 1 else ""
     return (
-        f"Training {label} on {middle.gpus:,} × {one.hardware.label} takes {duration(middle.seconds)}{spread}{dollars}"
+        f"Training {label} on {middle.gpus:,} × {one.hardware.label} takes {least}{duration(middle.seconds)}{spread}{dollars}"
         f"{_with_failures(one, column)}"
     )
 

@@ -28,11 +28,11 @@ def training_flops(
     input and of its weights; of a frozen model by its input's alone. A last sequence that is not full counts by its share of one; no recomputation. `tag` begins the
     names in its derivation, where several stages of training are told of.
     """
-    forward = label(f"{tag}forward_{sight}", forward_flops(ledger, run, sight).total)
+    forward = label(f"{tag}forward_{sight}", forward_flops(ledger, run, sight).total, "FLOPs")
     spared = untrained_flops(ledger, run)
     if is_nothing(spared):
         return ceil_div(3 * forward * tokens, run.tokens)
-    return ceil_div((3 * forward - label(f"{tag}frozen", spared)) * tokens, run.tokens)
+    return ceil_div((3 * forward - label(f"{tag}frozen", spared, "FLOPs")) * tokens, run.tokens)
 
 
 def counted_flops(ledger: Ledger, run: SequenceLengths, tokens: int, count: Count) -> int:

@@ -55,10 +55,11 @@ def activation_bytes(ledger: Ledger, run: SequenceLengths, batch: int, chunk: in
     """The largest over all blocks of tokens·(2·d_model + outputs), with what goes into a matrix down among the outputs."""
     sizes = []
     for (_, stream), (first, outputs) in keep(ledger.made, _outputs, lambda: _outputs(ledger)).items():
-        tokens = label(f"{stream}_step_tokens", _step_tokens(stream, run, batch, chunk))
+        tokens = label(f"{stream}_step_tokens", _step_tokens(stream, run, batch, chunk), "tokens")
         block = first.rpartition(".")[0]
         name = block if stream == "target" else f"{block}.{stream}"
-        sizes.append(label(f"{name}.activations", tokens * (2 * d_model + label(f"{name}.outputs", outputs))))
+        width = 2 * d_model + label(f"{name}.outputs", outputs, "numbers per token")
+        sizes.append(label(f"{name}.activations", tokens * width, "numbers"))
     return bytes_of(most_of(sizes), bits)
 
 

@@ -75,4 +75,4 @@ def _all_sequences(server: Server, place: int, cache: Quantity) -> int:
     """Bytes of the caches of all of a device's sequences."""
     if server.prefix or server.keeping.by_sequences:
         return summed(tuple(server.caches(place)))
-    return server.sequences * label("cache_of_a_sequence", summed(cache.lines))
+    return server.sequences * label("cache_of_a_sequence", summed(cache.lines), "bytes")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import groupby
 from shlex import join
 from typing import Final
 
 from tscale.calibration.training_case import CURRENT
 from tscale.core.metric import Data
+from tscale.core.parallelism import Parallelism
 from tscale.estimates.plan.search import Ask, Best
 from tscale.planning.layouts import Layout
 
@@ -23,24 +25,43 @@ _DEGREES: Final = (
 
 def layout_text(layout: Layout) -> str:
     """The degrees above 1 and what else is not usual: `TP 8 (SP), PP 16, DP 128, ZeRO 1, recompute full`."""
+    return ", ".join(text for _, text in layout_words(layout))
+
+
+def layout_words(layout: Layout) -> Iterator[tuple[str, str]]:
+    """Each part of a layout that is not usual: its key, as in JSON, and how it reads."""
     plan = layout.plan
-    words = [
-        f"{name} {getattr(plan, field)}" + (" (SP)" if name == "TP" and plan.sequence else "")
-        for name, field in _DEGREES
-        if getattr(plan, field) > 1
-    ]
-    words += [f"ETP {plan.expert_cut}"] if plan.expert_cut > 1 else []
-    words += [f"stages {stages_text(plan.stages)}"] if plan.stages else []
-    words += [plan.schedule] if plan.schedule else []
+    for name, field in _DEGREES:
+        if getattr(plan, field) > 1:
+            yield field, f"{name} {getattr(plan, field)}" + (" (SP)" if name == "TP" and plan.sequence else "")
+    if plan.expert_cut > 1:
+        yield "expert_tensor", f"ETP {plan.expert_cut}"
+    if plan.stages:
+        yield "stages", f"stages {stages_text(plan.stages)}"
+    if plan.schedule:
+        yield "schedule", plan.schedule
     if plan.zero:
-        words.append(f"ZeRO {plan.zero}" + ("" if plan.shards is None else f" over {plan.shards}"))
-    words += [f"micro-batch {layout.micro_batch}"]
-    words += [f"recompute {layout.again.text}"] if layout.recompute != "none" else []
-    words += [layout.precision] if layout.precision != "bf16" else []
-    words += [layout.optimizer] if layout.optimizer != "adamw" else []
-    words += [f"loss {layout.loss}"] if layout.loss else []
-    words += [f"offload {'+'.join(sorted(layout.offload))}"] if layout.offload else []
-    return ", ".join(words)
+        yield ("zero" if plan.shards is None else "shards"), _zero_text(plan)
+    yield "micro_batch", f"micro-batch {layout.micro_batch}"
+    if layout.recompute != "none":
+        yield "recompute", f"recompute {layout.again.text}"
+    yield from _format_words(layout)
+
+
+def _zero_text(plan: Parallelism) -> str:
+    return f"ZeRO {plan.zero}" + ("" if plan.shards is None else f" over {plan.shards}")
+
+
+def _format_words(layout: Layout) -> Iterator[tuple[str, str]]:
+    """In which formats, by which optimizer and loss, and what is kept on the host."""
+    if layout.precision != "bf16":
+        yield "precision", layout.precision
+    if layout.optimizer != "adamw":
+        yield "optimizer", layout.optimizer
+    if layout.loss:
+        yield "loss", f"loss {layout.loss}"
+    if layout.offload:
+        yield "offload", f"offload {'+'.join(sorted(layout.offload))}"
 
 
 def stages_text(stages: tuple[int, ...]) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 from tscale.core.adding import in_order
 from tscale.core.costs.roofline import SOURCE, Work
 from tscale.core.metric import Figure, Step
-from tscale.core.units import COUNT, SECONDS, TOKENS_PER_SECOND
+from tscale.core.units import REQUESTS_PER_SECOND, SECONDS, TOKENS_PER_SECOND
 from tscale.estimates.derived import derived, summed
 from tscale.estimates.rent import Rent
 from tscale.estimates.serve.parts import speed_known
@@ -32,7 +32,7 @@ def of_request(steady: Predicted | str, subject: str) -> Iterator[Step]:
     }
     latency = Figure(times.latency.middle, SECONDS, "predicted")
     yield from derived("latency", "ttft + output·tpot", numbers, latency, subject)
-    requests = Figure(steady.requests_per_second, COUNT, "predicted")
+    requests = Figure(steady.requests_per_second, REQUESTS_PER_SECOND, "predicted")
     yield from derived("requests_per_second", "concurrency/latency", numbers, requests, subject)
     speed = Figure(steady.requests_per_second * case.output / case.devices, TOKENS_PER_SECOND, "predicted")
     yield from derived("tokens_per_second_per_gpu", "requests_per_second·output/devices", numbers, speed, subject)

@@ -19,7 +19,7 @@ from tscale.core.ledger import Ledger, Matmul
 from tscale.core.metric import Data, Figure
 from tscale.core.number_text import significant
 from tscale.core.serving_layout import ServingLayout
-from tscale.core.units import BYTES_PER_SECOND, COUNT, SECONDS, SHARE, TOKENS_PER_SECOND, Unit
+from tscale.core.units import BYTES_PER_SECOND, REQUESTS_PER_SECOND, SECONDS, SHARE, TOKENS_PER_SECOND, Unit
 from tscale.core.view import interval
 from tscale.errors import RequestError
 from tscale.estimates.deployment import Deployment, Engine
@@ -261,7 +261,7 @@ def speeds_of(found: Predicted) -> dict[str, tuple[str, float, Unit]]:
         "predicted_tokens_per_second_per_user": ("tokens/s per user", 1 / found.times.tpot.middle, TOKENS_PER_SECOND),
         "predicted_tokens_per_second_per_gpu": ("tokens/s per device", tokens / case.devices, TOKENS_PER_SECOND),
         "predicted_tokens_per_second": ("tokens/s, all users", tokens, TOKENS_PER_SECOND),
-        "requests_per_second": ("requests/s", requests, COUNT),
+        "requests_per_second": ("requests/s", requests, REQUESTS_PER_SECOND),
     }
 
 

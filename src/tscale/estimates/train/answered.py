@@ -16,7 +16,15 @@ from tscale.estimates.memory_train.ask import refuse
 from tscale.estimates.recomputed import recomputed
 from tscale.estimates.rent import Rent, rent_of
 from tscale.estimates.train.ask import Ask
-from tscale.estimates.train.cases import Case, cases_of, check_peak, counted_share_of, hardware_ratio
+from tscale.estimates.train.cases import (
+    BoundUtilisation,
+    Case,
+    bound_utilisation,
+    cases_of,
+    check_peak,
+    counted_share_of,
+    hardware_ratio,
+)
 from tscale.estimates.train.figures import figures_of
 from tscale.estimates.train.media import trained_on_media, with_towers
 from tscale.estimates.train.memory import States, all_states
@@ -25,6 +33,8 @@ from tscale.estimates.train.prediction import PlanUtilisation, plan_utilisation
 from tscale.estimates.trained import Trained, trained
 from tscale.estimates.utilisation import Utilisation, assumed_utilisation, case_of
 from tscale.models.spec import ModelSpec
+
+Assumed = Utilisation | PlanUtilisation | BoundUtilisation | None
 
 
 class Answered(NamedTuple):
@@ -37,8 +47,8 @@ class Answered(NamedTuple):
     peak: int
     whole: Trained
     flops: int
-    assumed: Utilisation | PlanUtilisation | None
-    """The utilisation where none is given: that of published runs, or that which is predicted of the plan."""
+    assumed: Assumed
+    """The utilisation where none is given: that of published runs, or that which is predicted of the plan, or its bound."""
     cases: tuple[Case, ...]
     columns: list[dict[str, Figure | None]]
     rent: Rent | None
@@ -60,8 +70,10 @@ class Answered(NamedTuple):
         return _known_of(self.assumed, self.whole)
 
 
-def _known_of(assumed: Utilisation | PlanUtilisation | None, whole: Trained) -> Known:
+def _known_of(assumed: Assumed, whole: Trained) -> Known:
     """How times and costs are known."""
+    if isinstance(assumed, BoundUtilisation):
+        return weakest("bound", whole.known)
     if isinstance(assumed, PlanUtilisation):
         return weakest("predicted", whole.known)
     return "assumed" if assumed else whole.known
@@ -73,17 +85,20 @@ def answered(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Answered:
     model = adapting(with_towers(counted(spec), ask.media), ask.rank, ask.lora_targets)
     dtype, peak = peak_of(hardware.device(), hardware, ask.dtype)
     whole = trained_on_media(trained(model.spec, ask.tokens, ask.context), spec, ask.media)
-    flops = label("training_flops", whole.flops(model))
+    flops = label("training_flops", whole.flops(model), "FLOPs")
     redone = recomputed(model.spec, model.ledger, ask.recompute, ask.again, ask.plan)
     ratio = hardware_ratio(model, whole, redone)
     counted_share = counted_share_of(model, whole, ask.flops_count)
     ask = ask if ask.mfu is None else ask._replace(mfu=ask.mfu / counted_share)
     planned = planned_of(spec, hardware, ask, whole, dtype, peak, redone)
-    assumed: Utilisation | PlanUtilisation | None = _assumed(model, hardware, ask, dtype, peak, ratio)
-    if assumed is not None and planned is not None:
+    assumed: Assumed = _assumed(model, hardware, ask, dtype, peak, ratio)
+    if assumed is not None and ask.bound_only:
+        assumed = bound_utilisation(model, whole, redone, peak, None if planned is None else planned.step)
+    elif assumed is not None and planned is not None:
         assumed = plan_utilisation(planned.predicted, model, whole, planned.step.batch) or assumed
     cases = cases_of(ask.of_steps, int(whole.tokens.value), flops, peak, assumed)
-    check_peak(model, whole, redone, max(case.mfu for case in cases))
+    if not isinstance(assumed, BoundUtilisation):
+        check_peak(model, whole, redone, max(case.mfu for case in cases))
     known = _known_of(assumed, whole)
     rent = rent_of(hardware, ask.price)
     columns = [
@@ -103,9 +118,13 @@ def answered(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Answered:
     )  # fmt: skip
 
 
-def _goodput(gpus: int, ask: Ask, assumed: Utilisation | PlanUtilisation | None) -> Goodput | None:
-    """What of the time goes to steps; None where devices and time were measured, or the runs assumed from have it in their hours."""
-    counted_already = ask.measured or (isinstance(assumed, Utilisation) and in_hours_already(assumed))
+def _goodput(gpus: int, ask: Ask, assumed: Assumed) -> Goodput | None:
+    """What of the time goes to steps; None where devices and time were measured, or the runs assumed from have it in their hours.
+
+    Nor of a bound, which is of a run without failures.
+    """
+    counted_already = ask.measured or isinstance(assumed, BoundUtilisation)
+    counted_already = counted_already or (isinstance(assumed, Utilisation) and in_hours_already(assumed))
     return None if counted_already and ask.goodput is None else goodput_of(int(gpus), ask.goodput)
 
 

@@ -21,8 +21,9 @@ from tscale.errors import RequestError, field
 from tscale.estimates.explaining import TracedModel
 from tscale.estimates.recomputed import Recomputed
 from tscale.estimates.train.ask import DAY, Ask
+from tscale.estimates.train.plan import PlannedStep
 from tscale.estimates.train.prediction import PlanUtilisation
-from tscale.estimates.trained import Trained
+from tscale.estimates.trained import Trained, TrainedStage
 from tscale.estimates.utilisation import Utilisation
 
 
@@ -35,6 +36,19 @@ class Case(NamedTuple):
     seconds: int
 
 
+class BoundUtilisation(NamedTuple):
+    """The utilisation that no run has more of, in full attention; `planned`: with which plan none has."""
+
+    most: Fraction
+    planned: bool
+
+    def said(self) -> str:
+        """What it is, in a line."""
+        runs = "of the plan below" if self.planned else "on these devices"
+        past = " (past 100%, for it counts full attention)" if self.most > 1 else ""
+        return f"A bound, no prediction: no run {runs} has a higher MFU than {float(self.most):.1%}{past}."
+
+
 def hardware_ratio(model: TracedModel, whole: Trained, redone: Recomputed) -> Fraction:
     """HFU / MFU of a whole run: the mean over its stages, by their FLOPs."""
     flops = [int(stage.flops(model, "full")) for stage in whole.stages]
@@ -44,7 +58,7 @@ def hardware_ratio(model: TracedModel, whole: Trained, redone: Recomputed) -> Fr
 
 
 def cases_of(
-    ask: Ask, tokens: int, flops: int, peak: int, assumed: Utilisation | PlanUtilisation | None
+    ask: Ask, tokens: int, flops: int, peak: int, assumed: Utilisation | PlanUtilisation | BoundUtilisation | None
 ) -> tuple[Case, ...]:
     """The third of devices, utilisation and time, from the other two."""
     _refuse_unlike(ask)
@@ -58,6 +72,8 @@ def cases_of(
     if ask.mfu is not None:
         return (_case("", ask, flops, peak, ask.mfu),)
     assert assumed is not None
+    if isinstance(assumed, BoundUtilisation):
+        return (_case("", ask, flops, peak, assumed.most),)
     found = {"low": assumed.low, "middle": assumed.middle, "high": assumed.high}
     return tuple(_case(label, ask, flops, peak, mfu) for label, mfu in found.items())
 
@@ -90,7 +106,7 @@ def _case(name: str, ask: Ask, flops: int, peak: int, mfu: Fraction) -> Case:
     assert ask.days is not None
     allowed = TracedInt(_rounded_up(ask.days * DAY), label="seconds_allowed")
     needed = gpus_to_train(flops, allowed, rated, millionths)
-    return Case(name, mfu, needed, seconds_to_train(flops, label("gpus", needed), rated, millionths))
+    return Case(name, mfu, needed, seconds_to_train(flops, label("gpus", needed, "devices"), rated, millionths))
 
 
 def check_peak(model: TracedModel, whole: Trained, redone: Recomputed, mfu: Fraction) -> None:
@@ -110,14 +126,33 @@ def check_peak(model: TracedModel, whole: Trained, redone: Recomputed, mfu: Frac
 
 def _least_ratio(model: TracedModel, whole: Trained, redone: Recomputed) -> Fraction:
     """What the devices compute at the least over what MFU counts, of a whole run."""
-    parts = redone.parts(model.ledger)
-    least = (
-        Fraction(
-            stage.ran_through * int(least_flops(model.ledger, stage.run, redone.policy, parts)), int(stage.run.tokens)
-        )
-        for stage in whole.stages
+    return sum((_least_of(model, stage, redone) for stage in whole.stages), Fraction()) / int(whole.flops(model))
+
+
+def _least_of(model: TracedModel, stage: TrainedStage, redone: Recomputed) -> Fraction:
+    """FLOPs that the devices compute at the least in one stage of training."""
+    least = least_flops(model.ledger, stage.run, redone.policy, redone.parts(model.ledger))
+    return Fraction(stage.ran_through * int(least), int(stage.run.tokens))
+
+
+def bound_utilisation(
+    model: TracedModel, whole: Trained, redone: Recomputed, peak: int, step: PlannedStep | None
+) -> BoundUtilisation:
+    """What no run of a plan passes: steps at their bound, and at the peak what runs at other lengths than the plan's first."""
+    if step is None:
+        return BoundUtilisation(1 / _least_ratio(model, whole, redone), planned=False)
+    devices, first = int(step.plan.devices), whole.first.run
+    per_step = int(first.tokens) * step.batch.sequences
+    seconds = sum(
+        (
+            Fraction(stage.ran_through, per_step) * step.step.seconds
+            if stage.run == first
+            else _least_of(model, stage, redone) / (devices * peak)
+            for stage in whole.stages
+        ),
+        Fraction(),
     )
-    return sum(least, Fraction()) / int(whole.flops(model))
+    return BoundUtilisation(mfu_of(int(whole.flops(model)), devices, peak, seconds), planned=True)
 
 
 def _rounded_up(seconds: Fraction) -> int:
