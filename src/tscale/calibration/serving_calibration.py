@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping
 from functools import cache
-from math import ceil, inf, log2
+from math import ceil, inf
 from typing import Final, NamedTuple
 
 from tscale.calibration.interval import Interval, interval
@@ -18,11 +18,11 @@ from tscale.calibration.serving_cases import (
     OverCapacityError,
     at_once,
     cache_room,
-    deployed_on,
     least_passes,
     least_step,
     passes_of,
     step_curve_of,
+    worker_of,
 )
 from tscale.calibration.serving_groups import deviation_level, family_of, group_of, keys_of, terms_of, way_of
 from tscale.calibration.serving_meanings import MEANINGS, TERMS, Group
@@ -48,7 +48,7 @@ from tscale.core.costs.serving_prediction import (
 )
 from tscale.core.costs.serving_share import Structure
 from tscale.core.costs.serving_work import PassWork
-from tscale.core.elementwise import exp_of, larger, smaller
+from tscale.core.elementwise import exp_of, larger, log2_of, smaller
 
 NAME: Final = "serving"
 _MOST: Final = 1.0
@@ -218,7 +218,7 @@ def load_of(case: ServingCase) -> Load:
         smaller(case.requests, case.most_decoding + 1),
         case.queue,
         case.output,
-        log2(case.decode.layout.ranks),
+        log2_of(case.decode.layout.ranks),
         0.0 if case.disaggregated else 1.0,
         case.waited,
         0.0 if case.is_mixing else case.chunks - 1.0,
@@ -283,7 +283,7 @@ def _decoding(case: ServingCase, curve: StepCurve, first: float, full: float) ->
 def _guessed(found: Physics, case: ServingCase, draft: ServingCase, constants: ServingConstants) -> Physics:
     """The times with those of a model that guesses one token after the other before each step, and takes in each prompt too."""
     draft = draft._replace(concurrency=case.concurrency, chunk=case.chunk, decoding=found.decoding)
-    structure = deployed_on(draft, draft.decode.layout).structure
+    structure = worker_of(draft, draft.decode).structure
     own = physics(draft, passes_of(draft), structure, constants)
     least = own
     if case.disaggregated and case.decoding is None:
@@ -312,7 +312,7 @@ def prompt_share(case: ServingCase, calibration: Calibration) -> float:
     """
     if case.disaggregated:
         return case.prefill.layout.devices * case.prefill.workers / case.devices
-    structure, constants = deployed_on(case, case.decode.layout).structure, constants_for(calibration, case)
+    structure, constants = worker_of(case, case.decode).structure, constants_for(calibration, case)
     passes = passes_of(case)
     prompt = prompt_seconds(passes.prompt, chip_of(case), constants) / case.decode.layout.pipeline
     steps = case.output / case.yielded * _step_seconds(case, passes.decode, structure, constants) / case.batch
@@ -329,7 +329,7 @@ class _Middle(NamedTuple):
 
 
 def _middle(case: ServingCase, calibration: Calibration) -> _Middle:
-    structure = deployed_on(case, case.decode.layout).structure
+    structure = worker_of(case, case.decode).structure
     found = physics(case, passes_of(case), structure, constants_for(calibration, case))
     if case.draft is not None:
         found = _guessed(found, case, case.draft, constants_for(calibration, case.draft))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
-from itertools import product
+from itertools import islice, product
 from time import perf_counter
 from typing import Final, Literal, NamedTuple
 
@@ -23,7 +23,7 @@ from tscale.estimates.serve.reached import check_served
 from tscale.estimates.serve.times import Ask as Serving
 from tscale.estimates.serve.times import Draft
 from tscale.models.spec import ModelSpec
-from tscale.planning.deployment_curves import Rejected, Unit, unit_of, with_pools
+from tscale.planning.deployment_curves import Rejected, Unit, units_of, with_pools
 from tscale.planning.deployment_layouts import LayoutAxes, Room, layouts
 from tscale.planning.deployment_loads import Targets
 from tscale.planning.deployment_pools import pooled_cases
@@ -194,23 +194,21 @@ def _bases(plan: ServingPlan) -> Iterator[tuple[Base, ServingCase]]:
 
 def _tried(plan: ServingPlan, case: ServingCase, calibration: Calibration) -> Iterator[Unit | Rejected]:
     """All units of one case: with one pool, and with two."""
-    singles = list[Unit]()
-    for count, layout in enumerate(layouts(plan.axes, room_of(plan, case), case.engine)):
-        if count >= MOST_LAYOUTS:
-            raise RequestError(
-                f"more than {MOST_LAYOUTS:,} layouts: give {field('tensor')}, {field('pipeline')} and the others fewer values"
-            )
-        pool = Pool(layout, 1)
-        found = unit_of(with_pools(case, pool, pool), calibration, plan.most)
-        if isinstance(found, Unit):
-            singles.append(found)
-        else:
-            yield found
+    tried = list(islice(layouts(plan.axes, room_of(plan, case), case.engine), MOST_LAYOUTS + 1))
+    if len(tried) > MOST_LAYOUTS:
+        raise RequestError(
+            f"more than {MOST_LAYOUTS:,} layouts: give {field('tensor')}, {field('pipeline')} and the others fewer values"
+        )
+    pools = [Pool(layout, 1) for layout in tried]
+    found = units_of([with_pools(case, pool, pool) for pool in pools], calibration, plan.most)
+    singles = [one for one in found if isinstance(one, Unit)]
+    yield from (one for one in found if isinstance(one, Rejected))
     if plan.pools != "disaggregated":
         yield from singles
     if plan.pools != "aggregated" and singles:
-        for pooled in pooled_cases(singles, plan.targets, calibration, plan.devices):
-            yield unit_of(pooled, calibration, plan.most)
+        yield from units_of(
+            list(pooled_cases(singles, plan.targets, calibration, plan.devices)), calibration, plan.most
+        )
 
 
 def room_of(plan: ServingPlan, case: ServingCase) -> Room:
@@ -233,6 +231,6 @@ def again(plan: ServingPlan, found: Found, **changed: object) -> tuple[Deployed,
     cases = [unit.case for unit in found.units] + [one.case for one in found.rejected if one.reason == "memory"]
     tried = [case for case in cases if not case.disaggregated and case.decode.layout.pipeline == 1]
     tried += [row.choice.unit.case for row in found.rows]
-    units = [unit_of(case._replace(**changed), found.calibration, plan.most) for case in tried]  # type: ignore[arg-type]
+    units = units_of([case._replace(**changed) for case in tried], found.calibration, plan.most)  # type: ignore[arg-type]
     fitting = [unit for unit in units if not isinstance(unit, Rejected)]
     return rows_of(fitting, plan.wanted, found.calibration, 1)
