@@ -288,7 +288,7 @@ def worker_of(case: ServingCase, pool: Pool) -> Deployed:
 
 def deployed_on(case: ServingCase, layout: ServingLayout) -> Deployed:
     """The model of a case on a worker, remembered for other cases of the same objects."""
-    objects = id(case.spec), id(case.hardware), id(case.kept), case.cache, case.engine, case.weights, case.experts
+    objects = *map(id, (case.spec, case.hardware, case.kept, case.cache)), case.engine, case.weights, case.experts
     key = *objects, layout
     if key in _HELD:
         return _HELD[key][1]

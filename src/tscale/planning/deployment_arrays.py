@@ -53,11 +53,14 @@ def slow_ends(cases: Sequence[ServingCase], loads: Sequence[Any], calibration: C
 def _alike(cases: Sequence[ServingCase], calibration: Calibration) -> Iterator[list[int]]:
     """The places of cases that one pass over the formula answers."""
     found: dict[tuple[Any, ...], list[int]] = {}
+    known: dict[tuple[int, ...], bool] = {}
     for place, case in enumerate(cases):
         others = tuple(map(id, case._replace(prefill=None, decode=None)))  # type: ignore[arg-type]
-        measured = ("deployment", deployment := keys_of(case)["deployment"]) in calibration.deviations
-        pools = tuple(_kind(case, pool) for pool in (case.prefill, case.decode))
-        key = others, pools, is_grouped(case), deployment if measured else ""
+        if others not in known:
+            known[others] = ("build", keys_of(case)["build"]) in calibration.deviations
+        deployment = keys_of(case)["deployment"] if known[others] else ""
+        measured = deployment if ("deployment", deployment) in calibration.deviations else ""
+        key = others, _kind(case, case.prefill), _kind(case, case.decode), is_grouped(case), measured
         found.setdefault(key, []).append(place)
     yield from found.values()
 

@@ -14,9 +14,10 @@ from tscale.calibration.serving_calibration import Calibration
 from tscale.calibration.serving_case import Pool, ServingCase, cluster_of
 from tscale.catalogue.hardware import Hardware
 from tscale.core.dtypes import Dtype
+from tscale.core.kept import keep
 from tscale.errors import RequestError, field
 from tscale.estimates.deployment import Deployment, Engine
-from tscale.estimates.media import Media, check_fits, media_costs, towers_flops
+from tscale.estimates.media import Media, MediaCost, check_fits, flops_of, media_costs
 from tscale.estimates.rent import Rent, rent_of
 from tscale.estimates.serve.prediction import calibration_of, case_of_ask
 from tscale.estimates.serve.reached import check_served
@@ -91,6 +92,11 @@ class ServingPlan(NamedTuple):
         if self.rank == "devices":
             return None
         return {chip.hardware.name: float(chip.rent.middle) for chip in self.chips if chip.rent is not None}
+
+    @property
+    def media_costs(self) -> tuple[MediaCost, ...]:
+        """What the images and sounds of a prompt take. Raises `RequestError` as `media_costs` does."""
+        return keep(self.spec.made, self.media, lambda: media_costs(self.spec, self.media))
 
 
 Key = tuple[object, ...]
@@ -174,8 +180,8 @@ def rows_of(units: list[Unit], wanted: Wanted, calibration: Calibration, most: i
 
 def _bases(plan: ServingPlan) -> Iterator[tuple[Base, ServingCase]]:
     """The cases that differ in something else than their layout."""
-    check_fits(media_costs(plan.spec, plan.media), plan.context, "input")
-    towers = towers_flops(plan.spec, plan.media)
+    check_fits(plan.media_costs, plan.context, "input")
+    towers = flops_of(plan.media_costs)
     for base in map(Base._make, product(plan.chips, plan.weights, plan.caches, plan.engines, plan.drafts, plan.chunks)):
         ask = Serving(
             base.weights,
