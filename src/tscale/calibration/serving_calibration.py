@@ -13,7 +13,7 @@ from math import ceil, inf
 from typing import Final, NamedTuple
 
 from tscale.calibration.interval import Interval, interval
-from tscale.calibration.serving_case import Passes, ServingCase, cluster_of
+from tscale.calibration.serving_case import ServingCase, cluster_of
 from tscale.calibration.serving_cases import (
     OverCapacityError,
     at_once,
@@ -235,7 +235,7 @@ def chip_of(case: ServingCase) -> Chip:
     return Chip(memory, link, cluster.network_bytes_per_second or link, case.host or inf)
 
 
-def physics(case: ServingCase, passes: Passes, structure: Structure, constants: ServingConstants) -> Physics:
+def physics(case: ServingCase, structure: Structure, constants: ServingConstants) -> Physics:
     """The times of a case by the formula, and its bounds. Raises `RequestError` where a layout does not divide the model.
 
     A pipeline of p stages decodes p parts of the batch in turn: a token passes all stages with one of them, and a prompt keeps each
@@ -243,11 +243,12 @@ def physics(case: ServingCase, passes: Passes, structure: Structure, constants: 
     tokens that are right come with the step that verifies them.
     """
     chip, load = chip_of(case), load_of(case)
+    least_case = case._replace(decoding=0.0) if case.decoding is None else case  # how many decode changes no prompt
+    passes = passes_of(least_case)
     yielded, launches = case.yielded, load.launches * launch_seconds(structure, load, constants)
     step = _step_seconds(case, passes.decode, structure, constants)
     each = prefill_seconds(passes.full, chip, constants) / case.prefill.layout.pipeline + launches
     first = ttft_seconds(passes.prefill, step, structure, chip, load, constants)
-    least_case = case._replace(decoding=0.0) if case.decoding is None else case
     if case.disaggregated and case.decoding is None:
         curve = step_curve_of(case, chip, load, constants)
         case = case._replace(decoding=_decoding(case, curve, first, case.queue * each))
@@ -284,11 +285,11 @@ def _guessed(found: Physics, case: ServingCase, draft: ServingCase, constants: S
     """The times with those of a model that guesses one token after the other before each step, and takes in each prompt too."""
     draft = draft._replace(concurrency=case.concurrency, chunk=case.chunk, decoding=found.decoding)
     structure = worker_of(draft, draft.decode).structure
-    own = physics(draft, passes_of(draft), structure, constants)
+    own = physics(draft, structure, constants)
     least = own
     if case.disaggregated and case.decoding is None:
         draft = draft._replace(decoding=0.0)
-        least = physics(draft, passes_of(draft), structure, constants)
+        least = physics(draft, structure, constants)
     rounds, first = case.guesses / case.yielded, own.prefill
     return found._replace(
         tpot=found.tpot + rounds * own.tpot,
@@ -330,7 +331,7 @@ class _Middle(NamedTuple):
 
 def _middle(case: ServingCase, calibration: Calibration) -> _Middle:
     structure = worker_of(case, case.decode).structure
-    found = physics(case, passes_of(case), structure, constants_for(calibration, case))
+    found = physics(case, structure, constants_for(calibration, case))
     if case.draft is not None:
         found = _guessed(found, case, case.draft, constants_for(calibration, case.draft))
     deviation = deviation_of(calibration, case, structure)

@@ -15,6 +15,7 @@ from tscale.core.device import Cluster
 from tscale.core.dtypes import Dtype
 from tscale.core.elementwise import larger, smaller
 from tscale.core.serving_layout import ServingLayout
+from tscale.core.tracing import is_nothing
 from tscale.models.spec import ModelSpec
 
 
@@ -87,6 +88,8 @@ class ServingCase(NamedTuple):
     def batch(self) -> float:
         """Requests that one attention rank decodes at once, over all stages of a pipeline."""
         if self.disaggregated:
+            if is_nothing(self.decoding):
+                return 1.0
             most = larger(1.0, self.requests * (1.0 if self.decoding is None else self.decoding))
             return most if self.scheduling.places == inf else smaller(most, self.scheduling.places)
         return smaller(self.requests, larger(1.0, self.most_decoding)) if self.is_mixing else self.requests

@@ -150,13 +150,14 @@ def passes_of(case: ServingCase) -> Passes:
 
 
 def least_passes(case: ServingCase, mean: Passes) -> Passes:
-    """The same at the shortest lengths and with a prompt that is alone, for a bound; `mean`: at the mean lengths, which may be as short.
+    """The same at the shortest lengths and with a prompt that is alone, for a bound; `mean`: of the same case, at the mean lengths.
 
     As many decode as the case says: of pools apart, `decoding` of 0 leaves one sequence of each copy of attention.
     """
-    lengths = _least_lengths(case)
-    is_alone = is_one(case.prefill.layout.attention_data) and not case.disaggregated
-    return mean if is_alone and lengths == _mean_lengths(case) else _passes(case, *lengths, alone=True)
+    keys, prompt = _least_lengths(case)
+    if (keys, prompt) != _mean_lengths(case):
+        return _passes(case, keys, prompt, alone=True)
+    return mean._replace(prefill=_own_prefill(case, mean.full, prompt, 1.0))
 
 
 def _mean_lengths(case: ServingCase) -> tuple[int, int]:
@@ -198,17 +199,23 @@ def at_once(case: ServingCase, batch: float) -> float:
 def _passes(case: ServingCase, keys: int, prompt: int, *, alone: bool = False) -> Passes:
     decoder = worker_of(case, case.decode)
     prefiller = worker_of(case, case.prefill)
-    prompt = max(prompt, case.prefix + 1)
+    full = _prefill(case, prefiller, prompt)
+    beside = full if prefiller is decoder else prefilling(decoder, max(prompt, case.prefix + 1), case.prefix)
     copies = case.prefill.layout.attention_data
     together = 1.0 if alone else smaller(copies, larger(1.0, case.concurrency / case.prefill.workers))
-    full = _prefill(case, prefiller, prompt)
-    beside = full if prefiller is decoder else prefilling(decoder, prompt, case.prefix)
-    own = full if is_one(copies) else _prefill(case, prefiller, prompt, together)
-    return Passes(_step(case, decoder, keys), beside, own, full)
+    return Passes(_step(case, decoder, keys), beside, _own_prefill(case, full, prompt, together), full)
+
+
+def _own_prefill(case: ServingCase, full: PassWork, prompt: int, together: float) -> PassWork:
+    """A pass of prompts on so many copies of attention; `full`: on all."""
+    if is_one(case.prefill.layout.attention_data):
+        return full
+    return _prefill(case, worker_of(case, case.prefill), prompt, together)
 
 
 def _prefill(case: ServingCase, prefiller: Deployed, prompt: int, together: float | None = None) -> PassWork:
     """A pass of prompts, with what comes of the host's memory and what towers do."""
+    prompt = max(prompt, case.prefix + 1)
     work = prefilling(prefiller, prompt, case.prefix, together)
     work = work._replace(rows=_rows(case, prefiller, prompt - case.prefix, together))
     if case.host and case.prefix:
