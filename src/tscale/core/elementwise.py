@@ -79,7 +79,8 @@ def asinh_of(number: float) -> float:
 def _library(*numbers: float) -> Any:
     """The library of the first array among numbers; None where all are plain."""
     for number in numbers:
-        array: Any = number
-        if hasattr(array, "__array_namespace__"):
+        kind = type(number)
+        if kind is not float and kind is not int and hasattr(kind, "__array_namespace__"):
+            array: Any = number
             return array.__array_namespace__()
     return None

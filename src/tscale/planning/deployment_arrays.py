@@ -82,8 +82,9 @@ def _blocks(places: list[int], loads: Sequence[Any]) -> Iterator[list[int]]:
 
 def _of_block(cases: Sequence[ServingCase], loads: Sequence[Any], calibration: Calibration) -> Iterator[Slow]:
     """The slow ends of cases that are alike; shorter rows of loads are filled up with their last."""
-    width = max(map(len, loads))
-    at_once = np.array([np.pad(one, (0, width - len(one)), mode="edge") for one in loads])
+    at_once = np.empty((len(loads), max(map(len, loads))))
+    for row, one in zip(at_once, loads, strict=True):
+        row[: len(one)], row[len(one) :] = one, one[-1]
     decode = _columns_of(cases, [case.decode for case in cases])
     prefill = _columns_of(cases, [case.prefill for case in cases]) if cases[0].disaggregated else decode
     times = predict_held(cases[0]._replace(prefill=prefill, decode=decode, concurrency=at_once), calibration)

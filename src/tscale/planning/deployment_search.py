@@ -138,7 +138,7 @@ def nearest_miss(units: Sequence[Unit], targets: Targets) -> Miss | None:
 
 Answered = Callable[[Floats], Floats]
 """Requests a second of so many in progress, at the slow side."""
-_TRIED: Final = 64
+_TRIED: Final = 512
 """Numbers of requests that are tried at once."""
 
 

@@ -13,6 +13,7 @@ from tscale.core.adding import in_order
 from tscale.core.costs.cache import STATE_BITS
 from tscale.core.costs.roofline import Dtypes, top_k
 from tscale.core.costs.weights import Kept, kept_in
+from tscale.core.kept import keep
 from tscale.core.ledger import Cache, Conv, Entry, Ledger, Lookup, Matmul, Scan, Scores
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard
@@ -139,7 +140,11 @@ def spread_over(one: Deployed, copies: int, expert: int, expert_tensor: int) -> 
 
 def cut_over(ledger: Ledger, dtypes: Dtypes, tensor: int, node: int = 8) -> Deployed:
     """A model on a worker of `tensor` devices, with all routed experts on each. Raises `RequestError` where `tensor` does not divide it."""
-    share = shard(ledger.each(_whole_experts), Parallelism(tensor=tensor))
+    share = keep(
+        ledger.made,
+        (cut_over, tensor),
+        lambda: shard(ledger.each(_whole_experts), Parallelism(tensor=tensor)),
+    )
     lines: dict[str, list[MatrixLine]] = {"attention": [], "dense": [], "experts": [], "head": []}
     spread, tables = 0.0, 0.0
     for kept in kept_in(share, dtypes.weights, ledger):
