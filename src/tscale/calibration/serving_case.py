@@ -88,7 +88,7 @@ class ServingCase(NamedTuple):
     def batch(self) -> float:
         """Requests that one attention rank decodes at once, over all stages of a pipeline."""
         if self.disaggregated:
-            if is_nothing(self.decoding):
+            if self.decoding is not None and is_nothing(self.decoding):
                 return 1.0
             most = larger(1.0, self.requests * (1.0 if self.decoding is None else self.decoding))
             return most if self.scheduling.places == inf else smaller(most, self.scheduling.places)

@@ -8,7 +8,7 @@ measured themselves, are apart.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,6 @@ from tscale.calibration.serving_groups import keys_of
 from tscale.core.costs.serving_work import ways_of
 from tscale.planning.queueing import Floats
 
-T = TypeVar("T")
 _POINTS: Final = 2**15
 """Points of an array, so that all that is made of it stays close to the processor."""
 
@@ -82,16 +81,17 @@ def _blocks(places: list[int], loads: Sequence[Any]) -> Iterator[list[int]]:
 
 def _of_block(cases: Sequence[ServingCase], loads: Sequence[Any], calibration: Calibration) -> Iterator[Slow]:
     """The slow ends of cases that are alike; shorter rows of loads are filled up with their last."""
-    at_once = np.empty((len(loads), max(map(len, loads))))
+    at_once: Any = np.empty((len(loads), max(map(len, loads))))
     for row, one in zip(at_once, loads, strict=True):
         row[: len(one)], row[len(one) :] = one, one[-1]
     decode = _columns_of(cases, [case.decode for case in cases])
     prefill = _columns_of(cases, [case.prefill for case in cases]) if cases[0].disaggregated else decode
     times = predict_held(cases[0]._replace(prefill=prefill, decode=decode, concurrency=at_once), calibration)
-    slow = [np.broadcast_to(one.high, at_once.shape) for one in (times.tpot, times.ttft, times.latency)]
-    prompts = np.broadcast_to(times.prompts_per_second, (len(cases), 1))[:, 0].tolist()
+    tpot, ttft, latency = (np.broadcast_to(one.high, at_once.shape) for one in (times.tpot, times.ttft, times.latency))
+    prompts = np.broadcast_to(times.prompts_per_second, (len(cases), 1))
     for row, one in enumerate(loads):
-        yield Slow(*(values[row, : len(one)] for values in slow), prompts[row])
+        own = row, slice(len(one))
+        yield Slow(tpot[own], ttft[own], latency[own], float(prompts[row, 0]))
 
 
 def _columns_of(cases: Sequence[ServingCase], pools: Sequence[Pool]) -> Pool:
@@ -101,15 +101,16 @@ def _columns_of(cases: Sequence[ServingCase], pools: Sequence[Pool]) -> Pool:
         return pools[0]
     which = np.array([number[pool] for pool in pools])[:, None]
     workers = [worker_of(cases[0], pool) for pool in number]
-    return columns(list(number), which)._replace(model=columns(workers, which))
+    found: Pool = columns(list(number), which)
+    return found._replace(model=columns(workers, which))
 
 
-def columns(rows: Sequence[T], which: Any) -> T:
+def columns(rows: Sequence[Any], which: Any) -> Any:
     """Tuples of numbers as one whose numbers are arrays, of the rows `which` says; what is the same in all stays as it is."""
-    first: Any = rows[0]
+    first = rows[0]
     if all(row == first for row in rows):
-        return first  # type: ignore[no-any-return]
+        return first
     if not isinstance(first, tuple):
-        return np.array(rows)[which]  # type: ignore[return-value]
-    parts = [columns(part, which) for part in zip(*rows, strict=True)]  # type: ignore[arg-type]
-    return first._make(parts) if hasattr(first, "_make") else tuple(parts)  # type: ignore[return-value]
+        return np.array(rows)[which]
+    parts = [columns(part, which) for part in zip(*rows, strict=True)]
+    return first._make(parts) if hasattr(first, "_make") else tuple(parts)

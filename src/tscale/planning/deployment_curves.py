@@ -74,15 +74,13 @@ def units_of(
 
     `memory`: what their room for caches is multiplied by, for whoever asks what more of it would change.
     """
-    held = [_held(case, memory) for case in cases]
-    fitting = [place for place, one in enumerate(held) if not isinstance(one, Rejected)]
+    found: list[Any] = [_held(case, memory) for case in cases]
+    fitting = [place for place, one in enumerate(found) if not isinstance(one, Rejected)]
     usual = [MOST_ON_A_RANK * _ranks(cases[place]) if most is None else most for place in fitting]
-    loads = [_grid(min(held[place], asked)) for place, asked in zip(fitting, usual, strict=True)]
-    found: list[Any] = held
-    for place, asked, at_once, slow in zip(
-        fitting, usual, loads, slow_ends([cases[place] for place in fitting], loads, calibration), strict=True
-    ):
-        found[place] = Unit(cases[place], _curve(cases[place], at_once, slow), held[place] <= asked)
+    loads = [_grid(min(found[place], asked)) for place, asked in zip(fitting, usual, strict=True)]
+    ends = slow_ends([cases[place] for place in fitting], loads, calibration)
+    for place, asked, at_once, slow in zip(fitting, usual, loads, ends, strict=True):
+        found[place] = Unit(cases[place], _curve(cases[place], at_once, slow), found[place] <= asked)
     return found
 
 

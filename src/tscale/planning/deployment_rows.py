@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -78,9 +78,9 @@ def _at_rate(choice: Choice, wanted: Wanted, calibration: Calibration, load: flo
 
     every = copied(choice.unit.case, choice.copies, 1)
 
-    def answered(at_once: Floats) -> Floats:
-        times = predict_held(every._replace(concurrency=at_once), calibration)  # type: ignore[arg-type]
-        return at_once / times.latency.high
+    def answered(at_once: Any) -> Floats:
+        found: Floats = at_once / predict_held(every._replace(concurrency=at_once), calibration).latency.high
+        return found
 
     at_once = least_at_once(answered, load, int(room) * choice.copies)
     if at_once is None:

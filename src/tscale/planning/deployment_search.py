@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 
@@ -136,7 +136,7 @@ def nearest_miss(units: Sequence[Unit], targets: Targets) -> Miss | None:
     return min((Miss(unit, over(unit)) for unit in units), key=lambda miss: miss.times, default=None)
 
 
-Answered = Callable[[Floats], Floats]
+Answered = Callable[[Any], Floats]
 """Requests a second of so many in progress, at the slow side."""
 _TRIED: Final = 512
 """Numbers of requests that are tried at once."""

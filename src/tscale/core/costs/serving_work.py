@@ -15,8 +15,8 @@ from tscale.core.costs.collectives import other_nodes
 from tscale.core.costs.forward import chunk_pairs, pairs
 from tscale.core.costs.roofline import distinct_experts
 from tscale.core.costs.serving_share import Deployed, MatrixLine, Ways
-from tscale.core.elementwise import larger, rounded, smaller
-from tscale.core.tracing import ceil_div, is_one
+from tscale.core.elementwise import larger, rounded
+from tscale.core.tracing import ceil_div, is_one, minimum
 from tscale.core.workload import SequenceLengths
 
 WIDTH: Final = 2
@@ -187,7 +187,7 @@ def _dispatched(one: Deployed, wide: float) -> tuple[float, float]:
 
     While decoding each of a token's copies goes to its expert for itself, of n devices n - node of them in other nodes.
     """
-    n, inside = one.devices, smaller(one.devices, one.node)
+    n, inside = one.devices, minimum(one.devices, one.node)
     to_experts = _numbers(one, wide) * one.chosen
     return to_experts * (inside - 1) / n, to_experts * (n - inside) / n
 
@@ -197,7 +197,7 @@ def _forwarded(one: Deployed, wide: float, ways: Ways) -> tuple[float, float]:
 
     That takes longer and sends less (DeepSeek-AI 2024c, section 3.2.2; the low-latency and the normal kernels of deepseek-ai/DeepEP).
     """
-    numbers, inside = _numbers(one, wide), smaller(one.devices, one.node)
+    numbers, inside = _numbers(one, wide), minimum(one.devices, one.node)
     return numbers * one.chosen * (inside - 1) / inside, numbers * ways.elsewhere
 
 
@@ -208,7 +208,7 @@ def _numbers(one: Deployed, wide: float) -> float:
 
 def _reduced(size: float, ranks: int, node: int) -> tuple[float, float]:
     """Bytes that a rank sends in an all-reduce of `size`, over the link and over the network."""
-    inside = smaller(ranks, node)
+    inside = minimum(ranks, node)
     nodes = ceil_div(ranks, inside)
     return 2.0 * (inside - 1) / inside * size, 2.0 * (nodes - 1) / nodes * size / inside
 
