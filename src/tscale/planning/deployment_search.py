@@ -138,19 +138,31 @@ def nearest_miss(units: Sequence[Unit], targets: Targets) -> Miss | None:
 
 Answered = Callable[[Any], Floats]
 """Requests a second of so many in progress, at the slow side."""
-_TRIED: Final = 512
-"""Numbers of requests that are tried at once."""
+_TRIED: Final = 255
+"""Numbers of requests that are tried at once: those that the next halvings of what is left come to."""
 
 
 def least_at_once(answered: Answered, rate: float, most: int) -> int | None:
     """The least number of requests in progress that are answered at a rate (Little's law); None where `most` do not come to it."""
     low, high = 0, most
-    while True:
-        tried = np.unique(np.linspace(low, high, _TRIED + 1).astype(np.int64))[1:]
-        enough = answered(tried) >= rate
-        if not enough[-1]:
-            return None
-        first = int(enough.argmax())
-        low, high = int(tried[first - 1]) if first else low, int(tried[first])
-        if high - low == 1:
-            return high
+    enough: dict[int, bool] = {}
+    while high - low > 1 or most not in enough:
+        middle = (low + high) // 2
+        if middle not in enough:
+            tried = [*_middles(low, high), most]
+            enough |= zip(tried, (answered(np.array(tried)) >= rate).tolist(), strict=True)
+            if not enough[most]:
+                return None
+        low, high = (low, middle) if enough.get(middle) else (middle, high)
+    return high
+
+
+def _middles(low: int, high: int) -> list[int]:
+    """The middles of a span and of its halves in turn, as many as are tried at once."""
+    found, spans = list[int](), [(low, high)]
+    for low, high in spans:
+        middle = (low + high) // 2
+        if middle > low and len(found) < _TRIED:
+            found.append(middle)
+            spans += [(low, middle), (middle, high)]
+    return found
