@@ -11,7 +11,7 @@ from numpy.random import default_rng
 
 from tscale.calibration.fit_serving import table
 from tscale.calibration.serving_calibration import constants_for, physics, shipped
-from tscale.calibration.serving_cases import case_of, deployed_on, passes_of
+from tscale.calibration.serving_cases import case_of, deployed_on
 from tscale.catalogue.models import configs
 from tscale.core.costs.serving_waits import Scheduling
 from tscale.errors import RequestError
@@ -115,9 +115,7 @@ def test_measured_first_tokens_are_later_by_the_steps_that_prompts_are_gathered_
 def tokens_waited(row: dict[str, str]) -> float:
     """Output tokens that others decode while a first token is waited for, beyond what its prefill takes with no setting in the way."""
     case = case_of(row)._replace(scheduling=Scheduling())
-    alone = physics(
-        case, passes_of(case), deployed_on(case, case.decode.layout).structure, constants_for(shipped(), case)
-    )
+    alone = physics(case, deployed_on(case, case.decode.layout).structure, constants_for(shipped(), case))
     return (float(row["ttft_ms"]) / 1000 - alone.ttft) / (float(row["tpot_ms"]) / 1000)
 
 
@@ -140,9 +138,7 @@ def test_first_tokens_came_late_where_kernels_are_compiled_as_a_run_begins() -> 
         case = case_of(row)
         if row["measured"] and not case.disaggregated:
             warm = case._replace(scheduling=case.scheduling._replace(cold_tokens=inf))
-            own = physics(
-                warm, passes_of(case), deployed_on(case, case.decode.layout).structure, constants_for(shipped(), case)
-            )
+            own = physics(warm, deployed_on(case, case.decode.layout).structure, constants_for(shipped(), case))
             late[case.is_cold].append(float(row["ttft_ms"]) / 1000 / own.ttft)
     assert len(late[True]) == 26
     assert min(late[True]) > 1.4 and median(late[True]) > 2

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.blocks.test_experts_and_latents import spec
+from tscale.calibration.serving_case import Pool
 from tscale.calibration.serving_cases import OverCapacityError
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.dtypes import DTYPES
@@ -93,14 +94,14 @@ def test_a_deployment_is_what_is_asked_of_it() -> None:
     assert (plain.weights, plain.experts, plain.disaggregated) == ("fp8", "fp8", False)
     assert plain.cache is not None
     assert plain.cache.name == "bf16"
-    assert plain.prefill == plain.decode == (ServingLayout(4, 1, 1, 4), 1)
+    assert plain.prefill == plain.decode == Pool(ServingLayout(4, 1, 1, 4), 1)
     apart = Deployment(
         layout=ServingLayout(2, 1, 4, 1, 2, 3), prefill=ServingLayout(1, 2, 1, 1, 1, 5), bound=False, calibration=""
     )
     towers = Ask(cache=DTYPES["fp8"], tower_flops=10**12)
     pools = prediction.case_of_ask(MODEL, H100, towers, apart)
     assert pools.disaggregated
-    assert (pools.decode, pools.prefill) == ((ServingLayout(2, 1, 4, 1, 2), 3), (ServingLayout(1, 2), 5))
+    assert (pools.decode, pools.prefill) == (Pool(ServingLayout(2, 1, 4, 1, 2), 3), Pool(ServingLayout(1, 2), 5))
     assert (pools.weights, pools.host, pools.cache) == ("bf16", 0, DTYPES["fp8"])
     assert pools.tower_seconds == pytest.approx(1e12 / H100.device().flops_per_second["bf16"])
     encoder: Any = SimpleNamespace(kind="encoder", label="It")
@@ -118,7 +119,7 @@ def test_a_draft_stands_in_one_stage_and_its_experts_are_cut_over_all_ranks() ->
     assert (drafted.guesses, drafted.yielded) == (3, 1.875)
     assert drafted.draft is not None
     assert drafted.draft.spec is GUESSER
-    assert drafted.draft.decode == drafted.draft.prefill == (ServingLayout(4, 1, 1, 8, 2), 3)
+    assert drafted.draft.decode == drafted.draft.prefill == Pool(ServingLayout(4, 1, 1, 8, 2), 3)
     assert (drafted.draft.guesses, drafted.draft.disaggregated) == (0, False)
     free = prediction.case_of_ask(MODEL, H100, Ask(draft=Draft(None, 3, Fraction(1, 2))), layout)
     assert (free.guesses, free.yielded, free.draft) == (3, 1.875, None)

@@ -190,13 +190,11 @@ def test_a_case_is_tried_with_one_pool_and_with_two(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(search, "with_pools", lambda _, prefill, decode: (prefill.layout, prefill is decode))
     monkeypatch.setattr(search, "pooled_cases", lambda singles, *_: ["pooled"] * len(singles))
 
-    def unit_of(case: Any, calibration: Any, most: Any) -> Any:
+    def units_of(cases: Any, calibration: Any, most: Any) -> Any:
         assert (calibration, most) == ("constants", 6)
-        if case == (small, True):
-            return Rejected(case, "memory", "")
-        return Unit(case, None, memory=True)  # type: ignore[arg-type]
+        return [Rejected(case, "memory", "") if case == (small, True) else Unit(case, None, True) for case in cases]  # type: ignore[arg-type]
 
-    monkeypatch.setattr(search, "unit_of", unit_of)
+    monkeypatch.setattr(search, "units_of", units_of)
     for pools, tried in (
         ("any", [(small, True), (fits, True), "pooled"]), ("aggregated", [(small, True), (fits, True)]), ("disaggregated", [(small, True), "pooled"]),
     ):  # fmt: skip
@@ -282,11 +280,11 @@ def test_layouts_of_one_pool_are_tried_again_and_those_that_are_listed(monkeypat
     rejected: Any = tuple(Rejected(cases[name], why, "") for name, why in (("full", "memory"), ("late", "latency")))
     tried: list[Any] = []
 
-    def unit_of(case: Any, *_: Any) -> Any:
-        tried.append((case.name, case.kept))
-        return Rejected(case, "memory", "") if case.name == "full" else Unit(case, None, memory=True)  # type: ignore[arg-type]
+    def units_of(cases: Any, *_: Any) -> Any:
+        tried.extend((case.name, case.kept) for case in cases)
+        return [Rejected(case, "memory", "") if case.name == "full" else Unit(case, None, True) for case in cases]  # type: ignore[arg-type]
 
-    monkeypatch.setattr(search, "unit_of", unit_of)
+    monkeypatch.setattr(search, "units_of", units_of)
     monkeypatch.setattr(search, "rows_of", lambda units, *more: ([unit.case.name for unit in units], more[-1]))  # fmt: skip
     found: Any = search.again(_plan(), _found(*units, rows=(_row(cases["listed"]),), rejected=rejected), kept="fp8")
     assert [name for name, _ in tried] == ["fits", "full", "listed"]

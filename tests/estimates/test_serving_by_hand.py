@@ -291,8 +291,8 @@ def test_the_front_has_what_none_beats_in_both_speeds() -> None:
         (round(one.per_user), round(one.per_device), one.at_once, units.index(one.unit)) for one in data.pareto(found)
     ]
     assert points == [(100, 10, 1, 0), (50, 20, 2, 0), (40, 60, 2, 1)]
-    assert [round(one.per_user) for one in data.pareto(found, 2)] == [100, 40]
-    assert [round(one.per_user) for one in data.pareto(found, 3)] == [100, 50, 40]
+    assert [round(one.per_user) for one in data.thinned(data.pareto(found), 2)] == [100, 40]
+    assert [round(one.per_user) for one in data.thinned(data.pareto(found), 3)] == [100, 50, 40]
     assert data.pareto(SimpleNamespace(units=())) == []  # type: ignore[arg-type]
 
 

@@ -40,6 +40,9 @@ class _Case(SimpleNamespace):
     def devices(self) -> int:
         return int(2 * self.copies)
 
+    def _replace(self, **changes: Any) -> _Case:
+        return _Case(**{**vars(self), **changes})
+
 
 def _predicted(case: Any, _: object) -> Prediction:
     each = case.concurrency / case.copies
@@ -218,7 +221,6 @@ def test_a_worker_of_a_pool_takes_prompts_where_one_that_is_alone_meets_the_targ
     case = _on(ServingLayout(1, 1, 1, 1, 1))._replace(concurrency=64)
     alone = predict_held(case._replace(concurrency=1), shipped())
     assert alone.ttft.high < predict_held(case._replace(concurrency=2), shipped()).ttft.high
-    worker = _prefilling(case, Targets(ttft=alone.ttft.high), shipped())
-    assert worker is not None
+    (worker,) = _prefilling([case], Targets(ttft=alone.ttft.high), shipped())
     assert (worker.pool, worker.rate) == (case.prefill, alone.prompts_per_second)
-    assert _prefilling(case, Targets(ttft=0.999 * alone.ttft.high), shipped()) is None
+    assert not list(_prefilling([case], Targets(ttft=0.999 * alone.ttft.high), shipped()))

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tscale.calibration.interval import Interval
 from tscale.planning import deployment_curves
-from tscale.planning.deployment_curves import Rejected, Unit, _grid, _slow, copied, unit_of, with_pools
+from tscale.planning.deployment_arrays import Slow
+from tscale.planning.deployment_curves import Rejected, Unit, _curve, _grid, copied, unit_of, with_pools
 
 
 @pytest.mark.parametrize("most", [1, 2, 63, 64, 65, 66, 67, 100, 1000, 1024, 50_000])
@@ -27,23 +27,18 @@ def _case(**changes: Any) -> Any:
     return SimpleNamespace(**{"disaggregated": False, "output": 10, **changes})
 
 
-def _predicted(n: Any, prompts: float) -> Any:
-    """Of n requests at once 0.01·n seconds of a token, 0.1·n to the first, and 1 + n of all, at the slow side; half of it at the fast one."""
-    times = {"tpot": 0.01 * n, "ttft": 0.1 * n, "latency": 1.0 + n}
-    slow = {name: Interval(one / 2, 0.7 * one, one) for name, one in times.items()}
-    return SimpleNamespace(**slow, prompts_per_second=prompts)
+def _slow(n: Any, prompts: float) -> Slow:
+    """Of n requests at once 0.01·n seconds of a token, 0.1·n to the first, and 1 + n of all."""
+    return Slow(0.01 * n, 0.1 * n, 1.0 + n, prompts)
 
 
-def test_a_curve_is_of_the_slow_side() -> None:
+def test_a_curve_has_the_requests_that_are_answered_of_those_in_progress() -> None:
     n = np.arange(1, 6)
-    curve = _slow(_case(), n, _predicted(n.astype(float), 0.1))  # one pool: nobody waits for the other
+    curve = _curve(_case(), n, _slow(n.astype(float), 0.1))  # one pool: nobody waits for the other
     assert curve.at_once.tolist() == [1, 2, 3, 4, 5]
     assert curve.tpot.tolist() == pytest.approx([0.01 * m for m in n])
     assert curve.ttft.tolist() == pytest.approx([0.1 * m for m in n])
     assert curve.throughput.tolist() == pytest.approx([m / (1 + m) for m in n])
-    same = _slow(_case(), n, _predicted(2.0, 0.1))  # what does not depend on n is the same at each point
-    assert same.tpot.tolist() == [0.02] * 5
-    assert same.throughput.tolist() == pytest.approx([m / 3 for m in n])
 
 
 def test_requests_wait_for_a_pool_that_takes_prompts_in_more_slowly_than_they_come() -> None:
@@ -52,7 +47,7 @@ def test_requests_wait_for_a_pool_that_takes_prompts_in_more_slowly_than_they_co
     These are n/0.7 seconds in progress (Little's law), and 10 tokens of 0.01·n seconds take 0.1·n of that.
     """
     n = np.arange(1, 6)
-    curve = _slow(_case(disaggregated=True), n, _predicted(n.astype(float), 0.7))
+    curve = _curve(_case(disaggregated=True), n, _slow(n.astype(float), 0.7))
     assert curve.throughput.tolist() == pytest.approx([1 / 2, 2 / 3, 0.7, 0.7, 0.7])
     waits = [1 / (1 / 2) - 0.1, 2 / (2 / 3) - 0.2, *(m / 0.7 - 0.1 * m for m in (3, 4, 5))]
     assert curve.ttft.tolist() == pytest.approx([max(0.1 * m, wait) for m, wait in zip(n, waits, strict=True)])
@@ -66,7 +61,7 @@ def test_a_unit_ends_where_its_memory_does_or_where_it_is_asked_to(
     """A request takes 10 bytes of the room that each rank has; an engine decodes 2 on a rank at the most."""
     monkeypatch.setattr(deployment_curves, "cache_room", lambda _: (room, 10.0))
     monkeypatch.setattr(
-        deployment_curves, "predict_held", lambda case, _: _predicted(case.concurrency.astype(float), 1.0)
+        deployment_curves, "slow_ends", lambda _, loads, __: [_slow(at_once.astype(float), 1.0) for at_once in loads]
     )
     monkeypatch.setattr(deployment_curves, "MOST_ON_A_RANK", 2)
 

@@ -24,7 +24,7 @@ from tscale.planning.deployment_loads import (
     within,
 )
 from tscale.planning.deployment_pools import _workers
-from tscale.planning.deployment_search import Choice, Wanted, _bound, _choice, _copies, _key, least_at_once
+from tscale.planning.deployment_search import Choice, Wanted, _bounds, _choice, _copies, _key, least_at_once
 from tscale.planning.queueing import Curve, mean_ttft
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -97,8 +97,9 @@ def test_a_curve_ends_where_an_output_token_takes_longer_than_it_may() -> None:
 
 
 def test_a_rate_is_at_most_what_is_answered_in_time() -> None:
-    assert [at_most(CURVE, Targets(ttft)) for ttft in (0.2, 0.25, 0.5, 1.0)] == [0, 0.5, 0.8, 1.0]
-    assert at_most(CURVE, Targets(tpot=0.02)) == 0.8
+    assert [at_most([CURVE], Targets(ttft)) for ttft in (0.2, 0.25, 0.5, 1.0)] == [[0], [0.5], [0.8], [1.0]]
+    assert at_most([CURVE.upto(1), CURVE, CURVE._replace(tpot=CURVE.tpot[::-1])], Targets(tpot=0.02)) == [0.5, 0.8, 0]
+    assert at_most([], Targets()) == []
 
 
 def test_the_largest_rate_is_where_the_mean_wait_reaches_its_target() -> None:
@@ -169,15 +170,15 @@ def test_a_bound_is_not_above_the_key_of_the_choice(arrivals: Any, load: float |
     wanted = Wanted(arrivals, load, devices, Targets(ttft=0.8))
     choice = _choice(_unit(2), wanted)
     assert (choice is None) == (devices == 1)
-    bound = _bound(_unit(2), wanted)
+    (bound,) = _bounds([_unit(2)], wanted)
     assert bound == inf if choice is None else bound <= _key(choice, wanted)[0] < inf
 
 
 def test_a_unit_that_carries_nothing_is_no_choice() -> None:
     wanted = Wanted("rate", 1.0, None, Targets(ttft=0.2))
     assert _choice(_unit(1), wanted) is None
-    assert _bound(_unit(1), wanted) == inf
-    assert _bound(_unit(1), wanted._replace(arrivals="users")) == inf
+    assert _bounds([_unit(1)], wanted) == [inf]
+    assert _bounds([_unit(1)], wanted._replace(arrivals="users")) == [inf]
 
 
 @pytest.mark.parametrize("load", [9.0, None])
@@ -201,10 +202,10 @@ def test_units_that_cannot_be_among_the_best_are_not_measured(
 def test_a_unit_is_measured_as_long_as_its_bound_is_below_the_last_of_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds of 1, 2, 3 and 6 whose units come to 1, 5, 3 and 6: the best two are the first and the third."""
     keys = {1: (1.0, 1.0), 2: (2.0, 5.0), 3: (3.0, 3.0), 6: (6.0, 6.0)}
-    monkeypatch.setattr(deployment_search, "_bound", lambda unit, _: keys[unit.devices][0])
+    monkeypatch.setattr(deployment_search, "_bounds", lambda units, _: [keys[unit.devices][0] for unit in units])
     monkeypatch.setattr(deployment_search, "_choice", lambda unit, _: Choice(unit, 1, Carried(1.0, 1.0)))
     monkeypatch.setattr(deployment_search, "_key", lambda choice, _: (keys[choice.unit.devices][1], 0.0))
-    found = deployment_search.chosen(map(_unit, keys), Wanted("rate", 1.0, None, Targets()), 2)
+    found = deployment_search.chosen(list(map(_unit, keys)), Wanted("rate", 1.0, None, Targets()), 2)
     assert [choice.unit.devices for choice in found] == [1, 3]
 
 
@@ -212,12 +213,18 @@ def test_a_unit_is_measured_as_long_as_its_bound_is_below_the_last_of_the_best(m
 def test_the_least_number_in_progress_is_that_of_trying_each(rate: float) -> None:
     """n requests are answered at a rate of n/(n + 9) of what 90 are at the most."""
 
-    def answered(n: int) -> float:
+    def answered(n: Any) -> Any:
         return n / (n + 9) * 99 / 90
 
     assert least_at_once(answered, rate, 90) == next(n for n in range(1, 91) if answered(n) >= rate)
     assert least_at_once(answered, 1.01, 90) is None
-    assert [least_at_once(float, n, 90) for n in (1, 33, 45, 90)] == [1, 33, 45, 90]  # exactly as many as are asked for
+    assert [least_at_once(np.array, n, 90) for n in (1, 33, 45, 90)] == [
+        1,
+        33,
+        45,
+        90,
+    ]  # exactly as many as are asked for
+    assert least_at_once(lambda n: n / 10, 54_321.05, 10**6) == 543_211  # of more than are tried at once
 
 
 def test_workers_of_either_pool_are_about_as_many_as_the_other_can_use() -> None:

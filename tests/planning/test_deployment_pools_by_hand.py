@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tscale.planning import deployment_pools
-from tscale.planning.deployment_curves import Rejected
+from tscale.planning.deployment_curves import Rejected, Unit
 from tscale.planning.deployment_loads import Targets
 from tscale.planning.deployment_pools import _best, _decoding, _Worker, _workers, pooled_cases
 from tscale.planning.queueing import Curve
@@ -44,10 +44,10 @@ def test_the_four_best_workers_are_those_of_the_most_for_a_device_and_of_equals_
     """3 for each of 2 devices, 2.5 for 4, 2 for 1, 1.5 for 8, and 1 for 1; one of 2 devices has an equal; one is none."""
     rates = [(1, 1.0), (2, 6.0), (4, 10.0), (1, 2.0), (2, 6.0), (8, 12.0)]
     workers = [_Worker(_pool(devices), rate) for devices, rate in rates]
-    found = _best(iter([None, *workers]))
+    found = _best(workers)
     assert [worker.rate_per_device for worker in found] == [3.0, 2.5, 2.0, 1.5]
     assert found[0] is workers[1]
-    assert _best(iter([None])) == []
+    assert _best([]) == []
 
 
 def test_a_worker_decodes_as_many_as_it_does_within_the_target(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,25 +55,22 @@ def test_a_worker_decodes_as_many_as_it_does_within_the_target(monkeypatch: pyte
     at_once, tpot = np.array([1.0, 2.0, 4.0]), np.array([0.01, 0.04, 0.05])
     asked: list[float] = []
 
-    def unit_of(case: Any, _: Any) -> Any:
-        asked.append(case.decoding)
-        return (
-            SimpleNamespace(curve=Curve(at_once, at_once, at_once, tpot)) if case.fits else Rejected(case, "memory", "")
-        )
+    def units_of(cases: Any, _: Any) -> Any:
+        asked.extend(case.decoding for case in cases)
+        curve = Curve(at_once, at_once, at_once, tpot)
+        return [Unit(case, curve, True) if case.fits else Rejected(case, "memory", "") for case in cases]
 
-    monkeypatch.setattr(deployment_pools, "unit_of", unit_of)
+    monkeypatch.setattr(deployment_pools, "units_of", units_of)
     case: Any = _Thing(fits=True, decoding=None, decode=_pool(2), output=10)
     nobody: Any = None
     for target, rate in ((0.05, 10.0), (0.01, 10.0), (0.009, None)):
-        worker = _decoding(case, Targets(tpot=target), nobody)
-        assert (None if worker is None else worker.rate) == rate
-        assert worker is None or worker.pool is case.decode
+        workers = list(_decoding([case], Targets(tpot=target), nobody))
+        assert [worker.rate for worker in workers] == ([] if rate is None else [rate])
+        assert all(worker.pool is case.decode for worker in workers)
     tpot[0] = 0.02  # 5, 5 and 8
     for target, rate in ((0.04, 5.0), (0.05, 8.0)):
-        worker = _decoding(case, Targets(tpot=target), nobody)
-        assert worker is not None
+        (worker,) = _decoding([case._replace(fits=False), case], Targets(tpot=target), nobody)
         assert worker.rate == pytest.approx(rate)
-    assert _decoding(case._replace(fits=False), Targets(), nobody) is None
     assert set(asked) == {1.0}  # all of a pool's requests decode
 
 
@@ -89,9 +86,9 @@ def test_pools_are_pairs_of_the_best_on_no_more_than_the_devices_that_there_are(
     rates = {id(unit.case.decode): unit.devices * (1.0 + place) for place, unit in enumerate(units)}
 
     def worker(share: float) -> Any:
-        def made(case: Any, *_: Any) -> _Worker:
-            assert case.disaggregated
-            return _Worker(case.decode, share * rates[id(case.decode)])
+        def made(cases: Any, *_: Any) -> Any:
+            assert all(case.disaggregated for case in cases)
+            return [_Worker(case.decode, share * rates[id(case.decode)]) for case in cases]
 
         return made
 

@@ -337,7 +337,7 @@ def test_what_carries_most_on_all_devices_is_found_whatever_is_looked_at_first(m
     """Eight devices: 8 copies for 10 users each, one for 100, or 2 for 45 each."""
     units = {"small": made(1, 10), "large": made(8, 100), "middle": made(4, 45)}
     wanted = Wanted("users", None, 8, Targets(ttft=1.0, tpot=1.0))
-    found = chosen(units.values(), wanted, most)
+    found = chosen(list(units.values()), wanted, most)
     assert [choice.load for choice in found] == [100, 90, 80][:most]
 
 

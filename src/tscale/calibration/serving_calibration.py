@@ -9,20 +9,20 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping
 from functools import cache
-from math import ceil, inf, log2
+from math import ceil, inf
 from typing import Final, NamedTuple
 
 from tscale.calibration.interval import Interval, interval
-from tscale.calibration.serving_case import Passes, ServingCase, cluster_of
+from tscale.calibration.serving_case import ServingCase, cluster_of
 from tscale.calibration.serving_cases import (
     OverCapacityError,
     at_once,
     cache_room,
-    deployed_on,
     least_passes,
     least_step,
     passes_of,
     step_curve_of,
+    worker_of,
 )
 from tscale.calibration.serving_groups import deviation_level, family_of, group_of, keys_of, terms_of, way_of
 from tscale.calibration.serving_meanings import MEANINGS, TERMS, Group
@@ -48,7 +48,7 @@ from tscale.core.costs.serving_prediction import (
 )
 from tscale.core.costs.serving_share import Structure
 from tscale.core.costs.serving_work import PassWork
-from tscale.core.elementwise import exp_of, larger, smaller
+from tscale.core.elementwise import exp_of, larger, log2_of, smaller
 
 NAME: Final = "serving"
 _MOST: Final = 1.0
@@ -218,7 +218,7 @@ def load_of(case: ServingCase) -> Load:
         smaller(case.requests, case.most_decoding + 1),
         case.queue,
         case.output,
-        log2(case.decode.layout.ranks),
+        log2_of(case.decode.layout.ranks),
         0.0 if case.disaggregated else 1.0,
         case.waited,
         0.0 if case.is_mixing else case.chunks - 1.0,
@@ -235,7 +235,7 @@ def chip_of(case: ServingCase) -> Chip:
     return Chip(memory, link, cluster.network_bytes_per_second or link, case.host or inf)
 
 
-def physics(case: ServingCase, passes: Passes, structure: Structure, constants: ServingConstants) -> Physics:
+def physics(case: ServingCase, structure: Structure, constants: ServingConstants) -> Physics:
     """The times of a case by the formula, and its bounds. Raises `RequestError` where a layout does not divide the model.
 
     A pipeline of p stages decodes p parts of the batch in turn: a token passes all stages with one of them, and a prompt keeps each
@@ -243,11 +243,12 @@ def physics(case: ServingCase, passes: Passes, structure: Structure, constants: 
     tokens that are right come with the step that verifies them.
     """
     chip, load = chip_of(case), load_of(case)
+    least_case = case._replace(decoding=0.0) if case.decoding is None else case  # how many decode changes no prompt
+    passes = passes_of(least_case)
     yielded, launches = case.yielded, load.launches * launch_seconds(structure, load, constants)
     step = _step_seconds(case, passes.decode, structure, constants)
     each = prefill_seconds(passes.full, chip, constants) / case.prefill.layout.pipeline + launches
     first = ttft_seconds(passes.prefill, step, structure, chip, load, constants)
-    least_case = case._replace(decoding=0.0) if case.decoding is None else case
     if case.disaggregated and case.decoding is None:
         curve = step_curve_of(case, chip, load, constants)
         case = case._replace(decoding=_decoding(case, curve, first, case.queue * each))
@@ -283,12 +284,12 @@ def _decoding(case: ServingCase, curve: StepCurve, first: float, full: float) ->
 def _guessed(found: Physics, case: ServingCase, draft: ServingCase, constants: ServingConstants) -> Physics:
     """The times with those of a model that guesses one token after the other before each step, and takes in each prompt too."""
     draft = draft._replace(concurrency=case.concurrency, chunk=case.chunk, decoding=found.decoding)
-    structure = deployed_on(draft, draft.decode.layout).structure
-    own = physics(draft, passes_of(draft), structure, constants)
+    structure = worker_of(draft, draft.decode).structure
+    own = physics(draft, structure, constants)
     least = own
     if case.disaggregated and case.decoding is None:
         draft = draft._replace(decoding=0.0)
-        least = physics(draft, passes_of(draft), structure, constants)
+        least = physics(draft, structure, constants)
     rounds, first = case.guesses / case.yielded, own.prefill
     return found._replace(
         tpot=found.tpot + rounds * own.tpot,
@@ -312,7 +313,7 @@ def prompt_share(case: ServingCase, calibration: Calibration) -> float:
     """
     if case.disaggregated:
         return case.prefill.layout.devices * case.prefill.workers / case.devices
-    structure, constants = deployed_on(case, case.decode.layout).structure, constants_for(calibration, case)
+    structure, constants = worker_of(case, case.decode).structure, constants_for(calibration, case)
     passes = passes_of(case)
     prompt = prompt_seconds(passes.prompt, chip_of(case), constants) / case.decode.layout.pipeline
     steps = case.output / case.yielded * _step_seconds(case, passes.decode, structure, constants) / case.batch
@@ -329,8 +330,8 @@ class _Middle(NamedTuple):
 
 
 def _middle(case: ServingCase, calibration: Calibration) -> _Middle:
-    structure = deployed_on(case, case.decode.layout).structure
-    found = physics(case, passes_of(case), structure, constants_for(calibration, case))
+    structure = worker_of(case, case.decode).structure
+    found = physics(case, structure, constants_for(calibration, case))
     if case.draft is not None:
         found = _guessed(found, case, case.draft, constants_for(calibration, case.draft))
     deviation = deviation_of(calibration, case, structure)

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.serving_chunks import MIXING, chunks_of, most_decoding, usual_chunk
+from tscale.core.costs.serving_share import Deployed
 from tscale.core.costs.serving_waits import Scheduling, steps_waited
 from tscale.core.costs.serving_work import PassWork
 from tscale.core.costs.weights import Mixture
@@ -14,14 +15,25 @@ from tscale.core.device import Cluster
 from tscale.core.dtypes import Dtype
 from tscale.core.elementwise import larger, smaller
 from tscale.core.serving_layout import ServingLayout
+from tscale.core.tracing import is_nothing
 from tscale.models.spec import ModelSpec
 
 
 class Pool(NamedTuple):
-    """Workers of one kind and what each has: a layout of one worker."""
+    """Workers of one kind and what each has: a layout of one worker.
+
+    Of many deployments at once its degrees and workers are arrays, as is its `model`, which is of these layouts.
+    """
 
     layout: ServingLayout
     workers: int
+    model: Deployed | None = None
+    """The model on a worker, where it is made already."""
+
+    @property
+    def words(self) -> str:
+        """What deviations of a deployment are found by: its degrees. Many deployments at once are none that was measured."""
+        return "" if self.model is not None else "-".join(map(str, (*self.layout[:6], self.workers)))
 
 
 class ServingCase(NamedTuple):
@@ -76,9 +88,11 @@ class ServingCase(NamedTuple):
     def batch(self) -> float:
         """Requests that one attention rank decodes at once, over all stages of a pipeline."""
         if self.disaggregated:
+            if self.decoding is not None and is_nothing(self.decoding):
+                return 1.0
             most = larger(1.0, self.requests * (1.0 if self.decoding is None else self.decoding))
             return most if self.scheduling.places == inf else smaller(most, self.scheduling.places)
-        return self.requests if self.most_decoding == inf else smaller(self.requests, larger(1.0, self.most_decoding))
+        return smaller(self.requests, larger(1.0, self.most_decoding)) if self.is_mixing else self.requests
 
     @property
     def requests(self) -> float:
@@ -100,8 +114,9 @@ class ServingCase(NamedTuple):
         Where steps take in prompts so slowly that less than one request decodes on average, the others' prompts and answers
         are waited for one after the other; its own prompt counts in its own chunks.
         """
-        most = self.most_decoding
-        return 0.0 if most == inf else larger(self.requests / self.batch, (self.requests - 1) / most) - 1
+        if not self.is_mixing:
+            return 0.0
+        return larger(self.requests / self.batch, (self.requests - 1) / self.most_decoding) - 1
 
     @property
     def most_decoding(self) -> float:

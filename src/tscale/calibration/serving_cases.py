@@ -6,7 +6,7 @@ degrees of its own; others have one pool for both.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Final, Literal
 
@@ -16,15 +16,16 @@ from tscale.calibration.serving_case import Passes, Pool, ServingCase, cluster_o
 from tscale.calibration.serving_settings import Run, scheduling_of
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.roofline import Dtypes
-from tscale.core.costs.serving_grouped import is_spread_over_nodes, rows_of
+from tscale.core.costs.serving_grouped import rows_of
 from tscale.core.costs.serving_prediction import Chip, Load, ServingConstants, StepCurve, step_curve
-from tscale.core.costs.serving_share import Deployed, deployed
-from tscale.core.costs.serving_work import PassWork, decoding, prefilling
+from tscale.core.costs.serving_share import Deployed, cut_over, spread_over
+from tscale.core.costs.serving_work import PassWork, decoding, prefilling, ways_of
 from tscale.core.costs.weights import Mixture, Rule, is_converted, mixture
 from tscale.core.dtypes import DTYPES, Dtype, computed_in, find_format
 from tscale.core.elementwise import larger, smaller
 from tscale.core.ledger import Ledger, Matmul
 from tscale.core.serving_layout import ServingLayout
+from tscale.core.tracing import is_one
 from tscale.errors import RequestError, TscaleError, field, shown
 from tscale.models.lower import lower
 from tscale.models.release import released
@@ -149,13 +150,14 @@ def passes_of(case: ServingCase) -> Passes:
 
 
 def least_passes(case: ServingCase, mean: Passes) -> Passes:
-    """The same at the shortest lengths and with a prompt that is alone, for a bound; `mean`: at the mean lengths, which may be as short.
+    """The same at the shortest lengths and with a prompt that is alone, for a bound; `mean`: of the same case, at the mean lengths.
 
     As many decode as the case says: of pools apart, `decoding` of 0 leaves one sequence of each copy of attention.
     """
-    lengths = _least_lengths(case)
-    is_alone = case.prefill.layout.attention_data == 1 and not case.disaggregated
-    return mean if is_alone and lengths == _mean_lengths(case) else _passes(case, *lengths, alone=True)
+    keys, prompt = _least_lengths(case)
+    if (keys, prompt) != _mean_lengths(case):
+        return _passes(case, keys, prompt, alone=True)
+    return mean._replace(prefill=_own_prefill(case, mean.full, prompt, 1.0))
 
 
 def _mean_lengths(case: ServingCase) -> tuple[int, int]:
@@ -170,19 +172,19 @@ def _least_lengths(case: ServingCase) -> tuple[int, int]:
 
 def step_curve_of(case: ServingCase, chip: Chip, load: Load, constants: ServingConstants) -> StepCurve:
     """Seconds of such a step by the sequences of an attention rank, over all stages."""
-    layout = case.decode.layout
     keys, new = _mean_lengths(case)[0], 1 + case.guesses
-    return step_curve(deployed_on(case, layout), keys, new, chip, load, constants, layout.pipeline)
+    worker, stages = worker_of(case, case.decode), case.decode.layout.pipeline
+    return step_curve(worker, keys, new, chip, load, constants, stages)
 
 
 def step_of(case: ServingCase) -> PassWork:
     """What the devices of a case do in a step of decoding, as in `passes_of`."""
-    return _step(case, deployed_on(case, case.decode.layout), _mean_lengths(case)[0])
+    return _step(case, worker_of(case, case.decode), _mean_lengths(case)[0])
 
 
 def least_step(case: ServingCase) -> PassWork:
     """The same at the shortest lengths, as in `least_passes`."""
-    return _step(case, deployed_on(case, case.decode.layout), _least_lengths(case)[0])
+    return _step(case, worker_of(case, case.decode), _least_lengths(case)[0])
 
 
 def _step(case: ServingCase, decoder: Deployed, keys: int) -> PassWork:
@@ -195,19 +197,25 @@ def at_once(case: ServingCase, batch: float) -> float:
 
 
 def _passes(case: ServingCase, keys: int, prompt: int, *, alone: bool = False) -> Passes:
-    decoder = deployed_on(case, case.decode.layout)
-    prefiller = deployed_on(case, case.prefill.layout)
-    prompt = max(prompt, case.prefix + 1)
+    decoder = worker_of(case, case.decode)
+    prefiller = worker_of(case, case.prefill)
+    full = _prefill(case, prefiller, prompt)
+    beside = full if prefiller is decoder else prefilling(decoder, max(prompt, case.prefix + 1), case.prefix)
     copies = case.prefill.layout.attention_data
     together = 1.0 if alone else smaller(copies, larger(1.0, case.concurrency / case.prefill.workers))
-    full = _prefill(case, prefiller, prompt)
-    beside = full if prefiller is decoder else prefilling(decoder, prompt, case.prefix)
-    own = full if copies == 1 else _prefill(case, prefiller, prompt, together)
-    return Passes(_step(case, decoder, keys), beside, own, full)
+    return Passes(_step(case, decoder, keys), beside, _own_prefill(case, full, prompt, together), full)
+
+
+def _own_prefill(case: ServingCase, full: PassWork, prompt: int, together: float) -> PassWork:
+    """A pass of prompts on so many copies of attention; `full`: on all."""
+    if is_one(case.prefill.layout.attention_data):
+        return full
+    return _prefill(case, worker_of(case, case.prefill), prompt, together)
 
 
 def _prefill(case: ServingCase, prefiller: Deployed, prompt: int, together: float | None = None) -> PassWork:
     """A pass of prompts, with what comes of the host's memory and what towers do."""
+    prompt = max(prompt, case.prefix + 1)
     work = prefilling(prefiller, prompt, case.prefix, together)
     work = work._replace(rows=_rows(case, prefiller, prompt - case.prefix, together))
     if case.host and case.prefix:
@@ -225,7 +233,7 @@ _GROUPING: Final = ("sglang", "vllm")
 def is_grouped(case: ServingCase) -> bool:
     """Whether experts of prompts are spread over nodes and go through kernels of published rates: those in 8 bits on Hopper."""
     known = kind_of(case.experts) == "fp8" and generation_of(case.hardware) == "fp8" and case.engine in _GROUPING
-    return known and is_spread_over_nodes(deployed_on(case, case.prefill.layout))
+    return known and ways_of(worker_of(case, case.prefill)).over_nodes
 
 
 def _rows(case: ServingCase, prefiller: Deployed, new: int, together: float | None) -> float:
@@ -236,7 +244,7 @@ def _rows(case: ServingCase, prefiller: Deployed, new: int, together: float | No
     return (
         rows_of(prefiller, chunk, prefiller.copies)
         if together is None
-        else rows_of(prefiller, min(new, chunk), together)
+        else rows_of(prefiller, smaller(new, chunk), together)
     )
 
 
@@ -280,24 +288,35 @@ def _room(case: ServingCase, layout: ServingLayout) -> float:
     return _HOLDS * memory * layout.pipeline - deployed_on(case, layout).weight_bytes
 
 
+def worker_of(case: ServingCase, pool: Pool) -> Deployed:
+    """The model on a worker of a pool of a case, or on one of each of its layouts."""
+    return deployed_on(case, pool.layout) if pool.model is None else pool.model
+
+
 def deployed_on(case: ServingCase, layout: ServingLayout) -> Deployed:
     """The model of a case on a worker, remembered for other cases of the same objects."""
-    key = (id(case.spec), id(case.hardware), id(case.kept), case.cache, case.engine, case.weights, case.experts, layout)
+    objects = *map(id, (case.spec, case.hardware, case.kept, case.cache)), case.engine, case.weights, case.experts
+    key = *objects, layout
     if key in _HELD:
         return _HELD[key][1]
-    if len(_HELD) >= _MOST_HELD:
-        _HELD.clear()
-    found = _deployed(case, layout)
-    _HELD[key] = case, found  # the case keeps its objects, so that no other has their ids
-    return found
-
-
-def _deployed(case: ServingCase, layout: ServingLayout) -> Deployed:
-    ledger = lower(case.spec)
     layout.check()
-    dtypes = formats_of(case, ledger)
-    node = cluster_of(case.hardware).devices_per_node
-    return deployed(ledger, dtypes, layout.tensor, layout.attention_data, layout.expert, layout.expert_tensor, node)
+    degrees = layout.attention_data, layout.expert, layout.expert_tensor
+    found = spread_over(_remembered((*objects, layout.tensor), case, lambda: _cut(case, layout.tensor)), *degrees)
+    return _remembered(key, case, lambda: found._replace(ways=ways_of(found)))
+
+
+def _remembered(key: tuple[object, ...], case: ServingCase, make: Callable[[], Deployed]) -> Deployed:
+    """What is made of a case's objects, made once: the case keeps its objects, so that no other has their ids."""
+    if key not in _HELD:
+        if len(_HELD) >= _MOST_HELD:
+            _HELD.clear()
+        _HELD[key] = case, make()
+    return _HELD[key][1]
+
+
+def _cut(case: ServingCase, tensor: int) -> Deployed:
+    ledger = lower(case.spec)
+    return cut_over(ledger, formats_of(case, ledger), tensor, cluster_of(case.hardware).devices_per_node)
 
 
 def formats_of(case: ServingCase, ledger: Ledger) -> Dtypes:

@@ -9,6 +9,7 @@ from tscale.calibration.serving_cases import generation_of, kind_of
 from tscale.calibration.serving_meanings import CENTRES, PRODUCTS, Group
 from tscale.core.costs.serving_share import Structure
 from tscale.core.elementwise import log2_of
+from tscale.core.tracing import is_one
 
 
 def group_of(case: ServingCase, by: Group) -> str:
@@ -37,19 +38,17 @@ def way_of(case: ServingCase) -> str:
     layout = case.decode.layout
     if case.disaggregated:
         return "disaggregated"
-    return "spread" if layout.attention_data > 1 or layout.expert > 1 else "tensor"
+    return "tensor" if is_one(layout.attention_data) and is_one(layout.expert) else "spread"
 
 
 def keys_of(case: ServingCase) -> dict[str, str]:
     """The groups that a case is in, by level."""
     generation, experts = generation_of(case.hardware), kind_of(case.experts)
-    pools = "apart" if case.disaggregated else "together"
-    model = f"{case.engine} {generation} {case.spec.name} {experts} {pools}"
+    apart = "apart" if case.disaggregated else "together"
+    model = f"{case.engine} {generation} {case.spec.name} {experts} {apart}"
     chip = f"{case.hardware.name} {kind_of(case.weights)}"
-    degrees = " ".join(
-        "-".join(map(str, (*pool.layout[:6], pool.workers)))
-        for pool in ((case.prefill, case.decode) if case.disaggregated else (case.decode,))
-    )
+    pools = (case.prefill, case.decode) if case.disaggregated else (case.decode,)
+    degrees = " ".join(pool.words for pool in pools)
     return {
         "model": model,
         "build": f"{model} {chip} {case.version}".rstrip(),  # as a table of them is read

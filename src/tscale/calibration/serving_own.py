@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tscale.calibration.measured_tables import read_table
 from tscale.calibration.serving_calibration import Calibration, constants_for, physics, shipped
-from tscale.calibration.serving_cases import deployed_on, passes_of
+from tscale.calibration.serving_cases import deployed_on
 from tscale.calibration.serving_meanings import LEVELS, TERMS
 from tscale.errors import SpecError, shown
 
@@ -60,7 +60,7 @@ def _by_formula(runs: Runs) -> dict[Figure, Floats]:
     found = []
     for case in runs.cases:
         structure = deployed_on(case, case.decode.layout).structure
-        found.append(physics(case, passes_of(case), structure, constants_for(shipped(), case)))
+        found.append(physics(case, structure, constants_for(shipped(), case)))
     return {"tpot": np.array([one.tpot for one in found]), "ttft": np.array([one.ttft for one in found])}
 
 

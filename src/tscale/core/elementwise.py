@@ -62,8 +62,9 @@ def asinh_of(number: float) -> float:
 def _of(plain: Callable[..., float], name: str, *numbers: float) -> float:
     """A function of plain numbers; where one of them is an array, that of its library which has this name."""
     for number in numbers:
-        array: Any = number
-        if hasattr(array, "__array_namespace__"):
+        kind = type(number)
+        if kind is not float and kind is not int and hasattr(kind, "__array_namespace__"):
+            array: Any = number
             found: float = getattr(array.__array_namespace__(), name)(*numbers)
             return found
     return plain(*numbers)

@@ -161,7 +161,12 @@ def _cost(spec: ModelSpec | TowerSpec, name: str, key: str, times: int, seen: Se
 
 def towers_flops(spec: ModelSpec | TowerSpec, media: Media) -> int:
     """FLOPs of towers and projectors for the media of a sequence. Raises `RequestError` as `media_costs` does."""
-    return sum(int(cost.flops.total) for cost in media_costs(spec, media))
+    return flops_of(media_costs(spec, media))
+
+
+def flops_of(costs: tuple[MediaCost, ...]) -> int:
+    """FLOPs of towers and projectors in all."""
+    return sum(int(cost.flops.total) for cost in costs)
 
 
 def with_images(spec: ModelSpec, media: Media) -> ModelSpec:

@@ -6,16 +6,18 @@ those of the slow side of the prediction's interval, by which a deployment is ch
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from tscale.calibration.serving_calibration import Calibration, Prediction, predict_held
+from tscale.calibration.serving_calibration import Calibration
 from tscale.calibration.serving_case import Pool, ServingCase
 from tscale.calibration.serving_cases import OverCapacityError, cache_room
 from tscale.errors import RequestError
-from tscale.planning.queueing import Curve, Floats
+from tscale.planning.deployment_arrays import Slow, slow_ends
+from tscale.planning.queueing import Curve
 
 MOST_ON_A_RANK: Final = 1024
 """Requests that an attention rank decodes at once, at the most: the most that vLLM's default of --max-num-seqs comes to."""
@@ -61,24 +63,41 @@ def copied(case: ServingCase, units: int, concurrency: int) -> ServingCase:
 def unit_of(
     case: ServingCase, calibration: Calibration, most: int | None = None, memory: float = 1.0
 ) -> Unit | Rejected:
-    """The curve of a unit, up to what its memory holds, or to `most` requests; or why there is none.
+    """The curve of one unit, as `units_of` has them."""
+    return units_of([case], calibration, most, memory)[0]
 
-    `memory`: what its room for caches is multiplied by, for whoever asks what more of it would change.
+
+def units_of(
+    cases: Sequence[ServingCase], calibration: Calibration, most: int | None = None, memory: float = 1.0
+) -> list[Unit | Rejected]:
+    """The curves of units, up to what their memory holds, or to `most` requests; or why there is none.
+
+    `memory`: what their room for caches is multiplied by, for whoever asks what more of it would change.
     """
+    found: list[Any] = [_held(case, memory) for case in cases]
+    fitting = [place for place, one in enumerate(found) if not isinstance(one, Rejected)]
+    usual = [MOST_ON_A_RANK * _ranks(cases[place]) if most is None else most for place in fitting]
+    loads = [_grid(min(found[place], asked)) for place, asked in zip(fitting, usual, strict=True)]
+    ends = slow_ends([cases[place] for place in fitting], loads, calibration)
+    for place, asked, at_once, slow in zip(fitting, usual, loads, ends, strict=True):
+        found[place] = Unit(cases[place], _curve(cases[place], at_once, slow), found[place] <= asked)
+    return found
+
+
+def _ranks(case: ServingCase) -> int:
+    return case.decode.layout.attention_data * case.decode.workers
+
+
+def _held(case: ServingCase, memory: float) -> int | Rejected:
+    """Requests that the memory of a unit holds, at least one; or why it holds none."""
     try:
         room, each = cache_room(case)
     except OverCapacityError as error:
         return Rejected(case, "memory", str(error))
     except RequestError as error:
         return Rejected(case, "divisibility", str(error))
-    ranks = case.decode.layout.attention_data * case.decode.workers
-    held = int(memory * room / each) * ranks
-    usual = MOST_ON_A_RANK * ranks if most is None else most
-    if not held:
-        return Rejected(case, "memory", "over capacity: the cache holds no request of this length")
-    at_once = _grid(min(held, usual))
-    found = predict_held(case._replace(concurrency=at_once), calibration)
-    return Unit(case, _slow(case, at_once, found), held <= usual)
+    held = int(memory * room / each) * _ranks(case)
+    return held or Rejected(case, "memory", "over capacity: the cache holds no request of this length")
 
 
 @cache
@@ -87,12 +106,11 @@ def _grid(most: int) -> Any:
     return np.unique(np.minimum(_POINTS, most))
 
 
-def _slow(case: ServingCase, at_once: Any, found: Prediction) -> Curve:
-    """The slow side. Where prompts come faster than they are taken in, requests wait for their first token until they are."""
+def _curve(case: ServingCase, at_once: Any, slow: Slow) -> Curve:
+    """The curve of a unit. Where prompts come faster than they are taken in, requests wait for their first token until they are."""
     of = at_once.astype(np.float64)
-    tpot, ttft = (np.broadcast_to(np.asarray(one.high, float), of.shape) for one in (found.tpot, found.ttft))
-    throughput: Floats = of / np.broadcast_to(np.asarray(found.latency.high, float), of.shape)
+    throughput, ttft = of / slow.latency, slow.ttft
     if case.disaggregated:
-        throughput = np.minimum(throughput, found.prompts_per_second)
-        ttft = np.maximum(ttft, of / throughput - case.output * tpot)
-    return Curve(of, throughput, ttft, tpot)
+        throughput = np.minimum(throughput, slow.prompts_per_second)
+        ttft = np.maximum(ttft, of / throughput - case.output * slow.tpot)
+    return Curve(of, throughput, ttft, slow.tpot)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import ceil, inf
 from typing import Final, NamedTuple
 
@@ -44,16 +45,22 @@ def ttft_at(curve: Curve, targets: Targets, rate: float) -> Floats:
     return ttft_within(curve, rate, targets.share)
 
 
-def at_most(curve: Curve, targets: Targets) -> float:
-    """More requests a second than a unit carries within its targets: those that it answers where none of them waits."""
-    points = within(curve, targets)
-    quick = points.throughput[points.ttft <= targets.ttft]
-    return float(quick.max()) if len(quick) else 0.0
+def at_most(curves: Sequence[Curve], targets: Targets) -> list[float]:
+    """More requests a second than each unit carries within its targets: those that it answers where none of them waits."""
+    if not curves:
+        return []
+    _, throughput, ttft, tpot = (np.concatenate(values) for values in zip(*curves, strict=True))
+    sizes = [len(curve.tpot) for curve in curves]
+    starts, places = np.cumsum([0, *sizes[:-1]]), np.arange(len(tpot))
+    slow = np.minimum.reduceat(np.where(tpot > targets.tpot, places, len(tpot)), starts)
+    quick = (places < np.repeat(slow, sizes)) & (ttft <= targets.ttft)
+    found: list[float] = np.maximum.reduceat(np.where(quick, throughput, 0.0), starts).tolist()
+    return found
 
 
 def largest_rate(curve: Curve, targets: Targets) -> Carried | None:
     """The largest rate of random arrivals within the targets; None where not even one request alone is."""
-    points, low, high = within(curve, targets), 0.0, at_most(curve, targets)
+    points, low, high = within(curve, targets), 0.0, at_most([curve], targets)[0]
     if not high:
         return None
     for _ in range(_STEPS):

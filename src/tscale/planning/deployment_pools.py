@@ -6,15 +6,16 @@ token, and tokens a second of a device within the time of an output token.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import gcd, inf
 from typing import Final, NamedTuple
 
 import numpy as np
 
-from tscale.calibration.serving_calibration import Calibration, predict_held
+from tscale.calibration.serving_calibration import Calibration
 from tscale.calibration.serving_case import Pool, ServingCase
-from tscale.planning.deployment_curves import Rejected, Unit, unit_of, with_pools
+from tscale.planning.deployment_arrays import slow_ends
+from tscale.planning.deployment_curves import Rejected, Unit, units_of, with_pools
 from tscale.planning.deployment_loads import Targets, within
 
 _BEST: Final = 4
@@ -44,8 +45,8 @@ def pooled_cases(
     room = inf if devices is None else devices
     small = [unit.case for unit in singles if unit.devices < room and unit.case.decode.layout.pipeline == 1]
     apart = [case._replace(disaggregated=True) for case in small]
-    prefills = _best(_prefilling(case, targets, calibration) for case in apart)
-    decodes = _best(_decoding(case, targets, calibration) for case in apart)
+    prefills = _best(_prefilling(apart, targets, calibration))
+    decodes = _best(_decoding(apart, targets, calibration))
     for prefill in prefills:
         for decode in decodes:
             for takes, answers in _workers(prefill.rate, decode.rate):
@@ -55,30 +56,27 @@ def pooled_cases(
                     yield case
 
 
-def _best(workers: Iterator[_Worker | None]) -> list[_Worker]:
+def _best(workers: Iterable[_Worker]) -> list[_Worker]:
     """The best for each device; of those that are predicted alike, as experts that are spread or cut often are, the first."""
     apart: dict[tuple[int, float], _Worker] = {}
     for worker in workers:
-        if worker is not None:
-            apart.setdefault((worker.pool.layout.devices, worker.rate), worker)
+        apart.setdefault((worker.pool.layout.devices, worker.rate), worker)
     return sorted(apart.values(), key=lambda worker: -worker.rate_per_device)[:_BEST]
 
 
-def _prefilling(case: ServingCase, targets: Targets, calibration: Calibration) -> _Worker | None:
-    """Prompts that a worker takes in, where one that is alone meets the target."""
-    times = predict_held(case._replace(concurrency=1), calibration)
-    return _Worker(case.prefill, times.prompts_per_second) if times.ttft.high <= targets.ttft else None
+def _prefilling(cases: Sequence[ServingCase], targets: Targets, calibration: Calibration) -> Iterator[_Worker]:
+    """Workers that take prompts in, of those where a prompt that is alone meets the target."""
+    for case, slow in zip(cases, slow_ends(cases, [np.ones(1)] * len(cases), calibration), strict=True):
+        if slow.ttft[0] <= targets.ttft:
+            yield _Worker(case.prefill, slow.prompts_per_second)
 
 
-def _decoding(case: ServingCase, targets: Targets, calibration: Calibration) -> _Worker | None:
-    """Requests that a worker decodes within the target."""
-    unit = unit_of(case._replace(decoding=1.0), calibration)
-    if isinstance(unit, Rejected):
-        return None
-    points = within(unit.curve, targets)
-    if not len(points.tpot):
-        return None
-    return _Worker(case.decode, float(np.max(points.at_once / points.tpot)) / case.output)
+def _decoding(cases: Sequence[ServingCase], targets: Targets, calibration: Calibration) -> Iterator[_Worker]:
+    """Workers that decode, with the requests that each answers within the target."""
+    for unit in units_of([case._replace(decoding=1.0) for case in cases], calibration):
+        points = None if isinstance(unit, Rejected) else within(unit.curve, targets)
+        if points is not None and len(points.tpot):
+            yield _Worker(unit.case.decode, float(np.max(points.at_once / points.tpot)) / unit.case.output)
 
 
 def _workers(takes: float, answers: float) -> Iterator[tuple[int, int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from tscale.calibration.serving_case import ServingCase
 from tscale.planning.deployment_curves import copied
 from tscale.planning.deployment_loads import Targets, places, ttft_at, within
 from tscale.planning.deployment_search import Choice, Wanted, least_at_once
-from tscale.planning.queueing import Curve
+from tscale.planning.queueing import Curve, Floats
 
 
 class Deployed(NamedTuple):
@@ -76,14 +76,16 @@ def _at_rate(choice: Choice, wanted: Wanted, calibration: Calibration, load: flo
     curve, each = choice.unit.curve, load / choice.copies
     room = places(curve, wanted.targets, each)
 
-    def answered(at_once: int) -> float:
-        case = copied(choice.unit.case, choice.copies, at_once)
-        return at_once / predict_held(case, calibration).latency.high
+    every = copied(choice.unit.case, choice.copies, 1)
+
+    def answered(at_once: Any) -> Floats:
+        found: Floats = at_once / predict_held(every._replace(concurrency=at_once), calibration).latency.high
+        return found
 
     at_once = least_at_once(answered, load, int(room) * choice.copies)
     if at_once is None:
         return None
-    case = copied(choice.unit.case, choice.copies, at_once)
+    case = every._replace(concurrency=at_once)
     largest = load if wanted.load is None else max(choice.load, load)
     waiting = _waiting(curve, wanted.targets, each, at_once / choice.copies)
     return Deployed(choice, case, predict_held(case, calibration), load, waiting, int(room), largest)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from math import inf
-from typing import Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
+
+import numpy as np
 
 from tscale.planning.deployment_curves import Unit
 from tscale.planning.deployment_loads import Carried, Targets, at_most, largest_rate, largest_users, units_for
+from tscale.planning.queueing import Curve, Floats
 
 Arrivals = Literal["rate", "users"]
 
@@ -55,14 +58,14 @@ def largest(unit: Unit, wanted: Wanted) -> Carried | None:
     return find(unit.curve, wanted.targets)
 
 
-def chosen(units: Iterable[Unit], wanted: Wanted, most: int) -> list[Choice]:
+def chosen(units: Sequence[Unit], wanted: Wanted, most: int) -> list[Choice]:
     """The best choices, no more than `most`, the best first; units that cannot be among them are passed over unmeasured."""
-    bounds = sorted(((_bound(unit, wanted), place, unit) for place, unit in enumerate(units)), key=lambda one: one[:2])
+    bounds = sorted(zip(_bounds(units, wanted), range(len(units)), strict=True))
     found: list[tuple[tuple[float, float], int, Choice]] = []
-    for bound, place, unit in bounds:
+    for bound, place in bounds:
         if bound == inf or (len(found) >= most and bound > found[most - 1][0][0]):
             break
-        choice = _choice(unit, wanted)
+        choice = _choice(units[place], wanted)
         if choice is not None:
             found.append((_key(choice, wanted), place, choice))
             found.sort(key=lambda one: one[:2])
@@ -95,17 +98,25 @@ def _key(choice: Choice, wanted: Wanted) -> tuple[float, float]:
     return (-choice.load, cost) if wanted.load is None else (cost, -choice.load)
 
 
-def _bound(unit: Unit, wanted: Wanted) -> float:
-    """A key that a unit's own is not below; infinite where it carries nothing."""
-    most = at_most(unit.curve, wanted.targets) if wanted.arrivals == "rate" else _users(unit, wanted)
+def _bounds(units: Sequence[Unit], wanted: Wanted) -> list[float]:
+    """Keys that the units' own are not below; infinite where a unit carries nothing."""
+    curves = [unit.curve for unit in units]
+    loads = (
+        at_most(curves, wanted.targets) if wanted.arrivals == "rate" else [_users(curve, wanted) for curve in curves]
+    )
+    return [_bound(unit, wanted, load) for unit, load in zip(units, loads, strict=True)]
+
+
+def _bound(unit: Unit, wanted: Wanted, most: float) -> float:
+    """The same of one unit that carries no more than so much."""
     copies = _copies(unit, wanted, most) if most else 0
     if not copies:
         return inf
     return -copies * most if wanted.load is None else wanted.cost(unit, copies * unit.devices)
 
 
-def _users(unit: Unit, wanted: Wanted) -> float:
-    carried = largest_users(unit.curve, wanted.targets)
+def _users(curve: Curve, wanted: Wanted) -> float:
+    carried = largest_users(curve, wanted.targets)
     return 0.0 if carried is None else carried.load
 
 
@@ -125,16 +136,33 @@ def nearest_miss(units: Sequence[Unit], targets: Targets) -> Miss | None:
     return min((Miss(unit, over(unit)) for unit in units), key=lambda miss: miss.times, default=None)
 
 
-Slow = Callable[[int], float]
+Answered = Callable[[Any], Floats]
 """Requests a second of so many in progress, at the slow side."""
+_TRIED: Final = 255
+"""Numbers of requests that are tried at once: those that the next halvings of what is left come to."""
 
 
-def least_at_once(answered: Slow, rate: float, most: int) -> int | None:
+def least_at_once(answered: Answered, rate: float, most: int) -> int | None:
     """The least number of requests in progress that are answered at a rate (Little's law); None where `most` do not come to it."""
-    if answered(most) < rate:
-        return None
     low, high = 0, most
-    while high - low > 1:
+    enough: dict[int, bool] = {}
+    while high - low > 1 or most not in enough:
         middle = (low + high) // 2
-        low, high = (low, middle) if answered(middle) >= rate else (middle, high)
+        if middle not in enough:
+            tried = [*_middles(low, high), most]
+            enough |= zip(tried, (answered(np.array(tried)) >= rate).tolist(), strict=True)
+            if not enough[most]:
+                return None
+        low, high = (low, middle) if enough.get(middle) else (middle, high)
     return high
+
+
+def _middles(low: int, high: int) -> list[int]:
+    """The middles of a span and of its halves in turn, as many as are tried at once."""
+    found, spans = list[int](), [(low, high)]
+    for low, high in spans:
+        middle = (low + high) // 2
+        if middle > low and len(found) < _TRIED:
+            found.append(middle)
+            spans += [(low, middle), (middle, high)]
+    return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +16,23 @@ def front(first: Floats, second: Floats) -> NDArray[np.intp]:
     >>> front(np.array([1.0, 2.0, 3.0, 2.0]), np.array([9.0, 5.0, 1.0, 4.0])).tolist()
     [2, 1, 0]
     """
-    order = np.lexsort((-second, -first))
+    kept = _not_far_below(first, second)
+    order = kept[np.lexsort((-second[kept], -first[kept]))]
     best = np.maximum.accumulate(second[order])
-    better = np.concatenate(([True], best[1:] > best[:-1]))
-    return order[better]
+    return order[np.diff(best, prepend=-np.inf) > 0]
+
+
+_BINS: Final = 256
+
+
+def _not_far_below(first: Floats, second: Floats) -> NDArray[np.intp]:
+    """The places of all points but those that have less of one figure than some whole bin of it, and no more of the other than one there.
+
+    They are a few of many, so that few are put in order.
+    """
+    edges = np.sort(first[:: max(len(first) // _BINS, 1)])
+    bins = np.searchsorted(edges, first, side="right")
+    most = np.full(len(edges) + 2, -np.inf)
+    np.maximum.at(most, bins, second)
+    above = np.maximum.accumulate(most[::-1])[::-1][1:]
+    return np.flatnonzero(second > above[bins])

@@ -13,8 +13,7 @@ from tscale.answers.serve.prediction import notes_of_prediction
 from tscale.core.metric import Detail, Report, Table
 from tscale.core.number_text import estimate
 from tscale.estimates.explaining import OF_SERVING, notes_of
-from tscale.estimates.media import media_costs
-from tscale.estimates.plan_serve.data import Cost, answer_data, cost_of, row_data
+from tscale.estimates.plan_serve.data import Cost, answer_data, cost_of, pareto, row_data
 from tscale.estimates.plan_serve.relax import binding, changes
 from tscale.estimates.plan_serve.search import Found, ServingPlan, again, searched
 from tscale.estimates.plan_serve.text import (
@@ -45,6 +44,7 @@ def plan_serve_report(plan: ServingPlan) -> Report:
     relaxed = tuple(changes(plan, found))
     without = next(iter(again(plan, found, prefix=0)), None) if plan.prefix else None
     binds = binding(found, plan.wanted)
+    front = pareto(found)
     title = f"{plan.spec.label}: {_headline(plan, found, best, cost)}"
     rows = [row_data(plan, found, row) for row in found.rows]
     changed = [change.data(plan) for change in relaxed]
@@ -53,10 +53,10 @@ def plan_serve_report(plan: ServingPlan) -> Report:
         *_media_tables(plan, best),
         *cost_tables(plan, found, best, cost, without),
         *relax_tables(plan, relaxed, best),
-        front_table(plan, found),
+        front_table(plan, front),
     )
     command = serve_command(plan, found.base_of(best.case), best.case)
-    data = answer_data(plan, found, rows, binds=binds, without=without, relaxed=changed, command=command)
+    data = answer_data(plan, found, rows, front=front, binds=binds, without=without, relaxed=changed, command=command)
     notes = notes_of(plan.spec, *_notes(plan, found, best, binds), about=OF_SERVING)
     return Report(title, tables, data, notes, lead=_lead(plan, found))
 
@@ -65,7 +65,7 @@ def _media_tables(plan: ServingPlan, best: Deployed) -> Iterator[Table]:
     """What images and sounds take of each prompt, and of the devices of a worker that prefills."""
     if plan.media.any:
         peak = sixteen_bit_peak(best.case.hardware.device()) * best.case.prefill.layout.devices
-        yield prompt_media_table(media_costs(plan.spec, plan.media), peak)
+        yield prompt_media_table(plan.media_costs, peak)
 
 
 def _headline(plan: ServingPlan, found: Found, best: Deployed, cost: Cost | None) -> str:
@@ -125,7 +125,7 @@ def _notes(plan: ServingPlan, found: Found, best: Deployed, binds: str | None) -
     )
     yield Detail("Costs are divided between prompts and answers as devices' time is; of pools apart, as devices are.")
     yield from notes_of_prediction(Predicted(best.case, found.calibration, best.times))
-    yield from prompt_media_notes(plan.media, media_costs(plan.spec, plan.media))
+    yield from prompt_media_notes(plan.media, plan.media_costs)
 
 
 def _launch_notes(engine: str, lines: str | None, best: Deployed) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Final
 from tscale.core.metric import Cell, Column, Figure, Missing, Table
 from tscale.core.units import COUNT, MILLISECONDS
 from tscale.core.view import Record, view
-from tscale.estimates.plan_serve.data import Cost, cost_of, load_figure, pareto, point_data
+from tscale.estimates.plan_serve.data import Cost, Point, cost_of, load_figure, point_data, thinned
 from tscale.estimates.plan_serve.relax import Change
 from tscale.estimates.plan_serve.search import Found, ServingPlan
 from tscale.estimates.plan_serve.text import asked_words, deployment_words
@@ -98,7 +98,7 @@ def relax_tables(plan: ServingPlan, relaxed: tuple[Change, ...], best: Deployed)
         yield view("", columns, rows, subject=plan.spec.name, aside=True)
 
 
-def front_table(plan: ServingPlan, found: Found) -> Table:
+def front_table(plan: ServingPlan, front: Sequence[Point]) -> Table:
     """The Pareto front, thinned."""
     columns = (
         Column("Pareto front: one copy", "deployment", numeric=False, wraps=20),
@@ -107,6 +107,6 @@ def front_table(plan: ServingPlan, found: Found) -> Table:
         Column("tokens/s per user", "tokens_per_second_per_user"),
         Column("tokens/s/GPU", "tokens_per_second_per_gpu"),
     )
-    points = pareto(found, _MOST_SHOWN)
+    points = thinned(front, _MOST_SHOWN)
     rows = ({**point_data(point), "deployment": deployment_words(point.unit.case)} for point in points)
     return view("", columns, rows, subject=plan.spec.name, aside=True, detail=True)

@@ -8,8 +8,9 @@ decodes, which takes a pass of launches more for each chunk.
 
 from __future__ import annotations
 
-from math import ceil
 from typing import Final
+
+from tscale.core.tracing import maximum, rounded_up
 
 GIB: Final = 2**30
 MIXING: Final = ("vllm", "trtllm")
@@ -35,7 +36,8 @@ def usual_chunk(engine: str, memory_bytes: float, copies: int = 1, *, older: boo
     if engine == "vllm":
         return 8192 if memory_bytes >= 70 * GIB and not older else 2048
     if engine == "sglang":
-        return next((chunk for below, chunk in _SGLANG if memory_bytes < below * GIB), 16384) // copies or 1
+        chunk = next((chunk for below, chunk in _SGLANG if memory_bytes < below * GIB), 16384)
+        return maximum(chunk // copies, 1)
     return 8192
 
 
@@ -49,7 +51,7 @@ def chunks_of(prompt: float, chunk: int) -> int:
     >>> chunks_of(8193, 8192)
     2
     """
-    return max(1, ceil(prompt / chunk))
+    return maximum(rounded_up(prompt / chunk), 1)
 
 
 def most_decoding(chunk: int, prompt: float, steps: float, tokens: int = 1) -> float:

@@ -16,11 +16,6 @@ FULL_ROWS: Final = 4096
 """Rows of an expert from which on its products are as fast as they get (deepseek-ai/DeepGEMM README: as fast at 8,192)."""
 
 
-def is_spread_over_nodes(one: Deployed) -> bool:
-    """Whether experts are whole, and spread over all devices of several nodes, each of which has attention of its own prompts."""
-    return one.tensor == 1 and one.expert == one.copies > one.node
-
-
 def rows_of(one: Deployed, tokens: float, copies: float) -> float:
     """Rows of an expert, of so many tokens on each of so many copies of attention."""
     return tokens * copies * one.chosen / one.experts_of_layer

@@ -229,7 +229,11 @@ def step_curve(
     return StepCurve(
         _launches_of_step(one.structure, load, c, stages),
         larger(*parts.scores) + larger(*parts.states) + _passing_on(work, one.structure, chip, c, stages),
-        tuple(times for times in (parts.attention, parts.dense, parts.head) if times != (0.0, 0.0)),
+        tuple(
+            times
+            for lines, times in ((one.attention, parts.attention), (one.dense, parts.dense), (one.head, parts.head))
+            if lines
+        ),
         _Times(parts.experts.computing, parts.experts.reading / met),
         (lambda batch: share_met(one, tokens * batch)) if one.experts else None,
     )

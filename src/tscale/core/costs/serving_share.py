@@ -13,6 +13,7 @@ from tscale.core.adding import in_order
 from tscale.core.costs.cache import STATE_BITS
 from tscale.core.costs.roofline import Dtypes, top_k
 from tscale.core.costs.weights import Kept, kept_in
+from tscale.core.kept import keep
 from tscale.core.ledger import Cache, Conv, Entry, Ledger, Lookup, Matmul, Scan, Scores
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard
@@ -51,8 +52,24 @@ class StateLine(NamedTuple):
     scans: tuple[Scan, ...]
 
 
+class Ways(NamedTuple):
+    """What the degrees of a worker decide, however many tokens a pass has.
+
+    `gathers`: whether tokens are gathered for their experts and sums scattered, not sent to them and back. `elsewhere`: nodes beside
+    its own that have one of a token's experts, in expectation. `over_nodes`: whether experts are whole, and spread over all devices of
+    several nodes, each of which has attention of its own prompts.
+    """
+
+    gathers: bool
+    elsewhere: float
+    over_nodes: bool
+
+
 class Deployed(NamedTuple):
-    """A model as one device of a worker holds it: sums over the ledger that stay the same from pass to pass."""
+    """A model as one device of a worker holds it: sums over the ledger that stay the same from pass to pass.
+
+    Numbers may be arrays, one a layout, where these have the same matrices and `ways` that decide alike.
+    """
 
     structure: Structure
     attention: tuple[MatrixLine, ...]
@@ -77,6 +94,8 @@ class Deployed(NamedTuple):
     """Bytes of tables, vectors and buffers, which a pass hardly reads."""
     groups: tuple[int, int] | None
     """Groups that experts stand in, and how many of them a token's are in at the most; None where they are in none."""
+    ways: Ways | None = None
+    """What its degrees decide, where that is worked out; else `serving_work.ways_of` does."""
 
     @property
     def devices(self) -> int:
@@ -104,11 +123,28 @@ def deployed(
     expert_tensor: int = 1,
     node: int = 8,
 ) -> Deployed:
-    """A model on a worker of `tensor`·`copies` devices. Raises `RequestError` where `tensor` does not divide it.
+    """A model on a worker of `tensor`·`copies` devices. Raises `RequestError` where `tensor` does not divide it."""
+    return spread_over(cut_over(ledger, dtypes, tensor, node), copies, expert, expert_tensor)
+
+
+def spread_over(one: Deployed, copies: int, expert: int, expert_tensor: int) -> Deployed:
+    """A model that is cut alone, with `copies` of attention, and routed experts on `expert` devices, cut `expert_tensor` ways.
 
     Where `expert` does not divide the experts, places that are left hold copies of some (DeepSeek-AI 2024c, section 3.4.1).
     """
-    share = shard(ledger.each(_whole_experts), Parallelism(tensor=tensor))
+    held = ceil_div(one.experts_of_layer, expert) / one.experts_of_layer / expert_tensor
+    n = expert * expert_tensor
+    experts = tuple(MatrixLine(line.flops / n, line.peak, line.bytes * held) for line in one.experts)
+    return one._replace(experts=experts, copies=copies, expert=expert, expert_tensor=expert_tensor)
+
+
+def cut_over(ledger: Ledger, dtypes: Dtypes, tensor: int, node: int = 8) -> Deployed:
+    """A model on a worker of `tensor` devices, with all routed experts on each. Raises `RequestError` where `tensor` does not divide it."""
+    share = keep(
+        ledger.made,
+        (cut_over, tensor),
+        lambda: shard(ledger.each(_whole_experts), Parallelism(tensor=tensor)),
+    )
     lines: dict[str, list[MatrixLine]] = {"attention": [], "dense": [], "experts": [], "head": []}
     spread, tables = 0.0, 0.0
     for kept in kept_in(share, dtypes.weights, ledger):
@@ -123,26 +159,23 @@ def deployed(
         else:
             tables += kept.bytes
     routed = next((entry for entry in ledger.entries if isinstance(entry, Matmul) and entry.experts > 1), None)
-    n = expert * expert_tensor
-    experts = 1 if routed is None else int(routed.experts)
-    held = ceil_div(experts, expert) / experts / expert_tensor
     return Deployed(
         _structure(ledger),
         _merged(lines["attention"]),
         _merged(lines["dense"]),
-        tuple(MatrixLine(line.flops / n, line.peak, line.bytes * held) for line in _merged(lines["experts"])),
+        _merged(lines["experts"]),
         _merged(lines["head"]),
         spread,
         tuple(_attended(share, dtypes)),
         _state(share, dtypes),
         dtypes.peak(""),
-        experts,
+        1 if routed is None else int(routed.experts),
         1 if routed is None else int(top_k(routed)),
         _d_model(ledger),
         tensor,
-        copies,
-        expert,
-        expert_tensor,
+        1,
+        1,
+        1,
         node,
         tables,
         None if routed is None else routed.groups,

@@ -14,9 +14,9 @@ from tscale.core.adding import in_order
 from tscale.core.costs.collectives import other_nodes
 from tscale.core.costs.forward import chunk_pairs, pairs
 from tscale.core.costs.roofline import distinct_experts
-from tscale.core.costs.serving_share import Deployed, MatrixLine
+from tscale.core.costs.serving_share import Deployed, MatrixLine, Ways
 from tscale.core.elementwise import larger, rounded
-from tscale.core.tracing import ceil_div
+from tscale.core.tracing import ceil_div, is_one, minimum
 from tscale.core.workload import SequenceLengths
 
 WIDTH: Final = 2
@@ -147,19 +147,18 @@ def _sent(one: Deployed, tokens: float, *, forwarded: bool) -> Exchanges:
     A ring's all-reduce sends 2·(t-1)/t of what is summed up; over several nodes, each device's part of it between them. With copies
     of attention, tokens are gathered and sums scattered over all devices of the worker, or sent to their experts, whichever is less.
     """
-    t, structure = one.tensor, one.structure
+    structure = one.structure
     wide = tokens * one.d_model
-    summed, summed_away = _reduced(wide * WIDTH, t, one.node)
-    if one.copies == 1:
+    summed, summed_away = _reduced(wide * WIDTH, one.tensor, one.node)
+    if is_one(one.copies):
         link, away = 2 * structure.layers * summed, 2 * structure.layers * summed_away
         return Exchanges(link, away, link, away)
-    direct = _dispatched(one, wide, forwarded=False)
-    gathered = _gathered(one, wide)
-    alone = 2 * structure.layers - structure.routed
-    if one.expert_tensor > 1 or one.expert == 1 or in_order(_copies(one)) > in_order(_gathered(one, 1.0)):
+    alone, ways = 2 * structure.layers - structure.routed, ways_of(one)
+    if ways.gathers:
+        gathered = _gathered(one, wide)
         levels = (*gathered, *gathered)
     else:
-        once = _dispatched(one, wide, forwarded=True)
+        direct, once = _dispatched(one, wide), _forwarded(one, wide, ways)
         levels = (*(once if forwarded else direct), direct[0], once[1])
     own = (summed, summed_away, summed, summed_away)
     return Exchanges(*(alone * a + structure.routed * b for a, b in zip(own, levels, strict=True)))
@@ -170,31 +169,47 @@ def _gathered(one: Deployed, wide: float) -> tuple[float, float]:
     return _reduced(wide * one.copies * WIDTH, one.devices, one.node)
 
 
-def _copies(one: Deployed) -> tuple[float, float]:
-    """Bytes of a number of a token that is sent to each of its experts for itself."""
-    return _dispatched(one, 1.0, forwarded=False)
+def ways_of(one: Deployed) -> Ways:
+    """What the degrees of a worker decide."""
+    if one.ways is not None:
+        return one.ways
+    inside = min(one.devices, one.node)
+    cut = one.expert_tensor > 1 or one.expert == 1
+    return Ways(
+        cut or in_order(_dispatched(one, 1.0)) > in_order(_gathered(one, 1.0)),
+        other_nodes(ceil_div(one.devices, inside), one.chosen, one.groups),
+        one.tensor == 1 and one.expert == one.copies > one.node,
+    )
 
 
-def _dispatched(one: Deployed, wide: float, *, forwarded: bool) -> tuple[float, float]:
+def _dispatched(one: Deployed, wide: float) -> tuple[float, float]:
     """Bytes over the link and the network of tokens so `wide` that are sent to their experts and back.
 
-    While decoding each of a token's copies goes to its expert for itself, of n devices n - node of them in other nodes; a prompt's
-    tokens go once to each other node that has one of their experts and are sent on there, which takes longer and sends less
-    (DeepSeek-AI 2024c, section 3.2.2; the low-latency and the normal kernels of deepseek-ai/DeepEP).
+    While decoding each of a token's copies goes to its expert for itself, of n devices n - node of them in other nodes.
     """
-    n, inside = one.devices, min(one.devices, one.node)
-    numbers = wide * (_DISPATCH + WIDTH) / one.tensor
-    to_experts = numbers * one.chosen
-    if forwarded:
-        elsewhere = other_nodes(ceil_div(n, inside), one.chosen, one.groups)
-        return to_experts * (inside - 1) / inside, numbers * elsewhere
+    n, inside = one.devices, minimum(one.devices, one.node)
+    to_experts = _numbers(one, wide) * one.chosen
     return to_experts * (inside - 1) / n, to_experts * (n - inside) / n
+
+
+def _forwarded(one: Deployed, wide: float, ways: Ways) -> tuple[float, float]:
+    """The same of prompts: a token goes once to each other node that has one of its experts and is sent on there.
+
+    That takes longer and sends less (DeepSeek-AI 2024c, section 3.2.2; the low-latency and the normal kernels of deepseek-ai/DeepEP).
+    """
+    numbers, inside = _numbers(one, wide), minimum(one.devices, one.node)
+    return numbers * one.chosen * (inside - 1) / inside, numbers * ways.elsewhere
+
+
+def _numbers(one: Deployed, wide: float) -> float:
+    """Bytes of tokens so `wide` on their way to one expert each and back, of a device's part."""
+    return wide * (_DISPATCH + WIDTH) / one.tensor
 
 
 def _reduced(size: float, ranks: int, node: int) -> tuple[float, float]:
     """Bytes that a rank sends in an all-reduce of `size`, over the link and over the network."""
-    inside = min(ranks, node)
-    nodes = -(-ranks // inside)
+    inside = minimum(ranks, node)
+    nodes = ceil_div(ranks, inside)
     return 2.0 * (inside - 1) / inside * size, 2.0 * (nodes - 1) / nodes * size / inside
 
 

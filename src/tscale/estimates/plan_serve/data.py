@@ -13,7 +13,7 @@ from tscale.core.costs.weights import Mixture
 from tscale.core.metric import Data, Figure, Known, weakest
 from tscale.core.units import BYTES_PER_SECOND, COUNT, REQUESTS_PER_SECOND, SECONDS, SHARE, TOKENS_PER_SECOND, USD
 from tscale.core.view import Record, interval
-from tscale.estimates.media import media_costs, media_data
+from tscale.estimates.media import media_data
 from tscale.estimates.plan_serve.search import Found, ServingPlan
 from tscale.estimates.plan_serve.text import launches, serve_command
 from tscale.estimates.serve.prediction import pool_data
@@ -142,8 +142,8 @@ class Point(NamedTuple):
     per_device: float
 
 
-def pareto(found: Found, most: int | None = None) -> list[Point]:
-    """Deployments that none beats in both tokens/s of a user and of a device, the quickest first; thinned to so many."""
+def pareto(found: Found) -> list[Point]:
+    """Deployments that none beats in both tokens/s of a user and of a device, the quickest first."""
     units = found.units
     if not units:
         return []
@@ -155,9 +155,14 @@ def pareto(found: Found, most: int | None = None) -> list[Point]:
     owner = np.repeat(np.arange(len(units)), [len(curve.tpot) for curve in curves])
     at_once = np.concatenate([curve.at_once for curve in curves])
     places = front(user, device)
-    if most is not None and len(places) > most:
-        places = places[np.unique(np.linspace(0, len(places) - 1, most).round().astype(int))]
     return [Point(units[owner[n]], int(at_once[n]), float(user[n]), float(device[n])) for n in places]
+
+
+def thinned(points: Sequence[Point], most: int) -> Sequence[Point]:
+    """No more than so many of the points, at about the same distance."""
+    if len(points) <= most:
+        return points
+    return [points[place] for place in np.unique(np.linspace(0, len(points) - 1, most).round().astype(int))]
 
 
 def at_load_data(case: ServingCase) -> dict[str, Data]:
@@ -207,7 +212,7 @@ def asked_data(plan: ServingPlan) -> dict[str, Data]:
 
 def _media_data(plan: ServingPlan) -> dict[str, Data]:
     """Images and sounds of each prompt, where there are some."""
-    costs = media_costs(plan.spec, plan.media)
+    costs = plan.media_costs
     return {"media": media_data(plan.spec, costs, plan.context)} if costs else {}
 
 
@@ -216,13 +221,17 @@ def answer_data(
     found: Found,
     rows: Sequence[Record] = (),
     *,
+    front: Sequence[Point] | None = None,
     binds: str | None = None,
     without: Deployed | None = None,
     relaxed: Sequence[Record] = (),
     nearest: Record | None = None,
     command: str | None = None,
 ) -> dict[str, Data]:
-    """What was asked and found, how much was tried for it, and what would change it; `nearest`: where nothing meets the targets."""
+    """What was asked and found, how much was tried for it, and what would change it.
+
+    `front`: the Pareto front, where it is known. `nearest`: where nothing meets the targets.
+    """
     return {
         **asked_data(plan),
         "meets": bool(rows),
@@ -231,7 +240,7 @@ def answer_data(
         "search_seconds": Figure(found.seconds, SECONDS, "measured"),
         "rejected": dict(found.reasons),
         "rows": rows,
-        "pareto": [point_data(point) for point in pareto(found, MOST_POINTS)],
+        "pareto": [point_data(point) for point in thinned(pareto(found) if front is None else front, MOST_POINTS)],
         "without_prefix": None if without is None else row_data(plan._replace(prefix=0, host=None), found, without),
         "relaxed": relaxed,
         "nearest": nearest,

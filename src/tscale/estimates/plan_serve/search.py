@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
-from itertools import product
+from itertools import islice, product
 from time import perf_counter
 from typing import Final, Literal, NamedTuple
 
@@ -14,16 +14,17 @@ from tscale.calibration.serving_calibration import Calibration
 from tscale.calibration.serving_case import Pool, ServingCase, cluster_of
 from tscale.catalogue.hardware import Hardware
 from tscale.core.dtypes import Dtype
+from tscale.core.kept import keep
 from tscale.errors import RequestError, field
 from tscale.estimates.deployment import Deployment, Engine
-from tscale.estimates.media import Media, check_fits, media_costs, towers_flops
+from tscale.estimates.media import Media, MediaCost, check_fits, flops_of, media_costs
 from tscale.estimates.rent import Rent, rent_of
 from tscale.estimates.serve.prediction import calibration_of, case_of_ask
 from tscale.estimates.serve.reached import check_served
 from tscale.estimates.serve.times import Ask as Serving
 from tscale.estimates.serve.times import Draft
 from tscale.models.spec import ModelSpec
-from tscale.planning.deployment_curves import Rejected, Unit, unit_of, with_pools
+from tscale.planning.deployment_curves import Rejected, Unit, units_of, with_pools
 from tscale.planning.deployment_layouts import LayoutAxes, Room, layouts
 from tscale.planning.deployment_loads import Targets
 from tscale.planning.deployment_pools import pooled_cases
@@ -91,6 +92,11 @@ class ServingPlan(NamedTuple):
         if self.rank == "devices":
             return None
         return {chip.hardware.name: float(chip.rent.middle) for chip in self.chips if chip.rent is not None}
+
+    @property
+    def media_costs(self) -> tuple[MediaCost, ...]:
+        """What the images and sounds of a prompt take. Raises `RequestError` as `media_costs` does."""
+        return keep(self.spec.made, self.media, lambda: media_costs(self.spec, self.media))
 
 
 Key = tuple[object, ...]
@@ -174,8 +180,8 @@ def rows_of(units: list[Unit], wanted: Wanted, calibration: Calibration, most: i
 
 def _bases(plan: ServingPlan) -> Iterator[tuple[Base, ServingCase]]:
     """The cases that differ in something else than their layout."""
-    check_fits(media_costs(plan.spec, plan.media), plan.context, "input")
-    towers = towers_flops(plan.spec, plan.media)
+    check_fits(plan.media_costs, plan.context, "input")
+    towers = flops_of(plan.media_costs)
     for base in map(Base._make, product(plan.chips, plan.weights, plan.caches, plan.engines, plan.drafts, plan.chunks)):
         ask = Serving(
             base.weights,
@@ -194,23 +200,21 @@ def _bases(plan: ServingPlan) -> Iterator[tuple[Base, ServingCase]]:
 
 def _tried(plan: ServingPlan, case: ServingCase, calibration: Calibration) -> Iterator[Unit | Rejected]:
     """All units of one case: with one pool, and with two."""
-    singles = list[Unit]()
-    for count, layout in enumerate(layouts(plan.axes, room_of(plan, case), case.engine)):
-        if count >= MOST_LAYOUTS:
-            raise RequestError(
-                f"more than {MOST_LAYOUTS:,} layouts: give {field('tensor')}, {field('pipeline')} and the others fewer values"
-            )
-        pool = Pool(layout, 1)
-        found = unit_of(with_pools(case, pool, pool), calibration, plan.most)
-        if isinstance(found, Unit):
-            singles.append(found)
-        else:
-            yield found
+    tried = list(islice(layouts(plan.axes, room_of(plan, case), case.engine), MOST_LAYOUTS + 1))
+    if len(tried) > MOST_LAYOUTS:
+        raise RequestError(
+            f"more than {MOST_LAYOUTS:,} layouts: give {field('tensor')}, {field('pipeline')} and the others fewer values"
+        )
+    pools = [Pool(layout, 1) for layout in tried]
+    found = units_of([with_pools(case, pool, pool) for pool in pools], calibration, plan.most)
+    singles = [one for one in found if isinstance(one, Unit)]
+    yield from (one for one in found if isinstance(one, Rejected))
     if plan.pools != "disaggregated":
         yield from singles
     if plan.pools != "aggregated" and singles:
-        for pooled in pooled_cases(singles, plan.targets, calibration, plan.devices):
-            yield unit_of(pooled, calibration, plan.most)
+        yield from units_of(
+            list(pooled_cases(singles, plan.targets, calibration, plan.devices)), calibration, plan.most
+        )
 
 
 def room_of(plan: ServingPlan, case: ServingCase) -> Room:
@@ -233,6 +237,6 @@ def again(plan: ServingPlan, found: Found, **changed: object) -> tuple[Deployed,
     cases = [unit.case for unit in found.units] + [one.case for one in found.rejected if one.reason == "memory"]
     tried = [case for case in cases if not case.disaggregated and case.decode.layout.pipeline == 1]
     tried += [row.choice.unit.case for row in found.rows]
-    units = [unit_of(case._replace(**changed), found.calibration, plan.most) for case in tried]  # type: ignore[arg-type]
+    units = units_of([case._replace(**changed) for case in tried], found.calibration, plan.most)  # type: ignore[arg-type]
     fitting = [unit for unit in units if not isinstance(unit, Rejected)]
     return rows_of(fitting, plan.wanted, found.calibration, 1)
