@@ -1,4 +1,4 @@
-"""How the engine of a measured run was set, where that keeps requests waiting: as its row says, or as was published of such runs."""
+"""How the engine of a measured run was set, where that keeps it waiting: as its row says, or as was published of such runs."""
 
 from __future__ import annotations
 

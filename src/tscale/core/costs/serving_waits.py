@@ -24,7 +24,7 @@ from tscale.core.elementwise import larger, smaller
 
 
 class Scheduling(NamedTuple):
-    """How an engine takes requests up: steps of decoding, and tokens at which gathered prompts are taken in."""
+    """How an engine takes requests up: steps of decoding, tokens at which gathered prompts are taken in, and sequences of its graphs."""
 
     polled: float = 1.0
     gathered: float = 0.0
