@@ -293,8 +293,7 @@ def test_as_many_as_the_cache_holds_may_decode() -> None:
 
 
 def test_a_rate_that_prompts_do_not_come_to_ends_where_more_bring_no_more() -> None:
-    layout = ServingLayout()
-    apart = Deployment(layout=layout, prefill=layout, rate=Fraction(2000))
+    apart = Deployment(layout=ServingLayout(tensor=2, expert_tensor=2), prefill=ServingLayout(), rate=Fraction(2000))
     refused = predicted(resolve("llama-3.1-8b"), find_hardware("h100"), Ask(deployment=apart)).refused
     assert "and more of them come to no more; 2,000 are asked for" in refused
     assert int(re.findall(r"with ([\d,]+) concurrent", refused)[0].replace(",", "")) <= 4096

@@ -11,6 +11,7 @@ from tscale.core.costs.serving_prediction import (
     Chip,
     Load,
     ServingConstants,
+    host_seconds,
     launch_seconds,
     least_seconds,
     pool_seconds,
@@ -168,3 +169,23 @@ def test_what_is_sent_is_over_each_level_s_own_bandwidth() -> None:
     c, chip = replace(NOTHING, link=0.5, network=0.25, exposed=0.1), CHIP._replace(link=3, network=5)
     plain = step_seconds(WORK._replace(sent=Exchanges(0, 0, 0, 0)), STRUCTURE, chip, LOAD, c)
     assert step_seconds(WORK, STRUCTURE, chip, LOAD, c) - plain == pytest.approx(38 / 1.5 + 0.1 * 46 / 1.25)
+
+
+def test_the_host_launches_each_layer_where_a_step_is_no_graph() -> None:
+    c = replace(ONES, eager=0.25)
+    assert host_seconds(STRUCTURE, LOAD, c) == 0
+    assert host_seconds(STRUCTURE, LOAD._replace(eager=1), c) == 100 * 0.25
+
+
+@pytest.mark.parametrize(("host", "step", "prompt"), [(10, 2, 6), (10, 2, 15), (3, 4, 9), (5, 5, 5)])
+def test_over_many_steps_the_longer_of_launching_and_computing_counts(host: float, step: float, prompt: float) -> None:
+    """Launched step by step: the host is one step ahead at the most, and the devices end no step before all of it is launched.
+
+    One step in ten takes in a prompt. Exact where a prompt's step is no longer than two of the host's, or all are longer than one.
+    """
+    launched, done = [0.0], [0.0]
+    for number in range(1, 20_001):
+        begin = max(launched[-1], done[-2] if number > 1 else 0.0)  # the next but one waits for what the first brought
+        launched.append(begin + host)
+        done.append(max(launched[-1], done[-1] + step + (prompt if number % 10 == 0 else 0)))
+    assert done[-1] / 20_000 == pytest.approx(max(host, step + prompt / 10), rel=1e-3)

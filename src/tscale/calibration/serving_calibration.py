@@ -37,6 +37,7 @@ from tscale.core.costs.serving_prediction import (
     Load,
     ServingConstants,
     StepCurve,
+    host_seconds,
     launch_seconds,
     least_seconds,
     pool_seconds,
@@ -224,6 +225,7 @@ def load_of(case: ServingCase) -> Load:
         0.0 if case.is_mixing else case.chunks - 1.0,
         case.scheduling.places,
         1.0 * case.is_cold,
+        1.0 * case.is_eager,
     )
 
 
@@ -246,15 +248,15 @@ def physics(case: ServingCase, structure: Structure, constants: ServingConstants
     least_case = case._replace(decoding=0.0) if case.decoding is None else case  # how many decode changes no prompt
     passes = passes_of(least_case)
     yielded, launches = case.yielded, load.launches * launch_seconds(structure, load, constants)
-    step = _step_seconds(case, passes.decode, structure, constants)
+    step, host = _step_seconds(case, passes.decode, structure, constants), host_seconds(structure, load, constants)
     each = prefill_seconds(passes.full, chip, constants) / case.prefill.layout.pipeline + launches
-    first = ttft_seconds(passes.prefill, step, structure, chip, load, constants)
+    first = ttft_seconds(passes.prefill, larger(step, host), structure, chip, load, constants)
     if case.disaggregated and case.decoding is None:
         curve = step_curve_of(case, chip, load, constants)
         case = case._replace(decoding=_decoding(case, curve, first, case.queue * each))
         step = curve.at(at_once(case, case.batch))
     prompt = prompt_seconds(passes.prompt, chip, constants) / case.decode.layout.pipeline + launches
-    tpot = tpot_seconds(step / yielded, prompt, load, constants)
+    tpot = larger(tpot_seconds(step / yielded, prompt, load, constants), host / yielded)
     first = larger(first, pool_seconds(each, tpot, load))
     least = least_passes(least_case, passes)
     together = least.decode if not case.disaggregated else least_step(case._replace(decoding=1.0))
@@ -266,7 +268,7 @@ def physics(case: ServingCase, structure: Structure, constants: ServingConstants
         least_seconds(together, chip) / yielded,
         each,
         least_seconds(passes.full, chip) / case.prefill.layout.pipeline,
-        1 - step / yielded / tpot,
+        1 - larger(step, host) / yielded / tpot,
         case.batch / case.requests,
     )
 

@@ -149,6 +149,11 @@ class ServingCase(NamedTuple):
         return self.concurrency * (self.prompt - self.prefix) >= self.scheduling.cold_tokens
 
     @property
+    def is_eager(self) -> bool:
+        """Whether the host launches the kernels of its steps one by one, for they decode more sequences than graphs were captured of."""
+        return not self.disaggregated and self.batch > self.scheduling.graphs
+
+    @property
     def queue(self) -> float:
         """Requests of all that fall on one attention rank that prefills."""
         return larger(1.0, self.concurrency / (self.prefill.workers * self.prefill.layout.attention_data))

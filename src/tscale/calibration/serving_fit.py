@@ -26,6 +26,7 @@ from tscale.core.costs.serving_prediction import (
     Chip,
     Load,
     ServingConstants,
+    host_seconds,
     launch_seconds,
     pool_seconds,
     prefill_seconds,
@@ -190,10 +191,11 @@ def predicted(runs: Runs, figure: Figure, constants: dict[str, Any]) -> Floats:
     rest = {name: meaning.start for name, meaning in MEANINGS.items()}
     c = ServingConstants(**{**rest, **constants})
     step = step_seconds(runs.decode, runs.structure, runs.chip, runs.load, c)
-    tpot = tpot_seconds(step, prompt_seconds(runs.prompt, runs.chip, c), runs.load, c)
+    host = host_seconds(runs.structure, runs.load, c)
+    tpot = np.maximum(tpot_seconds(step, prompt_seconds(runs.prompt, runs.chip, c), runs.load, c), host)
     if figure == "tpot":
         return np.asarray(tpot)
-    first = ttft_seconds(runs.prefill, step, runs.structure, runs.chip, runs.load, c)
+    first = ttft_seconds(runs.prefill, cast("float", np.maximum(step, host)), runs.structure, runs.chip, runs.load, c)
     launches = runs.load.launches * launch_seconds(runs.structure, runs.load, c)
     each = prefill_seconds(runs.full, runs.chip, c) + launches
     return np.asarray(np.maximum(first, pool_seconds(each, tpot, runs.load)))

@@ -42,6 +42,7 @@ MEANINGS: Final[dict[str, Meaning]] = {
     "linear_layer": Meaning(22e-6, False, _LAYER, "more with a recurrence"),
     "indexed_layer": Meaning(60e-6, False, _LAYER, "more with an indexer"),
     "collective": Meaning(6.8e-6, False, _LAYER, "collectives, for each doubling of devices", "engine", 0.3),
+    "eager": Meaning(1e-3, False, _LAYER, "of launching kernels one by one, where a step is no graph"),
     "link": Meaning(
         0.43, True, "share of the link, one direction", "collectives of decoding, and of prompts beside it"
     ),

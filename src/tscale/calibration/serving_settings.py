@@ -1,4 +1,4 @@
-"""How the engine of a measured run was set, where that keeps requests waiting: as its row says, or as was published of such runs."""
+"""How the engine of a measured run was set, where that keeps it waiting: as its row says, or as was published of such runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tscale.catalogue.models import configs
 from tscale.core.costs.serving_waits import Scheduling
 from tscale.errors import RequestError, shown
 
-COLUMNS: Final = ("poll_steps", "gather_steps", "gather_tokens", "balance_steps", "places", "cold_tokens")
+COLUMNS: Final = ("poll_steps", "gather_steps", "gather_tokens", "balance_steps", "places", "cold_tokens", "graphs")
 """The columns of a table that say it, in the order of `Scheduling`."""
 _RANGES: Final = ("isl", "osl", "concurrency", "tensor", "attention_data", "workers")
 _MOST: Final = 10**6
@@ -47,8 +47,10 @@ def _number(column: str, text: str) -> float:
 
 
 def _scheduling(said: Mapping[str, float]) -> Scheduling:
-    polled, gathered, tokens, balanced, places, cold = (said.get(column) for column in COLUMNS)
-    return Scheduling(polled or 1.0, gathered or 0.0, tokens or inf, balanced or 0.0, places or inf, cold or inf)
+    polled, gathered, tokens, balanced, places, cold, graphs = (said.get(column) for column in COLUMNS)
+    return Scheduling(
+        polled or 1.0, gathered or 0.0, tokens or inf, balanced or 0.0, places or inf, cold or inf, graphs or inf
+    )
 
 
 @cache

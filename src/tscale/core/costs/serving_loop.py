@@ -19,14 +19,17 @@ from tscale.core.tracing import where
 
 _STEPS: Final = 5
 """Steps of the search: with a step of decoding of which a fiftieth is there whatever it decodes, shares are right to 2e-4; where the
-longer of two times bounds the step to 0.004, and where, moreover, the pool for prompts is just full, to 0.1."""
+longer of two times bounds the step to 0.004, and where, moreover, the pool for prompts is just full, to 0.02."""
 _LEAST: Final = 1e-6
+_TINY: Final = _LEAST**9
 
 
 def share_decoding(answer_seconds: Callable[[float], float], first: float, full: float) -> float:
     """The share of the requests that decode at once, on average; may be an array.
 
-    Found by the Illinois variant of false position (Dowell and Jarratt 1971): a fixed number of steps, so that it is one formula.
+    Found by the Illinois variant of false position (Dowell and Jarratt 1971): a fixed number of steps, so that it is one formula. What
+    comes back and what the pool takes in have a chord each, of which the one that crosses first is followed: where the pool is just
+    full, the longer of both has a corner that one chord would cut.
 
     Args:
         answer_seconds: seconds from the first token of a request to its last, by the share of the requests that decode.
@@ -39,20 +42,28 @@ def share_decoding(answer_seconds: Callable[[float], float], first: float, full:
         >>> round(share_decoding(lambda share: 2.0 + 6.0 * share, 1.0, 10.0), 3)
         0.5
     """
+    full = larger(full, _TINY)
 
-    def after(share: float) -> float:
-        """The share that would decode by the times of another, between which the one that fits lies."""
+    def over_each(share: float) -> tuple[float, float]:
+        """How far a share is over what would decode by its own times, as requests come back, and as the pool takes them in."""
         answer = answer_seconds(share)
-        return answer / larger(first + answer, full)
+        return share - answer / (first + answer), share - answer / full
 
-    low, high = after(_LEAST), after(1.0)
-    under, over = low - after(low), high - after(high)
-    share, before = high, over < 0  # an end that stays twice counts half
+    low, high = (share - larger(*over_each(share)) for share in (_LEAST, 1.0))  # the one that fits lies between
+    under, over = over_each(low), over_each(high)
+    share, before = high, larger(*over) < 0  # an end that stays twice counts half
     for _ in range(_STEPS):
-        share = smaller(larger(low - under * (high - low) / larger(over - under, _LEAST**9), low), high)
-        found = share - after(share)
-        fits = found > 0
-        under = where(fits, where(before, under / 2, under), found)
-        over = where(fits, found, where(before, over, over / 2))
+        share = smaller(*(_crossing(low, high, *ends) for ends in zip(under, over, strict=True)))
+        found = over_each(share)
+        fits = larger(*found) > 0
+        under = tuple(where(fits, where(before, end / 2, end), new) for end, new in zip(under, found, strict=True))
+        over = tuple(where(fits, new, where(before, end, end / 2)) for end, new in zip(over, found, strict=True))
         low, high, before = where(fits, low, share), where(fits, share, high), fits
     return share
+
+
+def _crossing(low: float, high: float, under: float, over: float) -> float:
+    """Where the chord from `under` at `low` to `over` at `high` is zero; `high` where it stays below."""
+    at = low - under * (high - low) / larger(over - under, _TINY)
+    crossing: float = where(over > 0, smaller(larger(at, low), high), high)
+    return crossing

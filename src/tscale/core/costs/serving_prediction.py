@@ -5,7 +5,8 @@ What is summed up is the same work that a bound takes the longest part of (`serv
     step     sum over parts of max(FLOPs/(peak·share), bytes/(bandwidth·share)), a constant time for each layer by what it has,
              and for each collective, what is sent over the link, and passes over the residual stream
     prompt   FLOPs over the peak, at shares of their own
-    tpot     step + interference·(batch - 1)/output·prompt: in a closed loop each request meets one prefill of each other in its life
+    tpot     step + interference·(batch - 1)/output·prompt: in a closed loop each request meets one prefill of each other in its life;
+             at least eager·layers, where the host launches a step's kernels one by one
     ttft     starting + prompt + queue·(batch - 1)·prompt + steps in progress, and waited + waiting·sqrt(batch - 1); of a pool for
              prompts alone at least batch·prompt - output·tpot, for all that do not decode wait for it; those that do are in
              `serving_loop`; where fewer places to decode are than requests, at least output·tpot·(batch/places - 1)
@@ -57,6 +58,8 @@ class ServingConstants:
     """Seconds of a layer's collectives at each doubling of devices."""
     link: float
     """Share of the link's one direction."""
+    eager: float
+    """Seconds of a layer in which the host launches its kernels one by one, where a step is no graph."""
     elementwise: float
     """Passes over the residual stream in a layer."""
     interference: float
@@ -127,7 +130,7 @@ class Load(NamedTuple):
     `doublings`: log2 of the devices of a worker. `together`: 1 where prefill and decoding share devices, 0 where they do not.
     `waited`: steps of decoding that a request waits for by the engine's settings (`serving_waits`), or that its prompt takes beyond
     the first. `launches`: passes beyond the first that its prompt takes while nothing decodes (`serving_chunks`). `places`: sequences
-    that a rank decodes at the most. `cold`: 1 where kernels are compiled as a run begins.
+    that a rank decodes at the most. `cold`: 1 where kernels are compiled as a run begins. `eager`: 1 where steps are no graphs.
     """
 
     batch: float
@@ -139,6 +142,7 @@ class Load(NamedTuple):
     launches: float = 0.0
     places: float = inf
     cold: float = 0.0
+    eager: float = 0.0
 
 
 class _Times(NamedTuple):
@@ -248,6 +252,14 @@ def launch_seconds(structure: Structure, load: Load, c: ServingConstants) -> flo
         + structure.linear * c.linear_layer
         + structure.indexed * c.indexed_layer
     )
+
+
+def host_seconds(structure: Structure, load: Load, c: ServingConstants) -> float:
+    """Seconds in which the host launches a step that is no graph; 0 of graphs.
+
+    It launches the next step while the devices compute one, so that the longer of the two counts over many steps.
+    """
+    return load.eager * c.eager * structure.layers
 
 
 def _sending(work: PassWork, chip: Chip, link: float, c: ServingConstants) -> float:

@@ -1,4 +1,4 @@
-"""How an engine is set to keep requests waiting: steps of decoding before a prompt is taken in, places, and what is compiled first.
+"""How an engine is set to keep requests waiting: steps of decoding before a prompt is taken in, places, graphs, and what is compiled first.
 
 All are off where nothing is said. The first three trade time to first token for throughput.
 
@@ -11,6 +11,8 @@ places     where prompts have a pool of their own, no more sequences decode on a
            their first token is handed on (`max_batch_size` of TensorRT-LLM)
 cold       a run without requests to warm up, whose first prompts come to so many tokens at once: kernels for chunks of that
            length are compiled then
+graphs     steps of no more sequences are CUDA graphs; the host launches the kernels of larger ones one by one (`cuda_graph_config` of
+           TensorRT-LLM: without `enable_padding`, up to 32, and of 64 and of 128)
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from tscale.core.elementwise import larger, smaller
 
 
 class Scheduling(NamedTuple):
-    """How an engine takes requests up: steps of decoding, and tokens at which gathered prompts are taken in."""
+    """How an engine takes requests up: steps of decoding, tokens at which gathered prompts are taken in, and sequences of its graphs."""
 
     polled: float = 1.0
     gathered: float = 0.0
@@ -30,6 +32,7 @@ class Scheduling(NamedTuple):
     balanced: float = 0.0
     places: float = inf
     cold_tokens: float = inf
+    graphs: float = inf
 
 
 def steps_waited(scheduling: Scheduling, arrivals: float, batch: float, prompt: float, copies: float) -> float:
