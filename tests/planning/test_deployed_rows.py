@@ -21,7 +21,7 @@ from tscale.planning.deployment_curves import MOST_ON_A_RANK, Rejected, Unit, co
 from tscale.planning.deployment_layouts import layouts
 from tscale.planning.deployment_loads import Carried, Targets, largest_rate
 from tscale.planning.deployment_pools import _prefilling, pooled_cases
-from tscale.planning.deployment_rows import Deployed, deployed_row, ranking
+from tscale.planning.deployment_rows import Deployed, _is_idle, deployed_row, ranking
 from tscale.planning.deployment_search import Choice, Wanted
 from tscale.planning.queueing import Curve, mean_ttft
 
@@ -34,7 +34,7 @@ CURVE = Curve(AT_ONCE, AT_ONCE / (1 + AT_ONCE / 10), 0.1 * AT_ONCE, 0.01 * AT_ON
 
 
 class _Case(SimpleNamespace):
-    hardware = SimpleNamespace(name="chip")
+    hardware, disaggregated = SimpleNamespace(name="chip"), False
 
     @property
     def devices(self) -> int:
@@ -149,6 +149,20 @@ def test_deployments_are_ranked_by_devices_or_dollars_or_by_their_load() -> None
     assert ranking(row, wanted._replace(load=None)) == (-5, 4.0)
 
 
+@pytest.mark.parametrize(
+    ("workers", "copies", "at_once", "idle"),
+    [(1, 64, 1, False), (4, 1, 1, True), (3, 1, 1, False), (26, 4, 80, True), (25, 4, 80, False), (122, 1, 100, True), (120, 1, 100, False)],
+)  # fmt: skip
+def test_a_worker_is_idle_where_others_have_a_rank_for_each_request_and_for_twice_the_root_more(
+    workers: int, copies: int, at_once: int, idle: bool
+) -> None:
+    """Of 1, 80 and 100 requests in progress 3, 97.9 and 120 ranks are enough, without the last worker's."""
+    case = _on(ServingLayout(1, 1, 1, copies, copies))._replace(concurrency=at_once)
+    prefill = case.prefill._replace(workers=workers)
+    assert _is_idle(with_pools(case, prefill, case.decode)) == idle
+    assert not _is_idle(with_pools(case, prefill, prefill))
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Units of a real model
 # ---------------------------------------------------------------------------------------------------------------------
@@ -222,5 +236,9 @@ def test_a_worker_of_a_pool_takes_prompts_where_one_that_is_alone_meets_the_targ
     alone = predict_held(case._replace(concurrency=1), shipped())
     assert alone.ttft.high < predict_held(case._replace(concurrency=2), shipped()).ttft.high
     (worker,) = _prefilling([case], Targets(ttft=alone.ttft.high), shipped())
-    assert (worker.pool, worker.rate) == (case.prefill, alone.prompts_per_second)
+    assert (worker.pool, worker.rate, worker.left) == (case.prefill, alone.prompts_per_second, 0.0)
+    (roomy,) = _prefilling([case], Targets(ttft=4 * alone.ttft.high), shipped())
+    assert (roomy.left, roomy.rate_per_device) == pytest.approx((0.75, 0.75 * alone.prompts_per_second))
+    (endless,) = _prefilling([case], Targets(), shipped())
+    assert endless.left == 1
     assert not list(_prefilling([case], Targets(ttft=0.999 * alone.ttft.high), shipped()))

@@ -326,6 +326,22 @@ def test_no_is_exit_code_3() -> None:
     assert "no deployment" in done.out
 
 
+APART = {"pools": "disaggregated", "gpu": "h100", "input": "8k", "output": "1k", "rate": 5, "tpot": "30ms"}
+
+
+def test_pools_apart_take_no_more_devices_for_a_target_that_is_longer() -> None:
+    """Workers that prefill are chosen by what they do in the time that a prompt alone leaves."""
+    found = [plan("llama-3.1-70b", **APART, ttft=ttft)["rows"][0]["gpus"] for ttft in ("1400ms", "2s", "3s")]
+    assert found == sorted(found, reverse=True)
+    assert found[0] < 200
+
+
+def test_where_a_prompt_alone_leaves_no_time_to_wait_no_number_of_devices_meets_the_target() -> None:
+    done = run("plan", "llama-3.1-70b", "--serve", *(word for key, value in APART.items() for word in (f"--{key}", str(value))), "--ttft", "1s")  # fmt: skip
+    assert done.code == 3
+    assert "takes 990 ms and 13.5 ms with one request alone, and longer where requests wait for each other" in done.out
+
+
 def made(devices: int, users: int) -> Any:
     """A unit that meets a target of 1 s for so many users and no more."""
     at_once = np.array([1.0, users, users + 1.0])

@@ -1,7 +1,9 @@
 """Pools of their own for prefill and for decoding: which layouts are paired, and how many workers of each make a unit.
 
 All pairs are thousands; those are tried that are best of their kind alone: prompts a second of a device within the time to first
-token, and tokens a second of a device within the time of an output token.
+token, and tokens a second of a device within the time of an output token. A worker that takes nearly all of the time to first token
+for a prompt that is alone has none left for others to wait in: those come first that do most in what is left, as a server of random
+arrivals answers within T on average up to a share 1 - s/T of what it can, where it takes s alone (M/M/1).
 """
 
 from __future__ import annotations
@@ -32,10 +34,13 @@ class _Worker(NamedTuple):
 
     pool: Pool
     rate: float
+    left: float = 1.0
+    """The share of the target that is left where nobody waits."""
 
     @property
     def rate_per_device(self) -> float:
-        return self.rate / self.pool.layout.devices
+        """What a device does in the time that is left."""
+        return self.rate * self.left / self.pool.layout.devices
 
 
 def pooled_cases(
@@ -68,7 +73,7 @@ def _prefilling(cases: Sequence[ServingCase], targets: Targets, calibration: Cal
     """Workers that take prompts in, of those where a prompt that is alone meets the target."""
     for case, slow in zip(cases, slow_ends(cases, [np.ones(1)] * len(cases), calibration), strict=True):
         if slow.ttft[0] <= targets.ttft:
-            yield _Worker(case.prefill, slow.prompts_per_second)
+            yield _Worker(case.prefill, slow.prompts_per_second, 1 - float(slow.ttft[0]) / targets.ttft)
 
 
 def _decoding(cases: Sequence[ServingCase], targets: Targets, calibration: Calibration) -> Iterator[_Worker]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import sqrt
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -69,7 +70,20 @@ def _first(choice: Choice, wanted: Wanted, calibration: Calibration, loads: Iter
     """The deployment under the first load at which it meets the targets."""
     row = _at_rate if wanted.arrivals == "rate" else _of_users
     found = (row(choice, wanted, calibration, load) for load in loads)
-    return next((one for one in found if one is not None and one.meets(wanted.targets)), None)
+    return next(
+        (one for one in found if one is not None and one.meets(wanted.targets) and not _is_idle(one.case)), None
+    )
+
+
+def _is_idle(case: ServingCase) -> bool:
+    """Whether a worker that prefills has next to nothing to do: without it there were still a rank for each request in progress.
+
+    Of so many in progress on average there are twice the root more one time in forty, where they are independent of each other.
+    """
+    if not case.disaggregated:
+        return False
+    others = (case.prefill.workers - 1) * case.prefill.layout.attention_data
+    return others >= case.concurrency + 2 * sqrt(case.concurrency)
 
 
 def _at_rate(choice: Choice, wanted: Wanted, calibration: Calibration, load: float) -> Deployed | None:

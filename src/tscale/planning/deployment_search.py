@@ -160,9 +160,9 @@ def least_at_once(answered: Answered, rate: float, most: int) -> int | None:
 def _middles(low: int, high: int) -> list[int]:
     """The middles of a span and of its halves in turn, as many as are tried at once."""
     found, spans = list[int](), [(low, high)]
-    for low, high in spans:
-        middle = (low + high) // 2
-        if middle > low and len(found) < _TRIED:
+    for first, last in spans:
+        middle = (first + last) // 2
+        if middle > first and len(found) < _TRIED:
             found.append(middle)
-            spans += [(low, middle), (middle, high)]
+            spans += [(first, middle), (middle, last)]
     return found
