@@ -180,7 +180,7 @@ _OF_ACTIVATIONS: Final = frozenset[Number]({"activation", "residual", "product"}
 def _widest(layers: tuple[Layer, ...], training: Training) -> int:
     """Bytes of the largest single array of activations in a layer, scores of attention in steps included."""
     passes = training.passes._replace(keeping=keeping(training.attention, "none"))
-    return _most(_widest_of(layer, training, passes) for layer in layers)
+    return most_of(_widest_of(layer, training, passes) for layer in layers)
 
 
 def _widest_of(layer: Layer, training: Training, passes: Passes) -> int:
