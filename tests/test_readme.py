@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import tscale
 from tests.helpers import answer, run
-from tscale.answers.families import KINDS, listed_families
+from tscale.answers.list.families import KINDS, listed_families
 from tscale.cli import app
 from tscale.importer.families import FAMILIES, NESTED
 from tscale.models.validation import validated

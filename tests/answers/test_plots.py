@@ -27,7 +27,7 @@ from tscale.core.plot import Plot, Point, Series
 from tscale.errors import NotPublishedError
 from tscale.estimates.attention import Ask
 from tscale.estimates.budget import amount_given
-from tscale.estimates.fitting import fitted
+from tscale.estimates.fit import fitted
 from tscale.estimates.memory.serving import Ask as Kept
 from tscale.estimates.memory_train.ask import train_ask
 from tscale.estimates.serve.times import Ask as Served

@@ -15,7 +15,7 @@ from tscale.calibration.parametric import DELTA, _has_optimum, constants, fit, m
 from tscale.calibration.runs import Run
 from tscale.core.laws import Parametric
 from tscale.errors import SpecError
-from tscale.estimates.fitting import _quantiles
+from tscale.estimates.fit import _quantiles
 from tscale.estimates.laws import percentiles
 
 TRUTHS = pytest.mark.parametrize("truth", [HOFFMANN, BESIROGLU, MUENNIGHOFF, STEEP], ids="HBMS")

@@ -18,7 +18,7 @@ from tscale.calibration.parametric import Fit, fit
 from tscale.calibration.runs import Run
 from tscale.catalogue.laws import read_law
 from tscale.core.laws import Parametric
-from tscale.estimates import fitting
+from tscale.estimates import fit as fitting
 from tscale.estimates.laws import percentiles
 
 FIT = ("fit", "runs.csv", "--bootstraps", "100")

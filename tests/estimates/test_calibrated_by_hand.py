@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tscale.errors import SpecError
-from tscale.estimates import calibrated as module
-from tscale.estimates.calibrated import Calibrated, calibrated
+from tscale.estimates import calibrate as module
+from tscale.estimates.calibrate import Calibrated, calibrated
 
 
 def calibrated_of(rows: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch, kind: str = "serving") -> Calibrated:

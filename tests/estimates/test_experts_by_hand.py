@@ -15,10 +15,11 @@ from tscale.core.laws.experts import Joint, Leverage, Mixture, Routed, Run, Spar
 from tscale.core.laws.experts_best import Limits
 from tscale.core.laws.hyper import Hyper, Of
 from tscale.errors import NotPublishedError, RequestError
-from tscale.estimates import design, experts, hyper, judged, optimum_experts
+from tscale.estimates import design, experts, hyper, optimal_experts
+from tscale.estimates import loss as judged
 from tscale.estimates.explaining import counted
 from tscale.estimates.laws import Bound
-from tscale.estimates.optimum_experts import Wanted
+from tscale.estimates.optimal_experts import Wanted
 
 SMALL = (
     "name: small\nlayers: 4\nd_model: 64\nvocabulary: 512\ncontext: 4096\ntied: {}\nattention: {{heads: 4}}\npositions: {{kind: rotary}}\n"
@@ -153,31 +154,31 @@ def test_the_best_of_a_number_of_experts_is_by_all_shares_that_divide_it(monkeyp
         asked.append((law.name, mixture.experts, mixture.active))
         return SimpleNamespace(law=law, best=SimpleNamespace(loss=abs(mixture.active - 3)))
 
-    monkeypatch.setattr(optimum_experts, "_best", best)
-    monkeypatch.setattr(optimum_experts, "read_law", lambda name: SimpleNamespace(name=name))
-    found = list(optimum_experts.best_by_laws([], Wanted(12, None, BEST)))
+    monkeypatch.setattr(optimal_experts, "_best", best)
+    monkeypatch.setattr(optimal_experts, "read_law", lambda name: SimpleNamespace(name=name))
+    found = list(optimal_experts.best_by_laws([], Wanted(12, None, BEST)))
     assert [row.law.name for row in found] == ["ludziejewski2025", "abnar2025"], "an expansion of 12 is far from 64"
     assert [row.best.loss for row in found] == [0, 0]
     assert asked == [(name, 12, met) for name in ("ludziejewski2025", "abnar2025") for met in (1, 2, 3, 4, 6, 12)]
     asked.clear()
-    assert len(list(optimum_experts.best_by_laws([], Wanted(256, 1 / 64, BEST)))) == 3
+    assert len(list(optimal_experts.best_by_laws([], Wanted(256, 1 / 64, BEST)))) == 3
     assert {one[1:] for one in asked} == {(256, 4.0)}
     asked.clear()
-    list(optimum_experts.best_by_laws([], Wanted(256, None, BEST)))
+    list(optimal_experts.best_by_laws([], Wanted(256, None, BEST)))
     assert [met for name, _, met in asked if name == "krajewski2024"] == [2, 4, 8], "expansions of 128, 64 and 32"
     asked.clear()
-    list(optimum_experts.best_by_laws(["krajewski2024", "krajewski2024"], Wanted(3, None, BEST)))
+    list(optimal_experts.best_by_laws(["krajewski2024", "krajewski2024"], Wanted(3, None, BEST)))
     assert asked == [("krajewski2024", 3, 1), ("krajewski2024", 3, 3)]
     asked.clear()
-    optimum_experts.best_by_experts([], Wanted(None, None, BEST))
+    optimal_experts.best_by_experts([], Wanted(None, None, BEST))
     assert asked == [("ludziejewski2025", expansion, 1) for expansion in (1, 2, 4, 8, 16, 32)]
     asked.clear()
-    optimum_experts.best_by_experts(["abnar2025"], Wanted(None, None, BEST))
+    optimal_experts.best_by_experts(["abnar2025"], Wanted(None, None, BEST))
     assert {one[0] for one in asked} == {"abnar2025"}
     with pytest.raises(RequestError, match="compares numbers of experts by one law"):
-        optimum_experts.best_by_experts(["a", "b"], Wanted(None, None, BEST))
+        optimal_experts.best_by_experts(["a", "b"], Wanted(None, None, BEST))
     asked.clear()
-    optimum_experts.best_by_granularity(Wanted(None, None, BEST))
+    optimal_experts.best_by_granularity(Wanted(None, None, BEST))
     assert asked == [("krajewski2024", 64 * one, one) for one in (1, 2, 4, 8, 16, 32, 64)]
 
 
@@ -185,23 +186,23 @@ def test_a_mixture_is_of_a_parameter_and_a_token_at_least(monkeypatch: pytest.Mo
     joint: Any = SimpleNamespace(name="it", experts=Joint(1, -0.3, 0.2, 0.1, 2, -0.4, 0.1, 0.05, 1.5, 100, 1.7))
     for active, tokens, fits in ((1, 1, True), (0.9, 5, False), (5, 0.9, False), (1e60, 5, False), (9e59, 9e59, True)):
         run = SimpleNamespace(active=active, tokens=tokens)
-        monkeypatch.setattr(optimum_experts, "best", lambda *_, run=run: SimpleNamespace(run=run))
+        monkeypatch.setattr(optimal_experts, "best", lambda *_, run=run: SimpleNamespace(run=run))
         if fits:
-            assert optimum_experts._best(joint, Mixture(), BEST).best.run is run  # type: ignore[comparison-overlap]
+            assert optimal_experts._best(joint, Mixture(), BEST).best.run is run  # type: ignore[comparison-overlap]
         else:
             with pytest.raises(RequestError, match="makes sense of that budget by it"):
-                optimum_experts._best(joint, Mixture(), BEST)
+                optimal_experts._best(joint, Mixture(), BEST)
     for error in (OverflowError, ZeroDivisionError, ValueError):
 
         def best(*_: Any, error: type[Exception] = error) -> Any:
             raise error
 
-        monkeypatch.setattr(optimum_experts, "best", best)
+        monkeypatch.setattr(optimal_experts, "best", best)
         with pytest.raises(RequestError, match="makes sense of that budget by it"):
-            optimum_experts._best(joint, Mixture(), BEST)
+            optimal_experts._best(joint, Mixture(), BEST)
     for formula in (None, Leverage(1, 1, 1, 1, 1, 1), Routed(1, 1, 1, 1, 1, 1)):
         with pytest.raises(RequestError, match="names no optimum of mixtures of experts"):
-            optimum_experts._best(SimpleNamespace(name="it", experts=formula), Mixture(), BEST)  # type: ignore[arg-type]
+            optimal_experts._best(SimpleNamespace(name="it", experts=formula), Mixture(), BEST)  # type: ignore[arg-type]
 
 
 def test_the_optimum_of_a_design_is_by_the_law_of_its_kind(monkeypatch: pytest.MonkeyPatch) -> None:

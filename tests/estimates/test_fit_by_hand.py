@@ -18,7 +18,8 @@ from tscale.core.costs.post_training import StepConstants
 from tscale.core.laws import Farseer, KaplanJoint
 from tscale.core.laws.experts import Joint
 from tscale.errors import SpecError
-from tscale.estimates import accuracy, fitting, fitting_forms
+from tscale.estimates import accuracy, fit_forms
+from tscale.estimates import fit as fitting
 from tscale.estimates.post_training import fit
 from tscale.estimates.post_training.rollout import Timed
 from tscale.estimates.post_training.step import StepTime
@@ -134,7 +135,7 @@ READ: Any = SimpleNamespace(
 
 
 def _asked(*forms: str, holdout: bool = False, counts: str = "all") -> Any:
-    return fitting_forms.Asked(forms, 10, 3, counts, "own", holdout)  # type: ignore[arg-type]
+    return fit_forms.Asked(forms, 10, 3, counts, "own", holdout)  # type: ignore[arg-type]
 
 
 def test_a_law_of_a_form_holds_its_constants_with_their_intervals() -> None:
@@ -147,14 +148,14 @@ def test_a_law_of_a_form_holds_its_constants_with_their_intervals() -> None:
             constants={"a": "", "b": "", "c": ""},
         )
         found: Any = SimpleNamespace(form=form, values={"a": 7.0, "b": 150.0, "c": -1 / 3}, draws=draws)
-        law = fitting_forms._law(READ, found, _asked(form.name))
+        law = fit_forms._law(READ, found, _asked(form.name))
         held = {name: (one.low, one.value, one.high) for name, one in law.constants.items()}
         assert held == {"a": (1, 7, 39), "b": (101, 150, 150), "c": (-0.33333333, -0.33333333, 13)}
         assert (law.name, law.kind, law.flops, law.source) == ("own", form.kind, "6ND", "3 runs of runs.csv")
         assert (law.fitted.params, law.fitted.tokens, law.fitted.flops) == ((1, 3), (20, 70), (240, 900))
         assert law.fitted.expansion == ((1, 8) if experts else None)
         assert law.counts == ("active" if experts else "all")
-        assert fitting_forms._law(READ, found, _asked(form.name, counts="non_embedding")).counts == (
+        assert fit_forms._law(READ, found, _asked(form.name, counts="non_embedding")).counts == (
             "active_non_embedding" if experts else "non_embedding"
         )
 
@@ -175,18 +176,18 @@ def test_forms_are_fitted_and_held_to_sizes_where_that_is_asked(monkeypatch: pyt
         def _replace(self, **changed: Any) -> Any:
             return Chinchilla(**vars(self) | changed)
 
-    monkeypatch.setattr(fitting_forms, "FORMS", {name: f"{name}'s" for name in ("kaplan", "farseer", "moe-joint")})
-    monkeypatch.setattr(fitting_forms, "fit_form", fit_form)
-    monkeypatch.setattr(fitting_forms, "held_out", held_out)
-    monkeypatch.setattr(fitting_forms, "fitted", lambda *_: Chinchilla(held="none"))
-    monkeypatch.setattr(fitting_forms, "_law", lambda *_: "law")
-    alone: Any = fitting_forms.fitted_forms(READ, _asked("kaplan"))
+    monkeypatch.setattr(fit_forms, "FORMS", {name: f"{name}'s" for name in ("kaplan", "farseer", "moe-joint")})
+    monkeypatch.setattr(fit_forms, "fit_form", fit_form)
+    monkeypatch.setattr(fit_forms, "held_out", held_out)
+    monkeypatch.setattr(fit_forms, "fitted", lambda *_: Chinchilla(held="none"))
+    monkeypatch.setattr(fit_forms, "_law", lambda *_: "law")
+    alone: Any = fit_forms.fitted_forms(READ, _asked("kaplan"))
     assert (alone.fit, alone.law, alone.bootstraps, alone.seed, alone.held) == ("fit of kaplan's", "law", 10, 3, None)
-    held: Any = fitting_forms.fitted_forms(READ, _asked("kaplan", holdout=True))
+    held: Any = fit_forms.fitted_forms(READ, _asked("kaplan", holdout=True))
     assert held.held.rms == 0.2
-    plain: Any = fitting_forms.fitted_forms(READ, _asked("chinchilla"))
+    plain: Any = fit_forms.fitted_forms(READ, _asked("chinchilla"))
     assert plain.held is None
-    both: Any = fitting_forms.fitted_forms(READ, _asked("chinchilla", "farseer", "kaplan", "moe-joint"))
+    both: Any = fit_forms.fitted_forms(READ, _asked("chinchilla", "farseer", "kaplan", "moe-joint"))
     assert [trial.name for trial in both.trials] == ["chinchilla", "farseer", "kaplan", "moe-joint"]
     assert [trial.found is None for trial in both.trials] == [False, True, False, True]
     assert [trial.reason for trial in both.trials] == [
@@ -194,15 +195,15 @@ def test_forms_are_fitted_and_held_to_sizes_where_that_is_asked(monkeypatch: pyt
     ]  # fmt: skip
     assert both.best is both.trials[2].found
     with pytest.raises(SpecError, match=r"^runs.csv: too few runs$"):
-        fitting_forms.fitted_forms(READ, _asked("farseer", "moe-joint"))
+        fit_forms.fitted_forms(READ, _asked("farseer", "moe-joint"))
     with pytest.raises(SpecError, match="too few runs"):
-        fitting_forms.fitted_forms(READ, _asked("farseer"))
+        fit_forms.fitted_forms(READ, _asked("farseer"))
 
 
 def test_a_form_of_experts_is_a_law_for_each_number_of_them() -> None:
     joint = Joint(1, -0.3, 0.2, 0.1, 2, -0.4, 0.1, 0.05, 1.5, 100, 1.7)
     answer: Any = SimpleNamespace(law=SimpleNamespace(experts=joint), runs=READ.runs)
-    found = list(fitting_forms.formulas(answer))
+    found = list(fit_forms.formulas(answer))
     assert [expansion for expansion, _ in found] == [1, 4, 8]
     assert [formula for _, formula in found] == [joint.of(expansion) for expansion in (1, 4, 8)]
     for form in (KaplanJoint, Farseer):
@@ -210,7 +211,7 @@ def test_a_form_of_experts_is_a_law_for_each_number_of_them() -> None:
         other: Any = SimpleNamespace(
             law=SimpleNamespace(experts=None, formula=lambda formula=formula: formula), runs=READ.runs
         )
-        assert list(fitting_forms.formulas(other)) == [(1, formula)]
+        assert list(fit_forms.formulas(other)) == [(1, formula)]
 
 
 def test_a_fit_that_loses_half_of_its_samples_determines_no_law(monkeypatch: pytest.MonkeyPatch) -> None:

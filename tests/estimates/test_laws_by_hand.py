@@ -16,7 +16,8 @@ from tscale.core.laws.experts import Leverage, Mixture, Run
 from tscale.core.metric import Figure
 from tscale.core.units import COUNT, NATS, TOKENS
 from tscale.errors import RequestError
-from tscale.estimates import experts, explaining, fitting, hyper, laws, optimum_experts, truths
+from tscale.estimates import experts, explaining, hyper, laws, optimal_experts, truths
+from tscale.estimates import fit as fitting
 from tscale.estimates.release import Asked
 from tscale.estimates.trained import published_total
 from tscale.models.spec import Published, Stage
@@ -328,8 +329,8 @@ def test_parameters_are_counted_as_a_law_counts_them() -> None:
 
 
 def test_numbers_that_divide_the_experts() -> None:
-    assert optimum_experts._divisors(12) == [1, 2, 3, 4, 6, 12]
-    assert optimum_experts._divisors(1) == [1]
+    assert optimal_experts._divisors(12) == [1, 2, 3, 4, 6, 12]
+    assert optimal_experts._divisors(1) == [1]
 
 
 def test_a_law_of_one_expansion_is_asked_near_it_alone() -> None:

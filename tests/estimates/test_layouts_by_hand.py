@@ -13,7 +13,7 @@ from tscale.core.metric import Figure, Missing
 from tscale.core.serving_layout import ServingLayout
 from tscale.core.units import COUNT
 from tscale.errors import RequestError
-from tscale.estimates import design, metrics, optimum
+from tscale.estimates import design, metrics, optimal
 from tscale.estimates.memory import layout
 
 WIDE = ServingLayout(8, 2, 16, 1, 2, 3)
@@ -103,11 +103,11 @@ def test_the_interval_of_an_optimum_is_that_of_its_rows() -> None:
     for asked, amount, params, tokens in (
         ("flops", 6 * 10**20, (1e9, 2e9), (5e10, 1e11)), ("params", 10**9, (1e9, 1e9), (1e9, 2e9)), ("tokens", 10**11, (1e9, 2e9), (1e11, 1e11)),
     ):  # fmt: skip
-        ends = optimum._ends(law, SimpleNamespace(asked=asked, amount=amount))  # type: ignore[arg-type]
+        ends = optimal._ends(law, SimpleNamespace(asked=asked, amount=amount))  # type: ignore[arg-type]
         assert ends is not None
         assert ends.params == pytest.approx(params)
         assert ends.tokens == pytest.approx(tokens)
-    assert optimum._ends(SimpleNamespace(quantiles=None, draws=()), None) is None  # type: ignore[arg-type]
+    assert optimal._ends(SimpleNamespace(quantiles=None, draws=()), None) is None  # type: ignore[arg-type]
 
 
 def test_an_optimum_is_of_a_parameter_and_a_token_at_least() -> None:
@@ -124,10 +124,10 @@ def test_an_optimum_is_of_a_parameter_and_a_token_at_least() -> None:
         ((9e59, 1.0, 1.0), True),
     ):
         if fits:
-            assert optimum.answered(law(point), budget).point == point  # type: ignore[comparison-overlap]
+            assert optimal.answered(law(point), budget).point == point  # type: ignore[comparison-overlap]
         else:
             with pytest.raises(RequestError, match=r"of 1e20 has no meaningful optimum by law"):
-                optimum.answered(law(point), budget)
+                optimal.answered(law(point), budget)
 
 
 def test_kinds_of_layers_are_counted_unless_they_were_published(monkeypatch: pytest.MonkeyPatch) -> None:

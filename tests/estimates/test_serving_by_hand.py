@@ -18,7 +18,8 @@ from tscale.core.costs.roofline import Work
 from tscale.core.dtypes import DTYPES
 from tscale.core.parallelism import Parallelism
 from tscale.core.serving_layout import ServingLayout
-from tscale.estimates import capacity, judged, laws, utilisation
+from tscale.estimates import capacity, laws, utilisation
+from tscale.estimates import loss as judged
 from tscale.estimates.media import Media
 from tscale.estimates.plan_serve import data, relax, search, text
 from tscale.estimates.rent import Rent

@@ -11,7 +11,7 @@ from tscale.blocks.spec_dataclass import spec_dataclass
 
 if TYPE_CHECKING:
     from tscale.core.metric import Report
-    from tscale.estimates.calibrated import Calibrated
+    from tscale.estimates.calibrate import Calibrated
 
 
 @spec_dataclass
@@ -43,7 +43,7 @@ class Ask(Written):
     @cached_property
     def calibrated(self) -> Calibrated:
         """The calibration of the runs."""
-        from tscale.estimates.calibrated import calibrated
+        from tscale.estimates.calibrate import calibrated
 
         return calibrated(self.runs)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tscale.catalogue.laws import Law
     from tscale.core.metric import Report
     from tscale.core.plot import Plot
-    from tscale.estimates.fitting_forms import Comparison, Found
+    from tscale.estimates.fit_forms import Comparison, Found
 
 _FORMS: Final = ("chinchilla", "kaplan", "farseer", "moe-joint")
 _MOST_BOOTSTRAPS: Final = 10_000
@@ -103,7 +103,7 @@ class Ask(Written):
     def fitting(self) -> Found | Comparison:
         """The law, fitted; of several forms all."""
         from tscale.calibration.runs import read_runs
-        from tscale.estimates.fitting_forms import Asked, fitted_forms
+        from tscale.estimates.fit_forms import Asked, fitted_forms
         from tscale.render.progress import progress
 
         read = read_runs(self.runs, experts="moe-joint" in self.forms)
@@ -117,7 +117,7 @@ class Ask(Written):
     @property
     def law(self) -> Law:
         """The law that is written: of several forms, that which foretells held-out sizes best."""
-        from tscale.estimates.fitting_forms import Comparison
+        from tscale.estimates.fit_forms import Comparison
 
         return self.fitting.best.law if isinstance(self.fitting, Comparison) else self.fitting.law
 

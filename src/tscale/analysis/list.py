@@ -55,22 +55,22 @@ class Ask(Request):
 
 def analyze(ask: Ask) -> Report:
     """All of one kind, or those that the filters leave."""
-    from tscale.answers import catalogue
-    from tscale.answers.list_filters import Wanted
+    from tscale.answers.list import answer
+    from tscale.answers.list.filters import Wanted
 
     wanted = Wanted(ask.newer_than, ask.older_than, ask.family, ask.larger_than, ask.smaller_than)
     match ask.what:
         case "models":
-            return catalogue.models_report(wanted)
+            return answer.models_report(wanted)
         case "hardware":
-            return catalogue.hardware_report(wanted)
+            return answer.hardware_report(wanted)
         case "laws":
-            return catalogue.laws_report(wanted)
+            return answer.laws_report(wanted)
         case "families":
-            from tscale.answers.families import families_report
+            from tscale.answers.list.families import families_report
 
             return families_report(wanted)
         case "formats":
-            return catalogue.formats_report()
+            return answer.formats_report()
         case _:
-            return catalogue.claims_report()
+            return answer.claims_report()

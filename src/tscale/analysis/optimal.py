@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tscale.core.metric import Data, Report
     from tscale.core.plot import Plot
     from tscale.estimates.budget import Budget
-    from tscale.estimates.optimum_experts import Wanted
+    from tscale.estimates.optimal_experts import Wanted
 
 _EXPERTS: Final = "Mixture of experts"
 _MOST_EXPERTS: Final = 65_536
@@ -135,7 +135,7 @@ class Ask(Request):
     def mixtures(self) -> Wanted:
         """The experts that are asked for, and what they are to be trained and served within."""
         from tscale.core.laws.experts_best import Limits
-        from tscale.estimates.optimum_experts import Wanted
+        from tscale.estimates.optimal_experts import Wanted
 
         memory = None if self.memory_gb is None else float(self.memory_gb) * 1e9
         share = None if self.active_share is None else float(self.active_share)

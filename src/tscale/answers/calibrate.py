@@ -10,7 +10,7 @@ from tscale.calibration.serving_own import Own
 from tscale.core.metric import Column, Data, Figure, Report
 from tscale.core.units import SHARE
 from tscale.core.view import view
-from tscale.estimates.calibrated import Calibrated
+from tscale.estimates.calibrate import Calibrated
 
 _NAMES: Final = {"tpot": "time per output token", "ttft": "time to first token"}
 

@@ -20,7 +20,7 @@ from tscale.errors import RequestError, field
 from tscale.estimates.budget import Budget
 from tscale.estimates.experts import JOINT, mixture_of
 from tscale.estimates.laws import Bound, refuse_others
-from tscale.estimates.optimum import answered
+from tscale.estimates.optimal import answered
 from tscale.models.designing import counting, padded, pattern, proportions, shaped
 from tscale.models.spec import ModelSpec, Training
 from tscale.models.writing import to_yaml

@@ -25,7 +25,7 @@ from tscale.core.metric import Report
 from tscale.core.number_text import estimate
 from tscale.core.units import NATS
 from tscale.core.view import view
-from tscale.estimates.fitting import Fitting
+from tscale.estimates.fit import Fitting
 
 _UNITS: Final = {"E": NATS, "alpha": POWER, "beta": POWER}
 

@@ -26,8 +26,8 @@ from tscale.core.laws import Point
 from tscale.core.metric import Column, Figure, Missing, Report, Step
 from tscale.core.units import COUNT, FLOPS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, RATIO
 from tscale.core.view import Record, view
-from tscale.estimates.fitting import Fitting
-from tscale.estimates.fitting_forms import Comparison, FormFitting, Found, Trial, formulas
+from tscale.estimates.fit import Fitting
+from tscale.estimates.fit_forms import Comparison, FormFitting, Found, Trial, formulas
 from tscale.estimates.laws import Bound, extrapolated, loss_figure, per_param, predicted, range_mark
 
 _SURE: Final = 3

@@ -13,8 +13,8 @@ from tscale.calibration.parametric import DELTA, LEAST_E
 from tscale.core.metric import Figure, Step
 from tscale.core.units import EXPONENT, PREDICTED_PARAMETERS, PREDICTED_TOKENS
 from tscale.errors import shown
-from tscale.estimates.fitting import Fitting, kept
-from tscale.estimates.fitting_forms import FormFitting
+from tscale.estimates.fit import Fitting, kept
+from tscale.estimates.fit_forms import FormFitting
 from tscale.estimates.laws import LEVEL
 
 _FEW: Final = 20

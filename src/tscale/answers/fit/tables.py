@@ -16,8 +16,8 @@ from tscale.core.laws import Point
 from tscale.core.metric import Column, Data, Figure, Table
 from tscale.core.units import COUNT, EXPONENT, FLOPS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, SHARE, Unit
 from tscale.core.view import Record, view
-from tscale.estimates.fitting import SOURCE, Fitting, kept
-from tscale.estimates.fitting_forms import FormFitting
+from tscale.estimates.fit import SOURCE, Fitting, kept
+from tscale.estimates.fit_forms import FormFitting
 from tscale.estimates.laws import (
     LEVEL,
     Bound,

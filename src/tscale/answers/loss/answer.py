@@ -25,7 +25,6 @@ from tscale.core.units import FLOPS, PARAMETERS, PREDICTED_PARAMETERS, PREDICTED
 from tscale.core.view import Record, view
 from tscale.estimates.experts import equivalents, mixture_of, run_of
 from tscale.estimates.explaining import TracedModel, counted
-from tscale.estimates.judged import Judged, dense_by_laws, experts_by_laws, refuse_other_models
 from tscale.estimates.laws import (
     INCOMPARABLE,
     NO_LOSS,
@@ -40,6 +39,7 @@ from tscale.estimates.laws import (
     range_mark,
     range_note,
 )
+from tscale.estimates.loss import Judged, dense_by_laws, experts_by_laws, refuse_other_models
 from tscale.estimates.trained import trained
 from tscale.models.spec import ModelSpec
 

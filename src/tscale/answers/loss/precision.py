@@ -9,8 +9,8 @@ from tscale.core.laws import HALF, Bits
 from tscale.core.metric import Column, Data, Figure, Missing, Table
 from tscale.core.units import BITS, RATIO, SHARE
 from tscale.core.view import Record, view
-from tscale.estimates.judged import Judged
 from tscale.estimates.laws import law_unit, predicted
+from tscale.estimates.loss import Judged
 
 _NONE: Final = Missing("none", settled=True)
 _COLUMNS: Final = (

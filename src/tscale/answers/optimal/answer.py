@@ -30,7 +30,7 @@ from tscale.estimates.laws import (
     range_note,
     steps,
 )
-from tscale.estimates.optimum import Answer, answered, at
+from tscale.estimates.optimal import Answer, answered, at
 
 _COLUMNS = (
     Column("law", "law", numeric=False),

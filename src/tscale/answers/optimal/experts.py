@@ -26,7 +26,7 @@ from tscale.core.units import (
 from tscale.core.view import Record, view
 from tscale.estimates.budget import Budget
 from tscale.estimates.laws import INCOMPARABLE, law_data, law_notes, loss_figure, predicted, range_mark, range_note
-from tscale.estimates.optimum_experts import (
+from tscale.estimates.optimal_experts import (
     OF_GRANULARITY,
     BestMixture,
     Wanted,

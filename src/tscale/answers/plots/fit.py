@@ -11,8 +11,8 @@ from tscale.core.laws import Farseer, KaplanJoint, Parametric
 from tscale.core.number_text import number_text
 from tscale.core.plot import Axis, Plot, Point, Series
 from tscale.core.units import FLOPS, NATS
-from tscale.estimates.fitting import Fitting
-from tscale.estimates.fitting_forms import Comparison, Found, formulas
+from tscale.estimates.fit import Fitting
+from tscale.estimates.fit_forms import Comparison, Found, formulas
 from tscale.estimates.laws import percentiles
 
 _POINTS: Final = 41

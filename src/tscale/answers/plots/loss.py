@@ -9,7 +9,7 @@ from tscale.core.laws import Bits
 from tscale.core.metric import Figure
 from tscale.core.plot import Axis, Plot, Point, Rule, Series
 from tscale.core.units import PREDICTED_TOKENS
-from tscale.estimates.judged import by_tokens
+from tscale.estimates.loss import by_tokens
 from tscale.models.spec import ModelSpec
 
 _POINTS: Final = 61

@@ -15,7 +15,7 @@ from tscale.core.plot import Axis, Plot, Point, Series
 from tscale.core.units import FLOPS, PREDICTED_PARAMETERS, PREDICTED_TOKENS
 from tscale.estimates.budget import Budget
 from tscale.estimates.laws import law_unit, picked
-from tscale.estimates.optimum import Answer, answered
+from tscale.estimates.optimal import Answer, answered
 from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
 

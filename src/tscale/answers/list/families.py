@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from tscale.answers.list_filters import ALL, Wanted, titled
+from tscale.answers.list.filters import ALL, Wanted, titled
 from tscale.catalogue import index
 from tscale.core.metric import Column, Label, Report
 from tscale.core.view import Record, view

@@ -13,7 +13,7 @@ from tscale.catalogue.laws import Constant, Counts, Law
 from tscale.core.laws import Farseer, KaplanJoint, Parametric
 from tscale.core.laws.experts import Joint
 from tscale.errors import SpecError
-from tscale.estimates.fitting import Fitting, fitted, kept, range_of
+from tscale.estimates.fit import Fitting, fitted, kept, range_of
 from tscale.estimates.laws import percentiles
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tscale.answers.list_filters import ALL, Wanted, titled
+from tscale.answers.list.filters import ALL, Wanted, titled
 from tscale.catalogue.claims import listed_claims
 from tscale.catalogue.hardware import Hardware, listed_hardware
 from tscale.catalogue.laws import Law, shipped_laws

@@ -1,0 +1,1 @@
+"""`tscale list`: what is built in, of each kind."""
