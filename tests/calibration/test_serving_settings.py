@@ -110,7 +110,8 @@ def test_steps_that_are_no_graphs_take_as_long_a_layer_whatever_they_decode() ->
     assert sorted(each)[:8] == pytest.approx([1.42] * 8, rel=0.125)
     graphs = [case_of(row)._replace(scheduling=Scheduling()) for row in rows]
     alone = [
-        physics(case, deployed_on(case, case.decode.layout).structure, constants_for(shipped(), case)) for case in graphs
+        physics(case, deployed_on(case, case.decode.layout).structure, constants_for(shipped(), case))
+        for case in graphs
     ]
     assert sum(float(row["tpot_ms"]) > 1500 * one.tpot for row, one in zip(rows, alone, strict=True)) == 7
 
