@@ -47,6 +47,9 @@ _SITES: Final = {
     ("torchtitan", "h100-sxm"): ("bandwidth_gb_per_s=2400", "tdp_watts=500"),
     ("Megatron-Bridge", "b200"): ("network_gb_per_s=50",),
     ("Megatron-Bridge", "gb200"): ("network_gb_per_s=50",),
+    ("docs.nvidia.com/nemo-framework", "b200"): ("network_gb_per_s=50",),
+    ("docs.nvidia.com/nemo-framework", "gb200"): ("network_gb_per_s=50",),
+    ("together-dgxc-benchmarking", "b200"): ("network_gb_per_s=50",),
 }
 """What is known of the devices of a source: torchtitan's H100 have HBM2e of 96 GB and a limit of 500 W (its benchmarks,
 llama3_h100_202412); NVIDIA's B200 and GB200 are DGX, with ports of 400 Gb/s (DGX B200 and DGX GB200 User Guide, ConnectX-7)."""
