@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, cast, get_args
 
 from tscale.calibration.names import hardware_of, model_of
 from tscale.calibration.rows import Judged, positive
-from tscale.calibration.training_case import CURRENT, STACKS, Queued, TrainingCase, bound_of, prediction
+from tscale.calibration.training_case import CURRENT, STACKS, Queued, TrainingCase, as_cut, bound_of, prediction
 from tscale.calibration.training_settings import with_settings
 from tscale.catalogue.hardware import Hardware, find_hardware
 from tscale.core.costs.states import adapted, find_targets
@@ -100,6 +100,7 @@ def case_of(row: Mapping[str, str]) -> tuple[TrainingCase, float, dict[str, str]
         modules=modules,
         passes=_whole(row, "passes", 1),
         queued=_queued(row),
+        expert_tensor=_whole(row, "expert_tensor", 1),
         compiled="Automodel" in row.get("source", ""),
     )
     return case, _measured(row), _groups(row, case, model)
@@ -196,9 +197,10 @@ def _plan(row: Mapping[str, str]) -> Parallelism:
         data=gpus // each,
         zero=ZERO[sharding],
         context=context,
-        # Experts are spread over the devices of tensor parallelism too, so that each has as much of them as if it cut them.
-        expert=max(_whole(row, "expert", 1) // tensor, 1),
+        expert=_whole(row, "expert", 1),
+        expert_tensor=_whole(row, "expert_tensor", 1),
     )
+    plan = as_cut(plan)
     plan.check()
     return plan
 
