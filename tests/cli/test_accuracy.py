@@ -68,15 +68,15 @@ def test_later_releases_of_a_framework_beat_no_bound() -> None:
 
 
 def test_pages_that_were_chosen_by_rule_before_any_of_their_steps_was_predicted() -> None:
-    """126 steps on 8 to 2,304 devices: H100 within 6%, B200 14%; GB200 by NeMo of 2025 takes 1.2 times as long as software after it."""
+    """139 steps on 8 to 2,304 devices: H100 within 6%, B200 14%, GB200, all by NeMo of 2025 but one, 20%."""
     data = answer("accuracy", str(Path(__file__).parents[1] / "measured" / "published_dgxc.csv"))
-    assert (data["answered"], data["refused"], data["bound_broken"]) == (126, 0, 0)
+    assert (data["answered"], data["refused"], data["bound_broken"]) == (139, 0, 0)
     assert data["step"]["median"] < 0.09
     assert data["step"]["p90"] < 0.24
     of_chips = {one["value"]: one for one in data["groups"] if one["group"] == "chip"}
     found = {chip: (one["figures"], one["median"] < limit) for (chip, limit) in CHIPS for one in [of_chips[chip]]}
-    assert found == {"h100-sxm": (67, True), "b200": (24, True), "gb200": (34, True)}
-    assert of_chips["h100-sxm"]["coverage"] > 0.85
+    assert found == {"h100-sxm": (78, True), "b200": (24, True), "gb200": (34, True)}
+    assert of_chips["h100-sxm"]["coverage"] > 0.8
 
 
 CHIPS = (("h100-sxm", 0.06), ("b200", 0.14), ("gb200", 0.205))
