@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Mapping
+from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 from tests.helpers import answer
 from tscale.calibration.fit_training import Predictor, fitted, runs_of
 from tscale.calibration.interval import factors, interval
+from tscale.calibration.names import model_of
 from tscale.calibration.training_case import constants_of, work_of
 from tscale.calibration.training_recipes import CLUSTER, CURRENT, FROM_NODE, LATEST, NODE
 from tscale.calibration.training_rows import case_of, gradient_bytes, judge
@@ -158,6 +161,33 @@ def test_a_row_has_what_the_recipe_of_its_release_sets_where_it_says_nothing() -
     for other in ({"source": "mine (26.02.01)"}, {"source": "Megatron-Bridge (1.0)"}, {"source": "Megatron-Bridge"}):
         assert with_settings({**BRIDGE, **other}, "gpt-oss-120b", "gb200") == {**BRIDGE, **other}
     assert "recompute" not in with_settings(BRIDGE, "gpt-oss-120b", "gb300")
+
+
+def test_no_layout_both_judges_and_is_fitted_to() -> None:
+    """Of models of one shape, as Llama 3 and 3.1 8B, on as many of the same chips, with the same batch, degrees and precision."""
+    degrees = ["tensor", "pipeline", "interleave", "context_parallel", "expert", "sharding", "precision"]
+
+    def layouts(path: Path) -> list[tuple[object, ...]]:
+        rows = csv.DictReader(line for line in path.read_text(encoding="utf-8").splitlines() if line[0] != "#")
+        return [
+            (_shape(row), *(row[key] for key in ("gpu", "gpus", "context", "batch", "micro_batch", *degrees)))
+            for row in rows
+        ]
+
+    fitted_to = {one for name in FITTED for one in layouts(configs() / "measured" / name)}
+    judging = layouts(configs().parent / "tests" / "measured" / "published_dgxc.csv")
+    assert len(set(judging)) == len(judging) == 139
+    assert fitted_to.isdisjoint(judging)
+
+
+FITTED = ("published_layouts.csv", "published_26_06.csv")
+
+
+def _shape(row: Mapping[str, str]) -> tuple[object, ...]:
+    if row["layers"]:
+        return row["layers"], row["d_model"], row["heads"]
+    spec = model_of(row["model"])
+    return spec.layers, spec.d_model, spec.vocabulary
 
 
 def test_what_steps_lose_on_more_nodes_is_predicted_within_five_percent() -> None:
