@@ -1,7 +1,7 @@
 """The accuracy of predictions by group, as recorded: `python -m tests.accuracy_table` writes tests/measured/accuracy.csv anew.
 
-Two kinds of row: `shipped`, what `tscale accuracy` says of each table in configs/measured, by group, and `left out`, the errors
-of runs that were left out of a fit, as the calibrations say them. A change may make no group worse by more than a step
+Two kinds of row: what `tscale accuracy` says of each table in configs/measured, and of those in tests/measured that nothing is fitted
+to, by group; and `left out`, the errors of runs that were left out of a fit, as the calibrations say them. A change may make no group worse by more than a step
 (`tests/test_accuracy_table.py`); where it has to, the table is written anew and the difference is read.
 """
 
@@ -21,6 +21,7 @@ HERE: Final = Path(__file__).parent
 RECORDED: Final = HERE / "measured" / "accuracy.csv"
 CONFIGS: Final = HERE.parent / "configs"
 TABLES: Final = ("vtrain.csv", "published_layouts.csv", "published_26_06.csv", "serving.csv", "training_memory.csv")
+JUDGES: Final = ("published_apart.csv", "published_later.csv", "published_dgxc.csv")
 LEAST: Final = 10
 """Figures of a group that is recorded: of fewer, a percentile says nothing."""
 COLUMNS: Final = ("source", "of", "group", "figures", "median", "p90")
@@ -44,8 +45,8 @@ class Group(NamedTuple):
 
 def groups() -> Iterator[Group]:
     """All groups as predictions are now."""
-    for table in TABLES:
-        found = answer("accuracy", str(CONFIGS / "measured" / table))
+    for path in (*(CONFIGS / "measured" / table for table in TABLES), *(HERE / "measured" / table for table in JUDGES)):
+        table, found = path.name, answer("accuracy", str(path))
         for what in ("step", "tpot", "ttft", "latency", "memory"):
             if what in found:
                 yield _group(table, what, "all", found[what])

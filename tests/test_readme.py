@@ -120,7 +120,7 @@ def _error(found: dict[str, Any]) -> str:
 
 
 def agreement() -> str:
-    """The README's table of errors: cross-validated ones from the calibrations, and of memory, to which nothing was fitted, as counted."""
+    """The README's table of errors: cross-validated ones from the calibrations, and of memory and of later pages, to which nothing was fitted, as counted."""
     node, cluster, current, latest, serving = (
         yaml.safe_load((CALIBRATIONS / f"{name}.yaml").read_text(encoding="utf-8"))
         for name in (
@@ -132,6 +132,7 @@ def agreement() -> str:
         )
     )
     held = answer("accuracy", str(MEASURED / "training_memory.csv"))
+    unseen = answer("accuracy", str(Path(__file__).parent / "measured" / "published_dgxc.csv"))
     of = serving["cross_validation"]
     runs = serving["fitted_to"]["runs"]
     rows = [
@@ -139,6 +140,7 @@ def agreement() -> str:
         (f"training step, several nodes | {cluster['fitted_to']['runs']}", cluster["fitted_to"]),
         (f"training step, other stacks, A100 to GB300 | {current['fitted_to']['runs']}", current["fitted_to"]),
         (f"training step, Megatron-Bridge 26.06 to 26.08 | {latest['fitted_to']['runs']}", latest["fitted_to"]),
+        (f"training step, published elsewhere, 8 to 2,304 GPUs, none fitted | {unseen['answered']}", unseen["step"]),
         (f"serving, time per output token, other deployments | {runs:,}", of["deployment"]["tpot"]),
         (f"serving, time per output token, models never measured | {runs:,}", of["model"]["tpot"]),
         (f"serving, time to first token, other deployments | {runs:,}", of["deployment"]["ttft"]),

@@ -67,6 +67,20 @@ def test_later_releases_of_a_framework_beat_no_bound() -> None:
     assert (of_kinds["experts"]["figures"], of_kinds["experts"]["median"] < 0.09) == (49, True)
 
 
+def test_pages_that_were_chosen_by_rule_before_any_of_their_steps_was_predicted() -> None:
+    """139 steps on 8 to 2,304 devices: H100 within 6%, B200 14%, GB200, all by NeMo of 2025 but one, 20%."""
+    data = answer("accuracy", str(Path(__file__).parents[1] / "measured" / "published_dgxc.csv"))
+    assert (data["answered"], data["refused"], data["bound_broken"]) == (139, 0, 0)
+    assert data["step"]["median"] < 0.1
+    assert data["step"]["p90"] < 0.25
+    of_chips = {one["value"]: one for one in data["groups"] if one["group"] == "chip"}
+    found = {chip: (one["figures"], one["median"] < limit) for (chip, limit) in CHIPS for one in [of_chips[chip]]}
+    assert found == {"h100-sxm": (78, True), "b200": (24, True), "gb200": (34, True)}
+
+
+CHIPS = (("h100-sxm", 0.065), ("b200", 0.155), ("gb200", 0.21))
+
+
 def test_a_measurement_below_a_bound_is_an_answer_of_no() -> None:
     impossible = ROWS[0].rpartition(",")[0] + ",1"
     done = run("accuracy", table(ROWS[0], impossible), "--format", "json")

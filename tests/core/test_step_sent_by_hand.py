@@ -140,6 +140,16 @@ def test_tokens_go_to_their_experts(plan: Parallelism, link: float, network: flo
     assert dispatches_of(ledger(DOWN), plan, case(), NODES) == Sent()
 
 
+def test_devices_that_cut_an_expert_do_not_start_its_collectives_for_one_another() -> None:
+    """Experts in 8 parts, each cut over 4 devices: 32 devices have them, and each starts with the 8 that hold the same cut."""
+    up = ledger(EXPERT._replace(experts=32, stored=32, used=2))
+    cut, apart = (
+        dispatches_of(up, Parallelism(tensor=4, data=8, expert=8), case(expert_tensor=n), NODES) for n in (4, 1)
+    )
+    assert (cut.start, apart.start) == pytest.approx((4 * (STARTS + A_RANK * 8), 4 * (STARTS + A_RANK * 32)))
+    assert cut[1:] == apart[1:]
+
+
 @pytest.mark.parametrize(
     ("plan", "fused", "link", "network"),
     [

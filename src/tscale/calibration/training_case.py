@@ -78,6 +78,8 @@ class TrainingCase(NamedTuple):
     """Times that a step fills and drains its pipeline, each with as many of its micro-batches."""
     queued: Queued = "eager"
     """How the host queues the kernels of routed experts' layers."""
+    expert_tensor: int = 1
+    """Devices that cut each routed expert, of those that `plan` spreads experts over (`as_cut`)."""
     compiled: bool = False
     """Whether what limits and gates the outputs of experts with biases is one kernel, as in Automodel."""
 
@@ -236,6 +238,7 @@ def micro_batches_of(case: TrainingCase, micro: int, micro_batches: int) -> Case
         case.modules,
         case.compiled,
         _TIMES[case.queued],
+        case.expert_tensor,
     )
 
 

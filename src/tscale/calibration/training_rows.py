@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, cast, get_args
 
 from tscale.calibration.names import hardware_of, model_of
 from tscale.calibration.rows import Judged, positive
-from tscale.calibration.training_case import CURRENT, STACKS, Queued, TrainingCase, bound_of, prediction
+from tscale.calibration.training_case import CURRENT, STACKS, Queued, TrainingCase, as_cut, bound_of, prediction
 from tscale.calibration.training_settings import with_settings
 from tscale.catalogue.hardware import Hardware, find_hardware
 from tscale.core.costs.states import adapted, find_targets
@@ -47,6 +47,9 @@ _SITES: Final = {
     ("torchtitan", "h100-sxm"): ("bandwidth_gb_per_s=2400", "tdp_watts=500"),
     ("Megatron-Bridge", "b200"): ("network_gb_per_s=50",),
     ("Megatron-Bridge", "gb200"): ("network_gb_per_s=50",),
+    ("docs.nvidia.com/nemo-framework", "b200"): ("network_gb_per_s=50",),
+    ("docs.nvidia.com/nemo-framework", "gb200"): ("network_gb_per_s=50",),
+    ("together-dgxc-benchmarking", "b200"): ("network_gb_per_s=50",),
 }
 """What is known of the devices of a source: torchtitan's H100 have HBM2e of 96 GB and a limit of 500 W (its benchmarks,
 llama3_h100_202412); NVIDIA's B200 and GB200 are DGX, with ports of 400 Gb/s (DGX B200 and DGX GB200 User Guide, ConnectX-7)."""
@@ -97,6 +100,7 @@ def case_of(row: Mapping[str, str]) -> tuple[TrainingCase, float, dict[str, str]
         modules=modules,
         passes=_whole(row, "passes", 1),
         queued=_queued(row),
+        expert_tensor=_whole(row, "expert_tensor", 1),
         compiled="Automodel" in row.get("source", ""),
     )
     return case, _measured(row), _groups(row, case, model)
@@ -193,9 +197,10 @@ def _plan(row: Mapping[str, str]) -> Parallelism:
         data=gpus // each,
         zero=ZERO[sharding],
         context=context,
-        # Experts are spread over the devices of tensor parallelism too, so that each has as much of them as if it cut them.
-        expert=max(_whole(row, "expert", 1) // tensor, 1),
+        expert=_whole(row, "expert", 1),
+        expert_tensor=_whole(row, "expert_tensor", 1),
     )
+    plan = as_cut(plan)
     plan.check()
     return plan
 

@@ -93,9 +93,9 @@ def _with_presence(code: Any, stages: StageRows) -> Any:
 
 
 def _as_cut(columns: Columns) -> Columns:
-    """The columns as predictions read them (`tscale.calibration.training_case.as_cut`)."""
+    """The columns as predictions read them (`tscale.calibration.training_case.as_cut`), and over how many devices experts are cut."""
     expert = np.maximum(columns["expert"] * columns["expert_tensor"] // columns["tensor"], 1)
-    return {**columns, "expert": expert, "expert_tensor": columns["tensor"]}
+    return {**columns, "expert": expert, "expert_tensor": columns["tensor"], "experts_cut": columns["expert_tensor"]}
 
 
 def _run(layouts: Layouts, rows: Any, case: TrainingCase, micro_batches: Any) -> tuple[Parallelism, Case]:
@@ -103,7 +103,7 @@ def _run(layouts: Layouts, rows: Any, case: TrainingCase, micro_batches: Any) ->
     columns = layouts.columns
     plan = plan_of(columns, rows, order_of(layouts.axes, columns, int(rows[0])))._replace(expert_tensor=None)
     run = micro_batches_of(case, _floats(columns["micro_batch"][rows]), runs(_floats(micro_batches[rows]), plan))
-    return plan, run._replace(repeated=_repeated(layouts, rows))
+    return plan, run._replace(repeated=_repeated(layouts, rows), expert_tensor=plain(columns["experts_cut"][rows]))
 
 
 def _shares(model: Model, stages: StageRows, plan: Parallelism, *, some: bool) -> tuple[Ledger, Ledger]:

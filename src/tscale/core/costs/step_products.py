@@ -73,7 +73,8 @@ class Case(NamedTuple):
     `eight_bit`: whether products of layers are in fp8; `peak` is that of their format and `peak_16` of 16 bits.
     `modules`: of Megatron-LM's `--recompute-modules` those that the backward pass runs once more (`step_work.MODULES`).
     `compiled`: whether what limits and gates the outputs of experts with biases is one kernel.
-    `queued`: how often the host queues each kernel of layers with routed experts (`step_work.StepWork`).
+    `queued`: how often the host queues each kernel of layers with routed experts (`step_work.StepWork`). `expert_tensor`: devices that cut
+    each routed expert, which tokens reach by one of them.
     `unpacked`: bytes that are read and written of a frozen weight in few bits each time that it is unpacked for a product; 0 of others.
     `fused`: whether kernels are: that of attention, and the product that adds a gradient of weights to what earlier micro-batches
     gave (Megatron-LM's gradient_accumulation_fusion). `gradient_bytes`: of a number of that sum. `multiprocessors`: None where not
@@ -96,6 +97,7 @@ class Case(NamedTuple):
     modules: frozenset[str] = frozenset()
     compiled: bool = False
     queued: float = 0.0
+    expert_tensor: int = 1
 
 
 def tokens_of(entry: Matmul, plan: Parallelism, case: Case) -> float:

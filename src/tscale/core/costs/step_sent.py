@@ -122,7 +122,8 @@ def keys_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> S
 def dispatches_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> Sent:
     """Tokens sent to their experts and back, forward and backward: over the NICs once to each node that has one of them.
 
-    Experts are spread over neighbours, whether tensor parallelism cuts them or not.
+    Experts are spread over neighbours, whether tensor parallelism cuts them or not. A collective is among as many of these as there are
+    parts of the experts: each device sends to those that hold the same cut of one (Megatron-LM's token_dispatcher.py, ep_group).
     """
     routed = [e for e in share.entries if isinstance(e, Matmul) and is_expert(e) and e.role == "up"]
     if is_one(plan.expert) or not routed:
@@ -141,7 +142,7 @@ def dispatches_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster
         within = Level(where(ranks.inside > 1, _exact(link), 0), link_of(cluster, ranks.inside))
     if any_above_one(ranks.nodes):
         beyond = Level(_exact(network * cluster.devices_per_node), nics_of(cluster, ranks.ranks))
-    found = sent(Least(within, beyond), ranks, times)
+    found = sent(Least(within, beyond), ranks._replace(ranks=ranks.ranks // case.expert_tensor), times)
     return Sent(*(where(plan.expert > 1, part, 0.0) for part in found)) if is_array(plan.expert) else found
 
 

@@ -298,6 +298,7 @@ class Sized:
             stages=of_stages,
             shares=shares_of(of_stages, plan),
             plan=plan,
+            expert_tensor=layout.plan.trained.expert_cut,
             batch=Batch(self.ask.batch, layout.micro_batch),
             again=redone.policy,
             redone=redone.stages,

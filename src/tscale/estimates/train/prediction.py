@@ -178,12 +178,12 @@ def predicted_step(
     """
     spec, peak = model.spec, cluster.device.flops_per_second[dtype]
     flops = counted_flops(model.ledger, run, run.tokens * batch.sequences, count)
-    plan = as_cut(plan)
+    cut, plan = plan.trained.expert_cut, as_cut(plan)
     of_stages = stages(spec, plan, model.ledger)
     shares = shares_of(of_stages, plan)
     case = TrainingCase(
         of_stages, shares, plan, run, batch, int(spec.d_model), cluster, dtype, redone.policy, stack, kernel, spec.parallel_block,
-        redone=redone.stages, base=base, gradient_bytes=gradient_bytes, queued=queued,
+        redone=redone.stages, base=base, gradient_bytes=gradient_bytes, queued=queued, expert_tensor=cut,
     )  # fmt: skip
     try:
         return PredictedStep(prediction(case, bound), int(flops), plan.devices, peak, known, ring=plan.context > 1)
