@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tscale.core.costs.collectives import nodes_in_a_row
 from tscale.core.costs.step_products import REPEATED, Case
 from tscale.core.costs.step_sent import (
     Sent,
@@ -126,18 +127,41 @@ ONCE = 4 * 2 * 21 * 10 * 2
 @pytest.mark.parametrize(
     ("plan", "link", "network"),
     [
-        (Parallelism(data=4), 0, 0), (Parallelism(data=4, expert=4, expert_tensor=1), ONCE * 2 * 3 / 4 / 100 / 0.73, 0),
-        (Parallelism(2, data=4, expert=4, expert_tensor=1), ONCE / 2 * 2 * 7 / 8 / 100 / 0.76, 0),
-        (Parallelism(2, data=8, expert=8, expert_tensor=1), ONCE / 2 * 2 * 15 / 16 / 100 / 0.76, ONCE / 2 * 0.75 * 8 / 400),
-        (Parallelism(2, data=8, expert=8, expert_tensor=1, context=3), ONCE / 6 * 2 * 15 / 16 / 100 / 0.76, ONCE / 6 * 0.75 * 8 / 400),
+        (Parallelism(data=4), 0, 0), (Parallelism(data=4, expert=4, expert_tensor=1), ONCE * 21 / 16 / 100 / 0.73, 0),
+        (Parallelism(2, data=4, expert=4, expert_tensor=1), ONCE / 2 * 105 / 64 / 100 / 0.76, 0),
+        (Parallelism(2, data=8, expert=8, expert_tensor=1), ONCE / 2 * 465 / 256 / 100 / 0.76, ONCE / 2 * 0.75 * 8 / 400),
+        (Parallelism(2, data=8, expert=8, expert_tensor=1, context=3), ONCE / 6 * 465 / 256 / 100 / 0.76, ONCE / 6 * 0.75 * 8 / 400),
     ],
 )  # fmt: skip
 def test_tokens_go_to_their_experts(plan: Parallelism, link: float, network: float) -> None:
-    """Two copies of each, one of two nodes' experts being elsewhere: half of all, but for those both of whose experts are at home, 1/4."""
+    """To each other device, of n, that has one of two experts: 2·(n - 1) of n² pairs have one elsewhere, (n - 1)(n - 2) two, n - 1 one twice."""
     found = dispatches_of(ledger(EXPERT, EXPERT._replace(role="down")), plan, case(), NODES)
     start = 0 if plan.expert == 1 else 8 * (STARTS + A_RANK * plan.expert * plan.tensor)
     assert found == pytest.approx((start, link, network))
     assert dispatches_of(ledger(DOWN), plan, case(), NODES) == Sent()
+    again = dispatches_of(ledger(EXPERT, EXPERT._replace(role="down")), plan, case("full"), NODES)
+    assert again == pytest.approx(found.times(5 / 4))  # what goes there goes twice, what comes back does not
+
+
+@pytest.mark.parametrize(
+    ("how", "link", "network"), [({}, 465 / 256, 3 / 4), ({"copied": True}, 2 * 15 / 16, 2 / 2), ({"in_a_row": True}, 15 / 16, 1 / 2)]
+)  # fmt: skip
+def test_tokens_go_to_their_experts_in_several_ways(how: dict[str, bool], link: float, network: float) -> None:
+    """Once to each device and node, once for each expert, or, eight experts being on a device, to one whose two follow one another."""
+    plan = Parallelism(data=16, expert=16, expert_tensor=1)
+    found = dispatches_of(ledger(EXPERT), plan, case(**how), NODES)
+    assert found.link == pytest.approx(ONCE * link / 100 / 0.76)
+    assert found.network == pytest.approx(ONCE * network * 8 / 400)
+
+
+@pytest.mark.parametrize(("held", "chosen"), [(4, 8), (16, 8), (2, 4), (12, 8), (7, 3), (1, 6), (96, 8), (32, 6)])
+def test_experts_that_follow_one_another_are_on_few_devices(held: int, chosen: int) -> None:
+    """Token after token takes the next experts: counted over as many tokens as there are beginnings, alone and in arrays."""
+    tokens = [range(chosen * token, chosen * (token + 1)) for token in range(held)]
+    met = sum(len({expert // held for expert in experts}) for experts in tokens) / held
+    assert nodes_in_a_row(held, chosen) == pytest.approx(met)
+    several: Any = nodes_in_a_row(np.array([held, chosen]), float(chosen))  # type: ignore[arg-type]
+    assert several.tolist() == pytest.approx([met, 1])
 
 
 @pytest.mark.parametrize(

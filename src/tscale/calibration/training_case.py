@@ -217,8 +217,6 @@ def work_of(case: TrainingCase) -> StepWork:
                 f"passes: {case.passes:,} of {run.micro_batches:,} micro-batches: each pass has as many of them"
             )
         work = work._replace(fill=case.passes * float(predicted_fill(case.plan, run.micro_batches // case.passes)))
-    if case.queued == "overlapped":
-        work = work._replace(hides=1.0)
     return work._replace(gathers=Sent()) if case.hides_gathers else work
 
 

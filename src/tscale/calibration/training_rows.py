@@ -97,8 +97,8 @@ def case_of(row: Mapping[str, str]) -> tuple[TrainingCase, float, dict[str, str]
         gradient_bytes=gradient_bytes(row),
         modules=modules,
         passes=_whole(row, "passes", 1),
-        queued=_queued(row),
-        dispatcher=_dispatcher(row),
+        queued=queued_of(row),
+        dispatcher=dispatcher_of(row),
         automodel="Automodel" in row.get("source", ""),
     )
     return case, _measured(row), _groups(row, case, model)
@@ -214,7 +214,7 @@ def _again(row: Mapping[str, str]) -> tuple[Again, frozenset[str]]:
     return "none", frozenset(names)
 
 
-def _queued(row: Mapping[str, str]) -> Queued:
+def queued_of(row: Mapping[str, str]) -> Queued:
     """How kernels of experts are queued: where nothing says it as `train` takes it, but of recipes of Megatron-Bridge in graphs."""
     said = row.get("queued") or ("graphs" if "Megatron-Bridge" in row.get("source", "") else "eager")
     if said not in _QUEUED:
@@ -222,7 +222,8 @@ def _queued(row: Mapping[str, str]) -> Queued:
     return cast("Queued", said)
 
 
-def _dispatcher(row: Mapping[str, str]) -> Dispatcher:
+def dispatcher_of(row: Mapping[str, str]) -> Dispatcher:
+    """How tokens go to their experts: once to each device, where nothing says otherwise. Raises `RequestError` for an unknown one."""
     said = row.get("dispatcher") or "deepep"
     if said not in _DISPATCHERS:
         raise _unknown("dispatcher", said, _DISPATCHERS)

@@ -55,6 +55,8 @@ from tscale.core.tracing import as_float, is_nothing, maximum, where
 SOURCE: Final = "narayanan2021 section 2, korthikanti2022 section 4"
 
 _WIDE: Final = 8
+_IN_TURNS: Final = 2.0
+"""`Case.queued` of two micro-batches in turns."""
 _UNPACKED: Final = 2
 """Times that a frozen matrix in few bits is unpacked: for its product and for that of its input's gradient (Dettmers 2023, equation 5)."""
 _PASSES: Final = 3
@@ -187,7 +189,7 @@ def work_of_plan(plan: Parallelism, case: Case) -> StepWork:
         Sent(),
         Sent(),
         0.0,
-        where(plan.expert > 1, 1.0, 0.0) * (plan.order == "dualpipe"),
+        where(plan.expert > 1, 1.0, 0.0) * (plan.order == "dualpipe" or case.queued == _IN_TURNS),
         case.queued,
         where(plan.pipeline > 1, 0.0, 1.0) if case.waits else float(case.fused),
     )
