@@ -97,8 +97,8 @@ def test_copies_of_routed_experts_are_put_in_order_and_brought_back() -> None:
     share = shard(lower(spec), spread)
     for copied, placed in ((False, 4 * (2 + 3 / 2)), (True, 4 * (2 + 1) + 2 * 8)):
         work = step_work([share], spread, case(fused=True, copied=copied), A100).stages[0]
-        expected = tokens * layers * (3 * each + 2 * placed * d)
-        assert work.traffic * A100.device.memory_bytes_per_second == pytest.approx(expected, rel=1e-9)
+        written = tokens * layers * (3 * each + 2 * placed * d)
+        assert work.traffic * A100.device.memory_bytes_per_second == pytest.approx(written, rel=1e-9)
 
 
 def test_biases_of_routed_experts_are_kernels_of_their_own() -> None:
