@@ -19,6 +19,7 @@ from tscale.core.costs.step_sent import (
     link_share,
     sums_of,
 )
+from tscale.core.costs.step_work import stage_work
 from tscale.core.device import Cluster, Device
 from tscale.core.layers import Every
 from tscale.core.ledger import Block, Cache, Cut, Group, Ledger, Matmul, Scores
@@ -139,8 +140,6 @@ def test_tokens_go_to_their_experts(plan: Parallelism, link: float, network: flo
     start = 0 if plan.expert == 1 else 8 * (STARTS + A_RANK * plan.expert * plan.tensor)
     assert found == pytest.approx((start, link, network))
     assert dispatches_of(ledger(DOWN), plan, case(), NODES) == Sent()
-    again = dispatches_of(ledger(EXPERT, EXPERT._replace(role="down")), plan, case("full"), NODES)
-    assert again == pytest.approx(found.times(5 / 4))  # what goes there goes twice, what comes back does not
 
 
 @pytest.mark.parametrize(
@@ -152,6 +151,18 @@ def test_tokens_go_to_their_experts_in_several_ways(how: dict[str, bool], link: 
     found = dispatches_of(ledger(EXPERT), plan, case(**how), NODES)
     assert found.link == pytest.approx(ONCE * link / 100 / 0.76)
     assert found.network == pytest.approx(ONCE * network * 8 / 400)
+
+
+def test_tokens_go_to_experts_again_where_a_layer_is_computed_again() -> None:
+    """What goes there goes twice, what comes back does not; of two layers, one of which is, half as much more."""
+    plan = Parallelism(data=16, expert=16, expert_tensor=1)
+    share = ledger(EXPERT, EXPERT._replace(role="down"))
+    one = ledger(EXPERT._replace(stored=8, used=2), EXPERT._replace(role="down", stored=8, used=2))
+    sent = dispatches_of(share, plan, case(), NODES)
+    for again, redone, times in (("none", share, 1), ("full", share, 5 / 4), ("full", one, 9 / 8), ("op", share, 1)):
+        cluster = NODES._replace(device=NODES.device._replace(memory_bytes_per_second=1))
+        found = stage_work(share, plan, case(again), cluster, redone).dispatches
+        assert found == pytest.approx(sent.times(times))
 
 
 @pytest.mark.parametrize(("held", "chosen"), [(4, 8), (16, 8), (2, 4), (12, 8), (7, 3), (1, 6), (96, 8), (32, 6)])

@@ -33,6 +33,8 @@ from tscale.core.sharding import is_expert
 from tscale.core.tracing import as_float, as_plain, is_array, is_one, where, whole
 from tscale.core.workload import SequenceLengths
 
+WAYS: Final = 4
+"""A token goes to its experts and back, and its gradient too."""
 _IN_ALL: Final = 2
 """Activations are handed on forward, and their gradients back."""
 
@@ -47,6 +49,10 @@ class Sent(NamedTuple):
     def times(self, many: float) -> Sent:
         """As much, so many times."""
         return Sent(*(many * part for part in self))
+
+    def more(self, other: Sent) -> Sent:
+        """Both, one after the other."""
+        return Sent(*(own + of_other for own, of_other in zip(self, other, strict=True)))
 
 
 START, START_A_RANK = 36e-6, 6e-6
@@ -121,12 +127,10 @@ def keys_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> S
 
 
 def dispatches_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> Sent:
-    """Tokens sent to their experts and back, forward and backward, and forward again where layers are computed again.
+    """Tokens sent to their experts and back, forward and backward.
 
     A token goes once to each device that has one of its experts, and over the NICs once to each such node (DeepEP, HybridEP); by
-    all-to-alls (`Case.copied`) once for each expert. A backward pass that computes a layer again sends what goes there, not what comes
-    back, since nothing after it is needed (torch.utils.checkpoint stops early). Experts are spread over neighbours, whether tensor
-    parallelism cuts them or not.
+    all-to-alls (`Case.copied`) once for each expert. Experts are spread over neighbours, whether tensor parallelism cuts them or not.
     """
     routed = [e for e in share.entries if isinstance(e, Matmul) and is_expert(e) and e.role == "up"]
     if is_one(plan.expert) or not routed:
@@ -135,12 +139,11 @@ def dispatches_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster
     link = network = times = 0.0
     for entry in routed:
         layers = entry.stored // entry.experts
-        often = (4.0 + case.repeated.layers) * layers
-        once = often * tokens_of(entry, plan, case) * entry.d_in * WIDTH / plan.tensor
+        once = WAYS * layers * tokens_of(entry, plan, case) * entry.d_in * WIDTH / plan.tensor
         link += once * (1 - 1 / as_float(ranks.ranks)) * reached(entry, ranks.ranks, 1, case)
         on_a_node = as_float(ranks.ranks) / as_float(ranks.nodes)
         network += once * (1 - 1 / as_float(ranks.nodes)) * reached(entry, ranks.nodes, on_a_node, case)
-        times += often
+        times += float(WAYS) * layers
     within = beyond = NOTHING
     if any_above_one(ranks.inside):
         within = Level(where(ranks.inside > 1, _exact(link), 0), link_of(cluster, ranks.inside))
@@ -217,6 +220,6 @@ def copies_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) ->
         among = group(cluster, one.copies, plan.tensor * (ranks // one.copies))
         more = sent(exchange(cluster, among, one.scattered, one.gathered), among, 0.0)
         more = more._replace(network=more.network * where(plan.zero > 0, _ring(among, cluster), 1.0))
-        found = Sent(*(a + b for a, b in zip(found, more, strict=True)))
+        found = found.more(more)
     each_time = where(plan.zero == 3, 1.0, 0.0)
     return found.times(1 - each_time), found.times(each_time)

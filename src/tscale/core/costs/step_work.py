@@ -43,7 +43,7 @@ from tscale.core.costs.step_products import (
     shape_of,
     tokens_of,
 )
-from tscale.core.costs.step_sent import Sent, copies_of, dispatches_of, handed_of, keys_of, reached, sums_of
+from tscale.core.costs.step_sent import WAYS, Sent, copies_of, dispatches_of, handed_of, keys_of, reached, sums_of
 from tscale.core.costs.weights import is_linear
 from tscale.core.device import Cluster
 from tscale.core.ledger import Conv, Ledger, Lookup, Matmul, Scan, Scores
@@ -265,12 +265,24 @@ def stage_work(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster, r
         sums_again=Sent()
         if is_nothing(repeated.layers)
         else sums_of(redone, plan, case, cluster).times(repeated.layers),
-        dispatches=dispatches_of(share, plan, case, cluster),
+        dispatches=_dispatched(share, redone, plan, case, cluster),
         handed=handed_of(share, plan, case, cluster),
         keys=keys_of(share, plan, case, cluster),
         routed=_layers_of(routed),
         held=_held_of(routed),
     )
+
+
+def _dispatched(share: Ledger, redone: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> Sent:
+    """Tokens sent to experts and back; of layers that are computed again they go there once more, and nothing is needed of what comes back.
+
+    PyTorch's checkpoints stop where all that was let go is there again (torch.utils.checkpoint, early stop).
+    """
+    found = dispatches_of(share, plan, case, cluster)
+    if is_nothing(case.repeated.layers):
+        return found
+    again = found if redone is share else dispatches_of(redone, plan, case, cluster)
+    return found.more(again.times(case.repeated.layers / WAYS))
 
 
 def _layers_of(routed: Sequence[Matmul]) -> float:
