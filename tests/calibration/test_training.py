@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.helpers import answer
+from tests.planning.rankings import rows_of
 from tscale.calibration.fit_training import Predictor, fitted, runs_of
 from tscale.calibration.interval import factors, interval
 from tscale.calibration.names import model_of
@@ -128,13 +129,15 @@ def test_a_model_is_found_by_the_name_that_it_has_on_the_hub() -> None:
 
 
 def test_gradients_are_summed_as_the_recipes_of_a_source_have_it() -> None:
-    """Megatron-Bridge's do in 16 bits (grad_reduce_in_fp32=False), NeMo 24.07's where grad_sync_dtype is bf16, others in 32."""
+    """Megatron-Bridge's in 16 bits (grad_reduce_in_fp32=False), NeMo 24.07's where grad_sync_dtype is bf16, llm-foundry's, others in 32."""
     bridge = "NVIDIA-NeMo/Megatron-Bridge docs/performance-summary.md (26.02)"
     nemo = "NVIDIA/NeMo docs/source/performance/performance_summary.md (24.07)"
     said = (
         (bridge, "deepseek-v3", 2),
         (nemo, "gpt3", 2),
         (nemo, "llama-2-7b", 4),
+        ("mosaicml/llm-foundry scripts/train/benchmarking/README.md", "mpt-7b", 2),
+        ("pytorch/torchtitan benchmarks", "llama-3-8b", 4),
         ("NVIDIA-NeMo/Automodel", "kimi-k2", 4),
         ("", "", 4),
     )
@@ -242,6 +245,53 @@ def test_kernels_of_experts_that_the_host_queues_one_by_one() -> None:
     times = [judge({**H100, "queued": queued})[0].middle for queued in ("graphs", "eager", "overlapped")]
     assert times == sorted(times)
     assert times[2] > 1.5 * times[0]
+
+
+def test_tokens_are_sent_as_the_recipe_of_their_release_has_it() -> None:
+    """gpt-oss on GB200 by all-to-alls in 26.02.01, four copies of each token to 63 of 64 devices; by DeepEP to those that have one of four."""
+    alltoall, once = (case_of({**BRIDGE, "dispatcher": said})[0] for said in ("", "deepep"))
+    assert (alltoall.dispatcher, once.dispatcher) == ("alltoall", "deepep")
+    links = [work_of(case).stages[0].dispatches.link for case in (alltoall, once)]
+    assert links[0] / links[1] == pytest.approx(4 * 63 / 64 / (63 * (1 - (63 / 64) ** 4)))
+    with pytest.raises(
+        RequestError, match=r'dispatcher: "deep" is none of alltoall, deepep, hybridep: did you mean deepep'
+    ):
+        case_of({**BRIDGE, "dispatcher": "deep"})
+
+
+def test_a_benchmark_of_automodel_sends_to_neighbours_and_waits() -> None:
+    """DeepSeek-V3, four experts a device: a token's eight are on two of one node, and its stages wait for what they hand on.
+
+    Of others' tokens, those of four of eight groups are on four of eight nodes.
+    """
+    row = next(row for row in rows_of("published_layouts.csv") if "Automodel" in row["source"] and row["gpus"] == "256")
+    case = case_of(row)[0]
+    ours = work_of(case)
+    random = work_of(case._replace(automodel=False))
+    assert (ours.hidden, random.hidden) == (0, 1)
+    for own, other in zip(ours.stages, random.stages, strict=True):
+        assert own.handed.network > other.handed.network == 0
+        assert own.dispatches.link / other.dispatches.link == pytest.approx(2 / (32 * (1 - (31 / 32) ** 8)))
+        assert own.dispatches.network / other.dispatches.network == pytest.approx(1 / (4 * (1 - (3 / 4) ** 8)))
+
+
+def test_gpt_oss_20b_in_automodel_is_predicted_as_it_was_measured() -> None:
+    """13,058 tokens/s on each of 8 H100 (Automodel docs/performance-summary.md, experts by its recipe); no constant is fitted to it."""
+    (own,) = (
+        row
+        for row in rows_of("published_layouts.csv")
+        if "Automodel" in row["source"] and row["model"] == "gpt-oss-120b"
+    )
+    row = {
+        **own,
+        "model": "gpt-oss-20b",
+        "gpus": "8",
+        "batch": "256",
+        "expert": "8",
+        "tokens_per_second_per_gpu": "13058",
+    }
+    one = judge(row)[0]
+    assert one.middle == pytest.approx(one.measured, rel=0.08)
 
 
 def test_a_pipeline_that_is_filled_several_times_a_step() -> None:

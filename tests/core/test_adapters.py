@@ -90,7 +90,7 @@ def test_published_runs_of_adapters_are_within_their_error_and_beat_no_bound() -
     data = answer("accuracy", str(configs() / "measured" / "adapters.csv"))
     assert (data["answered"], data["refused"], data["bound_broken"]) == (15, 0, 0)
     assert data["step"]["median"] < 0.12
-    assert data["step"]["p90"] < 0.27
+    assert data["step"]["p90"] < 0.28
 
 
 def test_training_adapters_takes_two_thirds_of_the_time_of_training_the_model_but_for_attention() -> None:

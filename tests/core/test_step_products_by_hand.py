@@ -199,11 +199,14 @@ def test_gradients_that_are_not_added_up_by_their_product_are_read_and_written_b
 
 
 def test_what_is_written_of_adapters_towers_and_experts() -> None:
-    """Of 24 tokens in two layers: 4 bytes for columns, 11 for a sum, a part of it along the sequence, 8 for experts' copies, none of adapters."""
+    """Of 24 tokens in two layers: 4 bytes for columns, 11 for a sum, a part of it along the sequence, none of adapters.
+
+    Of two experts' copies 4 each, and 4 of the token, forward and backward.
+    """
     down = UP._replace(name="down", role="down", cut=Cut(10, "in"))
     expert = down._replace(experts=8, stored=16, used=4)
     for entry, plan, each in (
-        (UP, Parallelism(2), 4 * 24), (down, Parallelism(2), 11 * 24), (down, Parallelism(2, sequence=True), 11 * 24 / 2), (expert, Parallelism(2), 2 * 8 * 24),
+        (UP, Parallelism(2), 4 * 24), (down, Parallelism(2), 11 * 24), (down, Parallelism(2, sequence=True), 11 * 24 / 2), (expert, Parallelism(2), 2 / 3 * (2 + 1) * 4 * 24),
         (UP._replace(role="lora_a"), Parallelism(), 0), (down._replace(cut=None), Parallelism(), 4 * 24),
     ):  # fmt: skip
         (one,) = step_work([Ledger.of("x", (entry,))], plan, case(), CARD).stages

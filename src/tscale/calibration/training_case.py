@@ -27,6 +27,9 @@ from tscale.errors import RequestError, nearest, shown
 Queued = Literal["graphs", "eager", "overlapped"]
 """Kernels of layers with routed experts: in CUDA graphs, one by one, or so for two micro-batches in turns, one of which sends its tokens
 while the other is computed (Megatron-LM's overlap_moe_expert_parallel_comm)."""
+Dispatcher = Literal["alltoall", "deepep", "hybridep"]
+"""How tokens go to their experts: one copy for each expert, or one for each device that has some (moe_token_dispatcher_type and
+moe_flex_dispatcher_backend of Megatron-LM)."""
 _TIMES: Final[Mapping[Queued, float]] = {"graphs": 0.0, "eager": 1.0, "overlapped": 2.0}
 MEGATRON, CURRENT, LATEST = "megatron-deepspeed", "current", "megatron-bridge-26.06"
 STACKS: Final = (CURRENT, LATEST, MEGATRON)
@@ -80,8 +83,11 @@ class TrainingCase(NamedTuple):
     """How the host queues the kernels of routed experts' layers."""
     expert_tensor: int = 1
     """Devices that cut each routed expert, of those that `plan` spreads experts over (`as_cut`)."""
-    compiled: bool = False
-    """Whether what limits and gates the outputs of experts with biases is one kernel, as in Automodel."""
+    dispatcher: Dispatcher = "deepep"
+    """How tokens go to their experts."""
+    automodel: bool = False
+    """Whether it is a benchmark of Automodel: what limits and gates the outputs of experts with biases is one kernel, a token's experts follow
+    one another, and PyTorch's pipeline waits for what is sent."""
 
     @property
     def chip(self) -> str:
@@ -213,8 +219,6 @@ def work_of(case: TrainingCase) -> StepWork:
                 f"passes: {case.passes:,} of {run.micro_batches:,} micro-batches: each pass has as many of them"
             )
         work = work._replace(fill=case.passes * float(predicted_fill(case.plan, run.micro_batches // case.passes)))
-    if case.queued == "overlapped":
-        work = work._replace(hides=1.0)
     return work._replace(gathers=Sent()) if case.hides_gathers else work
 
 
@@ -236,8 +240,11 @@ def micro_batches_of(case: TrainingCase, micro: int, micro_batches: int) -> Case
         0.0 if case.base is None else float(case.base.bits) / 8 + _BYTES,
         float(case.gradient_bytes),
         case.modules,
-        case.compiled,
+        case.automodel,
         _TIMES[case.queued],
+        case.dispatcher == "alltoall",
+        case.automodel,
+        case.automodel,
         case.expert_tensor,
     )
 

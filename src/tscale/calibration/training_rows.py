@@ -13,7 +13,16 @@ from typing import Final, NamedTuple, cast, get_args
 
 from tscale.calibration.names import hardware_of, model_of
 from tscale.calibration.rows import Judged, positive
-from tscale.calibration.training_case import CURRENT, STACKS, Queued, TrainingCase, as_cut, bound_of, prediction
+from tscale.calibration.training_case import (
+    CURRENT,
+    STACKS,
+    Dispatcher,
+    Queued,
+    TrainingCase,
+    as_cut,
+    bound_of,
+    prediction,
+)
 from tscale.calibration.training_settings import with_settings
 from tscale.catalogue.hardware import Hardware, find_hardware
 from tscale.core.costs.states import adapted, find_targets
@@ -41,6 +50,7 @@ ZERO: Final = {
 }  # fmt: skip
 """The stage of ZeRO that shards the same, by the words of the source."""
 _QUEUED: Final = get_args(Queued)
+_DISPATCHERS: Final = get_args(Dispatcher)
 _AGAIN: Final = ("none", "selective", "op", "full")
 _MPT_VOCABULARY: Final = 50_368
 _SITES: Final = {
@@ -99,9 +109,10 @@ def case_of(row: Mapping[str, str]) -> tuple[TrainingCase, float, dict[str, str]
         gradient_bytes=gradient_bytes(row),
         modules=modules,
         passes=_whole(row, "passes", 1),
-        queued=_queued(row),
+        queued=queued_of(row),
         expert_tensor=_whole(row, "expert_tensor", 1),
-        compiled="Automodel" in row.get("source", ""),
+        dispatcher=dispatcher_of(row),
+        automodel="Automodel" in row.get("source", ""),
     )
     return case, _measured(row), _groups(row, case, model)
 
@@ -217,12 +228,20 @@ def _again(row: Mapping[str, str]) -> tuple[Again, frozenset[str]]:
     return "none", frozenset(names)
 
 
-def _queued(row: Mapping[str, str]) -> Queued:
+def queued_of(row: Mapping[str, str]) -> Queued:
     """How kernels of experts are queued: where nothing says it as `train` takes it, but of recipes of Megatron-Bridge in graphs."""
     said = row.get("queued") or ("graphs" if "Megatron-Bridge" in row.get("source", "") else "eager")
     if said not in _QUEUED:
         raise _unknown("queued", said, _QUEUED)
     return cast("Queued", said)
+
+
+def dispatcher_of(row: Mapping[str, str]) -> Dispatcher:
+    """How tokens go to their experts: once to each device, where nothing says otherwise. Raises `RequestError` for an unknown one."""
+    said = row.get("dispatcher") or "deepep"
+    if said not in _DISPATCHERS:
+        raise _unknown("dispatcher", said, _DISPATCHERS)
+    return cast("Dispatcher", said)
 
 
 def _unknown(column: str, said: str, known: Sequence[str]) -> RequestError:
@@ -245,14 +264,16 @@ def _kernel(row: Mapping[str, str]) -> str | None:
     return named or next((kernel for name, kernel in _KERNELS.items() if name in source), None)
 
 
-_IN_16_BITS: Final = {"Megatron-Bridge": None, "NVIDIA/NeMo": ("gpt3", "nemotron-4-340b")}
-"""Sources whose recipes sum gradients in the format of the weights, and their models; of None all. Megatron-Bridge's do from 25.11 on
-(v0.2.0 to v0.5.0, scripts/performance/configs: grad_reduce_in_fp32 is False, which Megatron-Core's buffers of gradients follow); of NeMo
-24.07's those that say grad_sync_dtype bf16 (NVIDIA/NeMo-Framework-Launcher 24.07, conf/training)."""
+_IN_16_BITS: Final = {"Megatron-Bridge": None, "llm-foundry": None, "NVIDIA/NeMo": ("gpt3", "nemotron-4-340b")}
+"""Sources whose recipes sum and send gradients in the format of the weights, and their models; of None all. Megatron-Bridge's do from 25.11
+on (v0.2.0 to v0.5.0, scripts/performance/configs: grad_reduce_in_fp32 is False, which Megatron-Core's buffers of gradients follow); of NeMo
+24.07's those that say grad_sync_dtype bf16 (NVIDIA/NeMo-Framework-Launcher 24.07, conf/training); llm-foundry's by the page's column MP
+Mode, PURE or, as Composer had it before 0.16.4 of October 2023, DEFAULT. torchtitan's and Automodel's are in 32 bits (mixed_precision_reduce,
+reduce_dtype)."""
 
 
 def gradient_bytes(row: Mapping[str, str]) -> int:
-    """Bytes of a number of the sum that micro-batches' gradients are added to: 4 but where a source's recipes say 2."""
+    """Bytes of a number of the sum that micro-batches' gradients are added to, and that is sent: 4 but where a source's recipes say 2."""
     source, model = row.get("source", ""), row.get("model", "")
     in_16_bits = any(name in source and (of is None or model in of) for name, of in _IN_16_BITS.items())
     return 2 if in_16_bits else 4

@@ -150,10 +150,31 @@ def other_nodes(nodes: int, chosen: float, groups: tuple[int, int] | None) -> fl
     Of N nodes, a token's e experts miss each with probability (1 - 1/N)^e. Where they are in groups, they are on the nodes of its
     groups alone (node-limited routing, DeepSeek-AI 2024c, section 2.1.2). A token's own node is one of N.
     """
+    return cast("float", (1 - 1 / as_float(nodes)) * nodes_met(nodes, chosen, groups))
+
+
+def nodes_met(nodes: int, chosen: float, groups: tuple[int, int] | None) -> float:
+    """The same, its own included where it has one: of nodes, or of devices."""
     of_all = as_float(nodes)
     reached = of_all if groups is None else _nodes_of_groups(of_all, *map(as_plain, groups))
-    met = reached * (1 - as_float((1 - 1 / reached) ** chosen))
-    return cast("float", (1 - 1 / of_all) * met)
+    return cast("float", reached * (1 - as_float((1 - 1 / reached) ** chosen)))
+
+
+_EUCLID: Final = 16
+"""Steps of the greatest common divisor of numbers of experts: of two below 1,597 it takes no more (Knuth, 4.5.3, theorem F)."""
+
+
+def nodes_in_a_row(held: float, chosen: float) -> float:
+    """The same where a token's experts follow one another and the next token's follow these: of nodes, or devices, of so many experts.
+
+    They begin at a multiple of the greatest common divisor of both, each as often, and the chosen - 1 that follow pass on to another
+    node once in `held` experts.
+    """
+    common, rest = chosen, held
+    for _ in range(_EUCLID):
+        left = where(rest > 0, rest, 1)
+        common, rest = where(rest > 0, left, common), where(rest > 0, common % left, 0)
+    return cast("float", 1 + (chosen - common) / as_float(held))
 
 
 def _nodes_of_groups(nodes: float, groups: int, chosen: int) -> float:

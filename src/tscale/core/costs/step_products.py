@@ -77,8 +77,11 @@ class Case(NamedTuple):
     each routed expert, which tokens reach by one of them.
     `unpacked`: bytes that are read and written of a frozen weight in few bits each time that it is unpacked for a product; 0 of others.
     `fused`: whether kernels are: that of attention, and the product that adds a gradient of weights to what earlier micro-batches
-    gave (Megatron-LM's gradient_accumulation_fusion). `gradient_bytes`: of a number of that sum. `multiprocessors`: None where not
-    known: waves are then not counted.
+    gave (Megatron-LM's gradient_accumulation_fusion). `gradient_bytes`: of a number of that sum, and of its exchange between copies.
+    `multiprocessors`: None where not known: waves are then not counted.
+    `copied`: whether a token is sent once for each of its experts, as all-to-alls do, not once to each device that has some of them.
+    `in_a_row`: whether a token's experts follow one another, as in Automodel's benchmarks. `waits`: whether a pipeline waits for what its
+    stages hand on, and for the exchange of gradients and weights.
     """
 
     run: SequenceLengths
@@ -97,6 +100,9 @@ class Case(NamedTuple):
     modules: frozenset[str] = frozenset()
     compiled: bool = False
     queued: float = 0.0
+    copied: bool = False
+    in_a_row: bool = False
+    waits: bool = False
     expert_tensor: int = 1
 
 

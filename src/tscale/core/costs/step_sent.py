@@ -21,7 +21,8 @@ from tscale.core.costs.collectives import (
     group,
     link_of,
     nics_of,
-    other_nodes,
+    nodes_in_a_row,
+    nodes_met,
 )
 from tscale.core.costs.communication import Exchanged, gradients, tensor_sums
 from tscale.core.costs.step_products import WIDTH, Case, tokens_of
@@ -32,6 +33,8 @@ from tscale.core.sharding import is_expert
 from tscale.core.tracing import as_float, as_plain, is_array, is_one, where, whole
 from tscale.core.workload import SequenceLengths
 
+WAYS: Final = 4
+"""A token goes to its experts and back, and its gradient too."""
 _IN_ALL: Final = 2
 """Activations are handed on forward, and their gradients back."""
 
@@ -46,6 +49,10 @@ class Sent(NamedTuple):
     def times(self, many: float) -> Sent:
         """As much, so many times."""
         return Sent(*(many * part for part in self))
+
+    def more(self, other: Sent) -> Sent:
+        """Both, one after the other."""
+        return Sent(*(own + of_other for own, of_other in zip(self, other, strict=True)))
 
 
 START, START_A_RANK = 36e-6, 6e-6
@@ -120,10 +127,12 @@ def keys_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> S
 
 
 def dispatches_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> Sent:
-    """Tokens sent to their experts and back, forward and backward: over the NICs once to each node that has one of them.
+    """Tokens sent to their experts and back, forward and backward.
 
-    Experts are spread over neighbours, whether tensor parallelism cuts them or not. A collective is among as many of these as there are
-    parts of the experts: each device sends to those that hold the same cut of one (Megatron-LM's token_dispatcher.py, ep_group).
+    A token goes once to each device that has one of its experts, and over the NICs once to each such node (DeepEP, HybridEP); by
+    all-to-alls (`Case.copied`) once for each expert. Experts are spread over neighbours, whether tensor parallelism cuts them or not. A
+    collective is among as many of these as there are parts of the experts: each device sends to those that hold the same cut of one
+    (Megatron-LM's token_dispatcher.py, ep_group).
     """
     routed = [e for e in share.entries if isinstance(e, Matmul) and is_expert(e) and e.role == "up"]
     if is_one(plan.expert) or not routed:
@@ -132,11 +141,11 @@ def dispatches_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster
     link = network = times = 0.0
     for entry in routed:
         layers = entry.stored // entry.experts
-        copies = as_float(entry.used / layers)
-        once = 4 * layers * tokens_of(entry, plan, case) * entry.d_in * WIDTH / plan.tensor
-        link += once * copies * (1 - 1 / ranks.ranks)
-        network += once * other_nodes(ranks.nodes, copies, entry.groups)
-        times += 4.0 * layers
+        once = WAYS * layers * tokens_of(entry, plan, case) * entry.d_in * WIDTH / plan.tensor
+        link += once * (1 - 1 / as_float(ranks.ranks)) * reached(entry, ranks.ranks, 1, case)
+        on_a_node = as_float(ranks.ranks) / as_float(ranks.nodes)
+        network += once * (1 - 1 / as_float(ranks.nodes)) * reached(entry, ranks.nodes, on_a_node, case)
+        times += float(WAYS) * layers
     within = beyond = NOTHING
     if any_above_one(ranks.inside):
         within = Level(where(ranks.inside > 1, _exact(link), 0), link_of(cluster, ranks.inside))
@@ -144,6 +153,16 @@ def dispatches_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster
         beyond = Level(_exact(network * cluster.devices_per_node), nics_of(cluster, ranks.ranks))
     found = sent(Least(within, beyond), ranks._replace(ranks=ranks.ranks // case.expert_tensor), times)
     return Sent(*(where(plan.expert > 1, part, 0.0) for part in found)) if is_array(plan.expert) else found
+
+
+def reached(entry: Matmul, parts: Any, devices: float, case: Case) -> float:
+    """To how many parts of the devices a token is sent, of so many devices each: nodes, or single devices; copies where each is sent."""
+    chosen: float = as_float(entry.used / (entry.stored // entry.experts))
+    if case.copied:
+        return chosen
+    if case.in_a_row:
+        return nodes_in_a_row(as_float(entry.experts) * devices, chosen)
+    return nodes_met(parts, chosen, entry.groups)
 
 
 def _exact(number: float) -> Fraction:
@@ -161,7 +180,8 @@ def handed_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) ->
     """Activations handed to the next stage and their gradients back, by each device its part of them.
 
     Stages of several pieces hand them on behind the computing of another piece (Megatron-LM's overlap_p2p_communication, which
-    Megatron-DeepSpeed of 2022 had not).
+    Megatron-DeepSpeed of 2022 had not, and PyTorch's schedules have not: torch/distributed/pipelining/schedules.py waits for both neighbours
+    after each piece).
     """
     if is_one(plan.pipeline):
         return Sent()
@@ -173,7 +193,7 @@ def handed_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) ->
         link = where(within, handed / (link_of(cluster, 2) * link_share(2)), 0.0)
     if not _all(within):
         network = where(within, 0.0, cluster.devices_per_node * handed / nics_of(cluster, plan.devices))
-    seen = where(plan.interleave > 1, 0.0, 1.0) if case.fused else 1.0
+    seen = where(plan.interleave > 1, 0.0, 1.0) if case.fused and not case.waits else 1.0
     return Sent(0.0, link, network).times(seen)
 
 
@@ -186,18 +206,22 @@ def _all(condition: Any) -> bool:
 
 
 def copies_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> tuple[Sent, Sent]:
-    """What the copies of a stage exchange in a step: gradients once, and weights that are gathered each time they are used."""
+    """What the copies of a stage exchange in a step: gradients once, and weights that are gathered each time they are used.
+
+    Gradients are sent in the format of their sum, which without fused kernels is that of the weights (`ACCUMULATED`).
+    """
     found, ranks = Sent(), plan.data * plan.context
     if is_one(ranks):
         return found, found
     together: dict[int, Exchanged] = {}
-    for one in gradients(share, plan, case.micro_batches, 8 * WIDTH, 8 * WIDTH):
+    bits = round(8 * case.gradient_bytes) if case.fused else 8 * WIDTH
+    for one in gradients(share, plan, case.micro_batches, bits, 8 * WIDTH):
         before = together.get(one.group)
         together[one.group] = one if before is None else before.more(one)
     for one in together.values():
         among = group(cluster, one.copies, plan.tensor * (ranks // one.copies))
         more = sent(exchange(cluster, among, one.scattered, one.gathered), among, 0.0)
         more = more._replace(network=more.network * where(plan.zero > 0, _ring(among, cluster), 1.0))
-        found = Sent(*(a + b for a, b in zip(found, more, strict=True)))
+        found = found.more(more)
     each_time = where(plan.zero == 3, 1.0, 0.0)
     return found.times(1 - each_time), found.times(each_time)

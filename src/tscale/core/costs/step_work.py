@@ -6,8 +6,13 @@ Times here are in seconds at the dense peak, at the full bandwidth of memory and
 What a layer reads and writes beside its products, in bytes a token of 16-bit eager kernels: 4 for each number that a matrix cut
 along its columns gives out (read and written by what follows: an activation function, a bias, a transpose), 11 for each of
 a sum (dropout, residual and norm). Of a GPT layer that is d·(22 + 28/t), twice as much backward, and once more where the layer
-is computed again. Of what a routed expert gives out it is 8: a token's copy is read and written when copies are put in the order of
-experts, and once more when they are brought back; dropout, residual and norm are of the tokens.
+is computed again.
+
+A token's copies are put in the order of experts, and brought back, by kernels of their own, forward, backward and where the layer is
+computed again: of each number of a token that is 4 bytes for each copy and 4 for each device that the token is sent to, which reads it
+once and writes what its experts yield once (DeepEP, HybridEP). By all-to-alls it is 12 for each copy and 4: a device copies before it
+sends, and what arrives from each device is sorted by experts, there and back (Megatron-LM, MoEAlltoAllTokenDispatcher: permute,
+sort_chunks_by_idxs).
 
 Routed experts with biases are those of gpt-oss, which Megatron-LM adds, and limits what is gated, in kernels of their own (core_v0.15.0,
 and later releases too): of each number that is gated 18 bytes forward and backward (fusions/fused_bias_geglu.py: clamp 4 and cat 4,
@@ -26,6 +31,7 @@ from tscale.core.adding import in_order
 from tscale.core.costs.forward import conv_flops, scan_flops
 from tscale.core.costs.recompute import computed_again
 from tscale.core.costs.schedules import predicted_fill
+from tscale.core.costs.states import shards
 from tscale.core.costs.step_products import (
     ACCUMULATED,
     Case,
@@ -37,7 +43,7 @@ from tscale.core.costs.step_products import (
     shape_of,
     tokens_of,
 )
-from tscale.core.costs.step_sent import Sent, copies_of, dispatches_of, handed_of, keys_of, sums_of
+from tscale.core.costs.step_sent import WAYS, Sent, copies_of, dispatches_of, handed_of, keys_of, reached, sums_of
 from tscale.core.costs.weights import is_linear
 from tscale.core.device import Cluster
 from tscale.core.ledger import Conv, Ledger, Lookup, Matmul, Scan, Scores
@@ -49,11 +55,15 @@ from tscale.core.tracing import as_float, is_nothing, maximum, where
 SOURCE: Final = "narayanan2021 section 2, korthikanti2022 section 4"
 
 _WIDE: Final = 8
+_IN_TURNS: Final = 2.0
+"""`Case.queued` of two micro-batches in turns."""
 _UNPACKED: Final = 2
 """Times that a frozen matrix in few bits is unpacked: for its product and for that of its input's gradient (Dettmers 2023, equation 5)."""
 _PASSES: Final = 3
 """Times that elementwise work is done: forward, and twice as much backward."""
-_BY_COLUMNS, _OF_A_SUM, _OF_A_COPY = 4, 11, 8
+_BY_COLUMNS, _OF_A_SUM = 4, 11
+_PLACED, _SORTED = 4, 8
+"""Of a copy that is put in the order of experts and brought back, and of one that is sorted in between, too."""
 _LIMITED_COLUMNS, _COMPILED_COLUMNS, _BIASED_COPY = 18 / _PASSES, 10 / _PASSES, 28 / _PASSES
 """More of experts with biases, a pass."""
 _MODULES: Final[Mapping[str, frozenset[Role]]] = {
@@ -114,7 +124,7 @@ class StepWork(NamedTuple):
     micro-batches in turns, else 0. `queued`: 1 where the host queues each kernel of layers with routed experts, 2 where it does so for two
     micro-batches in turns, 0 where CUDA graphs hold them. `hidden`: 1 where gradients are scattered while the last micro-batch goes
     backward and weights are gathered while the first goes forward (Megatron-LM's overlap_grad_reduce and overlap_param_gather, which
-    recipes set), 0 where both wait, as in Megatron-DeepSpeed of 2022.
+    recipes set), 0 where both wait, as in Megatron-DeepSpeed of 2022 and in pipelines of PyTorch.
     """
 
     stages: tuple[StageWork, ...]
@@ -179,9 +189,9 @@ def work_of_plan(plan: Parallelism, case: Case) -> StepWork:
         Sent(),
         Sent(),
         0.0,
-        where(plan.expert > 1, 1.0, 0.0) * (plan.order == "dualpipe"),
+        where(plan.expert > 1, 1.0, 0.0) * (plan.order == "dualpipe" or case.queued == _IN_TURNS),
         case.queued,
-        float(case.fused),
+        where(plan.pipeline > 1, 0.0, 1.0) if case.waits else float(case.fused),
     )
 
 
@@ -241,7 +251,13 @@ def stage_work(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster, r
         head=tuple(_run(heads, plan, case._replace(peak=case.peak_16), make)),
         attention=attention.seconds,
         attention_again=attention_again.seconds_again,
-        traffic=(_PASSES * _all_written(matrices, plan, case) + attention.traffic + ACCUMULATED * weights + unpacked)
+        traffic=(
+            _PASSES * _all_written(matrices, plan, case)
+            + 2 * _placed(routed, plan, case)
+            + attention.traffic
+            + ACCUMULATED * weights
+            + unpacked
+        )
         / bandwidth,
         traffic_again=(again.written + attention_again.traffic_again + case.unpacked * again.frozen) / bandwidth,
         logits=in_order(tokens_of(entry, plan, case) * entry.d_out for entry in heads) / bandwidth,
@@ -249,12 +265,24 @@ def stage_work(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster, r
         sums_again=Sent()
         if is_nothing(repeated.layers)
         else sums_of(redone, plan, case, cluster).times(repeated.layers),
-        dispatches=dispatches_of(share, plan, case, cluster),
+        dispatches=_dispatched(share, redone, plan, case, cluster),
         handed=handed_of(share, plan, case, cluster),
         keys=keys_of(share, plan, case, cluster),
         routed=_layers_of(routed),
         held=_held_of(routed),
     )
+
+
+def _dispatched(share: Ledger, redone: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> Sent:
+    """Tokens sent to experts and back; of layers that are computed again they go there once more, and nothing is needed of what comes back.
+
+    PyTorch's checkpoints stop where all that was let go is there again (torch.utils.checkpoint, early stop).
+    """
+    found = dispatches_of(share, plan, case, cluster)
+    if is_nothing(case.repeated.layers):
+        return found
+    again = found if redone is share else dispatches_of(redone, plan, case, cluster)
+    return found.more(again.times(case.repeated.layers / WAYS))
 
 
 def _layers_of(routed: Sequence[Matmul]) -> float:
@@ -318,7 +346,8 @@ def _again(redone: Ledger, plan: Parallelism, case: Case, make: Products) -> _Ag
         (*_run_once(matrices, whole, plan, case, make), *_run_once(seconds, second, plan, case, make))
         for matrices, seconds in zip((plain, routed), apart, strict=True)
     )
-    written = (whole + second) * _all_written(plain, plan, case) + whole * _all_written(routed, plan, case)
+    of_experts = _all_written(routed, plan, case) + _placed(routed, plan, case)
+    written = (whole + second) * _all_written(plain, plan, case) + whole * of_experts
     frozen = 0.0
     if not is_nothing(case.unpacked):
         frozen = whole * _frozen(redone) + second * in_order(
@@ -361,10 +390,26 @@ def _written(entry: Matmul, plan: Parallelism, case: Case) -> float:
         return cast("float", as_float(_OF_A_SUM * entry.d_out))
     biased = is_expert(entry) and entry.bias
     if entry.cut is not None and entry.cut.axis == "in":
-        each = _OF_A_COPY + _BIASED_COPY * biased if is_expert(entry) else _OF_A_SUM
+        each = _BIASED_COPY * biased if is_expert(entry) else _OF_A_SUM
         return cast("float", each * as_float(entry.d_out) / where(plan.sequence, plan.tensor, 1))
     limited = _COMPILED_COLUMNS if case.compiled else _LIMITED_COLUMNS
     return cast("float", (_BY_COLUMNS + limited * biased) * as_float(entry.d_out))
+
+
+def _placed(routed: Iterable[Matmul], plan: Parallelism, case: Case) -> float:
+    """Bytes that are read and written in a pass to put copies of tokens in the order of their experts, and to bring them back."""
+    total = 0.0
+    for entry in routed:
+        if entry.role == "down":
+            layers = as_float(entry.stored // entry.experts)
+            each = _PLACED + where(plan.expert > 1, _SORTED, 0) * case.copied
+            parts = where(plan.expert > 1, plan.expert * plan.tensor, 1)
+            devices = 1.0 if case.copied else reached(entry, parts, 1, case)
+            of_a_token = each * as_float(entry.used) + _PLACED * devices * layers
+            total = total + of_a_token * tokens_of(entry, plan, case) * entry.d_out / where(
+                plan.sequence, plan.tensor, 1
+            )
+    return total
 
 
 def _recurrences(share: Ledger, plan: Parallelism, case: Case) -> Iterator[Product]:
@@ -376,14 +421,15 @@ def _recurrences(share: Ledger, plan: Parallelism, case: Case) -> Iterator[Produ
 
 
 def _updated(share: Ledger, plan: Parallelism) -> float:
-    """Parameters that a device's optimizer updates."""
+    """Parameters that a device's optimizer updates: of each its part of those that hold the same."""
     total = 0.0
     for entry in share.entries:
         match entry:
             case Matmul(trained=True):
-                total = total + as_float(entry.stored * entry.d_in * entry.d_out)
+                held = as_float(entry.stored * entry.d_in * entry.d_out)
             case Lookup(trained=True):
-                total = total + as_float(entry.stored * entry.rows * entry.width)
+                held = as_float(entry.stored * entry.rows * entry.width)
             case _:
-                pass  # vectors and the like are thousandths of it
-    return cast("float", total / where(plan.zero > 0, plan.sharing, 1))
+                continue  # vectors and the like are thousandths of it
+        total = total + held / where(plan.zero > 0, shards(entry, plan), 1)
+    return total
