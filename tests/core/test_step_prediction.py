@@ -120,6 +120,41 @@ def test_biases_of_routed_experts_are_kernels_of_their_own() -> None:
     assert (with_biases.traffic - without.traffic) * bandwidth == pytest.approx(more, rel=1e-9)
 
 
+def test_biases_that_probabilities_in_32_bits_multiply_are_in_32_bits() -> None:
+    """gpt-oss-20b: 68 bytes a number out in place of 28, as torch promotes what is multiplied by and added to 32 bits.
+
+    Forward: bias times probability (write 4), the sum (2 and 4, write 4), all experts' joined (4 and 4), back to 16 bits (4, write 2).
+    Backward: to 32 bits (2, write 4), the copies' part to 16 (4, write 2), the gradient of either factor (4, write 4, and 4 to sum it
+    up), and experts joined in 16 (2 and 2).
+    """
+    in_32_bits = 4 + (2 + 4 + 4) + (4 + 4) + (4 + 2) + (2 + 4) + (4 + 2) + 2 * (4 + 4 + 4) + (2 + 2)
+    assert in_32_bits == 68
+    shares = [lower(tscale.load("gpt-oss-20b"))]
+    narrow, wide = (
+        step_work(shares, Parallelism(), case(fused=True, wide=is_wide), A100).stages[0] for is_wide in (False, True)
+    )
+    more = (wide.traffic - narrow.traffic) * A100.device.memory_bytes_per_second
+    assert more == pytest.approx(24 * 2048 * 4 * (in_32_bits - 28) * 2880, rel=1e-6)
+
+
+@pytest.mark.parametrize(("expert", "several"), [(8, 1), (32, 0)])
+def test_copies_that_an_all_to_all_brought_are_sorted_where_a_device_has_several_experts(
+    expert: int, several: int
+) -> None:
+    """gpt-oss-20b of 32 experts, 4 a token: by an all-to-all a copy is read and written twice more forward and twice backward, 4 bytes each.
+
+    It is put in order once for each copy, and once for the token; otherwise once for each device that has one of its experts.
+    """
+    plan = Parallelism(data=expert, expert=expert)
+    share = shard(lower(tscale.load("gpt-oss-20b")), plan)
+    once, copied = (
+        step_work([share], plan, case(fused=True, copied=one), A100).stages[0].traffic for one in (False, True)
+    )
+    devices = expert * (1 - (1 - 1 / expert) ** 4)
+    more = (copied - once) * A100.device.memory_bytes_per_second
+    assert more == pytest.approx(24 * 2048 * 2880 * (several * 4 * 4 * 4 + 2 * 4 * (1 - devices)), rel=1e-6)
+
+
 def test_computing_again_runs_forward_once_more() -> None:
     """Three products a matrix, and a fourth, of the same sizes as the first; the head is not computed again."""
     spec, plan = gpt(6, 1024, 16), Parallelism()

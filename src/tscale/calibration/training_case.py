@@ -246,6 +246,7 @@ def micro_batches_of(case: TrainingCase, micro: int, micro_batches: int) -> Case
         case.automodel,
         case.automodel,
         case.expert_tensor,
+        case.dispatcher != "alltoall" and case.stack != LATEST and not case.automodel,
     )
 
 

@@ -17,8 +17,10 @@ sort_chunks_by_idxs).
 Routed experts with biases are those of gpt-oss, which Megatron-LM adds, and limits what is gated, in kernels of their own (core_v0.15.0,
 and later releases too): of each number that is gated 18 bytes forward and backward (fusions/fused_bias_geglu.py: clamp 4 and cat 4,
 their gradients 6 and 4), and of each that an expert gives out 28 (transformer/moe/experts.py, _apply_bias: bias times probability 2, sum
-6, experts joined 4; the gradients of both factors 6 each, and experts joined 4). Automodel adds both biases so, and compiles what limits
-and gates to one kernel: of each number that is gated 10 (v0.2.0, components/moe/layers.py: sum 4 and experts joined 4, and 2 to sum the
+6, experts joined 4; the gradients of both factors 6 each, and experts joined 4). DeepEP and HybridEP hand on probabilities in 32 bits
+(transformer/moe/token_dispatcher.py), which what they are multiplied by and added to becomes, too: 68 bytes (bias times probability 4,
+sum 10, experts joined 8, back to 16 bits 6; backward to 32 bits 6, to 16 bits 6, the gradients of both factors 12 each, and experts
+joined 4). Automodel adds both biases so, and compiles what limits and gates to one kernel: of each number that is gated 10 (v0.2.0, components/moe/layers.py: sum 4 and experts joined 4, and 2 to sum the
 bias's gradient).
 """
 
@@ -64,8 +66,10 @@ _PASSES: Final = 3
 _BY_COLUMNS, _OF_A_SUM = 4, 11
 _PLACED, _SORTED = 4, 8
 """Of a copy that is put in the order of experts and brought back, and of one that is sorted in between, too."""
-_LIMITED_COLUMNS, _COMPILED_COLUMNS, _BIASED_COPY = 18 / _PASSES, 10 / _PASSES, 28 / _PASSES
-"""More of experts with biases, a pass."""
+_LIMITED_COLUMNS, _COMPILED_COLUMNS = 18 / _PASSES, 10 / _PASSES
+"""More of the columns of experts with biases, a pass."""
+_BIASED_COPY, _BIASED_WIDE = 28 / _PASSES, 68 / _PASSES
+"""More of the copies of experts with biases, a pass: by probabilities in 16 bits, and in 32."""
 _MODULES: Final[Mapping[str, frozenset[Role]]] = {
     "mla_up_proj": frozenset({"q_up", "kv_up"}),
     "mlp": frozenset({"up", "gate", "down"}),
@@ -390,7 +394,7 @@ def _written(entry: Matmul, plan: Parallelism, case: Case) -> float:
         return cast("float", as_float(_OF_A_SUM * entry.d_out))
     biased = is_expert(entry) and entry.bias
     if entry.cut is not None and entry.cut.axis == "in":
-        each = _BIASED_COPY * biased if is_expert(entry) else _OF_A_SUM
+        each = (_BIASED_WIDE if case.wide else _BIASED_COPY) * biased if is_expert(entry) else _OF_A_SUM
         return cast("float", each * as_float(entry.d_out) / where(plan.sequence, plan.tensor, 1))
     limited = _COMPILED_COLUMNS if case.compiled else _LIMITED_COLUMNS
     return cast("float", (_BY_COLUMNS + limited * biased) * as_float(entry.d_out))
@@ -402,7 +406,7 @@ def _placed(routed: Iterable[Matmul], plan: Parallelism, case: Case) -> float:
     for entry in routed:
         if entry.role == "down":
             layers = as_float(entry.stored // entry.experts)
-            each = _PLACED + where(plan.expert > 1, _SORTED, 0) * case.copied
+            each = _PLACED + where(plan.expert > 1, where(entry.experts > 1, _SORTED, 0), 0) * case.copied
             parts = where(plan.expert > 1, plan.expert * plan.tensor, 1)
             devices = 1.0 if case.copied else reached(entry, parts, 1, case)
             of_a_token = each * as_float(entry.used) + _PLACED * devices * layers
