@@ -177,7 +177,8 @@ def function(name: str) -> str:
         body = (
             "    given = locals()\n"
             "    if len(models) == 1:\n"
-            "        alone = set == () and assume is None and strict is None and families is None and system is None\n"
+            "        alone = isinstance(set, tuple) and not set\n"
+            "        alone = alone and assume is None and strict is None and families is None and system is None\n"
             "        sums = sums_of(models[0]) if alone else None\n"
             "        if sums is not None:\n"
             "            return Result(partial(answered, 'params', given), sums)\n"

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections import defaultdict
+from pathlib import Path
+from typing import Any
 
 import pytest
 from _pytest.runner import runtestprotocol
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test reaches the hub; those of the hub's client serve it themselves
 
-QUICK_CASES = 5
+QUICK_CASES = 4
 """Cases of a test that are not slow at the most."""
 
-QUICK_SAMPLE = 4
+QUICK_SAMPLE = 3
 """Of more than these, so many are not slow: evenly spread, so that models, files and commands of each kind are among them."""
 
 
@@ -38,6 +41,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for place, item in enumerate(ones):
             if place % step:
                 item.add_marker(pytest.mark.slow)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """In a fresh tree each of several workers rewrites the assertions of its part of the tests, before all of them collect all.
+
+    That takes twice as long as everything else that collecting does, and each would do it of all.
+    """
+    worker: dict[str, Any] | None = getattr(config, "workerinput", None)
+    if worker is None or sys.dont_write_bytecode:
+        return
+    try:
+        from _pytest.assertion.rewrite import PYC_TAIL, _rewrite_test, _write_pyc, assertstate_key, get_cache_dir
+    except ImportError:  # they are pytest's own, which another version may call otherwise: then each rewrites all
+        return
+    place, workers = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
+    for file in sorted(Path(__file__).parent.rglob("test_*.py"))[place::workers]:
+        kept = get_cache_dir(file) / (file.stem + PYC_TAIL)
+        if not kept.exists():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            told, code = _rewrite_test(file, config)
+            _write_pyc(config.stash[assertstate_key], code, told, kept)
 
 
 if os.environ.get("PYTEST_XDIST_WORKER"):

@@ -34,6 +34,7 @@ def test_no_group_is_worse_by_more_than_a_step(what: str) -> None:
     assert not worse
 
 
+@pytest.mark.slow
 def test_the_recorded_groups_are_those_that_there_are() -> None:
     """As many figures in each: a group that is refused, or that is lost, is not one that became better."""
     before = {key: group.figures for key, group in recorded().items()}

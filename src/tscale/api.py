@@ -108,7 +108,8 @@ def params(
     """
     given = locals()
     if len(models) == 1:
-        alone = set == () and assume is None and strict is None and families is None and system is None
+        alone = isinstance(set, tuple) and not set
+        alone = alone and assume is None and strict is None and families is None and system is None
         sums = sums_of(models[0]) if alone else None
         if sums is not None:
             return Result(partial(answered, "params", given), sums)

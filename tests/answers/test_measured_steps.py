@@ -110,7 +110,8 @@ def test_no_measured_step_beats_its_bound(source: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "count", "largest", "middle"), [("vtrain", 358, 0.629, 0.249), ("published", 62, 0.638, 0.354)]
+    ("source", "count", "largest", "middle"),
+    [pytest.param("vtrain", 358, 0.629, 0.249, marks=pytest.mark.slow), ("published", 62, 0.638, 0.354)],
 )
 def test_how_near_the_nearest_measured_step_comes_to_its_bound(
     source: str, count: int, largest: float, middle: float
@@ -121,7 +122,7 @@ def test_how_near_the_nearest_measured_step_comes_to_its_bound(
     assert (round(max(found), 3), round(median(found), 3)) == (largest, middle)
 
 
-@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("source", [pytest.param("vtrain", marks=pytest.mark.slow), "published"])
 def test_no_measured_step_takes_less_than_its_parts_one_after_the_other(source: str) -> None:
     """None of these runs overlapped so much that it would: the sum of all parts is no bound, but near one here."""
     assert max(ratios(SOURCES[source], "step_seconds_in_turn")) < 0.75

@@ -62,7 +62,20 @@ ANSWERS = (
         ("params", "gpt3"),
         ("yaml", "pydantic", "tscale.blocks.mamba", "tscale.blocks.experts", "tscale.models.problems"),
     ),
-    (("memory", "gpt3", "--gpu", "h100"), ("yaml", "pydantic", "tscale.blocks.mamba", "tscale.models.validation")),
+    (
+        ("memory", "gpt3", "--gpu", "h100"),
+        (
+            "yaml",
+            "pydantic",
+            "tscale.blocks.mamba",
+            "tscale.models.validation",
+            "tscale.models.stages",
+            "tscale.models.gguf",
+            "tscale.catalogue.measured",
+            "tscale.core.costs.post_training",
+            "tscale.estimates.memory.media",
+        ),
+    ),
     (("train", "gpt3", "--gpu", "h100", "--gpus", "1024"), ("yaml", "pydantic", "tscale.models.validation")),
     (
         ("train", "llama-3.1-8b", "--gpu", "h100", "--gpus", "64", "--batch", "128", "--mfu", "0.4"),

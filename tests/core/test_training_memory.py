@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from typing import Any
@@ -159,6 +160,36 @@ def one_device(name: str, training: Training, context: int) -> Trainer:
 def test_a_plan_of_one_device_changes_nothing(name: str, zero: int) -> None:
     alone = one_device(name, MIXED, 512)
     assert one_device(name, MIXED._replace(plan=Parallelism(zero=zero)), 512).needs(0) == alone.needs(0)
+
+
+WAYS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "micro-batch": {"micro_batch": 3},
+    "recompute": {"recompute": "full"},
+    "scores": {"attention": "naive"},
+    "dropout": {"dropout": True},
+    "fp32": {"precision": PRECISIONS["fp32"]},
+    "adapters": {"rank": 16},
+    "qlora": {"rank": 16, "base": DTYPES["nf4"]},
+    "tensor": {"plan": Parallelism(tensor=2)},
+    "sequence": {"plan": Parallelism(tensor=2, sequence=True)},
+    "context": {"plan": Parallelism(context=2)},
+    "kernels": {"kernels": "eager"},
+    "loss": {"loss": "plain"},
+}
+"""Ways of training that keep other things of a micro-batch, or of the loss."""
+
+
+@pytest.mark.parametrize("name", ["llama31-8b", "mixtral-8x7b"])
+def test_what_is_kept_in_one_way_of_training_is_taken_for_no_other(name: str) -> None:
+    """A spec that was asked in all ways, forward and backward, has the needs of one that is new each time."""
+    spec = tscale.load(name)
+    ways = [MIXED._replace(**change) for change in WAYS.values()]
+    anew = [trainer(replace(spec), way, 512).needs(0) for way in ways]
+    assert [trainer(spec, way, 512).needs(0) for way in ways] == anew
+    assert [trainer(spec, way, 512).needs(0) for way in reversed(ways)] == anew[::-1]
+    assert trainer(spec, MIXED, 256).needs(0).activations.total < anew[0].activations.total
+    assert len({str(one) for one in anew}) == len(anew)
 
 
 def test_qlora_of_65b_on_48_gb() -> None:

@@ -142,12 +142,14 @@ def test_no_published_step_is_faster_than_its_bound() -> None:
     assert [run.model for run in runs() if run.seconds < run.time.bound] == []
 
 
+@pytest.mark.slow
 def test_no_published_run_is_said_not_to_fit() -> None:
     """What a phase does not use is away, as NeMo-RL has it (nemo_rl/algorithms/grpo.py: offload_before_refit, finish_generation)."""
     said = {f"{run.model} on {run.chip}: {run.time.at_once}": run.verdict for run in runs()}
     assert {name: verdict for name, verdict in said.items() if verdict not in ("fits", "may_fit")} == {}
 
 
+@pytest.mark.slow
 def test_steps_are_predicted_as_the_calibration_says() -> None:
     """Alone, the passes are a median 1.8 times too fast; with three constants, within 12% of models that were left out."""
     said = yaml.safe_load((configs() / "calibrations" / "post-training.yaml").read_text(encoding="utf-8"))

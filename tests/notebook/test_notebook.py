@@ -11,10 +11,7 @@ import pytest
 import tscale
 from tests.render.html_tree import parse
 
-nbformat = pytest.importorskip("nbformat", reason="needs nbformat")
-nbclient = pytest.importorskip("nbclient", reason="needs nbclient")
-for _needed in ("ipykernel", "pandas", "matplotlib"):
-    pytest.importorskip(_needed, reason=f"needs {_needed}")
+pytestmark = pytest.mark.slow  # a kernel is started
 
 _FILE = Path(__file__).with_name("sweep.ipynb")
 _WEIGHTS = 70_553_706_496 * 2  # parameters of Llama 3.1 70B in its published files, in bf16
@@ -25,6 +22,10 @@ _BATCH = 4
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each code cell shows, by MIME type."""
+    nbformat, nbclient, *_ = (
+        pytest.importorskip(name, reason=f"needs {name}")
+        for name in ("nbformat", "nbclient", "ipykernel", "pandas", "matplotlib")
+    )
     from jupyter_client.kernelspec import KernelSpecManager
 
     if "python3" not in KernelSpecManager().get_all_specs():
@@ -41,7 +42,6 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     return [cell.outputs[-1].data for cell in cells]
 
 
-@pytest.mark.slow
 def test_the_sweep_has_a_row_a_plan(shown: list[dict[str, Any]]) -> None:
     names, *rows = _rows(shown[0]["text/html"])
     assert names[1:] == ["gpus", "context", "cache_gb", "total_gb", "fits", "ms_per_token_at_least"]

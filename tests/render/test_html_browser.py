@@ -100,7 +100,7 @@ def colour(name: str) -> str:
     return f"rgb({red}, {green}, {blue})"
 
 
-@pytest.mark.parametrize("width, scheme", [(360, "light"), (1280, "dark")])
+@pytest.mark.parametrize("width, scheme", [(360, "light"), pytest.param(1280, "dark", marks=pytest.mark.slow)])
 def test_a_page_never_scrolls_sideways(pages: list[str], tmp_path: Path, width: int, scheme: str) -> None:
     seen = looked_at(pages, tmp_path, width, scheme)
     for page in seen:
@@ -118,6 +118,7 @@ def test_a_page_never_scrolls_sideways(pages: list[str], tmp_path: Path, width: 
         )
 
 
+@pytest.mark.slow
 def test_on_paper_every_table_is_whole(pages: list[str], tmp_path: Path) -> None:
     printed = [page.replace("@media print", "@media screen") for page in pages]
     for page in looked_at(printed, tmp_path, PAPER, "dark"):

@@ -21,13 +21,13 @@ from tscale.sweeping.job import job_of
 from tscale.sweeping.run import Where, write
 from tscale.sweeping.sweep import prepared
 
-distributed = pytest.importorskip("distributed")
 parquet = pytest.importorskip("pyarrow.parquet")
 
 
 @pytest.fixture(scope="module")
 def workers() -> Iterator[Any]:
     """Two processes of the test's own."""
+    distributed = pytest.importorskip("distributed")
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
@@ -58,6 +58,7 @@ def test_a_worker_that_dies_loses_no_row(workers: Any, tmp_path: Path) -> None:
 
 
 def test_a_scheduler_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
     monkeypatch.setattr(cluster, "_SECONDS_TO_CONNECT", 0.3)
     path = tmp_path / "a.parquet"
     words = ["sweep", "params", "gpt2", "--vary", "set.layers=1..3", "-o", str(path), "--engine", "dask"]

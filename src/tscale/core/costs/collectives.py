@@ -49,7 +49,7 @@ class Level(NamedTuple):
     @property
     def seconds(self) -> Fraction:
         """The least time at this level."""
-        return self.sent / self.per_second
+        return self.sent if self is NOTHING else self.sent / self.per_second
 
 
 NOTHING: Final = Level(Fraction(0), 1)

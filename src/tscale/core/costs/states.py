@@ -123,6 +123,8 @@ def _of_a_piece(whole: int, among: int, layers: int | None, plan: Parallelism, m
 
 def _divided(amount: int, is_divided: bool, among: int) -> int:
     """Bytes of an entry on one device, where ZeRO divides them among so many."""
+    if type(is_divided) is bool:
+        return ceil_div(amount, among) if is_divided else amount
     divided: int = where(is_divided, ceil_div(amount, among), amount)
     return divided
 
