@@ -202,6 +202,25 @@ def test_the_loss_that_liger_computes_is_suggested() -> None:
     assert "did you mean fused-linear?" in run("memory", "gpt2", "--train", "--loss", "liger").err
 
 
+@pytest.mark.parametrize("command", ["memory", "train", "serve", "plan"])
+def test_the_first_screen_of_a_help_has_what_is_asked_most(command: str) -> None:
+    """How a config.json of an unknown family is read comes after what everyone asks."""
+    lines = run(command, "--help", columns=80).out.splitlines()
+    assert any(line.startswith("  --gpu NAME") for line in lines[:24])
+    reading = lines[lines.index("Reading a model's file:") :]
+    for name in ("assume", "strict", "families"):
+        assert any(line.startswith(f"  --{name}") for line in reading)
+
+
+@pytest.mark.parametrize("words", [(), ("models", "--family", "llama")], ids=" ".join)
+def test_a_list_of_models_keeps_what_fits_and_drops_other_names_first(words: tuple[str, ...]) -> None:
+    said = run("list", *words, columns=80).out
+    heading = said.splitlines()[1].split()
+    assert {"name", "year", "parameters", "active"} <= set(heading)
+    assert "also known as" in said.partition("Left out at this width: ")[2]
+    assert max(map(len, said.splitlines())) <= 80
+
+
 def test_help_says_what_k_means() -> None:
     """Of tokens a thousand, of a context 1,024, as in model cards."""
     text = " ".join(run("flops", "-h").out.split())

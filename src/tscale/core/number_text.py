@@ -108,6 +108,15 @@ def _short(value: Number) -> str:
     return f"{Decimal(mantissa).scaleb(above):,.{max(2 - above, 0) if step else 0}f}{_SUFFIXES[step]}"
 
 
+def count_text(value: int) -> str:
+    """15T or 1.4B: a count from a million on whose first three digits are all of it; any other in full."""
+    value = int(value)
+    if value < 10**6 or len(str(value).rstrip("0")) > 3:
+        return f"{value:,}"
+    step = min((len(str(value)) - 1) // 3, len(_SUFFIXES) - 1)
+    return f"{significant(Fraction(value, 1000**step))}{_SUFFIXES[step]}"
+
+
 _SUFFIXES: Final = ("", "k", "M", "B", "T")
 
 
