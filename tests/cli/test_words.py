@@ -181,6 +181,9 @@ def test_an_example_runs(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
             "Invalid value for '[models|hardware|families|formats|laws|claims]': 'hardwares' is not one of 'models', 'hardware', 'families', "
             "'formats', 'laws', 'claims': did you mean hardware? See `tscale list -h`",
         ),
+        ("hardware h100", "No such command 'hardware': did you mean list hardware? See `tscale -h`"),
+        ("gpus", "No such command 'gpus': did you mean list hardware? See `tscale -h`"),
+        ("nothing", "No such command 'nothing': see `tscale -h`"),
         (
             "memory gpt2 --train --optimizer adam",
             "Invalid value for '--optimizer': 'adam' is not one of 'adamw', 'adamw-fp32', 'paged-adamw', 'adam-8bit', "
