@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.helpers import answer, run
@@ -16,7 +18,7 @@ HEADLINES = {
     "params gpt3": "GPT-3 175B has 174,604,259,328 parameters, counted from its shape",
     # DeepSeek-AI 2024c: 671B parameters, 37B of them activated for each token (with the embedding)
     "params deepseek-v3": "671,026,404,352 parameters, 37,552,282,624 of them active per token",
-    "flops gpt3 --tokens 300e9": "Training GPT-3 175B on 300,000,000,000 tokens takes 3.23e23 FLOPs",
+    "flops gpt3 --tokens 300e9": "Training GPT-3 175B on 300B tokens takes 3.23e23 FLOPs",
     "memory gpt3 --gpu h100": "takes 359.4 GB on NVIDIA H100 SXM5 80GB: does not fit",
     "memory llama-3.1-8b": "one sequence of 8,192 tokens, takes 17.36 GB",
     "memory llama-3.1-8b --gpu h100 --gpus 2": "on each of 2 × NVIDIA H100 SXM5 80GB: fits",
@@ -38,8 +40,9 @@ HEADLINES = {
     "check article": "audited: of 19 claims, 12 hold, 1 close, 6 do not hold",
     "loss gpt3 --law besiroglu2024": "training tokens is 2.009 nats per token",
     # 6.98e9 of Llama's parameters are no embeddings: kumar2024 alone reads bits, and its table has the same two losses
-    "loss llama-3.1-8b --tokens 15e12 --bits 8": "in 8 bits: predicted loss after 15,000,000,000,000 training tokens is 2.831 nats per token by kumar2024, 2.826 in 16 bits",
+    "loss llama-3.1-8b --tokens 15e12 --bits 8": "in 8 bits: predicted loss after 15T training tokens is 2.831 nats per token by kumar2024, 2.826 in 16 bits",
     "loss llama-3.1-8b --tokens 15e12 --bits 4,8,16": "in 4, 8 and 16 bits (weights, activations, KV cache): predicted loss",
+    "flops bert-base": "Training BERT base on 131,072,000,000 tokens takes 6.92e19 FLOPs",
     "memory llama-3.1-8b --train --qlora": "Training QLoRA adapters of rank 64 for Llama 3.1 8B in bf16 with adamw",
     "train llama-3.1-8b --gpu h100 --gpus 8 --qlora --tokens 1e9": "Training QLoRA adapters of rank 64 for Llama 3.1 8B on 8",
 }
@@ -103,6 +106,25 @@ def test_a_claim_may_be_of_a_label_as_it_was(label: str) -> None:
 def test_headline_and_main_table_are_on_a_screen_of_24_by_80(line: str, last: str) -> None:
     screen = run(*line.split(), columns=80).out.splitlines()[:24]
     assert any(row.startswith(last) for row in screen[4:])
+
+
+def test_columns_of_a_range_say_by_what_they_are_low_and_high() -> None:
+    """A low utilisation has many days; where there is one case, nothing is low or high."""
+    given = ("train", "gpt3", "--gpu", "a100", "--gpus", "1024")
+    assert re.search(r"^by utilisation +low +middle +high$", run(*given).out, re.MULTILINE)
+    assert "by utilisation" not in run(*given, "--mfu", "0.4").out
+
+
+def test_what_a_context_may_be_is_told_from_tokens_of_training() -> None:
+    said = " ".join(run("memory", "llama-3.1-8b", "--gpu", "h100").out.split())
+    assert "was trained on contexts of up to 131,072 tokens: of longer ones the memory alone is counted." in said
+
+
+def test_tokens_per_parameter_have_three_digits_as_estimates_do() -> None:
+    """20.9 beside 61.8 and 0.115, and not 20.91 beside 0.1152."""
+    lines = run("optimal", "--flops", "1e24").out.splitlines()
+    rows = {line.split()[0]: line.split() for line in lines if line.startswith(("kaplan", "hoffmann"))}
+    assert (rows["kaplan2020"][3], rows["hoffmann2022-1"][3], rows["hoffmann2022-3"][3]) == ("0.115", "20.9", "61.8")
 
 
 def test_what_is_predicted_stands_before_the_best_case() -> None:

@@ -211,7 +211,7 @@ def test_help_lists_options_of_serving_and_of_training_under_headings() -> None:
     lines = run("memory", "--help").out.splitlines()
     headings = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
     assert headings == [
-        "Arguments:", "Options:", "Images, video and audio:", "Training:", "Parallelism:", "After pre-training:", "Serving:",
+        "Arguments:", "Options:", "Reading a model's file:", "Images, video and audio:", "Training:", "Parallelism:", "After pre-training:", "Serving:",
     ]  # fmt: skip
     under: dict[str, str] = {}
     heading = ""

@@ -106,7 +106,7 @@ def test_its_rates_have_three_digits_each_in_one_format() -> None:
     said = run("hyper", "llama-3.1-8b").out
     title = said.splitlines()[0]
     assert title.startswith("Llama 3.1 8B: a learning rate of 7.71e-5 to 1.90e-3 and a batch of 6.97M to 48.5M tokens")
-    assert title.endswith("for 15.0T training tokens")
+    assert title.endswith("for 15T training tokens")
     row = next(line for line in said.splitlines() if line.startswith("li2025"))
     assert row.split()[2] == "1.90e-3"
 

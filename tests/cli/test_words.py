@@ -181,6 +181,9 @@ def test_an_example_runs(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
             "Invalid value for '[models|hardware|families|formats|laws|claims]': 'hardwares' is not one of 'models', 'hardware', 'families', "
             "'formats', 'laws', 'claims': did you mean hardware? See `tscale list -h`",
         ),
+        ("hardware h100", "No such command 'hardware': did you mean list hardware? See `tscale -h`"),
+        ("gpus", "No such command 'gpus': did you mean list hardware? See `tscale -h`"),
+        ("nothing", "No such command 'nothing': see `tscale -h`"),
         (
             "memory gpt2 --train --optimizer adam",
             "Invalid value for '--optimizer': 'adam' is not one of 'adamw', 'adamw-fp32', 'paged-adamw', 'adam-8bit', "
@@ -200,6 +203,25 @@ def test_a_near_name_or_another_name_is_suggested(line: str, meant: str) -> None
 
 def test_the_loss_that_liger_computes_is_suggested() -> None:
     assert "did you mean fused-linear?" in run("memory", "gpt2", "--train", "--loss", "liger").err
+
+
+@pytest.mark.parametrize("command", ["memory", "train", "serve", "plan"])
+def test_the_first_screen_of_a_help_has_what_is_asked_most(command: str) -> None:
+    """How a config.json of an unknown family is read comes after what everyone asks."""
+    lines = run(command, "--help", columns=80).out.splitlines()
+    assert any(line.startswith("  --gpu NAME") for line in lines[:24])
+    reading = lines[lines.index("Reading a model's file:") :]
+    for name in ("assume", "strict", "families"):
+        assert any(line.startswith(f"  --{name}") for line in reading)
+
+
+@pytest.mark.parametrize("words", [(), ("models", "--family", "llama")], ids=" ".join)
+def test_a_list_of_models_keeps_what_fits_and_drops_other_names_first(words: tuple[str, ...]) -> None:
+    said = run("list", *words, columns=80).out
+    heading = said.splitlines()[1].split()
+    assert {"name", "year", "parameters", "active"} <= set(heading)
+    assert "also known as" in said.partition("Left out at this width: ")[2]
+    assert max(map(len, said.splitlines())) <= 80
 
 
 def test_help_says_what_k_means() -> None:

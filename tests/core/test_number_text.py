@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from tests.helpers import of_each
-from tscale.core.number_text import duration, durations, gigabytes, number_text, scaled_estimate, significant
+from tscale.core.number_text import (
+    count_text,
+    duration,
+    durations,
+    gigabytes,
+    number_text,
+    scaled_estimate,
+    significant,
+)
 
 READ: list[tuple[str, Any, str]] = [
     ("full", 1234567, "1,234,567"), ("full", 0.0, "0"), ("full", 2.5, "2.500"), ("full", 999.96, "1,000.0"), ("full", 1234.56, "1,234.6"),
@@ -79,3 +87,12 @@ def test_bytes_in_a_sentence_are_written_in_full() -> None:
 
 def test_a_share_of_more_than_a_thousand_percent_has_separators() -> None:
     assert number_text(Fraction(366_284, 100), "percent") == "366,284.00%"
+
+
+def test_a_count_has_a_suffix_where_three_digits_are_all_of_it() -> None:
+    """Counts stay exact: what has more digits has them all."""
+    read = {
+        15 * 10**12: "15T", 300 * 10**9: "300B", 1_400_000_000: "1.4B", 10**6: "1M", 1_230_000: "1.23M", 10**15: "1,000T",
+        999_000: "999,000", 1_234_000: "1,234,000", 131_072_000_000: "131,072,000,000", 512: "512", 0: "0",
+    }  # fmt: skip
+    assert {value: count_text(value) for value in read} == read

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.helpers import run
-from tscale.importer.pattern_machine import Budget, Overspent, glob_machine, regex_machine
+from tscale.importer.pattern_machine import Budget, Overspent, glob_machine, regex_machine, whole_machine
 
 NAMES = st.text(st.sampled_from("ab.1_-c"), max_size=7)
 _ATOMS = st.sampled_from(["a", "b", ".", r"\.", r"\d", r"\w", "[ab]", "[a-c]", "[^a]", "1", "_"])
@@ -37,6 +37,34 @@ def test_a_regular_expression_matches_as_pythons_does(text: str, names: list[str
     assert machine is not None
     for name in names:
         assert machine.matches(name, Budget(10**9)) == (re.match(text, name) is not None)
+
+
+_LOOKS = st.tuples(st.sampled_from(["(?=", "(?!"]), st.lists(_PLAIN, min_size=1, max_size=2).map("|".join)).map(
+    lambda pair: f"{pair[0]}{pair[1]})"
+)
+LOOKING = st.lists(st.one_of(_PLAIN, _GROUPS, _LOOKS), min_size=1, max_size=4).map("".join)
+
+
+@pytest.mark.slow
+@settings(max_examples=300, deadline=None)
+@given(LOOKING, st.lists(NAMES, min_size=1, max_size=4))
+def test_a_pattern_that_looks_ahead_matches_whole_names_as_pythons_does(text: str, names: list[str]) -> None:
+    machine = whole_machine(text)
+    assert machine is not None
+    for name in names:
+        assert machine.matches(name, Budget(10**9)) == (re.fullmatch(text, name) is not None)
+
+
+@pytest.mark.parametrize("text", ["(?=(?!a)b)c", "(?!a)*b", "(?<=a)b", "(?!a", "(?:a"])
+def test_what_looks_behind_or_within_what_looks_ahead_is_no_machine(text: str) -> None:
+    assert whole_machine(text) is None
+
+
+def test_what_looks_ahead_takes_no_more_steps_than_there_are() -> None:
+    machine = whole_machine("((?!.?.?.?.?Z).?)*" * 12)
+    assert machine is not None
+    with pytest.raises(Overspent):
+        machine.matches("a" * 200, Budget(20_000))
 
 
 @pytest.mark.slow

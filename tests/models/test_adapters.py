@@ -127,6 +127,21 @@ def test_a_built_in_model_may_be_the_base(tmp_path: Path) -> None:
     assert "and trains 4,194,304 in adapters of rank 8 on q, v" in headline
 
 
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"^(model(?=\.).*\.(q_proj|v_proj))$",
+        r"model(?!\.visual)\.(?!.*mlp).*(q|v)_proj",
+        r"(?!.*(lm_head|visual|mlp)).*\.[qv]_proj",
+    ],
+)
+def test_a_pattern_may_look_ahead(pattern: str, tmp_path: Path) -> None:
+    """As fine-tuning tools write them for models with towers: the same matrices as by their names."""
+    expected = answer("params", str(folder_of(LINES[0], tmp_path, target_modules=["q_proj", "v_proj"])))
+    found = answer("params", str(folder_of(LINES[0], tmp_path, target_modules=pattern)))
+    assert found["params"]["adapters"] == expected["params"]["adapters"] > 0
+
+
 def test_magnitudes_and_whole_modules_are_said_and_their_training_is_refused(tmp_path: Path) -> None:
     """DoRA on q and v of Llama 2 7B adds a length for each of 4,096 outputs; an lm_head 32,000 rows as wide."""
     llama = {"base_model_name_or_path": "llama2-7b"}
@@ -164,7 +179,7 @@ def test_magnitudes_and_whole_modules_are_said_and_their_training_is_refused(tmp
         ({"rank_pattern": {"q_proj": 999}}, "rank: a rank of 999 is no low one: the model is 256 wide"),
         ({"r": 1000}, "rank: a rank of 1,000 is no low one: the model is 256 wide"),
         ({"target_modules": ".*q_prj"}, 'target_modules ".*q_prj" matches no module of this model, such as model.layers.0.self_attn.q_proj: it has'),
-        ({"target_modules": "(?!.*vision).*q_proj"}, 'target_modules: the pattern "(?!.*vision).*q_proj" is not read: it may have'),
+        ({"target_modules": "(?<!vision).*q_proj"}, 'target_modules: the pattern "(?<!vision).*q_proj" is not read: it may have'),
         ({"target_modules": ["q_prj"]}, "target_modules names no modules of this model: it has q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj: did you mean q_proj?"),
         ({"target_modules": {"q_proj": 1}}, "target_modules must be a list of names, such as q_proj, not a mapping"),
         ({"target_modules": ["layers.9.self_attn.q_proj"]}, "target_modules names no modules of this model of such a path: model.layers.{}.self_attn.q_proj is one"),

@@ -39,6 +39,11 @@ const look = (frame) => {
   const win = frame.contentWindow, doc = frame.contentDocument, root = doc.documentElement;
   const wide = (element) => element.getBoundingClientRect().right > win.innerWidth + 0.5;
   const seen = (element) => element.getClientRects().length > 0;
+  const textOf = (element) => {
+    const range = doc.createRange();
+    range.selectNodeContents(element);
+    return range.getBoundingClientRect();
+  };
   const outside = [...doc.querySelectorAll("body *")].filter(
     (each) => seen(each) && wide(each) && !each.closest(".ts-scroll, .ts-hidden, svg"));
   const boxes = [...doc.querySelectorAll("svg[role=img]")].filter(seen).map((svg) =>
@@ -49,6 +54,8 @@ const look = (frame) => {
     overflow: root.scrollWidth - win.innerWidth,
     outside: outside.map((each) => each.tagName + "." + each.className),
     numbersMet: met.length,
+    overrun: [...doc.querySelectorAll("th[scope=row]")].filter((each) => seen(each) && textOf(each).right >
+      each.getBoundingClientRect().right - parseFloat(win.getComputedStyle(each).paddingRight) + 1).map((each) => each.textContent),
     wideTables: [...doc.querySelectorAll("table")].filter(wide).length,
     scrolled: [...doc.querySelectorAll(".ts-scroll")].filter((each) => each.scrollWidth > each.clientWidth + 1).length,
     pictures: boxes.length,
@@ -107,6 +114,7 @@ def test_a_page_never_scrolls_sideways(pages: list[str], tmp_path: Path, width: 
         assert page["overflow"] <= 0 and page["outside"] == []
         assert page["requests"] == 0
         assert page["numbersMet"] == 0
+        assert page["overrun"] == []
         assert page["ground"] == colour((LIGHT if scheme == "light" else DARK)["paper"])
         assert "tabular-nums" in page["digits"]
     assert [page["pictures"] for page in seen] == [1, 2, 1, 1, 1, 1, 2, 1, 1, 1, 0, 0, 1]

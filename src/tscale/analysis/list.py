@@ -12,7 +12,7 @@ from tscale.errors import RequestError
 if TYPE_CHECKING:
     from tscale.core.metric import Report
 
-_KINDS = ("models", "hardware", "families", "formats", "laws", "claims")
+KINDS = ("models", "hardware", "families", "formats", "laws", "claims")
 _ABOUT = {
     "newer_than": ("models", "hardware", "laws"),
     "older_than": ("models", "hardware", "laws"),
@@ -34,7 +34,7 @@ class Ask(Request):
 
     what: str = asked(
         Option(
-            "Choose what to list.", "[models|hardware|families|formats|laws|claims]", choices=_KINDS, kind="argument"
+            "Choose what to list.", "[models|hardware|families|formats|laws|claims]", choices=KINDS, kind="argument"
         ),
         "models",
     )

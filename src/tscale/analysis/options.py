@@ -7,6 +7,7 @@ from typing import Final
 from tscale.analysis import completion, readers
 from tscale.analysis.request import Option
 
+READING: Final = "Reading a model's file"
 SERVING: Final = "Serving"
 TRAINING: Final = "Training"
 PARALLELISM: Final = "Parallelism"
@@ -27,15 +28,20 @@ SET: Final = Option(
     complete=completion.spec_fields,
 )
 ASSUME: Final = Option(
-    "Count a config.json of an unknown family as one of this family; see `tscale list families`.", "FAMILY"
+    "Count a config.json of an unknown family as one of this family; see `tscale list families`.",
+    "FAMILY",
+    heading=READING,
 )
 FAMILIES: Final = Option(
     "Read further families of config.json from a YAML file, as `tscale schema families` describes it.",
     "FILE",
     kind="named",
+    heading=READING,
 )
 STRICT: Final = Option(
-    "Refuse a config.json that has keys its family does not read, rather than name them.", kind="flag"
+    "Refuse a config.json that has keys its family does not read, rather than name them.",
+    kind="flag",
+    heading=READING,
 )
 GPU: Final = Option(
     "Name the hardware: h100, a YAML file, or here (the GPU of this machine); `tscale list hardware` has the names.",

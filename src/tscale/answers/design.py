@@ -144,7 +144,7 @@ _RATIOS: Final[dict[str, Callable[[Shape], Fraction]]] = {
 
 def _near(found: Found, design: Design) -> Record:
     """A shape with its distance from the proportions of the pattern."""
-    distance = Figure(round(found.distance, 6), RATIO._replace(name="distance", reading="plain"))
+    distance = Figure(round(found.distance, 6), RATIO._replace(name="distance", reading="estimate"))
     return {**_shape_data(found, design), "distance": distance}
 
 

@@ -11,7 +11,7 @@ from tscale.core.costs.forward import AttentionMask, forward_flops, leaves_out
 from tscale.core.costs.params import active_params, params
 from tscale.core.costs.training import PF_DAY
 from tscale.core.metric import Cell, Column, Data, Derivations, Figure, Known, Label, Missing, Report, Step, Table
-from tscale.core.number_text import number_text
+from tscale.core.number_text import count_text, number_text
 from tscale.core.tracing import TracedInt, ceil_div, label
 from tscale.core.units import FLOPS, FLOPS_PER_TOKEN, PARAMETERS, PF_DAYS, RATIO, SHARE, TOKENS
 from tscale.core.view import Record, view
@@ -128,7 +128,7 @@ def _title(asked: _Asked, exact: Figure | Missing, *, by_default: bool) -> str:
     whose = f"{spec.label} (the default model)" if by_default else spec.label
     assert isinstance(exact, Figure)
     return (
-        f"Training {whose} on {int(trained.tokens.value):,} tokens takes {number_text(int(exact.value), 'power')} FLOPs, in sequences of "
+        f"Training {whose} on {count_text(int(trained.tokens.value))} tokens takes {number_text(int(exact.value), 'power')} FLOPs, in sequences of "
         f"{trained.lengths_text()}"
     )
 

@@ -9,7 +9,7 @@ from tscale.catalogue.laws import read_law
 from tscale.core.costs.params import active_params, params
 from tscale.core.laws.experts import Mixture
 from tscale.core.metric import Column, Data, Derivations, Figure, Missing, Report, Step, Table
-from tscale.core.number_text import number_text
+from tscale.core.number_text import count_text, number_text
 from tscale.core.units import COUNT, FLOPS, PARAMETERS, PREDICTED_TOKENS, SHARE, Unit
 from tscale.core.view import Record, view
 from tscale.errors import NotPublishedError
@@ -62,7 +62,7 @@ def hyper_report(
     vocabularies = [] if names else [one.data for one in vocabularies_of(run, int(spec.d_model))]
     tau = next((row.timescale for row in rows if row.timescale is not None), None)
     rows = [row._replace(tau=tau) for row in rows]
-    title = f"{spec.label}: {_headline(rows)} for {number_text(int(run.tokens), 'short')} training tokens"
+    title = f"{spec.label}: {_headline(rows)} for {count_text(int(run.tokens))} training tokens"
     records = [_data(row) for row in rows]
     data: Data = {
         "model": spec.name,

@@ -92,7 +92,13 @@ def _usage(error: BaseException) -> str:
 
 
 def _meant(text: str) -> str:
-    """Of a value that is not one of the choices, the choice that was meant."""
+    """Of a value that is not one of the choices, the choice that was meant; of a kind of list that is no command, its list."""
+    command = re.fullmatch("No such command '([^']*)'", text)
+    if command is not None:
+        from tscale.analysis.list import KINDS
+
+        kind = _ALSO_CALLED.get(command[1], command[1])
+        return f": did you mean list {kind}?" if kind in KINDS else ""
     found = re.search("'([^']*)' is not one of (.*)$", text)
     if found is None:
         return ""

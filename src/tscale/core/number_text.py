@@ -108,6 +108,16 @@ def _short(value: Number) -> str:
     return f"{Decimal(mantissa).scaleb(above):,.{max(2 - above, 0) if step else 0}f}{_SUFFIXES[step]}"
 
 
+def count_text(value: int) -> str:
+    """15T or 1.4B: a count from a million on whose first three digits are all of it; any other in full."""
+    full = f"{value:,}"  # of a number that a sweep records too, which is not looked into
+    digits = full.replace(",", "")
+    if not digits.isdecimal() or len(digits) <= 6 or len(digits.rstrip("0")) > 3:
+        return full
+    step = min((len(digits) - 1) // 3, len(_SUFFIXES) - 1)
+    return f"{significant(Fraction(int(digits), 1000**step))}{_SUFFIXES[step]}"
+
+
 _SUFFIXES: Final = ("", "k", "M", "B", "T")
 
 

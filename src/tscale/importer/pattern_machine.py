@@ -2,7 +2,8 @@
 
 Files are not trusted, and a backtracking matcher takes longer than the universe over `.?.?.?…Z`. Here a pattern is a machine
 that is in a set of places at once and goes through a name a single time (Thompson 1968); the sets that were met are kept.
-Read are characters and classes of them, `.`, groups, alternatives and `* + ?`: all that was met in files of models.
+Read are characters and classes of them, `.`, groups, alternatives and `* + ?`: all that was met in files of models; in patterns over
+whole names also what looks ahead, which is a machine of its own for what is left of a name.
 """
 
 from __future__ import annotations
@@ -34,10 +35,15 @@ class Budget:
 
 
 class _Edge(NamedTuple):
-    """From a place to the next: over a character that `over` matches, or over none where it is empty."""
+    """From a place to the next: over a character that `over` matches, or over none where it is empty.
+
+    `ahead`: what the rest of a name must begin with, or with `without` must not, for the edge to lead anywhere.
+    """
 
     over: str
     to: int
+    ahead: Machine | None = None
+    without: bool = False
 
 
 class Node:
@@ -54,6 +60,8 @@ class Machine:
     def __init__(self, edges: list[list[_Edge]], start: int, accept: int, *, to_end: bool) -> None:
         self._edges, self._accept, self.to_end = edges, accept, to_end
         self._nodes: dict[frozenset[int], Node] = {}
+        self._looks = any(edge.ahead is not None for place in edges for edge in place)
+        self._first = start
         self.start = self._node({start})
 
     def walk(self, node: Node, text: str, budget: Budget) -> Node:
@@ -70,7 +78,28 @@ class Machine:
 
     def matches(self, text: str, budget: Budget) -> bool:
         """Whether a name matches."""
-        return self.walk(self.start, text, budget).accepts
+        return self._looking(text, budget) if self._looks else self.walk(self.start, text, budget).accepts
+
+    def _looking(self, text: str, budget: Budget) -> bool:
+        """The same where edges look ahead: what a place leads to depends on what is left, so that no set of places is kept."""
+        places = self._reached({self._first}, text, budget)
+        for at, character in enumerate(text):
+            there = {edge.to for place in places for edge in self._edges[place] if _over(edge.over, character)}
+            places = self._reached(there, text[at + 1 :], budget)
+        return self._accept in places
+
+    def _reached(self, places: set[int], rest: str, budget: Budget) -> set[int]:
+        """The places, and all that can be reached from them over nothing, with a rest of the name ahead."""
+        waiting, closed = list(places), set(places)
+        while waiting:
+            budget.spend(8)
+            for edge in self._edges[waiting.pop()]:
+                if edge.over or edge.to in closed:
+                    continue
+                if edge.ahead is None or edge.ahead.matches(rest, budget) is not edge.without:
+                    closed.add(edge.to)
+                    waiting.append(edge.to)
+        return closed
 
     def _follow(self, node: Node, character: str, budget: Budget) -> Node:
         budget.spend(8 * len(node.places))
@@ -100,8 +129,8 @@ def _over(over: str, character: str) -> bool:
 class _Builder:
     """Reads a regular expression and builds its machine, piece by piece."""
 
-    def __init__(self, text: str) -> None:
-        self._text, self._at = text, 0
+    def __init__(self, text: str, at: int = 0, *, looks: bool = False) -> None:
+        self._text, self._at, self._looks = text, at, looks
         self.edges: list[list[_Edge]] = [[]]
 
     def alternatives(self, start: int) -> int:
@@ -139,6 +168,8 @@ class _Builder:
         """A character, or a group, with what says how often."""
         own = self.place()
         self.join(start, own)
+        if self._looks and (self._text.startswith(("(?=", "(?!"), self._at)):
+            return self._ahead(own)
         if self._take("("):
             self._take("?:")
             last = self.alternatives(own)
@@ -148,6 +179,17 @@ class _Builder:
             last = self.place()
             self.join(own, last, self._character())
         return self._repeated(own, last)
+
+    def _ahead(self, own: int) -> int:
+        """What looks ahead: it takes no character."""
+        inner = _Builder(self._text, self._at + len("(?="))
+        machine = Machine(inner.edges, 0, inner.alternatives(0), to_end=False)
+        last = self.place()
+        self.edges[own].append(_Edge("", last, machine, self._text[self._at + 2] == "!"))
+        self._at = inner._at
+        if not self._take(")"):
+            raise ValueError("what looks ahead is not closed")
+        return last
 
     def _character(self) -> str:
         found = _ATOM.match(self._text, self._at)
@@ -188,11 +230,11 @@ def whole_machine(text: str) -> Machine | None:
     to_end = text.endswith("$") and not text.endswith("\\$")
     inner = text.removeprefix("^").removesuffix("$" if to_end else "")
     plain = inner.replace(r"[\d]", r"\d").replace("{1,}", "+")  # other spellings of what is read
-    return None if len(text) > _MOST_TEXT else _machine(plain, to_end=True)
+    return None if len(text) > _MOST_TEXT else _machine(plain, to_end=True, looks=True)
 
 
-def _machine(inner: str, *, to_end: bool) -> Machine | None:
-    builder = _Builder(inner)
+def _machine(inner: str, *, to_end: bool, looks: bool = False) -> Machine | None:
+    builder = _Builder(inner, looks=looks)
     try:
         end = builder.alternatives(0)
     except (ValueError, re.error, RecursionError):

@@ -224,7 +224,7 @@ def _machine(key: str, text: str, where: str, called: str | None = None) -> Mach
     if found is None:
         raise SpecError(
             f"{key}: the pattern {shown(text if called is None else called)} is not read: it may have up to 300 characters, classes of "
-            "them, groups, alternatives and * + ?, such as .*\\.[0-3]\\..*(q|v)_proj",
+            "them, groups, alternatives, * + ? and what looks ahead, such as .*\\.[0-3]\\..*(q|v)_proj",
             where=where,
         )
     return found

@@ -140,7 +140,7 @@ footer.tscale { box-sizing: border-box; max-width: 63rem; margin: 0 auto; paddin
   .tscale h1 { font-size: 1.25rem; }
   .tscale .ts-scroll th, .tscale .ts-scroll td { padding-right: 1rem; }
   .tscale .ts-scroll table { font-size: .875em; line-height: 1.42858; }
-  .tscale tbody th[scope=row] { max-width: 9.5em; }
+  .tscale .ts-scroll tbody th[scope=row] { max-width: 9.5em; white-space: normal; }
   .tscale .ts-wide { display: none; }
   .tscale .ts-narrow { display: block; }
 }

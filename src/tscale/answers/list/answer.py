@@ -21,12 +21,12 @@ def models_report(wanted: Wanted = ALL) -> Report:
     """The built-in models, oldest first."""
     columns = (
         Column("name", "name", numeric=False),
-        Column("model", "title", drop=3, numeric=False),
-        Column("year", "year", drop=2, read=_year, absent=Missing("")),
-        Column("kind", "kind", drop=5, numeric=False),
+        Column("model", "title", drop=4, numeric=False),
+        Column("year", "year", drop=1, read=_year, absent=Missing("")),
+        Column("kind", "kind", drop=3, numeric=False),
         Column("parameters", "params", read=_size, absent=_UNDISCLOSED),
-        Column("active", "active_params", drop=4, read=_size, absent=_UNDISCLOSED),
-        Column("also known as", "aliases", drop=1, numeric=False),
+        Column("active", "active_params", drop=2, read=_size, absent=_UNDISCLOSED),
+        Column("also known as", "aliases", drop=5, numeric=False),
     )
     every = listed()
     wanted.check_family(name for one in every for name in (one.name, *one.aliases))

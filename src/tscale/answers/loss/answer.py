@@ -21,6 +21,7 @@ from tscale.core.costs.params import non_embedding_params, params
 from tscale.core.laws import HALF, Bits, Kaplan, Lifetime, Parametric, Point, Repeated
 from tscale.core.laws.experts import Granular, Joint, Mixture, Routed, saturated
 from tscale.core.metric import Cell, Column, Data, Derivations, Figure, Missing, Report, Step, Table
+from tscale.core.number_text import count_text
 from tscale.core.units import FLOPS, PARAMETERS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, RATIO, SHARE, TOKENS
 from tscale.core.view import Record, view
 from tscale.estimates.experts import equivalents, mixture_of, run_of
@@ -137,7 +138,7 @@ def loss_report(
 
 
 def _title(spec: ModelSpec, tokens: int, judged: Sequence[Judged], bits: Bits | None) -> str:
-    after = f"predicted loss after {tokens:,} training tokens is"
+    after = f"predicted loss after {count_text(tokens)} training tokens is"
     if bits is None:
         return f"{spec.label}: {after} {_losses(judged)}"
     return f"{spec.label} in {bits_text(bits)}: {after} {losses_in(judged, bits)}"

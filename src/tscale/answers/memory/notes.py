@@ -46,7 +46,7 @@ def serving_notes(
     longest = server.context if room is None else room.context
     if trained is not None and server.context <= trained and (longest is None or longest > trained):
         said.append(
-            f"{server.spec.label} was trained on {int(trained):,} tokens: longer contexts are what memory allows."
+            f"{server.spec.label} was trained on contexts of up to {int(trained):,} tokens: of longer ones the memory alone is counted."
         )
     if server.spec.kind == "encoder-decoder":
         said.append(streams_note(server.spec))

@@ -36,7 +36,10 @@ def table_of(
     title: str, subject: str, cases: tuple[Case, ...], columns: list[dict[str, Figure | None]], rent: Rent | None
 ) -> Table:
     """The figures of a run, a case a column."""
-    heads = (Column("", "quantity", numeric=False), *(Column(c.label or "value", c.label or "value") for c in cases))
+    heads = (
+        Column("by utilisation" if len(cases) > 1 else "", "quantity", numeric=False),
+        *(Column(c.label or "value", c.label or "value") for c in cases),
+    )
     rows: list[tuple[Cell, ...]] = []
     for key, name in _ROWS.items():
         if _says_nothing(key, columns):
