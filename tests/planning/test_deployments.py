@@ -326,7 +326,14 @@ def test_no_is_exit_code_3() -> None:
     assert "no deployment" in done.out
 
 
-APART = {"pools": "disaggregated", "gpu": "h100", "input": "8k", "output": "1k", "rate": 5, "tpot": "30ms"}
+APART: dict[str, Any] = {
+    "pools": "disaggregated",
+    "gpu": "h100",
+    "input": "8k",
+    "output": "1k",
+    "rate": 5,
+    "tpot": "30ms",
+}
 
 
 def test_pools_apart_take_no_more_devices_for_a_target_that_is_longer() -> None:
