@@ -11,6 +11,7 @@ import pytest
 
 from tests.blocks.test_experts_and_latents import spec
 from tscale.calibration.interval import Interval
+from tscale.calibration.serving_case import Pool
 from tscale.core.costs.post_training import Resident, Stage
 from tscale.core.dtypes import DTYPES
 from tscale.core.metric import Line
@@ -319,7 +320,7 @@ def test_engines_are_a_deployment_that_prefills_and_decodes_in_turn(monkeypatch:
     (_, chip, asked, deployment) = given.pop()
     assert (chip, asked.weights, asked.gpus, asked.batch, asked.context, asked.output) == ("chip", DTYPES["fp8"], 2, 12, 100, 400)  # fmt: skip
     assert deployment.layout == ServingLayout(2, 1, 1, 2)
-    assert case.prefill == case.decode == (ServingLayout(2, 1, 1, 2), 4)
+    assert case.prefill == case.decode == Pool(ServingLayout(2, 1, 1, 2), 4)
     assert (case.disaggregated, case.decoding, case.concurrency) == (True, 1.0, 48)
 
 

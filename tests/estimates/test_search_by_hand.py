@@ -290,6 +290,8 @@ def test_layouts_of_one_pool_are_tried_again_and_those_that_are_listed(monkeypat
     assert [name for name, _ in tried] == ["fits", "full", "listed"]
     assert {kept for _, kept in tried} == {"fp8"}
     assert found == (["fits", "listed"], 1)
+    assert search.again(_plan(), _found(*units, rows=(_row(cases["listed"]),)), 24.0) == found  # of 24 devices each
+    assert search.again(_plan(), _found(*units, rows=(_row(cases["listed"]),)), 23.9) == ([], 1)  # type: ignore[comparison-overlap]
 
 
 def test_targets_are_loosened_and_formats_narrowed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -323,7 +325,7 @@ def test_targets_are_loosened_and_formats_narrowed(monkeypatch: pytest.MonkeyPat
     [
         ({}, {}, 3, ["--dtype fp8", "--cache-dtype fp8"]), ({}, {}, 2, ["--cache-dtype fp8"]), ({}, {}, 1, []), ({"weights": (DTYPES["bf16"],)}, {}, 3, ["--cache-dtype fp8"]),
         ({"caches": (DTYPES["bf16"],)}, {}, 3, ["--dtype fp8"]), ({}, {"kept": DTYPES["fp8"]}, 3, ["--cache-dtype fp8"]), ({}, {"kept": None}, 3, ["--cache-dtype fp8"]),
-        ({}, {"cache": DTYPES["fp8"]}, 3, ["--dtype fp8"]), ({}, {"cache": None}, 3, ["--dtype fp8"]), ({}, {"hardware": find_hardware("a100")}, 3, ["--cache-dtype fp8"]),
+        ({"load": None}, {}, 3, ["--dtype fp8", "--cache-dtype fp8"]), ({}, {"cache": DTYPES["fp8"]}, 3, ["--dtype fp8"]), ({}, {"cache": None}, 3, ["--dtype fp8"]), ({}, {"hardware": find_hardware("a100")}, 3, ["--cache-dtype fp8"]),
     ],
 )  # fmt: skip
 def test_formats_of_8_bits_are_tried_where_they_are_for_the_better(
@@ -332,7 +334,8 @@ def test_formats_of_8_bits_are_tried_where_they_are_for_the_better(
     monkeypatch.setattr(relax, "ranking", lambda row, _: (row.rank, 0.0))
     asked: list[dict[str, Any]] = []
 
-    def again(plan: Any, found: Any, **changed: Any) -> Any:
+    def again(plan: Any, found: Any, most: float, **changed: Any) -> Any:
+        assert most == (rank if plan.load is not None else inf)  # what costs more than the best is not better
         asked.append(changed)
         return (SimpleNamespace(rank=1 if "cache" in changed else 2),)
 

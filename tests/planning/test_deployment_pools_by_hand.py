@@ -50,6 +50,13 @@ def test_the_four_best_workers_are_those_of_the_most_for_a_device_and_of_equals_
     assert _best([]) == []
 
 
+def test_workers_that_prefill_come_by_what_they_do_in_the_time_that_is_left_and_the_one_that_would_do_most() -> None:
+    """Of 10, 8, 6, 5, 4 and 3 prompts a second with 0, 10, 50, 50, 60 and 90% left: 2.7, 3, 2.5 and 2.4 are most, and 10 the most of all."""
+    left = [(10.0, 0.0), (8.0, 0.1), (6.0, 0.5), (5.0, 0.5), (4.0, 0.6), (3.0, 0.9)]
+    found = _best(_Worker(_pool(1), rate, share) for rate, share in left)
+    assert [worker.rate for worker in found] == [6.0, 3.0, 5.0, 4.0, 10.0]
+
+
 def test_a_worker_decodes_as_many_as_it_does_within_the_target(monkeypatch: pytest.MonkeyPatch) -> None:
     """1, 2 and 4 requests of 10 tokens at once in 0.01, 0.04 and 0.05 s a token: 10, 5 and 8 answers a second."""
     at_once, tpot = np.array([1.0, 2.0, 4.0]), np.array([0.01, 0.04, 0.05])

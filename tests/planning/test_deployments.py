@@ -326,7 +326,14 @@ def test_no_is_exit_code_3() -> None:
     assert "no deployment" in done.out
 
 
-APART = {"pools": "disaggregated", "gpu": "h100", "input": "8k", "output": "1k", "rate": 5, "tpot": "30ms"}
+APART: dict[str, Any] = {
+    "pools": "disaggregated",
+    "gpu": "h100",
+    "input": "8k",
+    "output": "1k",
+    "rate": 5,
+    "tpot": "30ms",
+}
 
 
 def test_pools_apart_take_no_more_devices_for_a_target_that_is_longer() -> None:
@@ -345,7 +352,8 @@ def test_where_a_prompt_alone_leaves_no_time_to_wait_no_number_of_devices_meets_
 def made(devices: int, users: int) -> Any:
     """A unit that meets a target of 1 s for so many users and no more."""
     at_once = np.array([1.0, users, users + 1.0])
-    return SimpleNamespace(devices=devices, curve=Curve(at_once, at_once, np.array([0.5, 1.0, 1.5]), np.full(3, 0.01)))
+    curve = Curve(at_once, at_once, np.array([0.5, 1.0, 1.5]), np.full(3, 0.01))
+    return SimpleNamespace(devices=devices, curve=curve, case=None)
 
 
 @pytest.mark.parametrize("most", [1, 2, 3])

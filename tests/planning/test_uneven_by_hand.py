@@ -133,7 +133,7 @@ def test_vllm_cuts_experts_or_spreads_them() -> None:
 def test_a_unit_whose_bound_is_that_of_the_last_of_the_best_may_carry_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two that take as many devices, the one that carries more is the best, though it is looked at last."""
     keys: dict[int, tuple[float, float]] = {1: (3.0, -5.0), 2: (3.0, -9.0), 3: (4.0, -99.0)}
-    monkeypatch.setattr(deployment_search, "_bound", lambda unit, _: keys[unit][0])
+    monkeypatch.setattr(deployment_search, "_bounds", lambda units, _: [keys[unit][0] for unit in units])
     monkeypatch.setattr(deployment_search, "_choice", lambda unit, _: unit)
     monkeypatch.setattr(deployment_search, "_key", lambda choice, _: keys[choice])
     units: Any = list(keys)

@@ -19,7 +19,7 @@ from tscale.calibration.serving_groups import keys_of
 from tscale.core.costs.serving_work import ways_of
 from tscale.planning.queueing import Floats
 
-_POINTS: Final = 2**15
+_POINTS: Final = 2**14
 """Points of an array, so that all that is made of it stays close to the processor."""
 
 
@@ -64,10 +64,12 @@ def _alike(cases: Sequence[ServingCase], calibration: Calibration) -> Iterator[l
     yield from found.values()
 
 
-def _kind(case: ServingCase, pool: Pool) -> tuple[bool, bool, bool]:
-    """What the formula branches on: whether attention has copies, and experts are spread, and tokens are gathered for them."""
+def _kind(case: ServingCase, pool: Pool) -> tuple[bool, bool]:
+    """What the formula branches on: whether attention has copies; if so, whether tokens are gathered for experts, else if these are spread."""
     layout = pool.layout
-    return layout.attention_data == 1, layout.expert == 1, ways_of(worker_of(case, pool)).gathers
+    if layout.attention_data > 1:
+        return True, ways_of(worker_of(case, pool)).gathers
+    return False, layout.expert > 1 and not case.disaggregated
 
 
 def _blocks(places: list[int], loads: Sequence[Any]) -> Iterator[list[int]]:

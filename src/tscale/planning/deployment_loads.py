@@ -49,7 +49,8 @@ def at_most(curves: Sequence[Curve], targets: Targets) -> list[float]:
     """More requests a second than each unit carries within its targets: those that it answers where none of them waits."""
     if not curves:
         return []
-    _, throughput, ttft, tpot = (np.concatenate(values) for values in zip(*curves, strict=True))
+    _, *values = zip(*curves, strict=True)
+    throughput, ttft, tpot = map(np.concatenate, values)
     sizes = [len(curve.tpot) for curve in curves]
     starts, places = np.cumsum([0, *sizes[:-1]]), np.arange(len(tpot))
     slow = np.minimum.reduceat(np.where(tpot > targets.tpot, places, len(tpot)), starts)

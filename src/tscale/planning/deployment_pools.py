@@ -62,11 +62,16 @@ def pooled_cases(
 
 
 def _best(workers: Iterable[_Worker]) -> list[_Worker]:
-    """The best for each device; of those that are predicted alike, as experts that are spread or cut often are, the first."""
+    """The best for each device, and the one that does most where the target is longer.
+
+    Of those that are predicted alike, as experts that are spread or cut often are, the first.
+    """
     apart: dict[tuple[int, float], _Worker] = {}
     for worker in workers:
         apart.setdefault((worker.pool.layout.devices, worker.rate), worker)
-    return sorted(apart.values(), key=lambda worker: -worker.rate_per_device)[:_BEST]
+    found = sorted(apart.values(), key=lambda worker: -worker.rate_per_device)[:_BEST]
+    most = sorted(apart.values(), key=lambda worker: -worker.rate / worker.pool.layout.devices)[:1]
+    return found + [worker for worker in most if worker not in found]
 
 
 def _prefilling(cases: Sequence[ServingCase], targets: Targets, calibration: Calibration) -> Iterator[_Worker]:

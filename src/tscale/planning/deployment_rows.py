@@ -127,5 +127,5 @@ def _of_users(choice: Choice, wanted: Wanted, calibration: Calibration, load: fl
 
 def ranking(row: Deployed, wanted: Wanted) -> tuple[float, float]:
     """What deployments are ordered by: devices or dollars, then the load that they carry; or the load alone, then devices."""
-    cost = wanted.cost(row.choice.unit, row.case.devices)
+    cost = wanted.cost(row.case, row.case.devices)
     return (-row.load, cost) if wanted.load is None else (cost, -row.most)

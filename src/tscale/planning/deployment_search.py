@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 
+from tscale.calibration.serving_case import ServingCase
 from tscale.planning.deployment_curves import Unit
 from tscale.planning.deployment_loads import Carried, Targets, at_most, largest_rate, largest_users, units_for
 from tscale.planning.queueing import Curve, Floats
@@ -29,9 +30,9 @@ class Wanted(NamedTuple):
     price: dict[str, float] | None = None
     copies: tuple[int, ...] | None = None
 
-    def cost(self, unit: Unit, devices: int) -> float:
-        """What devices count for: one each, or what an hour of them costs."""
-        return float(devices) if self.price is None else devices * self.price[unit.case.hardware.name]
+    def cost(self, case: ServingCase, devices: int) -> float:
+        """What devices of a case count for: one each, or what an hour of them costs."""
+        return float(devices) if self.price is None else devices * self.price[case.hardware.name]
 
 
 class Choice(NamedTuple):
@@ -94,7 +95,7 @@ def _copies(unit: Unit, wanted: Wanted, load: float) -> int:
 
 def _key(choice: Choice, wanted: Wanted) -> tuple[float, float]:
     """What choices are ordered by: devices or dollars, then the load that they carry; or the load alone, then devices."""
-    cost = wanted.cost(choice.unit, choice.devices)
+    cost = wanted.cost(choice.unit.case, choice.devices)
     return (-choice.load, cost) if wanted.load is None else (cost, -choice.load)
 
 
@@ -112,7 +113,7 @@ def _bound(unit: Unit, wanted: Wanted, most: float) -> float:
     copies = _copies(unit, wanted, most) if most else 0
     if not copies:
         return inf
-    return -copies * most if wanted.load is None else wanted.cost(unit, copies * unit.devices)
+    return -copies * most if wanted.load is None else wanted.cost(unit.case, copies * unit.devices)
 
 
 def _users(curve: Curve, wanted: Wanted) -> float:

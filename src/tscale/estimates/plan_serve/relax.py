@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 from typing import Final, NamedTuple
 
 from tscale.core.dtypes import DTYPES, Dtype
@@ -85,15 +86,16 @@ def _narrower(plan: ServingPlan, found: Found) -> Iterator[Change]:
         return
     case = found.units[0].case
     fast, best = case.hardware.dense_tflops.fp8 is not None, ranking(found.rows[0], plan.wanted)
+    most = best[0] if plan.load is not None else inf
     if plan.weights == (None,) and isinstance(case.kept, Dtype) and case.kept.bits > eight.bits and fast:
         yield from _better(
             "--dtype fp8",
-            again(plan, found, kept=format_of(plan.spec, eight), weights="fp8", experts="fp8"),
+            again(plan, found, most, kept=format_of(plan.spec, eight), weights="fp8", experts="fp8"),
             best,
             plan,
         )
     if plan.caches == (None,) and case.cache is not None and case.cache.bits > eight.bits:
-        yield from _better("--cache-dtype fp8", again(plan, found, cache=eight), best, plan)
+        yield from _better("--cache-dtype fp8", again(plan, found, most, cache=eight), best, plan)
 
 
 def _better(option: str, rows: tuple[Deployed, ...], best: tuple[float, float], plan: ServingPlan) -> Iterator[Change]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from itertools import islice, product
+from math import inf
 from time import perf_counter
 from typing import Final, Literal, NamedTuple
 
@@ -229,14 +230,15 @@ def chip_of(hardware: Hardware, words: tuple[str, ...], price: Fraction | None) 
     return Chip(hardware, words, rent_of(hardware, price))
 
 
-def again(plan: ServingPlan, found: Found, **changed: object) -> tuple[Deployed, ...]:
+def again(plan: ServingPlan, found: Found, most: float = inf, **changed: object) -> tuple[Deployed, ...]:
     """The best with something else in all cases: of layouts with one pool and no pipeline, and of those that are listed.
 
-    Layouts that did not fit in memory may then.
+    Layouts that did not fit in memory may then. `most`: those are left out that cost more, whatever they carry.
     """
     cases = [unit.case for unit in found.units] + [one.case for one in found.rejected if one.reason == "memory"]
     tried = [case for case in cases if not case.disaggregated and case.decode.layout.pipeline == 1]
     tried += [row.choice.unit.case for row in found.rows]
+    tried = [case for case in tried if plan.wanted.cost(case, case.devices) <= most]
     units = units_of([case._replace(**changed) for case in tried], found.calibration, plan.most)  # type: ignore[arg-type]
     fitting = [unit for unit in units if not isinstance(unit, Rejected)]
     return rows_of(fitting, plan.wanted, found.calibration, 1)
