@@ -46,7 +46,9 @@ class Augmented:
         """What contradicts itself in the attention."""
         for field, block in (("attention", self.attention), ("image_attention", self.image_attention)):
             if block is not None:
-                yield from inner_problems(field, block, d_model, "it stands where its pieces do")
+                yield from inner_problems(
+                    field, block, d_model, "it stands where its pieces do: say which layers outside of it"
+                )
         for field, size in (("image_width", self.image_width), ("images", self.images)):
             if size is not None and self.image_attention is None:
                 yield (field,), "no attention reads an image: set image_attention"

@@ -164,11 +164,14 @@ def nothing_wrong(*_: object) -> Iterator[Problem]:
     return iter(())
 
 
-def inner_problems(field: str, block: Any, d_model: int, where: str) -> Iterator[Problem]:
-    """What contradicts itself in a block within another, whose layers are those of the other: it stands `where` that does."""
+_BOTH: Final = "both stand in the same layers: say which outside of the two"
+
+
+def inner_problems(field: str, block: Any, d_model: int, placed: str = _BOTH) -> Iterator[Problem]:
+    """What contradicts itself in a block within another, whose layers are those of the other, as `placed` says."""
     yield from within((field,), block.problems(d_model))
     if block.on is not None:
-        yield (field, "on"), f"{where}: say which outside of the two"
+        yield (field, "on"), placed
 
 
 def dotted(path: tuple[str | int, ...]) -> str:

@@ -27,7 +27,7 @@ class HybridHeads:
     def problems(self, d_model: int) -> Iterator[Problem]:
         """What contradicts itself in either of them."""
         for field, block in (("attention", self.attention), ("mamba", self.mamba)):
-            yield from inner_problems(field, block, d_model, "both stand in the same layers")
+            yield from inner_problems(field, block, d_model)
 
     def lower(self, site: LayerContext, *, caches: bool) -> Iterator[Entry | Subset]:
         """The entries of both."""

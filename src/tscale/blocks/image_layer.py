@@ -33,7 +33,7 @@ class ImageLayer:
     def problems(self, d_model: int) -> Iterator[Problem]:
         """What contradicts itself in this block."""
         for field, block in (("attention", self.attention), ("feed_forward", self.feed_forward)):
-            yield from inner_problems(field, block, d_model, "both stand in the same layers")
+            yield from inner_problems(field, block, d_model)
 
     def lower(self, site: LayerContext, *, caches: bool) -> Iterator[Entry | Subset]:
         """The weights of both, the norm of the second half, and two gates; what the tokens of a sequence with images run through.

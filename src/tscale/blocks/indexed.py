@@ -38,7 +38,9 @@ class IndexedAttention:
     def problems(self, d_model: int) -> Iterator[Problem]:
         """What contradicts itself in this block."""
         inner = self.attention
-        yield from inner_problems("attention", inner, d_model, "the indexer stands in the same layers")
+        yield from inner_problems(
+            "attention", inner, d_model, "the indexer stands in the same layers: say which outside of the two"
+        )
         if inner.window is not None:
             yield ("attention", "window"), "the indexer says which keys a query sees: drop window"
 
