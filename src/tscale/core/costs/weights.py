@@ -173,7 +173,7 @@ def tower_format(format: Dtype | Mixture) -> Dtype:
     Releases and engines quantise the language model and leave these as they were trained; llama.cpp keeps them in a file of their own,
     whose matrices are of 16 bits, whatever the rest of the language model's file is.
     """
-    own = DTYPES[format.rest] if isinstance(format, Mixture) and format.base is None else format
+    own = format if isinstance(format, Dtype) else format.base or DTYPES[format.rest]
     return own if own.bits in (16, 32) else DTYPES["bf16"]
 
 
