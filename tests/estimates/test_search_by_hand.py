@@ -349,6 +349,6 @@ def test_formats_of_8_bits_are_tried_where_they_are_for_the_better(
 
 
 def test_a_change_says_its_devices_and_its_load() -> None:
-    assert relax.Change("--x", None).data(_plan()) == {"option": "--x", "gpus": None, "load": None}
+    assert relax.Change("--x", None).data(_plan()) == {"option": "--x", "gpu": None, "gpus": None, "load": None}
     found: Any = relax.Change("--x", _row(_case())).data(_plan())
     assert (found["option"], found["gpus"], found["load"].value) == ("--x", 24, 2.5)

@@ -17,8 +17,7 @@ from tscale.estimates.plan_serve.data import Cost, answer_data, cost_of, pareto,
 from tscale.estimates.plan_serve.relax import binding, changes
 from tscale.estimates.plan_serve.search import Found, ServingPlan, again, searched
 from tscale.estimates.plan_serve.text import (
-    asked_words,
-    deployment_words,
+    full_words,
     launches,
     layout_words,
     load_words,
@@ -53,7 +52,7 @@ def plan_serve_report(plan: ServingPlan) -> Report:
         *_media_tables(plan, best),
         *cost_tables(plan, found, best, cost, without),
         *relax_tables(plan, relaxed, best),
-        front_table(plan, front),
+        front_table(plan, found, front),
     )
     command = serve_command(plan, found.base_of(best.case), best.case)
     data = answer_data(plan, found, rows, front=front, binds=binds, without=without, relaxed=changed, command=command)
@@ -70,9 +69,7 @@ def _media_tables(plan: ServingPlan, best: Deployed) -> Iterator[Table]:
 
 def _headline(plan: ServingPlan, found: Found, best: Deployed, cost: Cost | None) -> str:
     """The answer in a sentence: how many devices, or how much load, and what tokens cost."""
-    devices, words = f"{best.case.devices:,} × {best.case.hardware.label}", deployment_words(best.case)
-    extra = asked_words(found.base_of(best.case), plan)
-    words += f" ({extra})" if extra else ""
+    devices, words = f"{best.case.devices:,} × {best.case.hardware.label}", full_words(best.case, plan, found)
     dollars = (
         ""
         if cost is None

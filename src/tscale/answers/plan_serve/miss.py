@@ -14,7 +14,7 @@ from tscale.errors import RequestError, field
 from tscale.estimates.explaining import OF_SERVING, notes_of
 from tscale.estimates.plan_serve.data import answer_data, at_load_data, times_data
 from tscale.estimates.plan_serve.search import Found, ServingPlan, rows_of
-from tscale.estimates.plan_serve.text import deployment_words, load_words, serve_command, target_words
+from tscale.estimates.plan_serve.text import full_words, load_words, serve_command, target_words
 from tscale.planning.deployment_curves import Rejected
 from tscale.planning.deployment_search import nearest_miss
 
@@ -39,7 +39,7 @@ def miss_report(plan: ServingPlan, found: Found) -> Report:
     tried = f"Tried: {found.evaluated:,} deployments in {estimate(found.seconds)} s."
     notes = notes_of(plan.spec, f"To reproduce its times: {command}", tried, about=OF_SERVING)
     lead = ("Times are the slow end of their 80% intervals.",)
-    return Report(title, (_table(title, plan, near, record),), data, notes, (), 3, lead=lead)
+    return Report(title, (_table(title, plan, found, near, record),), data, notes, (), 3, lead=lead)
 
 
 def _of(plan: ServingPlan) -> str:
@@ -64,7 +64,7 @@ def _carries_less(plan: ServingPlan, found: Found) -> Nearest | None:
     if not rows:
         return None
     best = rows[0]
-    sentence = f"{deployment_words(best.case)} carries the most, {load_words(plan, best.load)}"
+    sentence = f"{full_words(best.case, plan, found)} carries the most, {load_words(plan, best.load)}"
     return Nearest(best.case, best.times, sentence)
 
 
@@ -77,17 +77,17 @@ def _too_slow(plan: ServingPlan, found: Found) -> Nearest:
     slow = f"{duration(times.ttft.high)} and {duration(times.tpot.high)} with one request alone"
     waits = miss.times <= 1 and plan.devices is None
     more = ", and longer where requests wait for each other, on any number of devices" if waits else ""
-    return Nearest(case, times, f"the nearest, {deployment_words(case)}, takes {slow}{more}")
+    return Nearest(case, times, f"the nearest, {full_words(case, plan, found)}, takes {slow}{more}")
 
 
-def _table(title: str, plan: ServingPlan, near: Nearest, record: Record) -> Table:
+def _table(title: str, plan: ServingPlan, found: Found, near: Nearest, record: Record) -> Table:
     columns = (
         Column("nearest deployment", "deployment", numeric=False, wraps=20),
         Column("GPUs", "gpus"),
         Column("batch", "batch"),
         *TIMES,
     )
-    shown = {"deployment": deployment_words(near.case), **slowest(near.times.ttft.high, near.times.tpot.high)}
+    shown = {"deployment": full_words(near.case, plan, found), **slowest(near.times.ttft.high, near.times.tpot.high)}
     return view(title, columns, [{**record, **shown}], subject=plan.spec.name)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from tscale.calibration.serving_case import ServingCase
 from tscale.core.metric import Cell, Column, Figure, Missing, Table
 from tscale.core.units import COUNT, MILLISECONDS
 from tscale.core.view import Record, view
 from tscale.estimates.plan_serve.data import Cost, Point, cost_of, load_figure, point_data, thinned
 from tscale.estimates.plan_serve.relax import Change
 from tscale.estimates.plan_serve.search import Found, ServingPlan
-from tscale.estimates.plan_serve.text import asked_words, deployment_words
+from tscale.estimates.plan_serve.text import deployment_words, full_words
 from tscale.planning.deployment_rows import Deployed
 
 _MOST_SHOWN: Final = 16
@@ -42,9 +43,8 @@ def rows_table(title: str, plan: ServingPlan, found: Found, records: Sequence[Re
 
 def _shown(plan: ServingPlan, found: Found, row: Deployed) -> Record:
     """What people read of a deployment in the place of its degrees, its requests in progress and its intervals."""
-    words, extra = deployment_words(row.case), asked_words(found.base_of(row.case), plan)
     return {
-        "deployment": f"{words} ({extra})" if extra else words,
+        "deployment": full_words(row.case, plan, found),
         "batch": Figure(row.case.concurrency, COUNT, "predicted"),
         **slowest(row.ttft_at_most, row.times.tpot.high),
     }
@@ -90,7 +90,7 @@ def relax_tables(plan: ServingPlan, relaxed: tuple[Change, ...], best: Deployed)
         Column("deployment", "deployment", numeric=False, wraps=20),
     )
     rows = [
-        {**change.data(plan), "deployment": deployment_words(change.best.case)}
+        {**change.data(plan), "deployment": _changed(plan, change.best.case)}
         for change in relaxed
         if change.best is not None and (of_load or _devices(change.best) != _devices(best))
     ]
@@ -98,7 +98,13 @@ def relax_tables(plan: ServingPlan, relaxed: tuple[Change, ...], best: Deployed)
         yield view("", columns, rows, subject=plan.spec.name, aside=True)
 
 
-def front_table(plan: ServingPlan, front: Sequence[Point]) -> Table:
+def _changed(plan: ServingPlan, case: ServingCase) -> str:
+    """A deployment that something was changed for, and on what where several are there to choose from."""
+    extra = [name for name, all in ((case.hardware.name, plan.chips), (case.engine, plan.engines)) if len(all) > 1]
+    return f"{deployment_words(case)} ({', '.join(extra)})" if extra else deployment_words(case)
+
+
+def front_table(plan: ServingPlan, found: Found, front: Sequence[Point]) -> Table:
     """The Pareto front, thinned."""
     columns = (
         Column("Pareto front: one copy", "deployment", numeric=False, wraps=20),
@@ -108,5 +114,5 @@ def front_table(plan: ServingPlan, front: Sequence[Point]) -> Table:
         Column("tokens/s/GPU", "tokens_per_second_per_gpu"),
     )
     points = thinned(front, _MOST_SHOWN)
-    rows = ({**point_data(point), "deployment": deployment_words(point.unit.case)} for point in points)
+    rows = ({**point_data(point), "deployment": full_words(point.unit.case, plan, found)} for point in points)
     return view("", columns, rows, subject=plan.spec.name, aside=True, detail=True)

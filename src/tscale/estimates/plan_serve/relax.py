@@ -29,11 +29,16 @@ class Change(NamedTuple):
     best: Deployed | None
 
     def data(self, plan: ServingPlan) -> Record:
-        """For programs: the devices, and the load that they carry."""
+        """For programs: the chip and the number of devices, and the load that they carry."""
         row = self.best
         if row is None:
-            return {"option": self.option, "gpus": None, "load": None}
-        return {"option": self.option, "gpus": row.case.devices, "load": load_figure(plan, row.load)}
+            return {"option": self.option, "gpu": None, "gpus": None, "load": None}
+        return {
+            "option": self.option,
+            "gpu": row.case.hardware.name,
+            "gpus": row.case.devices,
+            "load": load_figure(plan, row.load),
+        }
 
 
 def binding(found: Found, wanted: Wanted) -> str | None:

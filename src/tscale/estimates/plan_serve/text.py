@@ -10,7 +10,7 @@ from tscale.calibration.serving_case import ServingCase
 from tscale.core.dtypes import Dtype
 from tscale.core.number_text import duration, significant
 from tscale.core.serving_layout import ServingLayout
-from tscale.estimates.plan_serve.search import Base, ServingPlan
+from tscale.estimates.plan_serve.search import Base, Found, ServingPlan
 from tscale.models.release import release_in
 from tscale.planning.deployment_rows import Deployed
 from tscale.planning.launch_flags import ENGINES, Launch, Role
@@ -31,6 +31,12 @@ def deployment_words(case: ServingCase) -> str:
         return f"{case.decode.workers:,} × {layout_words(case.decode.layout)}"
     pools = [("prefill", case.prefill), ("decode", case.decode)]
     return " + ".join(f"{name} {pool.workers:,} × {layout_words(pool.layout)}" for name, pool in pools)
+
+
+def full_words(case: ServingCase, plan: ServingPlan, found: Found) -> str:
+    """The same with what it was asked with, where several were tried: `2 × TP 8 (h100-sxm)`."""
+    extra = asked_words(found.base_of(case), plan)
+    return f"{deployment_words(case)} ({extra})" if extra else deployment_words(case)
 
 
 def asked_words(base: Base, plan: ServingPlan) -> str:
