@@ -33,7 +33,7 @@ def test_a_pool_of_devices() -> None:
         2,
     )
     assert pool_of("tensor=1e3", "--prefill").tensor == 1000
-    for text in ("tensor", "tensr=4", "stages=4", "tensor=4,", "tensor=0", "tensor=1000001"):
+    for text in ("tensor", "tensr=4", "stages=4", "tensor=4,", "tensor=0", "tensor=1000001", "tensor=2,tensor=4"):
         with pytest.raises(RequestError, match=r"^--prefill"):
             pool_of(text, "--prefill")
     with pytest.raises(RequestError, match=r"takes degrees such as tensor=4,replicas=2, not \"stages=4\"|not stages=4"):

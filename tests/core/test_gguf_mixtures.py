@@ -179,6 +179,14 @@ def test_a_mixture_is_said_line_by_line_and_adds_up() -> None:
     assert other["weight_bytes"] == found["per_device_bytes"]["weights"]
 
 
+def test_a_vision_tower_is_in_16_bits_in_a_file_of_its_own() -> None:
+    """Gemma 3 12B: the file of text, and mmproj-F16.gguf, of which vectors and positions are in fp32 (OrpheraAI/gemma-3-12b-it-qat-GGUF)."""
+    text = size(spec_of("gemma-3-12b"), "q4_k_m")
+    weights = answer("memory", "gemma-3-12b", "--dtype", "q4_k_m")["per_device_bytes"]["weights"]
+    assert text / GIB == pytest.approx(6.80, abs=0.02)
+    assert (weights - text) / 2**20 == pytest.approx(814.6, rel=0.015)
+
+
 def test_a_pure_type_is_that_alone() -> None:
     spec = spec_of("llama-2-7b")
     kept = format_of(spec, find_format("q4_0-pure", what="--dtype"))

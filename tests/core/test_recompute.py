@@ -132,7 +132,7 @@ def test_a_policy_by_name() -> None:
     assert find_again("full:2-4,9").layers == (2, 3, 4, 9)
     assert find_again("full:0") == Again()
     assert doctest.testmod(recompute) == (0, 1)
-    for wrong in ("some", "full:", "none:3", "full:x", "full:-1"):
+    for wrong in ("some", "full:", "none:3", "full:x", "full:-1", "full:5-2", "op:0-3,9-8"):
         with pytest.raises(RequestError, match="--recompute takes none, selective, op or full"):
             find_again(wrong)
 

@@ -114,6 +114,7 @@ def test_towers_stay_in_16_bits_where_weights_are_quantised() -> None:
     names = {"fp32": "fp32", "fp16": "fp16", "bf16": "bf16", "fp8": "bf16", "int4": "bf16", "q4_0": "bf16"}
     assert {name: tower_format(DTYPES[name]).name for name in names} == names
     assert tower_format(Mixture("x", "fp16", {})).name == "fp16"
+    assert tower_format(Mixture("x", "fp32", {}, base=DTYPES["q4_k"])).name == "bf16"
     group = Group("start", "tower", 1, None, (Matmul("m", "up", "vision_tower", "tower_inputs", 10, 20),))
     assert tower_bytes(Ledger("x", (), towers=(group,)), DTYPES["int4"]).total == 2 * 10 * 20
 

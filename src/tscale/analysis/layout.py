@@ -26,6 +26,8 @@ def pool_of(text: str, what: str) -> ServingLayout:
         if not equals or name not in WAYS or name == "stages":
             hint = nearest(name, [way for way in WAYS if way != "stages"])
             raise RequestError(f"{what} takes degrees such as tensor=4,replicas=2, not {shown(part)}: {hint}")
+        if name in given:
+            raise RequestError(f"{what} gives {key.strip()} twice: give it once")
         given[name] = parse_count(value, what=f"{what} {key.strip()}", most=10**6)
     return serving_layout(None, **given)
 

@@ -54,15 +54,15 @@ def find_again(text: str) -> Again:
     if policy is None or (
         colon and (name == "none" or not re.fullmatch(r"\d{1,6}(-\d{1,6})?(,\d{1,6}(-\d{1,6})?)*", of))
     ):
-        raise RequestError(
-            f"{field('recompute')} takes none, selective, op or full, for some layers full:8 (the first 8 of each stage) or full:0-3,9, not {shown(text)}"
-        )
+        raise _refused(text)
     if not colon:
         return Again(policy)
     if of.isdigit():
         return Again(policy, int(of)) if int(of) else Again()
     parts = (part.partition("-") for part in of.split(","))
     ranges = [range(int(start), int(end or start) + 1) for start, _, end in parts]
+    if not all(ranges):
+        raise _refused(text)
     named = sum(map(len, ranges))
     if named > MOST_LAYERS:
         raise RequestError(
@@ -70,3 +70,9 @@ def find_again(text: str) -> Again:
         )
     layers = {layer for one in ranges for layer in one}
     return Again(policy, layers=tuple(sorted(layers)))
+
+
+def _refused(text: str) -> RequestError:
+    return RequestError(
+        f"{field('recompute')} takes none, selective, op or full, for some layers full:8 (the first 8 of each stage) or full:0-3,9, not {shown(text)}"
+    )

@@ -170,9 +170,10 @@ def weight_bytes(ledger: Ledger, format: Dtype | Mixture, whole: Ledger | None =
 def tower_format(format: Dtype | Mixture) -> Dtype:
     """What towers and projectors are kept in: the format of all weights, or, where weights are quantised, 16 bits.
 
-    Releases and engines quantise the language model and leave these as they were trained; llama.cpp keeps them in a file of their own.
+    Releases and engines quantise the language model and leave these as they were trained; llama.cpp keeps them in a file of their own,
+    whose matrices are of 16 bits, whatever the rest of the language model's file is.
     """
-    own = DTYPES[format.rest] if isinstance(format, Mixture) else format
+    own = format if isinstance(format, Dtype) else format.base or DTYPES[format.rest]
     return own if own.bits in (16, 32) else DTYPES["bf16"]
 
 

@@ -21,7 +21,7 @@ from tscale.core.number_text import significant
 from tscale.core.serving_layout import ServingLayout
 from tscale.core.units import BYTES_PER_SECOND, REQUESTS_PER_SECOND, SECONDS, SHARE, TOKENS_PER_SECOND, Unit
 from tscale.core.view import interval
-from tscale.errors import RequestError
+from tscale.errors import RequestError, field
 from tscale.estimates.deployment import Deployment, Engine
 from tscale.estimates.memory.layout import degrees_of
 from tscale.estimates.release import cache_format_of, format_of
@@ -130,7 +130,7 @@ def case_of_ask(spec: ModelSpec, hardware: Hardware, ask: Ask, deployment: Deplo
     ledger = lower(spec)
     weights = format_of(spec, ask.weights)
     layout = deployment.layout or ServingLayout(tensor=ask.gpus, expert_tensor=ask.gpus)
-    decode = _pool(layout)
+    decode = _pool(layout, spec)
     cache = ask.cache or (cache_format_of(None, weights) if isinstance(weights, Mixture) else DTYPES["bf16"])
     attention, experts = _words(ledger, weights)
     case = ServingCase(
@@ -143,7 +143,7 @@ def case_of_ask(spec: ModelSpec, hardware: Hardware, ask: Ask, deployment: Deplo
         float(ask.context),
         float(ask.output),
         ask.batch,
-        decode if deployment.prefill is None else _pool(deployment.prefill),
+        decode if deployment.prefill is None else _pool(deployment.prefill, spec),
         decode,
         deployment.prefill is not None,
         prefix=ask.prefix,
@@ -174,7 +174,21 @@ def _undivided(pool: Pool) -> Pool:
     )
 
 
-def _pool(layout: ServingLayout) -> Pool:
+def _pool(layout: ServingLayout, spec: ModelSpec) -> Pool:
+    """A pool of copies of a layout. Raises `RequestError` for stages that are not alike: each is timed as an equal part of the model."""
+    if layout.pipeline > spec.layers:
+        raise RequestError(
+            f"{spec.layers} layers are fewer than {layout.pipeline} stages: use {field('pipeline', int(spec.layers))} at most"
+        )
+    if layout.layers:
+        layers = int(spec.layers)
+        named, even = (
+            sorted(one.size for one in way.stretches(layers)) for way in (layout, layout._replace(layers=()))
+        )
+        if named != even:
+            raise RequestError(
+                f"stages of unequal layers are not timed: leave {field('stages')} out; `tscale memory` shows what such stages hold"
+            )
     return Pool(layout._replace(replicas=1), layout.replicas)
 
 
