@@ -28,10 +28,6 @@ from tscale.sweeping.specs import unchecked, with_sizes
 
 COMPILED: Final[Mapping[str, frozenset[str]]] = {"params": frozenset(), "flops": frozenset({"tokens", "context"})}
 """The questions that compile, each with those of its fields that are numbers of its formulas."""
-BY_ROW: Final[Mapping[str, str]] = {
-    "design": "shapes are tried one by one, and which are depends on every number",
-}
-"""The questions whose rows are answered one by one, and why."""
 _RATIOS: Final = {("flops", "pf_days"): "training_flops.six_nd"}
 """Figures that are another divided by a constant."""
 WORTH_COMPILING: Final = 16
@@ -191,4 +187,4 @@ def _number(cell: Any) -> int:
     return value
 
 
-__all__ = ["BY_ROW", "COMPILED", "RECORDED", "path_of", "sizes_of"]
+__all__ = ["COMPILED", "RECORDED", "path_of", "sizes_of"]
