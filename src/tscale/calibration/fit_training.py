@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from tscale.calibration import require
 from tscale.calibration.interval import SHARE, factors, share_of_others
 from tscale.calibration.measured_tables import read_table
-from tscale.calibration.training_case import constants_from, kernel_of, supply_of, work_of
+from tscale.calibration.training_case import constants_from, kernel_of, work_of
 from tscale.calibration.training_meanings import MEANINGS, RANGES
 from tscale.calibration.training_recipes import CLUSTER, COVERED, CURRENT, FROM_NODE, LATEST, NODE, Recipe
 from tscale.calibration.training_rows import case_of
@@ -31,13 +31,13 @@ PARTS: Final = 5
 
 
 class RunOf(NamedTuple):
-    """A measured run: its work, its seconds, its chip's family, kernel and power, and what it is grouped by."""
+    """A measured run: its work, its seconds, its chip, that one's family and kernel, and what it is grouped by."""
 
     work: StepWork
     seconds: float
     family: Family
     kernel: str
-    supply: float
+    chip: str
     kind: str
     layout: tuple[str, ...]
     apart: str
@@ -61,7 +61,7 @@ def runs_of(recipe: Recipe, root: Path) -> list[RunOf]:
                     seconds,
                     family,
                     kernel,
-                    supply_of(case),
+                    case.chip,
                     recipe.kind(case),
                     layout,
                     recipe.apart(row),
@@ -78,7 +78,7 @@ class Predictor:
 
         from tscale.calibration.stacked import stacked
 
-        chips = [(run.family.name, run.kernel, run.supply) for run in runs]
+        chips = [(run.family.name, run.kernel, run.chip) for run in runs]
         numbers = {chip: number for number, chip in enumerate(dict.fromkeys(chips))}
         self.chips = [runs[chips.index(chip)] for chip in numbers]
         self.of_run = np.array([numbers[chip] for chip in chips])
@@ -89,7 +89,7 @@ class Predictor:
         """Predicted over measured time of each run."""
         from tscale.calibration.stacked import seconds_of
 
-        of_chips = [constants_from(values, chip.family, chip.kernel, chip.supply) for chip in self.chips]
+        of_chips = [constants_from(values, chip.family, chip.kernel, chip.chip) for chip in self.chips]
         return seconds_of(self.works, of_chips, self.of_run) / self.seconds
 
 

@@ -101,7 +101,7 @@ CURRENT: Final = Recipe(
     lambda case: "experts" if case.has_experts else "dense",
     lambda row: row["source"].split(" ")[0],
     lambda row: row["model"],
-    ("products", "power", "products_8bit", "traffic", "host_expert"),
+    ("products", "products_8bit", "traffic", "host_expert"),
     {"nics": 0.8, "loss_bytes": 12.0, "dispatches": 1.0},
     "cauchy",
     0.1,
