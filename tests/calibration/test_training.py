@@ -42,7 +42,7 @@ def test_runs_are_predicted_alike_alone_and_in_arrays(name: str) -> None:
     runs = runs_of(RECIPES[name], configs())[::7]
     values = {key: one.value for key, one in found.constants.items()}
     alone = [
-        predict(run.work, constants_of(found, run.family, run.kernel, run.supply)).seconds / run.seconds for run in runs
+        predict(run.work, constants_of(found, run.family, run.kernel, run.chip)).seconds / run.seconds for run in runs
     ]
     assert np.allclose(Predictor(runs).ratios(values), alone)
 

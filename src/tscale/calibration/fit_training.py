@@ -15,7 +15,7 @@ from statistics import fmean, median
 from typing import Any, Final, NamedTuple
 
 from tscale.calibration import require
-from tscale.calibration.interval import SHARE, factors, share_of_others
+from tscale.calibration.interval import ends_for_next, ends_of_all, factors
 from tscale.calibration.measured_tables import read_table
 from tscale.calibration.training_case import constants_from, kernel_of, work_of
 from tscale.calibration.training_meanings import MEANINGS, RANGES
@@ -133,11 +133,11 @@ def calibrated(recipe: Recipe, runs: Sequence[RunOf], held: Mapping[str, float])
     how = f"{PARTS}-fold cross-validation over layouts" if recipe.model is None else "leave one model out"
     ratios = without(recipe, runs, held, parts(recipe, runs))
     errors = [abs(ratio - 1) for ratio in ratios]
-    residuals = {
-        kind: _residual(*_of_kind(recipe, runs, ratios, kind), how) for kind in dict.fromkeys(run.kind for run in runs)
-    }
-    apart = without(recipe, runs, held, [run.apart for run in runs])
-    residuals["elsewhere"] = _residual([1 / ratio for ratio in apart], SHARE, "leave one group out", residuals.values())
+    residuals = {kind: _of_kind(recipe, runs, ratios, kind, how) for kind in dict.fromkeys(run.kind for run in runs)}
+    groups = [run.apart for run in runs]
+    apart = [1 / ratio for ratio in without(recipe, runs, held, groups)]
+    ends = ends_for_next(apart, groups)(apart, groups)
+    residuals["elsewhere"] = _residual(apart, ends, "leave one group out", residuals.values())
     return {
         "name": recipe.name,
         "title": recipe.title,
@@ -163,19 +163,21 @@ def _covers(recipe: Recipe) -> dict[str, Any]:
     return {"stacks": list(recipe.stacks), **COVERED[recipe.name]}
 
 
-def _of_kind(recipe: Recipe, runs: Sequence[RunOf], ratios: Sequence[float], kind: str) -> tuple[list[float], float]:
-    """Measured over predicted time of the runs of a kind, and the share of them that an interval is to hold.
+def _of_kind(recipe: Recipe, runs: Sequence[RunOf], ratios: Sequence[float], kind: str, how: str) -> dict[str, Any]:
+    """The ends of an interval of the runs of a kind.
 
-    Where each model is left out in turn, it is the one whose ends, of all models but one, hold four in five of that one's runs.
+    Where each model is left out in turn, they are those that, of all models but one, hold four in five of that one's runs.
     """
     own = [(1 / ratio, run.layout) for ratio, run in zip(ratios, runs, strict=True) if run.kind == kind]
     found = [ratio for ratio, _ in own]
-    return found, SHARE if recipe.model is None else share_of_others(found, [model for _, model in own])
+    return _residual(
+        found, factors(found) if recipe.model is None else ends_of_all(found, [model for _, model in own]), how
+    )
 
 
-def _residual(ratios: Sequence[float], share: float, how: str, others: Any = ()) -> dict[str, Any]:
+def _residual(ratios: Sequence[float], ends: tuple[float, float], how: str, others: Any = ()) -> dict[str, Any]:
     """The ends of an interval of measured over predicted; never shorter than those of others."""
-    low, high = factors(ratios, share)
+    low, high = ends
     low = min([low, *(one["low"] for one in others)])
     high = max([high, *(one["high"] for one in others)])
     error = median(abs(1 / ratio - 1) for ratio in ratios)
@@ -186,7 +188,8 @@ def _of_adapters(constants: Mapping[str, Mapping[str, Any]], root: Path) -> dict
     """How far runs of adapters are from predictions whose constants were fitted to none of them."""
     runs = runs_of(CURRENT._replace(file="configs/measured/adapters.csv"), root)
     ratios = Predictor(runs).ratios({name: one["value"] for name, one in constants.items()})
-    return _residual([float(1 / ratio) for ratio in ratios], SHARE, "fitted to none of them")
+    found = [float(1 / ratio) for ratio in ratios]
+    return _residual(found, factors(found), "fitted to none of them")
 
 
 def _widened(residual: dict[str, Any], other: Mapping[str, Any]) -> None:

@@ -88,6 +88,8 @@ class TrainingCase(NamedTuple):
     automodel: bool = False
     """Whether it is a benchmark of Automodel: what limits and gates the outputs of experts with biases is one kernel, a token's experts follow
     one another, and PyTorch's pipeline waits for what is sent."""
+    source: str = ""
+    """Who published how long it took, as a row of a table says; nothing of a step that is asked about."""
 
     @property
     def chip(self) -> str:
@@ -119,16 +121,20 @@ class TrainingCase(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """The calibration of a case, the kind of case that it is there, and why it is not covered, if it is not."""
+    """The calibration of a case, the kind of case that it is there, and why it is not covered, if it is not.
+
+    `another_source`: whether nothing says that who published the calibration's runs ran it, on the same clusters and with the same software.
+    """
 
     calibration: Calibration
     kind: str
     outside: tuple[str, ...]
+    another_source: bool = False
 
     @property
     def residual(self) -> Residual:
-        """What others of its kind were measured at."""
-        return self.calibration.residuals["elsewhere" if self.outside else self.kind]
+        """What others of its kind were measured at; of another source, what each source was by constants fitted to the others."""
+        return self.calibration.residuals["elsewhere" if self.outside or self.another_source else self.kind]
 
 
 class Prediction(NamedTuple):
@@ -157,7 +163,9 @@ def chosen(case: TrainingCase) -> Choice:
         if stack in one.covers.stacks and ("nics" in one.constants or not several)
     ]
     found = min(of_stack, key=lambda one: _apart(case.d_model, one.covers.d_model))
-    return Choice(found, _kind(case, found), tuple(_outside(case, found)))
+    sources = found.covers.sources
+    another = bool(sources) and case.source.split(" ")[0] not in sources
+    return Choice(found, _kind(case, found), tuple(_outside(case, found)), another)
 
 
 def _kind(case: TrainingCase, found: Calibration) -> str:
@@ -254,7 +262,7 @@ _FIELDS: Final = tuple(field.name for field in fields(TrainingConstants))
 
 
 def constants_of(found: Calibration, family: Family, kernel: str, chip: str) -> TrainingConstants:
-    """The constants of a calibration, for a family of chips, a kernel and a chip. Raises `RequestError` for an unknown kernel."""
+    """The constants of a calibration, for a kernel of a family of chips and one of them. Raises `RequestError` for an unknown kernel."""
     return constants_from({name: one.value for name, one in found.constants.items()}, family, kernel, chip)
 
 

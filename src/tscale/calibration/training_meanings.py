@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Final
 
 MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
-    "products": ("share of the dense 16-bit peak", "what products of matrices reach, waves of tiles apart"),
-    "products_8bit": ("share of the dense 8-bit peak", "what products in fp8 reach, conversions included"),
+    "products": ("share of the dense 16-bit peak", "what products of matrices reach on an H100, waves of tiles apart"),
+    "products_8bit": ("share of the dense 8-bit peak", "what products in fp8 reach on an H100, conversions included"),
     "traffic": (
         "share of the memory's bandwidth",
         "what elementwise work and the traffic of routed experts' products reach",

@@ -179,6 +179,13 @@ COVERED: Final[Mapping[str, Mapping[str, Any]]] = {
         "precisions": ["bf16", "fp16", "fp8"],
         "d_model": [2048, 18432],
         "context": 2,
+        "sources": [
+            "NVIDIA-NeMo/Automodel",
+            "NVIDIA-NeMo/Megatron-Bridge",
+            "NVIDIA/NeMo",
+            "mosaicml/llm-foundry",
+            "pytorch/torchtitan",
+        ],
     },
     LATEST.name: {
         "chips": ["b300", "gb200", "gb300"],
