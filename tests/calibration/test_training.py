@@ -316,7 +316,7 @@ def test_gpt_oss_20b_in_automodel_is_predicted_as_it_was_measured() -> None:
         "tokens_per_second_per_gpu": "13058",
     }
     one = judge(row)[0]
-    assert one.middle == pytest.approx(one.measured, rel=0.08)
+    assert one.low <= one.measured <= one.high
 
 
 def test_a_pipeline_that_is_filled_several_times_a_step() -> None:
