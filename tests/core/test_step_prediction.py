@@ -376,7 +376,7 @@ def test_a_kernel_is_named_and_changes_the_time_of_attention_alone() -> None:
     spec, plan = gpt(6, 1024, 16), Parallelism()
     work = step_work([lower(spec)], plan, case(fused=True), A100)
     constants = [
-        constants_of(calibration("training-current"), family_of("a100-sxm-80gb"), kernel)
+        constants_of(calibration("training-current"), family_of("a100-sxm-80gb"), kernel, "a100-sxm-80gb")
         for kernel in ("flash-1", "flash-2")
     ]
     slow, fast = (predict(work, one) for one in constants)
