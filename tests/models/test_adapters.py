@@ -142,6 +142,13 @@ def test_a_pattern_may_look_ahead(pattern: str, tmp_path: Path) -> None:
     assert found["params"]["adapters"] == expected["params"]["adapters"] > 0
 
 
+def test_a_base_may_be_named_from_where_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As peft resolves it, which asks for no folder next to the adapters."""
+    monkeypatch.chdir(tmp_path)
+    named = folder_of(LINES[0], tmp_path, target_modules=".*(q|v)_proj", base_model_name_or_path="base")
+    assert answer("params", str(named))["params"]["adapters"] == LINES[0]["trained"]
+
+
 def test_magnitudes_and_whole_modules_are_said_and_their_training_is_refused(tmp_path: Path) -> None:
     """DoRA on q and v of Llama 2 7B adds a length for each of 4,096 outputs; an lm_head 32,000 rows as wide."""
     llama = {"base_model_name_or_path": "llama2-7b"}
@@ -181,6 +188,7 @@ def test_magnitudes_and_whole_modules_are_said_and_their_training_is_refused(tmp
         ({"target_modules": ".*q_prj"}, 'target_modules ".*q_prj" matches no module of this model, such as model.layers.0.self_attn.q_proj: it has'),
         ({"target_modules": "(?<!vision).*q_proj"}, 'target_modules: the pattern "(?<!vision).*q_proj" is not read: it may have'),
         ({"target_modules": ["q_prj"]}, "target_modules names no modules of this model: it has q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj: did you mean q_proj?"),
+        ({"target_modules": ".*q_proj", "base_model_name_or_path": "llama2-7b"}, 'not ".*q_proj": a pattern is read on a dense decoder whose folder'),
         ({"target_modules": {"q_proj": 1}}, "target_modules must be a list of names, such as q_proj, not a mapping"),
         ({"target_modules": ["layers.9.self_attn.q_proj"]}, "target_modules names no modules of this model of such a path: model.layers.{}.self_attn.q_proj is one"),
         ({"target_modules": ["query_key_value"]}, "target_modules names no modules of this model: it has q_proj, k_proj"),

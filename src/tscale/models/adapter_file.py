@@ -79,7 +79,7 @@ def _modules(base: ModelSpec, config: Mapping[str, object], path: Path) -> tuple
     plain = all(mixer.kind in _PLAIN_MIXERS for mixer in base.mixers)
     if isinstance(config.get("target_modules"), str) and any(mlp.kind != "dense" for mlp in base.feed_forwards):
         return ()  # peft makes of a pattern, and of all-linear, targets among the experts, which stand in no module of their own
-    file = path.parent / str(config.get("base_model_name_or_path")) / "config.json"
+    file = Path(_base_path(path, str(config.get("base_model_name_or_path")))) / "config.json"
     if not plain or base.towers or base.kind != "decoder" or not _is_there(file):
         return ()
     family = parse_object(read_text(str(file), MOST_BYTES), str(file), what="a config.json", infinite=True).get(
@@ -224,6 +224,9 @@ def _whole(said: object, where: str) -> tuple[Literal["head", "embedding"], ...]
     return tuple(dict.fromkeys(_MODULES[name] for name in said))
 
 
+_PATTERNS: Final = "a pattern is read on a dense decoder whose folder, with its config.json, is base_model_name_or_path"
+
+
 def _targets(said: object, where: str) -> tuple[str, ...]:
     """The matrices that have an adapter, by the names of modules."""
     if said == []:
@@ -232,7 +235,7 @@ def _targets(said: object, where: str) -> tuple[str, ...]:
         )
     if not isinstance(said, list) or not all(isinstance(name, str) for name in said):
         raise SpecError(
-            f"target_modules must be a list of names, such as q_proj, not {shown(said)}: as peft saves them",
+            f"target_modules must be a list of names, such as q_proj, not {shown(said)}: {_PATTERNS if isinstance(said, str) else 'as peft saves them'}",
             where=where,
         )
     for name in said:
@@ -261,11 +264,17 @@ def _base(config: Mapping[str, object], path: Path, where: str) -> ModelSpec:
         )
     within = _ADAPTED.set(True)
     try:
-        return resolve(str(beside) if _is_there(path) and _is_there(beside) else named)
+        return resolve(_base_path(path, named))
     except TscaleError as error:
         raise SpecError(f"base_model_name_or_path {shown(named)}: {called(str(error), 400)}", where=where) from None
     finally:
         _ADAPTED.reset(within)
+
+
+def _base_path(path: Path, named: str) -> str:
+    """What the name of a base means as MODEL: what is next to the adapters, else what it is from here."""
+    beside = path.parent / named
+    return str(beside) if _is_there(path) and _is_there(beside) else named
 
 
 _ADAPTED: ContextVar[bool] = ContextVar("_ADAPTED", default=False)
