@@ -8,6 +8,7 @@ digits, or where no shape is within 1%, a row is searched by itself.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isqrt
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from tscale.sweeping.whole_arrays import Value, Whole, array_of, whole_of
 
 _MOST_BUDGET: Final = 10**13
 _MOST_SHAPES: Final = 2**20
-"""Shapes that are counted at once; rows that need more are searched one by one."""
+"""Shapes that are counted at once, about."""
 _OFF: Final = (2.0**-12, 2.0**-9, 2.0**-6, 2.0**-3, np.inf)
 """How far the proportions of shapes that are counted are off, the nearest first."""
 _SLACK: Final = 1e-12
@@ -68,19 +69,30 @@ class _Shapes:
 
     def _of(self, budgets: Any) -> Any:
         places = np.full(len(budgets), -1, dtype=np.int64)
+        left = np.arange(len(budgets))
         for off in _OFF:
-            left = np.flatnonzero(places < 0)
             if not left.size:
                 return places
             table = self._table(int(budgets[left].min()), int(budgets[left].max()), off)
             if table is None:
-                break
+                return self._in_halves(budgets, places, left)
             rows, chosen = table.least(budgets[left], off)
             known, back = np.unique(chosen, return_inverse=True)
             own = [self._place(sizes) for sizes in table.sizes_at(known)]
             places[left[rows]] = np.array(own, dtype=np.int64)[back]
-        alone = np.flatnonzero(places < 0)
-        places[alone] = [self(int(budget)) for budget in budgets[alone]]
+            left = np.flatnonzero(places < 0)
+        places[left] = [self(int(budget)) for budget in budgets[left]]
+        return places
+
+    def _in_halves(self, budgets: Any, places: Any, left: Any) -> Any:
+        """The places, with those that are left found for the smaller budgets and for the larger ones apart."""
+        least, most = int(budgets[left].min()), int(budgets[left].max())
+        if 100 * most <= 101 * least:  # their shapes are mostly the same
+            places[left] = [self(int(budget)) for budget in budgets[left]]
+            return places
+        small = budgets[left] <= isqrt(least * most)
+        for half in (left[small], left[~small]):
+            places[half] = self._of(budgets[half])
         return places
 
     def _table(self, low: int, high: int, off: float) -> _Table | None:

@@ -121,7 +121,7 @@ def nearest(
         off = budget.called("distance", lines.distance, *shape, params)
         return [Found(shape, params, Fraction(params - budget, budget), off)], counts
     found = search(budget, lines.wanted, lines.grid, lines.count, many)
-    return found, [one.at(found[0].shape) for one in others]
+    return found, [one.count(found[0].shape) for one in others]
 
 
 class _Line:
@@ -218,9 +218,9 @@ class Lines:
             for heads in _heads(width, wanted, tensor)
             for kv_heads in _kv_heads(heads, wanted, tensor)
         ]
+        lines = [self._line(one) for one in shapes]
         shallow = _depths(width, wanted)[0]
-        least = min((self.count(one._replace(layers=shallow)) for one in shapes), default=None)
-        return [self._line(one) for one in shapes], least
+        return lines, min((line.at(line.start._replace(layers=shallow)) for line in lines), default=None)
 
     def ranges(self, line: _Line) -> tuple[range, range]:
         """The layers and the inner widths of a line on the grid."""
