@@ -126,7 +126,12 @@ def sized(spec: ModelSpec, hardware: Hardware, gpus: int, batch: int, context: i
 
 
 def ranked(
-    name: str, search: Sized, among: Callable[[Found], Any] | None = None, as_run: float | None = None, /, **degrees: int
+    name: str,
+    search: Sized,
+    among: Callable[[Found], Any] | None = None,
+    as_run: float | None = None,
+    /,
+    **degrees: int,
 ) -> Ranked:
     """How a layout of some degrees ranks, its other degrees at their best; `among`: which of all that fit it is compared with.
 
