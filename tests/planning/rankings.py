@@ -3,7 +3,10 @@
 Measured: of layouts of one model, batch and number of GPUs (vTrain's runs), what the first by prediction takes over the fastest
 measured, and the best of the first three. Published: what a published layout is predicted to take over the best layout found, its
 policies (precision, ZeRO, recomputation, how tokens are sent to their experts and kernels queued) fixed as its framework's recipe has them
-(`_recipe`, training_settings.csv) and every degree varied that it could run. llm-foundry of 2023 had sharded data parallelism alone, so that its micro-batches are what is compared. Llama 3's Table 4 is of 405B.
+(`_recipe`, training_settings.csv) and every degree varied that it could run. It is
+compared with layouts that surely fit: one that may fit, next to the least that devices were seen to hold back, is no better before it was
+run, as the published one was. Where a recipe computes modules again, which no search knows, its layout is taken as it was run as well:
+gpt-oss-120b on B200 holds four sequences for that alone. llm-foundry of 2023 had sharded data parallelism alone, so that its micro-batches are what is compared. Llama 3's Table 4 is of 405B.
 
 Narayanan 2021's Table 1 is of Megatron-LM in 2021, and what it is compared with is what that could run: full recomputation, unfused
 attention, no sharded states, stages and pieces of as many layers each, tensor parallelism that fills a node with whole groups. Of a
