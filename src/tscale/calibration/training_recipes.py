@@ -112,11 +112,11 @@ CURRENT: Final = Recipe(
         "Qwen3-30B-A3B on 16 H100 in two stages, one sequence at a time, takes 1.1 times as long so as predicted in graphs, and 1.8 times in turns.",
         "Sending tokens to their experts and back is all in the open but in turns: a share that is hidden, fitted, came to none.",
         "gpt-oss-120b takes 0.9 to 1.0 times as long as predicted on H100, 1.0 on GB300 and, with experts over eight nodes, on B200, 1.0 to 1.1 on "
-        "GB200, but with experts within a node 1.2 on B200 and 1.1 to 1.3 on B300, and 1.4 on B300 over nodes. Within a node a device has 14 "
+        "GB200, but with experts within a node 1.2 on B200 and 1.0 to 1.2 on B300, and 1.4 on B300 over nodes. Within a node a device has 14 "
         "billion parameters, whose gradients and weights go over the NICs: were none of it hidden behind computing, which its recipes ask "
-        "for, these would take 1.0 to 1.1 times as long as predicted.",
-        "DeepSeek-V3 takes 1.0 to 1.2 times as long as predicted on B200 and B300: Megatron-Bridge's recipes predict a second token "
-        "(mtp_num_layers is 1), by a layer and a head that are not counted. On GB200 and GB300 it takes 0.93 to 1.04 all the same.",
+        "for, these would take 1.0 to 1.1 times as long as predicted on B200.",
+        "DeepSeek-V3 takes 0.94 to 1.04 times as long as predicted on Blackwell, but 1.2 with two micro-batches in turns on B200, though recipes of "
+        "Megatron-Bridge predict a second token (mtp_num_layers is 1), by a layer and a head that are not counted.",
         "Qwen3-30B-A3B takes 1.1 to 1.2 times as long as predicted on 8 GB200 and on 16 H100 in one stage.",
         "In pipelines of Automodel DeepSeek-V3 takes 1.1 times as long as predicted on 256 H100 and 1.3 on 1,024 (by the page in 8 pieces a "
         "device; its recipe of v0.2.0 says four layers a piece, which are 4), Kimi K2 1.2. Their benchmarks send each token to one or two "
