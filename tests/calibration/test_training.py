@@ -42,7 +42,7 @@ def test_runs_are_predicted_alike_alone_and_in_arrays(name: str) -> None:
     runs = runs_of(RECIPES[name], configs())[::7]
     values = {key: one.value for key, one in found.constants.items()}
     alone = [
-        predict(run.work, constants_of(found, run.family, run.kernel, run.supply)).seconds / run.seconds for run in runs
+        predict(run.work, constants_of(found, run.family, run.kernel, run.chip)).seconds / run.seconds for run in runs
     ]
     assert np.allclose(Predictor(runs).ratios(values), alone)
 
@@ -316,7 +316,7 @@ def test_gpt_oss_20b_in_automodel_is_predicted_as_it_was_measured() -> None:
         "tokens_per_second_per_gpu": "13058",
     }
     one = judge(row)[0]
-    assert one.middle == pytest.approx(one.measured, rel=0.08)
+    assert one.low <= one.measured <= one.high
 
 
 def test_a_pipeline_that_is_filled_several_times_a_step() -> None:
@@ -353,3 +353,59 @@ def test_a_mixture_of_ones_own_is_predicted_as_train_predicts_it() -> None:
     asked = answer("train", "qwen3-30b-a3b", *options.split())["plan"]["step_seconds"]["middle"]
     assert found.middle == pytest.approx(asked, rel=1e-6)
     assert judge({**own, "queued": "graphs"})[0].middle < 0.95 * found.middle
+
+
+@pytest.mark.parametrize(
+    ("chip", "eight_bit", "expected"),
+    [  # both over H100's: the best of a search in bf16 (stas00/ml-engineering, MAMF: 80.3% of the peak on H100), cuBLASLt in fp8 at
+        # 6,144·12,288·12,288 after 10,000 others (Azure/AI-benchmarking-guide: 1,351.4 TFLOP/s on H100)
+        ("a100-sxm-80gb", False, 86.9 / 80.3),
+        ("b200", False, 77.6 / 80.3),
+        ("gb200", False, 72.9 / 80.3),
+        ("h200-sxm", True, 1318.0 / 1351.4),
+        ("gb200", True, 2798.7 / 5000 / (1351.4 / 1979)),
+    ],
+)
+def test_products_reach_on_a_chip_about_what_others_published(chip: str, eight_bit: bool, expected: float) -> None:
+    family = family_of(chip)
+    rate = family.rate_8bit(chip) if eight_bit else family.rate(chip)
+    assert rate == pytest.approx(expected, rel=0.1)
+
+
+def test_a_chip_whose_products_no_one_timed_is_taken_as_an_h100() -> None:
+    assert (family_of("h100-sxm").rate("h100-sxm"), family_of("mi300x").rate("mi300x")) == (1, 1)
+    ampere = family_of("a100-sxm-80gb")
+    assert ampere.rate_8bit("a100-sxm-80gb") == ampere.rate("a100-sxm-80gb") > 1
+
+
+def test_products_of_a_calibration_are_at_the_rate_of_the_chip() -> None:
+    found, family = calibration(CURRENT.name), family_of("gb200")
+    own = constants_of(found, family, family.usual, "gb200")
+    assert own.products == found.value("products") * family.products["gb200"]
+    assert own.products_8bit == found.value("products_8bit") * family.products_8bit["gb200"]
+
+
+def test_a_run_of_another_source_has_the_interval_of_sources_that_were_left_out() -> None:
+    """Who ran it decides, not the release: 26.02 on a cloud's cluster is another source."""
+    residuals = calibration(CURRENT.name).residuals
+    cloud = "togethercomputer/together-dgxc-benchmarking worklog by NVIDIA-NeMo/Megatron-Bridge (26.02)"
+    for source, kind, of in (
+        (BRIDGE["source"], "experts", "experts"),
+        (cloud, "experts, of another source", "elsewhere"),
+        ("", "experts, of another source", "elsewhere"),
+    ):
+        (one,) = judge({**BRIDGE, "source": source})
+        assert one.groups["kind"] == kind
+        assert (one.low / one.middle, one.high / one.middle) == pytest.approx(
+            (residuals[of].low, residuals[of].high), rel=1e-6
+        )
+
+
+def test_a_stack_that_names_its_software_is_one_source() -> None:
+    (one,) = judge({**BRIDGE, "source": "", "precision": "fp8", "stack": LATEST.stacks[0]})
+    assert one.groups["kind"] == "experts"
+
+
+def test_sources_are_those_of_the_runs() -> None:
+    sources = {row["source"].split(" ")[0] for row in rows_of("published_layouts.csv")}
+    assert set(calibration(CURRENT.name).covers.sources) == sources

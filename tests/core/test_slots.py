@@ -93,14 +93,20 @@ def test_a_host_queues_layers_of_experts_and_each_of_these_that_a_device_has(que
     assert found.host == pytest.approx((device**4 + host**4) ** 0.25 - device)
 
 
-@pytest.mark.parametrize(("seconds", "seen"), [(1, 0), (6, 1), (9, 0.5 + 2.5), (20, 6 + 8)])
-def test_gradients_go_behind_a_backward_pass_and_weights_behind_a_forward_pass(seconds: float, seen: float) -> None:
-    """Half of an exchange behind 4 s of a slot of 6, half behind the other 2; 4.5 s and 4.5 s leave 0.5 and 2.5 of 9."""
+@pytest.mark.parametrize(
+    ("gradients", "weights", "waited", "seen"),
+    [(1, 1, 0, 0), (3, 3, 0, 1), (4.5, 4.5, 0, 0.5 + 2.5), (4, 0, 0, 0), (10, 2, 0, 6), (0, 10, 0, 8), (4, 2, 5, 5)],
+)
+def test_gradients_go_behind_a_backward_pass_and_weights_behind_a_forward_pass(
+    gradients: float, weights: float, waited: float, seen: float
+) -> None:
+    """Gradients behind 4 s of a slot of 6, weights behind the other 2, and nothing is behind what is waited for."""
     slot = StageWork(
         1, 0, 0, 0, (Product(3, 0),), (), (), (), (), (), (), 0, 0, 0, 0, 0, Sent(), Sent(), Sent(), Sent()
     )
-    found = predict(_work((slot,), gradients=Sent(float(seconds)), hidden=1.0), CONSTANTS)
-    assert found.gradients == pytest.approx(seen)
+    sent = {"gradients": Sent(float(gradients)), "weights": Sent(float(weights)), "waited": Sent(float(waited))}
+    assert predict(_work((slot,), hidden=1.0, **sent), CONSTANTS).gradients == pytest.approx(seen)
+    assert predict(_work((slot,), **sent), CONSTANTS).gradients == gradients + weights + waited
 
 
 @pytest.mark.parametrize("dispatches", [3.0, 5000.0])

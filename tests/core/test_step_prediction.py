@@ -212,13 +212,25 @@ def test_copies_exchange_gradients_once_or_gather_weights() -> None:
     """2 bytes a parameter around a ring of 8, at what NCCL uses of 300 GB/s; in ZeRO's third stage all is of weights in use."""
     ledger = lower(gpt(6, 1024, 16))
     size = 2 * tscale.params(ledger).total
-    sums, gathers = copies_of(ledger, Parallelism(data=8), case(), A100)
+    sums, *_, gathers = copies_of(ledger, Parallelism(data=8), case(), A100)
     assert gathers == Sent(0, 0, 0)
     assert (sums.start, sums.network) == (0, 0)
     assert sums.link == pytest.approx(2 * 7 / 8 * size / (300e9 * link_share(8)))
-    sums, gathers = copies_of(ledger, Parallelism(data=8, zero=3), case(), A100)
-    assert sums == Sent(0, 0, 0)
+    sums, weights, waited, gathers = copies_of(ledger, Parallelism(data=8, zero=3), case(), A100)
+    assert sums == weights == waited == Sent(0, 0, 0)
     assert gathers.link > 2 * 7 / 8 * size / (300e9 * link_share(8))
+
+
+def test_weights_of_experts_are_waited_for_but_those_of_the_first_bucket() -> None:
+    """gpt-oss-120b over 8 of 64 devices: 16 experts of a device, and 8 copies of each on as many nodes.
+
+    A bucket has 64 million numbers: four experts of 2·2,880² up, eight of 2,880² down. Of 16·3 parts 4·2 + 8 are in the first ones.
+    """
+    cluster = A100._replace(network_bytes_per_second=25 * 10**9)
+    plan = Parallelism(data=64, expert=8, zero=1)
+    found = copies_of(shard(lower(tscale.load("gpt-oss-120b")), plan), plan, case(fused=True), cluster)
+    assert found.waited.network * 25e9 == pytest.approx(36 * 2880**2 * 2 * (48 - 16) * 7 / 8, rel=0.001)
+    assert found.weights.network > found.waited.network * 16 / 32
 
 
 def test_tokens_go_to_their_experts_over_links_and_once_to_each_node() -> None:
@@ -376,7 +388,7 @@ def test_a_kernel_is_named_and_changes_the_time_of_attention_alone() -> None:
     spec, plan = gpt(6, 1024, 16), Parallelism()
     work = step_work([lower(spec)], plan, case(fused=True), A100)
     constants = [
-        constants_of(calibration("training-current"), family_of("a100-sxm-80gb"), kernel)
+        constants_of(calibration("training-current"), family_of("a100-sxm-80gb"), kernel, "a100-sxm-80gb")
         for kernel in ("flash-1", "flash-2")
     ]
     slow, fast = (predict(work, one) for one in constants)
@@ -513,7 +525,7 @@ def test_shards_over_two_nodes_are_gathered_in_flat_rings(zero: int) -> None:
     plan = Parallelism(data=16, zero=zero)
     work = step_work([lower(spec)], plan, case(fused=True), A100)
     nics = 8 * (A100.network_bytes_per_second or 0)
-    found = (work.gathers.network + work.gradients.network) * nics
+    found = (work.gathers.network + work.gradients.network + work.weights.network) * nics
     once = 2 * weights
     of_all = once / 2 if zero == 0 else once * 15 / 16
     if zero < 3:
@@ -521,5 +533,5 @@ def test_shards_over_two_nodes_are_gathered_in_flat_rings(zero: int) -> None:
     else:  # gathered forward and backward, but for the last layer and what is in none, and scattered once
         assert 3.5 * of_all < found < 4.1 * of_all
     in_16_bits = step_work([lower(spec)], plan, case(fused=True, gradient_bytes=2.0), A100)
-    sent = (in_16_bits.gathers.network + in_16_bits.gradients.network) * nics
+    sent = (in_16_bits.gathers.network + in_16_bits.gradients.network + in_16_bits.weights.network) * nics
     assert found - sent == pytest.approx(of_all, rel=0.001)

@@ -208,15 +208,37 @@ def test_a_stage_with_an_encoder_hands_on_its_source() -> None:
 
 
 @pytest.mark.parametrize(
-    ("plan", "link", "network", "in_use"),
+    ("plan", "gradients", "weights", "gathers"),
     [
-        (Parallelism(), 0, 0, False), (Parallelism(data=4), 2 * 960 * 3 / 4 / 100 / 0.73, 0, False), (Parallelism(data=2, context=2), 2 * 960 * 3 / 4 / 100 / 0.73, 0, False),
-        (Parallelism(data=16), 2 * 960 * 7 / 8 / 100 / 0.76, 2 * 960 / 2 / 400, False), (Parallelism(data=16, zero=1), 2 * 960 * 7 / 8 / 100 / 0.76, 2 * 960 * 15 / 16 / 400, False),
-        (Parallelism(data=4, zero=3), (4 * 960 + 4 * 2 * 720) * 3 / 4 / 100 / 0.73, 0, True),
+        (Parallelism(), (0, 0), (0, 0), (0, 0)), (Parallelism(data=4), (2 * 960 * 3 / 4 / 100 / 0.73, 0), (0, 0), (0, 0)),
+        (Parallelism(data=2, context=2), (2 * 960 * 3 / 4 / 100 / 0.73, 0), (0, 0), (0, 0)),
+        (Parallelism(data=16), (2 * 960 * 7 / 8 / 100 / 0.76, 2 * 960 / 2 / 400), (0, 0), (0, 0)),
+        (Parallelism(data=16, zero=1), *[(960 * 7 / 8 / 100 / 0.76, 960 * 15 / 16 / 400)] * 2, (0, 0)),
+        (Parallelism(data=4, zero=3), (0, 0), (0, 0), ((4 * 960 + 4 * 2 * 720) * 3 / 4 / 100 / 0.73, 0)),
     ],
 )  # fmt: skip
-def test_copies_exchange_gradients_and_weights(plan: Parallelism, link: float, network: float, in_use: bool) -> None:
-    """480 weights of 2 bytes; of ZeRO's third stage gradients of each of 4 micro-batches, and weights twice but for one of two layers."""
+def test_copies_exchange_gradients_and_weights(
+    plan: Parallelism, gradients: tuple[float, ...], weights: tuple[float, ...], gathers: tuple[float, ...]
+) -> None:
+    """480 weights of 2 bytes; of ZeRO's third stage gradients of each of 4 micro-batches, and weights twice but for one of two layers.
+
+    An all-reduce is all of gradients; of shards, half of it gathers weights.
+    """
     found = copies_of(ledger(DOWN), plan, case(), NODES)
-    assert found[in_use] == pytest.approx((0, link, network))
-    assert found[not in_use] == Sent()
+    for sent, expected in zip(found, (gradients, weights, (0, 0), gathers), strict=True):
+        assert sent == pytest.approx((0, *expected))
+
+
+@pytest.mark.parametrize(
+    ("plan", "times"),
+    [
+        ({"pipeline": 4}, 3), ({"pipeline": 4, "interleave": 2}, 0), ({"pipeline": 4, "schedule": "zero-bubble"}, 0), ({}, 0),
+        ({"pipeline": 4, "zero": 2}, 0), ({"pipeline": 4, "zero": 0}, 0),
+    ],
+)  # fmt: skip
+def test_stages_gather_weights_when_their_first_micro_batch_arrives(plan: dict[str, Any], times: int) -> None:
+    """One after the other but for the first, where a stage is of one piece and each device keeps shards of the optimizer alone."""
+    layout = Parallelism(**{"data": 16, "zero": 1, **plan})
+    found = copies_of(ledger(DOWN), layout, case(fused=True), NODES)
+    assert found.waited == pytest.approx(found.weights.times(times))
+    assert copies_of(ledger(DOWN), layout, case(fused=False), NODES).waited == Sent()

@@ -3,7 +3,10 @@
 Measured: of layouts of one model, batch and number of GPUs (vTrain's runs), what the first by prediction takes over the fastest
 measured, and the best of the first three. Published: what a published layout is predicted to take over the best layout found, its
 policies (precision, ZeRO, recomputation, how tokens are sent to their experts and kernels queued) fixed as its framework's recipe has them
-(`_recipe`, training_settings.csv) and every degree varied that it could run. llm-foundry of 2023 had sharded data parallelism alone, so that its micro-batches are what is compared. Llama 3's Table 4 is of 405B.
+(`_recipe`, training_settings.csv) and every degree varied that it could run. It is
+compared with layouts that surely fit: one that may fit, next to the least that devices were seen to hold back, is no better before it was
+run, as the published one was. Where a recipe computes modules again, which no search knows, its layout is taken as it was run as well:
+gpt-oss-120b on B200 holds four sequences for that alone. llm-foundry of 2023 had sharded data parallelism alone, so that its micro-batches are what is compared. Llama 3's Table 4 is of 405B.
 
 Narayanan 2021's Table 1 is of Megatron-LM in 2021, and what it is compared with is what that could run: full recomputation, unfused
 attention, no sharded states, stages and pieces of as many layers each, tensor parallelism that fills a node with whole groups. Of a
@@ -28,6 +31,7 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from math import inf
 from pathlib import Path
 from time import process_time
 from types import MappingProxyType
@@ -124,15 +128,29 @@ def sized(spec: ModelSpec, hardware: Hardware, gpus: int, batch: int, context: i
     )
 
 
-def ranked(name: str, search: Sized, among: Callable[[Found], Any] | None = None, /, **degrees: int) -> Ranked:
-    """How a layout of some degrees ranks, its other degrees at their best; `among`: which of all that fit it is compared with."""
+def ranked(
+    name: str,
+    search: Sized,
+    among: Callable[[Found], Any] | None = None,
+    as_run: float | None = None,
+    /,
+    **degrees: int,
+) -> Ranked:
+    """How a layout of some degrees ranks, its other degrees at their best; `among`: which of all that fit it is compared with.
+
+    It is compared with what surely fits, and may itself be one that may fit, for it was run. `as_run`: seconds that it is predicted to
+    take just as it was, where its modules that are computed again are none that a search knows.
+    """
     found = search.found
     columns = found.layouts.columns
     every = np.ones(found.size, dtype=bool) if among is None else among(found)
-    rows = np.flatnonzero(every)
-    same = np.flatnonzero(every & np.all([columns[key] == value for key, value in degrees.items()], axis=0))
-    behind = float(found.seconds[same[0]] / found.seconds[rows[0]] - 1) if len(same) else None
-    return Ranked(name, search.gpus, behind, layout_text(found.layouts.one(rows[0])) if len(rows) else "nothing fits")
+    own = every & np.all([columns[key] == value for key, value in degrees.items()], axis=0)
+    same, rows = np.flatnonzero(own), np.flatnonzero(own | every & found.fits)
+    best = layout_text(found.layouts.one(rows[0])) if len(rows) else "nothing fits"
+    if not len(same):
+        return Ranked(name, search.gpus, None, best)
+    seconds = min(float(found.seconds[same[0]]), as_run or inf)
+    return Ranked(name, search.gpus, seconds / min(float(found.seconds[rows[0]]), seconds) - 1, best)
 
 
 def of_2021(row: dict[str, str]) -> Ranked:
@@ -214,11 +232,13 @@ def of_row(row: dict[str, str]) -> Ranked:
     among = None
     if "Automodel" in row["source"]:  # stages of as many layers, the first of one more
         among = partial(_even, stages=search.axes.stages.index(None))
-    return ranked(f"{model.name} on {row['gpu']}", search, among, **degrees)
+    as_run = prediction(own).seconds.middle if (own := training_rows.case_of(row)[0]).modules else None
+    return ranked(f"{model.name} on {row['gpu']}", search, among, as_run, **degrees)
 
 
 def _even(found: Found, stages: int) -> Any:
-    return found.fits & (found.layouts.columns["stages"] == stages)
+    even: Any = found.layouts.columns["stages"] == stages
+    return even
 
 
 def _run_as(row: dict[str, str], model: str, gpu: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def test_llama_405b_as_megatron_is_told_of_it() -> None:
     assert flags_of(LAYOUT, JOB)["megatron_lm"] == (
         "--tensor-model-parallel-size 8 --pipeline-model-parallel-size 16 --sequence-parallel "
         "--account-for-embedding-in-pipeline-split --account-for-loss-in-pipeline-split --micro-batch-size 1 "
-        "--global-batch-size 2048 --use-distributed-optimizer --bf16"
+        "--global-batch-size 2048 --use-distributed-optimizer --overlap-grad-reduce --overlap-param-gather --bf16"
     )
 
 
@@ -91,6 +91,21 @@ def test_what_a_framework_has_no_option_for_is_none() -> None:
     assert flags_of(LAYOUT._replace(optimizer="muon"), JOB)["nemo"] is None
     assert lacks_of(LAYOUT._replace(recompute="op"), JOB)["megatron_lm"] == "recompute op"
     assert lacks_of(LAYOUT, JOB) == {"torchtitan": "ZeRO 1", "nemo": "126 layers in 16 pieces"}
+
+
+def test_tokens_go_to_their_experts_as_is_predicted() -> None:
+    """Once to each device, by DeepEP within nodes of eight and HybridEP where links join more; of one device nothing is said."""
+    job, plan = JOB._replace(experts=64, layers=128), Parallelism(expert=8, data=16, zero=1)
+    for devices, expert, option in (
+        (8, 8, "--moe-token-dispatcher-type flex --moe-enable-deepep"),
+        (72, 8, "--moe-token-dispatcher-type flex --moe-flex-dispatcher-backend hybridep"),
+        (8, 1, None),
+    ):
+        found = flags_of(LAYOUT._replace(plan=plan._replace(expert=expert)), job._replace(per_node=devices))
+        line = found["megatron_lm"] or ""
+        assert option in line if option else "--moe-token" not in line
+        assert ("moe_enable_deepep=True" in (found["nemo"] or "")) == (option is not None and devices == 8)
+    assert lacks_of(LAYOUT._replace(plan=plan), job._replace(per_node=72))["nemo"] == "HybridEP"
 
 
 def test_megatron_interleaves_whole_rounds_of_micro_batches_alone() -> None:

@@ -15,6 +15,8 @@ PLAIN = Layout(Parallelism(data=8), 2, "none", "bf16", "adamw", None, frozenset(
 MEGATRON = "--tensor-model-parallel-size 1 --pipeline-model-parallel-size 1 "
 BATCH = "--micro-batch-size 2 --global-batch-size 64"
 BF16 = "--bf16 --grad-reduce-in-bf16"
+REDUCED = "--overlap-grad-reduce"
+GATHERED = f"{REDUCED} --overlap-param-gather"
 
 
 def _layout(plan: dict[str, Any], **policies: Any) -> Layout:
@@ -22,34 +24,35 @@ def _layout(plan: dict[str, Any], **policies: Any) -> Layout:
 
 
 MEGATRON_LINES: list[tuple[Layout, Job, str]] = [
-    (PLAIN, JOB, f"{MEGATRON}{BATCH} {BF16}"),
-    (_layout({"context": 2}), JOB, f"{MEGATRON}--context-parallel-size 2 {BATCH} {BF16}"),
+    (PLAIN, JOB, f"{MEGATRON}{BATCH} {REDUCED} {BF16}"),
+    (_layout({"context": 2}), JOB, f"{MEGATRON}--context-parallel-size 2 {BATCH} {REDUCED} {BF16}"),
     (
         _layout({"expert": 4, "expert_tensor": 2}), JOB._replace(experts=8),
-        f"{MEGATRON}--expert-model-parallel-size 4 --expert-tensor-parallel-size 2 {BATCH} {BF16}",
+        f"{MEGATRON}--expert-model-parallel-size 4 --expert-tensor-parallel-size 2 --moe-token-dispatcher-type flex --moe-enable-deepep "
+        f"{BATCH} {REDUCED} {BF16}",
     ),
     (
         _layout({"zero": 1, "context": 4, "shards": 8}), JOB,  # 32 devices keep a copy, 8 of them a whole one
-        f"{MEGATRON}--context-parallel-size 4 {BATCH} --use-distributed-optimizer --num-distributed-optimizer-instances 4 {BF16}",
+        f"{MEGATRON}--context-parallel-size 4 {BATCH} --use-distributed-optimizer {GATHERED} --num-distributed-optimizer-instances 4 {BF16}",
     ),
     (
         _layout({"zero": 3}, recompute="selective", precision="bf16-fp32-gradients"), JOB,
         f"{MEGATRON}{BATCH} --use-distributed-optimizer --use-megatron-fsdp --data-parallel-sharding-strategy optim_grads_params "
-        "--no-gradient-accumulation-fusion --ckpt-format fsdp_dtensor --recompute-granularity selective --bf16",
+        f"--no-gradient-accumulation-fusion --ckpt-format fsdp_dtensor {GATHERED} --recompute-granularity selective --bf16",
     ),
     (
         _layout({"zero": 1}, precision="fp8-bf16-gradients"), JOB,
-        f"{MEGATRON}{BATCH} --use-distributed-optimizer --bf16 --fp8-format hybrid --fp8-param-gather --grad-reduce-in-bf16",
+        f"{MEGATRON}{BATCH} --use-distributed-optimizer {GATHERED} --bf16 --fp8-format hybrid --fp8-param-gather --grad-reduce-in-bf16",
     ),
-    (_layout({}, offload=frozenset({"states"})), JOB, f"{MEGATRON}{BATCH} {BF16} --optimizer-cpu-offload"),
+    (_layout({}, offload=frozenset({"states"})), JOB, f"{MEGATRON}{BATCH} {REDUCED} {BF16} --optimizer-cpu-offload"),
     (
         _layout({"pipeline": 4, "interleave": 2, "data": 4}), JOB,  # 24 layers in 8 pieces of 3; 8 micro-batches
-        f"--tensor-model-parallel-size 1 --pipeline-model-parallel-size 4 --num-virtual-stages-per-pipeline-rank 2 {BATCH} {BF16}",
+        f"--tensor-model-parallel-size 1 --pipeline-model-parallel-size 4 --num-virtual-stages-per-pipeline-rank 2 {BATCH} {REDUCED} {BF16}",
     ),
     (
         _layout({"pipeline": 4}), JOB._replace(layers=22),  # 22 layers, a table and a head
         "--tensor-model-parallel-size 1 --pipeline-model-parallel-size 4 --account-for-embedding-in-pipeline-split "
-        f"--account-for-loss-in-pipeline-split {BATCH} {BF16}",
+        f"--account-for-loss-in-pipeline-split {BATCH} {REDUCED} {BF16}",
     ),
 ]  # fmt: skip
 
@@ -110,7 +113,7 @@ NEMO_LINES: list[tuple[Layout, Job, str]] = [
     (
         _layout({"expert": 8, "expert_tensor": 1}, recompute="selective"), JOB._replace(experts=16),
         f"{NEMO.format(1, 8)} trainer.strategy.expert_model_parallel_size=8 trainer.strategy.expert_tensor_parallel_size=1 "
-        f"{NEMO_END.format('False')} model.config.recompute_granularity=selective",
+        f"model.config.moe_token_dispatcher_type=flex model.config.moe_enable_deepep=True {NEMO_END.format('False')} model.config.recompute_granularity=selective",
     ),
 ]  # fmt: skip
 

@@ -44,7 +44,7 @@ def test_the_layout_that_llama_3_was_trained_in_is_within_10_percent_of_the_best
 
 @pytest.mark.slow
 def test_layouts_that_nvidia_published_are_within_10_percent_of_the_best() -> None:
-    """All 48 fit as their recipes keep parameters; three, of experts, are behind by up to 18% (gpt-oss on B200, measured 1.2 times as long as predicted).
+    """All 48 fit as their recipes keep parameters, and are compared with what surely fits.
 
     Automodel's five are within 5%: its benchmarks send a token to one or two neighbours, however many devices share the experts.
     """
@@ -52,8 +52,7 @@ def test_layouts_that_nvidia_published_are_within_10_percent_of_the_best() -> No
     assert len(rows) == 48
     behind = [one for one in (of_row(row).behind for row in rows) if one is not None]
     assert len(behind) == 48
-    assert sum(one <= 0.1 for one in behind) >= 45
-    assert max(behind) < 0.19
+    assert max(behind) <= 0.1
     automodel = [one for one, row in zip(behind, rows, strict=True) if "Automodel" in row["source"]]
     assert len(automodel) == 5
     assert max(automodel) < 0.05

@@ -25,19 +25,21 @@ def _seconds(stages: list[list[float]]) -> float:
     """Micro-batches by the slowest slot, all others once by what is idle, and what comes once, each the longest of all stages."""
     slots = [sum(stage[:8]) for stage in stages]
     micro_batches, fill, hidden = stages[0][8:11]
-    filled = sum(stage[18] * slot for stage, slot in zip(stages, slots, strict=True)) - max(slots)
-    gradients, gathers = (max((stage[at : at + 3] for stage in stages), key=sum) for at in (12, 15))
-    behind = [share * hidden * max(slots) for share in (2 / 3, 1 / 3)]
-    sent = sum(max(0.0, _sent(*gradients) / 2 - time) for time in behind)
+    filled = sum(stage[24] * slot for stage, slot in zip(stages, slots, strict=True)) - max(slots)
+    gradients, gathers, weights, waited = (
+        max((stage[at : at + 3] for stage in stages), key=sum) for at in (12, 15, 18, 21)
+    )
+    behind = [(gradients, 2 / 3), (weights, 1 / 3)]
+    sent = sum(max(0.0, _sent(*one) - share * hidden * max(slots)) for one, share in behind) + _sent(*waited)
     once = sent + 0.75 * _sent(*gathers) + 3.0 * max(stage[11] for stage in stages) + 0.125
     return micro_batches * max(slots) + fill * filled + once
 
 
 @pytest.mark.parametrize("many", [1, 2, 3])
 def test_steps_of_several_layouts_are_those_of_each(many: int) -> None:
-    """Of each stage eight parts of a slot; micro-batches, fill and what hides, which are the plan's; states, gradients, gathers; how many are alike."""
+    """Of each stage eight parts of a slot; micro-batches, fill and what hides, which are the plan's; states, gradients, gathers, weights gathered once and those waited for; how many are alike."""
     dice = random.Random(many)  # noqa: S311 (no secret)
-    layouts = [[[dice.uniform(0.1, 1.0) for _ in range(18)] + [float(dice.randrange(1, 5))] for _ in range(many)] for _ in range(40)]  # fmt: skip
+    layouts = [[[dice.uniform(0.1, 1.0) for _ in range(24)] + [float(dice.randrange(1, 5))] for _ in range(many)] for _ in range(40)]  # fmt: skip
     for stages in layouts:
         stages[0][10] = dice.choice((0.0, 0.1, 1.0))
         for other in stages[1:]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _LAW: Final = "hoffmann2022-3"
 _LEAST_MULTIPLE: Final = 8
+_MANY: Final = 5
 
 
 def multiple(text: str, what: str) -> int:
@@ -88,13 +89,17 @@ class Ask(Written):
 
     @cached_property
     def design(self) -> Design:
-        """What was found."""
+        """What was found, with others nearly as good."""
+        return self.found(_MANY)
+
+    def found(self, many: int) -> Design:
+        """What was found, up to so many."""
         from tscale.core.costs.shapes import Grid
         from tscale.estimates.design import Wish, designed
 
         grid = Grid(self.multiple, self.tensor)
         wish = Wish(self.params, self.flops, self.law, self.like, grid, self.set)
-        return designed(wish, "design" if self.file is None else self.file.stem)
+        return designed(wish, "design" if self.file is None else self.file.stem, many)
 
 
 def analyze(ask: Ask) -> Report:
@@ -109,10 +114,10 @@ def analyze(ask: Ask) -> Report:
 
 
 def figures(ask: Ask) -> Data:
-    """The figures of the answer by their keys: what a row of a sweep holds."""
+    """The figures of the answer by their keys: what a row of a sweep holds, which is of the best alone."""
     from tscale.answers.design import design_figures
 
-    return design_figures(ask.design)
+    return design_figures(ask.found(1))
 
 
 def text(ask: Ask) -> str | None:

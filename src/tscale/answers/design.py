@@ -35,18 +35,18 @@ _ALTERNATIVES = (
 def design_report(design: Design, written: str = "", *, explain: bool = False) -> Report:
     """The shape that was found beside its pattern, how far from the budget it is, and others nearly as good."""
     like = design.like
-    total = counting("all")(design.spec)
+    total = design.params
     wished = "" if total == design.budget else f", for {design.budget:,} {_WHAT[design.counts]}"
-    met = "" if mixture_of(design.spec) is None else f", {int(counting('active')(design.spec)):,} of them active,"
+    met = "" if mixture_of(design.spec) is None else f", {design.active:,} of them active,"
     depth = f"{design.spec.layers:,} layer{'' if design.spec.layers == 1 else 's'}"
-    title = f"A decoder of {int(total):,} parameters{met} in {depth}, like {like.label}{wished}"
+    title = f"A decoder of {total:,} parameters{met} in {depth}, like {like.label}{wished}"
     if not design.hits:
-        title = f"No decoder like {like.label} is within 1% of {design.budget:,} {_WHAT[design.counts]}: the nearest has {int(total):,} in {depth}"
+        title = f"No decoder like {like.label} is within 1% of {design.budget:,} {_WHAT[design.counts]}: the nearest has {total:,} in {depth}"
     columns = (Column("", "size", numeric=False), Column("design", "design"), Column(like.name, "pattern"))
-    tables = [Table(title, columns, tuple(_rows(design, total)), stack=True)]
+    tables = [Table(title, columns, tuple(_rows(design)), stack=True)]
     if len(design.found) > 1:
         tables.append(view("", _ALTERNATIVES, (_near(found, design) for found in design.found), aside=True))
-    data = _document(design, total)
+    data = design_figures(design)
     notes = tuple(_notes(design, written, explain=explain))
     lines = params(counted(design.spec).ledger).lines
     figures = [*line_figures(lines, PARAMETERS), ("total", Figure(summed(lines), PARAMETERS))]
@@ -56,13 +56,8 @@ def design_report(design: Design, written: str = "", *, explain: bool = False) -
     )
 
 
-def design_figures(design: Design) -> Data:
-    """The figures of the same answer by their keys, without tables and derivations: what a row of a sweep holds."""
-    return _document(design, counting("all")(design.spec))
-
-
-def _document(design: Design, total: int) -> dict[str, Data]:
-    """The answer for JSON, without the spec."""
+def design_figures(design: Design) -> dict[str, Data]:
+    """The answer for JSON, without the spec: what a row of a sweep holds."""
     best = design.found[0]
     return {
         "budget": {
@@ -76,8 +71,8 @@ def _document(design: Design, total: int) -> dict[str, Data]:
         },
         "like": design.like.name,
         "within_1_percent": design.hits,
-        "params": Figure(total, PARAMETERS),
-        "active_params": Figure(counting("active")(design.spec), PARAMETERS),
+        "params": Figure(design.params, PARAMETERS),
+        "active_params": Figure(design.active, PARAMETERS),
         "deviation": Figure(best.deviation, SHARE),
         "shape": _shape_data(best, design),
         "alternatives": [_shape_data(found, design) for found in design.found[1:]],
@@ -103,26 +98,25 @@ _WHAT: Final = {
 }
 
 
-def _rows(design: Design, total: int) -> Iterator[tuple[Cell, ...]]:
+def _rows(design: Design) -> Iterator[tuple[Cell, ...]]:
     best, like = design.found[0], design.like
     own, other = best.shape, shape_of(like)
     wanted = proportions(like)
     for name in Shape._fields:
         yield name, Figure(getattr(own, name), COUNT), Figure(getattr(other, name), COUNT)
     yield "head_dim", *([Figure(wanted.head_dim, COUNT)] * 2)
-    yield "vocabulary", Figure(design.spec.vocabulary, COUNT), Figure(design.unpadded, COUNT)
+    yield "vocabulary", Figure(design.base.vocabulary, COUNT), Figure(design.like.vocabulary, COUNT)
     for text, ratio in _RATIOS.items():
         yield Label(text, text.replace(" / ", "_per_")), *(Figure(ratio(shape), _QUOTIENT) for shape in (own, other))
-    yield Label("parameters", "params"), Figure(total, PARAMETERS), Figure(counting("all")(like), PARAMETERS)
+    yield Label("parameters", "params"), Figure(design.params, PARAMETERS), Figure(counting("all")(like), PARAMETERS)
     mixture = mixture_of(like)
     if mixture is not None:
-        active = counting("active")
         yield "experts", *([Figure(mixture.experts, COUNT)] * 2)
         yield Label("experts per token", "active_experts"), *([Figure(mixture.active, COUNT)] * 2)
         yield (
             Label("active parameters", "active_params"),
-            Figure(active(design.spec), PARAMETERS),
-            Figure(active(like), PARAMETERS),
+            Figure(design.active, PARAMETERS),
+            Figure(counting("active")(like), PARAMETERS),
         )
     if design.counts == "non_embedding":
         bare = counting(design.counts)
@@ -152,7 +146,7 @@ def _shape_data(found: Found, design: Design) -> Record:
     return {
         **{name: Figure(size, COUNT) for name, size in found.shape._asdict().items()},
         "head_dim": Figure(proportions(design.like).head_dim, COUNT),
-        "vocabulary": Figure(design.spec.vocabulary, COUNT),
+        "vocabulary": Figure(design.base.vocabulary, COUNT),
         "params": Figure(found.params, PARAMETERS),
         "deviation": Figure(found.deviation, SHARE),
     }
@@ -185,7 +179,7 @@ def _notes(design: Design, written: str, *, explain: bool) -> Iterator[str]:
         f"d_model is a multiple of {step:,}, d_ff of {step_ff:,}{heads}. Of all such shapes with proportions of half to twice those "
         f"of the pattern{_CHOSEN if design.hits else ', this one misses the budget by the least.'}"
     )
-    if spec.vocabulary != design.unpadded:
-        yield f"The vocabulary is padded from {design.unpadded:,} rows, so that it divides as the widths do."
+    if spec.vocabulary != design.like.vocabulary:
+        yield f"The vocabulary is padded from {design.like.vocabulary:,} rows, so that it divides as the widths do."
     if design.hits:
         yield written or "-o FILE writes it as a spec that every command reads; -o - prints only the spec."

@@ -15,9 +15,9 @@ from statistics import fmean, median
 from typing import Any, Final, NamedTuple
 
 from tscale.calibration import require
-from tscale.calibration.interval import SHARE, factors, share_of_others
+from tscale.calibration.interval import ends_for_next, ends_of_all, factors
 from tscale.calibration.measured_tables import read_table
-from tscale.calibration.training_case import constants_from, kernel_of, supply_of, work_of
+from tscale.calibration.training_case import constants_from, kernel_of, work_of
 from tscale.calibration.training_meanings import MEANINGS, RANGES
 from tscale.calibration.training_recipes import CLUSTER, COVERED, CURRENT, FROM_NODE, LATEST, NODE, Recipe
 from tscale.calibration.training_rows import case_of
@@ -31,13 +31,13 @@ PARTS: Final = 5
 
 
 class RunOf(NamedTuple):
-    """A measured run: its work, its seconds, its chip's family, kernel and power, and what it is grouped by."""
+    """A measured run: its work, its seconds, its chip, that one's family and kernel, and what it is grouped by."""
 
     work: StepWork
     seconds: float
     family: Family
     kernel: str
-    supply: float
+    chip: str
     kind: str
     layout: tuple[str, ...]
     apart: str
@@ -61,7 +61,7 @@ def runs_of(recipe: Recipe, root: Path) -> list[RunOf]:
                     seconds,
                     family,
                     kernel,
-                    supply_of(case),
+                    case.chip,
                     recipe.kind(case),
                     layout,
                     recipe.apart(row),
@@ -78,7 +78,7 @@ class Predictor:
 
         from tscale.calibration.stacked import stacked
 
-        chips = [(run.family.name, run.kernel, run.supply) for run in runs]
+        chips = [(run.family.name, run.kernel, run.chip) for run in runs]
         numbers = {chip: number for number, chip in enumerate(dict.fromkeys(chips))}
         self.chips = [runs[chips.index(chip)] for chip in numbers]
         self.of_run = np.array([numbers[chip] for chip in chips])
@@ -89,7 +89,7 @@ class Predictor:
         """Predicted over measured time of each run."""
         from tscale.calibration.stacked import seconds_of
 
-        of_chips = [constants_from(values, chip.family, chip.kernel, chip.supply) for chip in self.chips]
+        of_chips = [constants_from(values, chip.family, chip.kernel, chip.chip) for chip in self.chips]
         return seconds_of(self.works, of_chips, self.of_run) / self.seconds
 
 
@@ -133,11 +133,11 @@ def calibrated(recipe: Recipe, runs: Sequence[RunOf], held: Mapping[str, float])
     how = f"{PARTS}-fold cross-validation over layouts" if recipe.model is None else "leave one model out"
     ratios = without(recipe, runs, held, parts(recipe, runs))
     errors = [abs(ratio - 1) for ratio in ratios]
-    residuals = {
-        kind: _residual(*_of_kind(recipe, runs, ratios, kind), how) for kind in dict.fromkeys(run.kind for run in runs)
-    }
-    apart = without(recipe, runs, held, [run.apart for run in runs])
-    residuals["elsewhere"] = _residual([1 / ratio for ratio in apart], SHARE, "leave one group out", residuals.values())
+    residuals = {kind: _of_kind(recipe, runs, ratios, kind, how) for kind in dict.fromkeys(run.kind for run in runs)}
+    groups = [run.apart for run in runs]
+    apart = [1 / ratio for ratio in without(recipe, runs, held, groups)]
+    ends = ends_for_next(apart, groups)(apart, groups)
+    residuals["elsewhere"] = _residual(apart, ends, "leave one group out", residuals.values())
     return {
         "name": recipe.name,
         "title": recipe.title,
@@ -163,19 +163,21 @@ def _covers(recipe: Recipe) -> dict[str, Any]:
     return {"stacks": list(recipe.stacks), **COVERED[recipe.name]}
 
 
-def _of_kind(recipe: Recipe, runs: Sequence[RunOf], ratios: Sequence[float], kind: str) -> tuple[list[float], float]:
-    """Measured over predicted time of the runs of a kind, and the share of them that an interval is to hold.
+def _of_kind(recipe: Recipe, runs: Sequence[RunOf], ratios: Sequence[float], kind: str, how: str) -> dict[str, Any]:
+    """The ends of an interval of the runs of a kind.
 
-    Where each model is left out in turn, it is the one whose ends, of all models but one, hold four in five of that one's runs.
+    Where each model is left out in turn, they are those that, of all models but one, hold four in five of that one's runs.
     """
     own = [(1 / ratio, run.layout) for ratio, run in zip(ratios, runs, strict=True) if run.kind == kind]
     found = [ratio for ratio, _ in own]
-    return found, SHARE if recipe.model is None else share_of_others(found, [model for _, model in own])
+    return _residual(
+        found, factors(found) if recipe.model is None else ends_of_all(found, [model for _, model in own]), how
+    )
 
 
-def _residual(ratios: Sequence[float], share: float, how: str, others: Any = ()) -> dict[str, Any]:
+def _residual(ratios: Sequence[float], ends: tuple[float, float], how: str, others: Any = ()) -> dict[str, Any]:
     """The ends of an interval of measured over predicted; never shorter than those of others."""
-    low, high = factors(ratios, share)
+    low, high = ends
     low = min([low, *(one["low"] for one in others)])
     high = max([high, *(one["high"] for one in others)])
     error = median(abs(1 / ratio - 1) for ratio in ratios)
@@ -186,7 +188,8 @@ def _of_adapters(constants: Mapping[str, Mapping[str, Any]], root: Path) -> dict
     """How far runs of adapters are from predictions whose constants were fitted to none of them."""
     runs = runs_of(CURRENT._replace(file="configs/measured/adapters.csv"), root)
     ratios = Predictor(runs).ratios({name: one["value"] for name, one in constants.items()})
-    return _residual([float(1 / ratio) for ratio in ratios], SHARE, "fitted to none of them")
+    found = [float(1 / ratio) for ratio in ratios]
+    return _residual(found, factors(found), "fitted to none of them")
 
 
 def _widened(residual: dict[str, Any], other: Mapping[str, Any]) -> None:

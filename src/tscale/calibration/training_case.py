@@ -88,6 +88,8 @@ class TrainingCase(NamedTuple):
     automodel: bool = False
     """Whether it is a benchmark of Automodel: what limits and gates the outputs of experts with biases is one kernel, a token's experts follow
     one another, and PyTorch's pipeline waits for what is sent."""
+    source: str = ""
+    """Who published how long it took, as a row of a table says; nothing of a step that is asked about."""
 
     @property
     def chip(self) -> str:
@@ -119,16 +121,20 @@ class TrainingCase(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """The calibration of a case, the kind of case that it is there, and why it is not covered, if it is not."""
+    """The calibration of a case, the kind of case that it is there, and why it is not covered, if it is not.
+
+    `another_source`: whether nothing says that who published the calibration's runs ran it, on the same clusters and with the same software.
+    """
 
     calibration: Calibration
     kind: str
     outside: tuple[str, ...]
+    another_source: bool = False
 
     @property
     def residual(self) -> Residual:
-        """What others of its kind were measured at."""
-        return self.calibration.residuals["elsewhere" if self.outside else self.kind]
+        """What others of its kind were measured at; of another source, what each source was by constants fitted to the others."""
+        return self.calibration.residuals["elsewhere" if self.outside or self.another_source else self.kind]
 
 
 class Prediction(NamedTuple):
@@ -157,7 +163,9 @@ def chosen(case: TrainingCase) -> Choice:
         if stack in one.covers.stacks and ("nics" in one.constants or not several)
     ]
     found = min(of_stack, key=lambda one: _apart(case.d_model, one.covers.d_model))
-    return Choice(found, _kind(case, found), tuple(_outside(case, found)))
+    sources = found.covers.sources
+    another = bool(sources) and case.source.split(" ")[0] not in sources
+    return Choice(found, _kind(case, found), tuple(_outside(case, found)), another)
 
 
 def _kind(case: TrainingCase, found: Calibration) -> str:
@@ -253,42 +261,26 @@ def micro_batches_of(case: TrainingCase, micro: int, micro_batches: int) -> Case
 _FIELDS: Final = tuple(field.name for field in fields(TrainingConstants))
 
 
-def constants_of(found: Calibration, family: Family, kernel: str, supply: float = 1.0) -> TrainingConstants:
-    """The constants of a calibration, for a family of chips, a kernel and what a chip is given. Raises `RequestError` for an unknown kernel."""
-    return constants_from({name: one.value for name, one in found.constants.items()}, family, kernel, supply)
+def constants_of(found: Calibration, family: Family, kernel: str, chip: str) -> TrainingConstants:
+    """The constants of a calibration, for a kernel of a family of chips and one of them. Raises `RequestError` for an unknown kernel."""
+    return constants_from({name: one.value for name, one in found.constants.items()}, family, kernel, chip)
 
 
-def constants_from(values: Mapping[str, float], family: Family, kernel: str, supply: float = 1.0) -> TrainingConstants:
+def constants_from(values: Mapping[str, float], family: Family, kernel: str, chip: str) -> TrainingConstants:
     """The same of values by name."""
     known = {name: float(values[name]) for name in _FIELDS if name in values}
     if kernel != UNFUSED:
         known["attention"] = family.share(kernel)
-    for name in _LIMITED & known.keys():
-        known[name] *= supply ** values.get("power", 0.0)
+    for name, rate in (("products", family.rate(chip)), ("products_8bit", family.rate_8bit(chip))):
+        if name in known:
+            known[name] *= rate
     return TrainingConstants(**known)
-
-
-_LIMITED: Final = frozenset({"products", "products_8bit"})
-"""Shares of a peak that a chip does not reach for the power that it would draw."""
-_USUAL: Final = 700 / 989.4e12
-"""Watts of an H100 SXM for each of its 16-bit FLOP/s."""
-_SUPPLIES: Final = 0.6, 1.85
-"""What was measured of it: B200 has 0.63 of it, and A100 1.81; others are taken as the nearest."""
-
-
-def supply_of(case: TrainingCase) -> float:
-    """Watts that a chip is given for each 16-bit FLOP/s, over those of an H100; 1 where they are not known.
-
-    Matrix products at the peak clock draw more than a chip is given, the more so the fewer watts it has for them, and its clock falls.
-    """
-    watts, (low, high) = case.cluster.device.watts, _SUPPLIES
-    return 1.0 if watts is None else min(max(watts / case.peak_16 / _USUAL, low), high)
 
 
 def constants_for(case: TrainingCase, choice: Choice) -> TrainingConstants:
     """The constants that a case is predicted with. Raises `RequestError` for a kernel that is not known on its chip."""
     family = family_of(case.chip)
-    return constants_of(choice.calibration, family, kernel_of(case, family), supply_of(case))
+    return constants_of(choice.calibration, family, kernel_of(case, family), case.chip)
 
 
 def prediction(case: TrainingCase, bound: Fraction | None = None) -> Prediction:

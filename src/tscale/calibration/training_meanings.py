@@ -6,12 +6,8 @@ from collections.abc import Mapping
 from typing import Final
 
 MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
-    "products": ("share of the dense 16-bit peak", "what products of matrices reach, waves of tiles apart"),
-    "products_8bit": ("share of the dense 8-bit peak", "what products in fp8 reach, conversions included"),
-    "power": (
-        "power of watts a FLOP/s",
-        "how products grow with what a chip is given over what H100 is: clocks fall where they draw more",
-    ),
+    "products": ("share of the dense 16-bit peak", "what products of matrices reach on an H100, waves of tiles apart"),
+    "products_8bit": ("share of the dense 8-bit peak", "what products in fp8 reach on an H100, conversions included"),
     "traffic": (
         "share of the memory's bandwidth",
         "what elementwise work and the traffic of routed experts' products reach",
@@ -42,7 +38,6 @@ MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
 RANGES: Final[Mapping[str, tuple[float, float, float]]] = {
     "products": (0.75, 0.3, 1.0),
     "products_8bit": (0.65, 0.3, 1.0),
-    "power": (0.2, 0.0, 1.0),
     "traffic": (0.8, 0.2, 1.0),
     "dispatches": (0.5, 0.0, 1.0),
     "sums": (2.0, 0.5, 5.0),

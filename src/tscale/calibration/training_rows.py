@@ -16,6 +16,7 @@ from tscale.calibration.rows import Judged, positive
 from tscale.calibration.training_case import (
     CURRENT,
     STACKS,
+    Choice,
     Dispatcher,
     Queued,
     TrainingCase,
@@ -54,15 +55,15 @@ _DISPATCHERS: Final = get_args(Dispatcher)
 _AGAIN: Final = ("none", "selective", "op", "full")
 _MPT_VOCABULARY: Final = 50_368
 _SITES: Final = {
-    ("torchtitan", "h100-sxm"): ("bandwidth_gb_per_s=2400", "tdp_watts=500"),
+    ("torchtitan", "h100-sxm"): ("bandwidth_gb_per_s=2400",),
     ("Megatron-Bridge", "b200"): ("network_gb_per_s=50",),
     ("Megatron-Bridge", "gb200"): ("network_gb_per_s=50",),
     ("docs.nvidia.com/nemo-framework", "b200"): ("network_gb_per_s=50",),
     ("docs.nvidia.com/nemo-framework", "gb200"): ("network_gb_per_s=50",),
     ("together-dgxc-benchmarking", "b200"): ("network_gb_per_s=50",),
 }
-"""What is known of the devices of a source: torchtitan's H100 have HBM2e of 96 GB and a limit of 500 W (its benchmarks,
-llama3_h100_202412); NVIDIA's B200 and GB200 are DGX, with ports of 400 Gb/s (DGX B200 and DGX GB200 User Guide, ConnectX-7)."""
+"""What is known of the devices of a source: torchtitan's H100 have HBM2e of 96 GB (its benchmarks,
+llama3_h100_202412; that they are limited to 500 W is not counted); NVIDIA's B200 and GB200 are DGX, with ports of 400 Gb/s (DGX B200 and DGX GB200 User Guide, ConnectX-7)."""
 
 
 def judge(row: Mapping[str, str]) -> list[Judged]:
@@ -71,8 +72,14 @@ def judge(row: Mapping[str, str]) -> list[Judged]:
     bound = bound_of(case)
     found = prediction(case, bound)
     groups["calibration"] = found.choice.calibration.name
-    groups["kind"] = found.choice.kind + (", not covered" if found.choice.outside else "")
+    groups["kind"] = found.choice.kind + _beyond(found.choice)
     return [Judged("step", measured, *found.seconds, float(bound), groups)]
+
+
+def _beyond(choice: Choice) -> str:
+    if choice.outside:
+        return ", not covered"
+    return ", of another source" if choice.another_source else ""
 
 
 def case_of(row: Mapping[str, str]) -> tuple[TrainingCase, float, dict[str, str]]:
@@ -113,6 +120,7 @@ def case_of(row: Mapping[str, str]) -> tuple[TrainingCase, float, dict[str, str]
         expert_tensor=_whole(row, "expert_tensor", 1),
         dispatcher=dispatcher_of(row),
         automodel="Automodel" in row.get("source", ""),
+        source=row.get("source", ""),
     )
     return case, _measured(row), _groups(row, case, model)
 

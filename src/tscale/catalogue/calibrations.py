@@ -6,6 +6,7 @@ says what named kernels reach on kinds of chip.
 
 from __future__ import annotations
 
+from dataclasses import field
 from functools import cache
 from typing import Annotated, Any, Final
 
@@ -68,6 +69,8 @@ class Covers:
     d_model: tuple[Size, Size]
     context: Size = 1
     """The most devices of context parallelism."""
+    sources: tuple[str, ...] = ()
+    """Who published its runs, as the first word of a row's source; empty where its stack is the software of one source."""
 
 
 @spec_dataclass
@@ -92,15 +95,29 @@ class Calibration:
 
 @spec_dataclass
 class Family:
-    """A kind of chip: its multiprocessors, what named attention kernels reach of its 16-bit peak, and which is usual."""
+    """A kind of chip: its multiprocessors, what named attention kernels reach of its 16-bit peak, and which is usual.
+
+    `products`, `products_8bit`: by chip, what large products of matrices alone reach of the peak in 16 and in 8 bits, over what
+    they reach of an H100's.
+    """
 
     name: str
     chips: tuple[str, ...]
     multiprocessors: Size | None = None
     attention: dict[str, Rate]
     usual: str
+    products: dict[str, Rate] = field(default_factory=dict)
+    products_8bit: dict[str, Rate] = field(default_factory=dict)
     source: str
     evidence: Evidence
+
+    def rate(self, chip: str) -> float:
+        """What products in 16 bits reach on a chip over what they do on an H100; 1 where no one published it."""
+        return float(self.products.get(chip, 1.0))
+
+    def rate_8bit(self, chip: str) -> float:
+        """The same in 8 bits, as in 16 where only that is known."""
+        return float(self.products_8bit.get(chip, self.rate(chip)))
 
     def share(self, kernel: str) -> float:
         """The share of the peak that a kernel reaches. Raises `RequestError` for one that is not known on it."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import cache
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from typing import Final, NamedTuple
 
 from tscale.catalogue.laws import read_law
 from tscale.catalogue.models import normalised
-from tscale.core.costs.shapes import WITHIN, Found, Grid, Shape, search
+from tscale.core.costs.shapes import WITHIN, Found, Grid, Lines, lines_of, nearest
 from tscale.core.costs.shapes import steps as multiples
 from tscale.core.laws import Point
 from tscale.core.laws.experts import Joint
@@ -42,16 +42,21 @@ class Wish(NamedTuple):
     changes: Sequence[str] = ()
 
 
-class Design(NamedTuple):
-    """What was found: specs and shapes, the best first, or the one nearest to a budget that none hits within 1%."""
+@dataclass(frozen=True)
+class Design:
+    """What was found: shapes, the best first, or the one nearest to a budget that none hits within 1%."""
 
     wish: Wish
+    name: str
     budget: int
     counts: str
     like: ModelSpec
-    unpadded: int
-    found: tuple[Found, ...]
-    spec: ModelSpec
+    base: ModelSpec
+    """The pattern with rows of its vocabulary that divide as its widths do."""
+    found: Sequence[Found]
+    params: int
+    active: int
+    """Of them those that a token meets."""
     optimum: tuple[Bound, Point] | None
 
     @property
@@ -59,14 +64,32 @@ class Design(NamedTuple):
         """Whether it is within 1% of the budget."""
         return abs(self.found[0].deviation) <= WITHIN
 
+    @cached_property
+    def spec(self) -> ModelSpec:
+        """The best as a spec."""
+        training = None
+        if self.optimum is not None:
+            bound, point = self.optimum
+            source = f"optimal by {bound.law.name} for {self.wish.flops:.4g} training FLOPs".replace("e+", "e")
+            training = Training(tokens=round(point.tokens), source=source, evidence="derived")
+        return replace(
+            shaped(self.base, self.found[0].shape, multiples(proportions(self.base), self.wish.grid)[1]),
+            name=normalised(self.name),
+            title=f"{short_size(self.params)} like {self.like.label}",
+            training=training,
+            notes=(
+                f"A design by the proportions of {self.like.label}: its shape is not published, and it was not trained.",
+            ),
+        )
+
     @property
     def yaml(self) -> str:
         """The spec as a file."""
         return to_yaml(self.spec)
 
 
-def designed(wish: Wish, name: str) -> Design:
-    """The design that a wish comes to. Raises `TscaleError` for a wish that makes no sense."""
+def designed(wish: Wish, name: str, many: int = 1) -> Design:
+    """The design that a wish comes to, with others up to so many. Raises `TscaleError` for a wish that makes no sense."""
     optimum = None
     counts: str = "all"
     if wish.flops is not None:
@@ -85,37 +108,23 @@ def designed(wish: Wish, name: str) -> Design:
             f"{like.label}, the pattern, has {size:,} parameters, and a pattern has at most {_MOST:,}: set smaller sizes, or choose another {field('like')}"
         )
     base = padded(like, wish.grid)
-    wanted = proportions(base)
-    step = multiples(wanted, wish.grid)[1]
-    found = search(budget, wanted, wish.grid, _counter(base, counts, step))
-    made = shaped(base, found[0].shape, step)
-    total = counting("all")(made)
-    training = None
-    if optimum is not None:
-        bound, point = optimum
-        source = f"optimal by {bound.law.name} for {wish.flops:.4g} training FLOPs".replace("e+", "e")
-        training = Training(tokens=round(point.tokens), source=source, evidence="derived")
-    spec = replace(
-        made,
-        name=normalised(name),
-        title=f"{short_size(total)} like {like.label}",
-        training=training,
-        notes=(f"A design by the proportions of {like.label}: its shape is not published, and it was not trained.",),
-    )
-    return Design(wish, budget, counts, like, like.vocabulary, tuple(found), spec, optimum)
+    lines, of_all, active = (_lines(base, wish.grid, one) for one in (counts, "all", "active"))
+    found, (total, met) = nearest(budget, lines, (of_all, active), many)
+    return Design(wish, name, budget, counts, like, base, found, total, met, optimum)
 
 
-_COUNTERS: Final[deque[tuple[tuple[ModelSpec, str, int], Callable[[Shape], int]]]] = deque(maxlen=8)
+_KNOWN: Final[deque[tuple[tuple[ModelSpec, Grid, str], Lines]]] = deque(maxlen=24)
 
 
-def _counter(base: ModelSpec, counts: str, step: int) -> Callable[[Shape], int]:
-    """What a pattern counts in a shape, each shape once: searches for other budgets look at most of them again."""
-    key = base, counts, step
-    found = next((counter for known, counter in _COUNTERS if known == key), None)
+def _lines(base: ModelSpec, grid: Grid, counts: str) -> Lines:
+    """What a pattern counts in all shapes, each shape once: searches for other budgets look at most of them again."""
+    key = base, grid, counts
+    found = next((lines for known, lines in _KNOWN if known == key), None)
     if found is None:
-        count = counting(counts)
-        found = cache(lambda shape: count(shaped(base, shape, step)))
-        _COUNTERS.append((key, found))
+        wanted, count = proportions(base), counting(counts)
+        step = multiples(wanted, grid)[1]
+        found = lines_of(wanted, grid, cache(lambda shape: count(shaped(base, shape, step))))
+        _KNOWN.append((key, found))
     return found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache
-from math import lcm, log
+from math import lcm
 from typing import Final
 
 from tscale.blocks.attention import Attention
@@ -16,6 +16,7 @@ from tscale.blocks.latent import LatentAttention
 from tscale.catalogue.models import built_in, known_name, listed, normalised
 from tscale.core.costs.params import active_params, embedding_params, non_embedding_params, params
 from tscale.core.costs.shapes import Grid, Proportions, Shape
+from tscale.core.elementwise import larger
 from tscale.errors import RequestError, UnknownNameError, nearest, shown
 from tscale.models.lower import lower
 from tscale.models.resolve import resolve
@@ -89,7 +90,12 @@ def pattern(like: str, budget: int, count: Callable[[ModelSpec], int], changes: 
             raise UnknownNameError(
                 f"no model or family {shown(like)} to take as a pattern: {nearest(normalised(like), families)}"
             )
-        spec = min(members, key=lambda one: (abs(log(_size(one.name, count) / budget)), -(one.year or 0), one.name))
+
+        def far(one: ModelSpec) -> float:
+            size = _size(one.name, count)
+            return larger(size / budget, budget / size)
+
+        spec = min(members, key=lambda one: (far(one), -(one.year or 0), one.name))
         spec = resolve(spec.name, changes)
     _refuse_others(spec)
     return spec

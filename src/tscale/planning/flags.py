@@ -1,7 +1,12 @@
 """A layout as the options of training frameworks; None where a framework has no option for some part of it.
 
-Option names are those of Megatron-LM's training/arguments.py (core 0.13), of torchtitan's config/job_config.py (commit 000204a) and of
-NeMo 2's recipes (collections/llm/recipes, commit 00aa2e1).
+What is predicted is what they ask for: gradients and weights are sent behind the backward and the forward pass, and a token goes once to
+each device that has one of its experts. Megatron-LM does neither unless it is told to (its usual dispatcher is allgather); NeMo's recipes hide
+gradients and weights (overlap_grad_reduce, overlap_param_gather); torchtitan sends a token once for each expert, for which it has no option.
+
+Option names are those of Megatron-LM's training/arguments.py (core 0.13; that of HybridEP is of 0.16, whose transformer_config.py says that
+DeepEP does not send over links of several nodes), of torchtitan's config/job_config.py (commit 000204a) and of
+NeMo 2's recipes (collections/llm/recipes, commit 00aa2e1; DeepEP's of lightning/pytorch/callbacks/deepep.py, 8cfedd7).
 """
 
 from __future__ import annotations
@@ -65,11 +70,12 @@ def _line(words: Iterator[str]) -> tuple[str, str]:
 
 _SHARDED = "--use-megatron-fsdp --data-parallel-sharding-strategy {} --no-gradient-accumulation-fusion --ckpt-format fsdp_dtensor"
 _MEGATRON_ZERO = {
-    0: "",
     1: "--use-distributed-optimizer",
     2: "--use-distributed-optimizer " + _SHARDED.format("optim_grads"),
     3: "--use-distributed-optimizer " + _SHARDED.format("optim_grads_params"),
 }
+_DEEPEP_NODE = 8
+"""Devices of a node that DeepEP sends within; HybridEP does where links join more."""
 _MEGATRON_AGAIN = {
     "none": "",
     "selective": "--recompute-granularity selective",
@@ -110,6 +116,8 @@ def _megatron(layout: Layout, job: Job) -> Iterator[str]:
     yield from _megatron_pipeline(layout, job)
     if job.experts:
         yield f"--expert-model-parallel-size {plan.expert} --expert-tensor-parallel-size {plan.expert_cut}"
+        if plan.expert > 1:
+            yield f"--moe-token-dispatcher-type flex {_backend_of(job)}"
     yield f"--micro-batch-size {layout.micro_batch} --global-batch-size {job.batch}"
     yield from _megatron_sharding(layout)
     if layout.precision == "fp8-bf16-gradients" and not plan.zero:
@@ -122,6 +130,11 @@ def _megatron(layout: Layout, job: Job) -> Iterator[str]:
     ):
         if option:
             yield option
+
+
+def _backend_of(job: Job) -> str:
+    """The option of how tokens go once to each device that has one of their experts."""
+    return "--moe-enable-deepep" if job.per_node <= _DEEPEP_NODE else "--moe-flex-dispatcher-backend hybridep"
 
 
 def _megatron_pipeline(layout: Layout, job: Job) -> Iterator[str]:
@@ -179,6 +192,8 @@ def _megatron_sharding(layout: Layout) -> Iterator[str]:
     plan = layout.plan
     if plan.zero:
         yield _MEGATRON_ZERO[plan.zero]
+    if plan.data * plan.context > 1:
+        yield "--overlap-grad-reduce" + (" --overlap-param-gather" if plan.zero else "")
     if plan.zero and plan.shards is not None:
         if plan.zero > 1:
             raise NoOptionError(f"ZeRO {plan.zero} over {plan.shards}")
@@ -301,6 +316,10 @@ def _nemo(layout: Layout, job: Job) -> Iterator[str]:
         if value is not None:
             yield f"trainer.strategy.{name}={value}"
     yield from _nemo_stages(layout, job)
+    if job.experts and plan.expert > 1:
+        if job.per_node > _DEEPEP_NODE:
+            raise NoOptionError("HybridEP")
+        yield "model.config.moe_token_dispatcher_type=flex model.config.moe_enable_deepep=True"
     yield f"data.micro_batch_size={layout.micro_batch} data.global_batch_size={job.batch} data.seq_length={job.context}"
     yield f"optim.config.use_distributed_optimizer={plan.zero == 1}"
     if again := _nemo_again(layout):

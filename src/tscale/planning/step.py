@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
@@ -51,7 +52,8 @@ def seconds(model: Model, layouts: Layouts, orders: Orders, case: TrainingCase, 
         plan, run = _run(layouts, own.rows, case, micro_batches)
         share = share_of(ledger_of(model, own), plan)
         work = once_a_step(work_of_plan(plan, run), share, plan, run, case.cluster)
-        return (work.micro_batches, work.fill, work.hidden, work.states, *work.gradients, *work.gathers)
+        sent = (work.gradients, work.gathers, work.weights, work.waited)
+        return (work.micro_batches, work.fill, work.hidden, work.states, *(part for one in sent for part in one))
 
     distinct = np.zeros(layouts.size, dtype=np.int64)
     parts = np.zeros((_SLOT + _COPIES + 1, max(map(len, orders.values()), default=0), layouts.size))
@@ -70,7 +72,7 @@ def seconds(model: Model, layouts: Layouts, orders: Orders, case: TrainingCase, 
     return found
 
 
-_SLOT, _COPIES = 8, 10
+_SLOT, _COPIES = 8, 16
 """Numbers of a stage's slot, and of what it has to do once a step."""
 _OF_COPIES: Final = frozenset({"zero", "shards", "sharing", "optimizer", "loss", "offload"})
 """Columns that change nothing of a pass."""
@@ -80,11 +82,16 @@ _OF_PASSES: Final = frozenset({"recompute", "first", "sequence", "optimizer", "l
 
 def _together(parts: Any, constants: TrainingConstants) -> Any:
     """Seconds of a step, of the numbers of each of its stages."""
-    work = together(
-        StepWork((), micro_batches, fill, False, 0.0, 0.0, Sent(*sent[:3]), Sent(*sent[3:]), states, hidden=hidden)
-        for micro_batches, fill, hidden, states, *sent in zip(*parts[_SLOT:-1], strict=True)
-    )
+    work = together(map(_of_stage, zip(*parts[_SLOT:-1], strict=True)))
     return of_slots(list(zip(*parts[:_SLOT], strict=True)), parts[-1], work, constants).seconds
+
+
+def _of_stage(numbers: Iterable[Any]) -> StepWork:
+    """What a stage has to do once a step, of its numbers (`copies` of `seconds`)."""
+    micro_batches, fill, hidden, states, *sent = numbers
+    gradients, gathers, weights, waited = (Sent(*sent[start : start + 3]) for start in range(0, len(sent), 3))
+    once = StepWork((), micro_batches, fill, False, 0.0, 0.0, gradients, gathers, states)
+    return once._replace(hidden=hidden, weights=weights, waited=waited)
 
 
 def _with_presence(code: Any, stages: StageRows) -> Any:

@@ -20,7 +20,7 @@ from tscale.sweeping.answers import Answer, answer_of, figures_of, request_of, w
 from tscale.sweeping.axes import Axis
 from tscale.sweeping.exact import SMALL, Program
 from tscale.sweeping.guarded import Condition, Guarded, Trail, following
-from tscale.sweeping.job import Job, asked
+from tscale.sweeping.job import Job, asked, options_of
 from tscale.sweeping.marks import pieces_of
 from tscale.sweeping.path import Path, Places, Ratio
 from tscale.sweeping.recording import RECORDED, recorded_path
@@ -28,10 +28,6 @@ from tscale.sweeping.specs import unchecked, with_sizes
 
 COMPILED: Final[Mapping[str, frozenset[str]]] = {"params": frozenset(), "flops": frozenset({"tokens", "context"})}
 """The questions that compile, each with those of its fields that are numbers of its formulas."""
-BY_ROW: Final[Mapping[str, str]] = {
-    "design": "shapes are tried one by one, and which are depends on every number",
-}
-"""The questions whose rows are answered one by one, and why."""
 _RATIOS: Final = {("flops", "pf_days"): "training_flops.six_nd"}
 """Figures that are another divided by a constant."""
 WORTH_COMPILING: Final = 16
@@ -62,7 +58,8 @@ def _is_size(axis: Axis, job: Job) -> bool:
     if fields is None:
         return False
     small = axis.bounds[1] < SMALL
-    return (axis.field == "set" and small) or (axis.name in fields and (small or job.question in RECORDED))
+    of_spec = axis.field == "set" and "model" in options_of(job.question)  # of `design` it changes a pattern
+    return (of_spec and small) or (axis.name in fields and (small or job.question in RECORDED))
 
 
 def path_of(job: Job, places: Places, sizes: tuple[bool, ...]) -> Path | str:
@@ -191,4 +188,4 @@ def _number(cell: Any) -> int:
     return value
 
 
-__all__ = ["BY_ROW", "COMPILED", "RECORDED", "path_of", "sizes_of"]
+__all__ = ["COMPILED", "RECORDED", "path_of", "sizes_of"]

@@ -149,6 +149,7 @@ _BY_PARTS: Final[dict[str, Callable[..., Value | None]]] = {
     "*": _times,
     "true": _divided,
     "neg": _negative,
+    "abs": lambda a: Quotient(on_wholes("max", a.over, on_wholes("neg", a.over)), a.under),
     "/": _floor_divided,
     "floor": _floor,
     "ceil": lambda a: on_wholes("neg", _floor(_negative(a))),

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 from tscale.core.tracing import Recordable
 from tscale.sweeping.marks import mark_of
@@ -89,6 +89,17 @@ def _of_two(op: str) -> tuple[Operator, Operator]:
 
 def _comparison(op: str) -> Operator:
     return lambda one, other: _compared(op, one, other)
+
+
+@runtime_checkable
+class OfRows(Protocol):
+    """A function that a recorded number is made by, with its results for many rows at once."""
+
+    def __call__(self, *numbers: Any) -> Any:
+        """Its result for one row."""
+
+    def rows(self, *values: Any) -> Any:
+        """Its results, a value of `tscale.sweeping.whole_arrays`."""
 
 
 class Recorded(Recordable):

@@ -25,6 +25,7 @@ RECORDED: Final[Mapping[str, frozenset[str]]] = {
     "attention": frozenset({"context"}),
     "optimal": frozenset({"flops", "params", "tokens", "unique_tokens", "inference_tokens", "gpus", "days", "dollars"}),
     "loss": frozenset({"tokens", "unique_tokens", "inference_tokens"}),
+    "design": frozenset({"params", "flops"}),
     "summary": frozenset(),
 }
 """The questions whose rows are recorded, each with those of its fields that are numbers of its formulas."""

@@ -14,7 +14,7 @@ import numpy as np
 from tscale.sweeping import searching
 from tscale.sweeping.fraction_arrays import exactly, of_quotients
 from tscale.sweeping.operations import OPERATIONS, Number
-from tscale.sweeping.recorded import Recorded, plain_of
+from tscale.sweeping.recorded import OfRows, Recorded, plain_of
 from tscale.sweeping.searches import Search, depending, reached
 from tscale.sweeping.values import as_column, by_number, of_reals
 from tscale.sweeping.whole_arrays import (
@@ -94,7 +94,9 @@ def _done(one: Recorded, values: Mapping[int, Value]) -> Value:
 
 
 def _called(function: Callable[..., Any], values: list[Value]) -> Value:
-    """What a function gives for each row, which is called once for each that differs."""
+    """What a function gives for each row: one that has no answer to all rows at once is called once for each that differs."""
+    if isinstance(function, OfRows):
+        return function.rows(*values)
     arrays = np.broadcast_arrays(*(as_column(value) for value in values))
     rows = list(zip(*(array.reshape(-1).tolist() for array in arrays), strict=True))
     known = {row: safe(function)(*row) for row in dict.fromkeys(rows)}

@@ -12,6 +12,7 @@ from tscale.core.costs import largest as of_whole
 from tscale.core.laws import halving
 from tscale.sweeping.operations import OPERATIONS, Number
 from tscale.sweeping.recorded import LostError, Recorded, open_record, plain_of, record_of
+from tscale.sweeping.shapes import nearest
 
 Kind = Literal["largest", "halved", "lowest"]
 NO_LIMIT: Final = -1
@@ -48,7 +49,9 @@ def lowest(function: Callable[[Number], Number], low: Number, high: Number) -> N
     return _searched("lowest", function, Recorded(2.0 * plain_of(low), "tried"), (low, high))
 
 
-SEARCHES: Final[Mapping[str, Callable[..., Number | None]]] = {"largest": largest, "halved": halved, "lowest": lowest}
+SEARCHES: Final[Mapping[str, Callable[..., Any]]] = {
+    "largest": largest, "halved": halved, "lowest": lowest, "shape": nearest,
+}  # fmt: skip
 """Each search by its kind."""
 
 

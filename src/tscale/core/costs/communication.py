@@ -134,7 +134,7 @@ def gradients(
             )
         if plan.shards is not None and (is_array(sharing) or is_array(copies) or sharing < copies):
             part = ceil_div(updated * bits, 8 * sharing)
-            yield Exchanged(entry.name, copies // sharing, part, part, apart * sharing, among + _BEYOND)
+            yield Exchanged(entry.name, copies // sharing, part, part, apart * sharing, among + BEYOND)
 
 
 def _owners(ledger: Ledger) -> Iterator[tuple[Entry, int, bool, int]]:
@@ -145,7 +145,9 @@ def _owners(ledger: Ledger) -> Iterator[tuple[Entry, int, bool, int]]:
             yield entry, weights, getattr(entry, "trained", True), is_routed(entry) + is_expert(entry)
 
 
-_BEYOND: Final = 3
+ROUTED: Final = 2
+"""The number of the group of experts that tokens are routed to."""
+BEYOND: Final = 3
 """Added to the number of a group for those that hold the same shards."""
 
 

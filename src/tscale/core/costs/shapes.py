@@ -6,7 +6,7 @@ layers and in d_ff that count is linear, which the search uses and holds its ans
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from functools import lru_cache
 from itertools import count as count_from
@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 from tscale.core.adding import in_order
 from tscale.core.parallelism import divisors
+from tscale.core.tracing import Recordable
 
 REACH: Final = 2
 """How far proportions may go from those wanted on the grid: half to twice."""
@@ -89,7 +90,7 @@ def search(budget: int, wanted: Proportions, grid: Grid, count: Count, many: int
     """
     best: list[Found] = []
     missed: Found | None = None
-    lines = [(line.bound(budget), line) for line in _lines(wanted, grid, count).within(budget)]
+    lines = [(line.bound(budget), line) for line in lines_of(wanted, grid, count).within(budget)]
     for bound, line in sorted(lines, key=lambda pair: (pair[0], pair[1].start)):
         if len(best) >= many and bound > best[-1].distance:
             break  # nothing of this line, nor of those behind it, is nearer
@@ -108,6 +109,19 @@ def search(budget: int, wanted: Proportions, grid: Grid, count: Count, many: int
     answers = best or ([missed] if missed else [])
     assert all(count(one.shape) == one.params for one in answers), "the count is linear in layers and d_ff"
     return answers
+
+
+def nearest(
+    budget: int, lines: Lines, others: Sequence[Lines] = (), many: int = 1
+) -> tuple[list[Found], Sequence[int]]:
+    """What `search` finds, and what `others` count of the best; of a budget that a sweep records the best alone, recorded."""
+    if isinstance(budget, Recordable):
+        sizes, params, counts = budget.searched("shape", lines, budget, *others)
+        shape = Shape(*sizes)
+        off = budget.called("distance", lines.distance, *shape, params)
+        return [Found(shape, params, Fraction(params - budget, budget), off)], counts
+    found = search(budget, lines.wanted, lines.grid, lines.count, many)
+    return found, [one.count(found[0].shape) for one in others]
 
 
 class _Line:
@@ -159,12 +173,30 @@ def steps(wanted: Proportions, grid: Grid) -> tuple[int, int]:
     return lcm(grid.multiple, of_heads), lcm(grid.multiple, grid.tensor)
 
 
-class _Lines:
+class Lines:
     """Every width and set of heads on the grid, each width when a budget first asks for it."""
 
     def __init__(self, wanted: Proportions, grid: Grid, count: Count) -> None:
         self.wanted, self.grid, self.count = wanted, grid, count
         self.widths: list[tuple[list[_Line], int | None]] = []
+        self._known: dict[Shape, _Line] = {}
+
+    def __call__(self, budget: int) -> Found:
+        """The best shape for a budget."""
+        return search(budget, self.wanted, self.grid, self.count, 1)[0]
+
+    def at(self, shape: Shape) -> int:
+        """What a shape counts, by the line that it is of."""
+        return self._line(shape._replace(layers=1, d_ff=self.narrow(shape.d_model))).at(shape)
+
+    def _line(self, start: Shape) -> _Line:
+        if start not in self._known:
+            self._known[start] = _Line(self.count, start, self.wanted)
+        return self._known[start]
+
+    def distance(self, budget: int, *sizes: int) -> float:
+        """How far the sizes of a shape, and behind them its parameters, are from what is wanted."""
+        return distance(Shape(*sizes[:-1]), self.wanted, sizes[-1], budget)
 
     def within(self, budget: int) -> Iterator[_Line]:
         """Those of all widths up to the first whose least shape is past a budget."""
@@ -180,21 +212,37 @@ class _Lines:
     def _of_width(self, width: int) -> tuple[list[_Line], int | None]:
         """The lines of a width, and the least that they count; None of a width that no heads fit."""
         wanted, tensor = self.wanted, self.grid.tensor
-        narrow = _clipped(Fraction(width) * wanted.widening / REACH, steps(wanted, self.grid)[1])[1]
+        narrow = self.narrow(width)
         shapes = [
             Shape(1, width, heads, kv_heads, narrow)
             for heads in _heads(width, wanted, tensor)
             for kv_heads in _kv_heads(heads, wanted, tensor)
         ]
+        lines = [self._line(one) for one in shapes]
         shallow = _depths(width, wanted)[0]
-        least = min((self.count(one._replace(layers=shallow)) for one in shapes), default=None)
-        return [_Line(self.count, one, wanted) for one in shapes], least
+        return lines, min((line.at(line.start._replace(layers=shallow)) for line in lines), default=None)
+
+    def ranges(self, line: _Line) -> tuple[range, range]:
+        """The layers and the inner widths of a line on the grid."""
+        width = line.start.d_model
+        least, most = _depths(width, self.wanted)
+        narrow, wide = _inner_ends(width, self.wanted, self.grid)
+        return range(least, most + 1), range(narrow, wide + 1, steps(self.wanted, self.grid)[1])
+
+    def ideals(self, line: _Line) -> tuple[float, float]:
+        """The layers and the inner width that are wanted of it."""
+        width = line.start.d_model
+        return float(width / self.wanted.aspect), float(width * self.wanted.widening)
+
+    def narrow(self, width: int) -> int:
+        """The least inner width of a width."""
+        return _inner_ends(width, self.wanted, self.grid)[0]
 
 
-@lru_cache(maxsize=8)
-def _lines(wanted: Proportions, grid: Grid, count: Count) -> _Lines:
+@lru_cache(maxsize=16)
+def lines_of(wanted: Proportions, grid: Grid, count: Count) -> Lines:
     """The lines of some proportions, kept for searches of other budgets."""
-    return _Lines(wanted, grid, count)
+    return Lines(wanted, grid, count)
 
 
 def _heads(width: int, wanted: Proportions, tensor: int) -> list[int]:

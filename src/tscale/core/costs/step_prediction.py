@@ -128,7 +128,7 @@ def of_slots(
     in_slots = (work.micro_batches * part for part in _of_slowest(each, slots, longest))
     once = (
         filled * work.fill,
-        _exposed(seconds_of(work.gradients, constants.nics), work.hidden * longest),
+        _exposed(work, longest, constants),
         (1 - constants.hidden) * seconds_of(work.gathers, constants.nics),
         constants.optimizer_bytes * work.states,
         constants.step,
@@ -141,10 +141,13 @@ def seconds_of(sent: Sent, nics: float) -> float:
     return sent.start + larger(sent.link, sent.network / nics)
 
 
-def _exposed(seconds: float, slot: float) -> float:
-    """What is left of an exchange, half of it behind a slot's backward pass, half behind its forward pass."""
-    backward, forward = 2 / 3 * slot, slot / 3
-    return larger(seconds / 2, backward) - backward + larger(seconds / 2, forward) - forward
+def _exposed(work: StepWork, longest: float, constants: TrainingConstants) -> float:
+    """What is left of gradients behind a slot's backward pass and of weights behind its forward pass, and weights that are waited for."""
+    backward, forward = work.hidden * longest * 2 / 3, work.hidden * longest / 3
+    gradients, weights, waited = (
+        seconds_of(one, constants.nics) for one in (work.gradients, work.weights, work.waited)
+    )
+    return larger(gradients, backward) - backward + larger(weights, forward) - forward + waited
 
 
 def _of_slowest(each: Sequence[tuple[float, ...]], slots: Sequence[float], longest: float) -> list[float]:

@@ -24,13 +24,13 @@ from tscale.core.costs.collectives import (
     nodes_in_a_row,
     nodes_met,
 )
-from tscale.core.costs.communication import Exchanged, gradients, tensor_sums
+from tscale.core.costs.communication import BEYOND, ROUTED, Exchanged, gradients, tensor_sums
 from tscale.core.costs.step_products import WIDTH, Case, tokens_of
 from tscale.core.device import Cluster
-from tscale.core.ledger import Cache, Ledger, Matmul, Scores
+from tscale.core.ledger import Block, Cache, Ledger, Matmul, Scores
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import is_expert
-from tscale.core.tracing import as_float, as_plain, is_array, is_one, where, whole
+from tscale.core.tracing import as_float, as_plain, ceil_div, is_array, is_one, maximum, minimum, where, whole
 from tscale.core.workload import SequenceLengths
 
 WAYS: Final = 4
@@ -205,23 +205,80 @@ def _all(condition: Any) -> bool:
     return bool(condition.all()) if is_array(condition) else bool(condition)
 
 
-def copies_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> tuple[Sent, Sent]:
-    """What the copies of a stage exchange in a step: gradients once, and weights that are gathered each time they are used.
+class Copies(NamedTuple):
+    """What the copies of a stage exchange in a step, by what may hide it.
 
-    Gradients are sent in the format of their sum, which without fused kernels is that of the weights (`ACCUMULATED`).
+    `gradients` are behind the last micro-batch's backward pass, `weights` behind the first one's forward pass; `waited` are weights that
+    are gathered when they are needed, `gathers` those that are gathered each time that they are used, and their gradients.
     """
-    found, ranks = Sent(), plan.data * plan.context
+
+    gradients: Sent = Sent()
+    weights: Sent = Sent()
+    waited: Sent = Sent()
+    gathers: Sent = Sent()
+
+
+def copies_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> Copies:
+    """What the copies of a stage exchange in a step.
+
+    Gradients are sent in the format of their sum, which without fused kernels is that of the weights (`ACCUMULATED`). An all-reduce is
+    all behind the backward pass.
+    """
+    ranks = plan.data * plan.context
     if is_one(ranks):
-        return found, found
+        return Copies()
     together: dict[int, Exchanged] = {}
     bits = round(8 * case.gradient_bytes) if case.fused else 8 * WIDTH
     for one in gradients(share, plan, case.micro_batches, bits, 8 * WIDTH):
         before = together.get(one.group)
         together[one.group] = one if before is None else before.more(one)
-    for one in together.values():
-        among = group(cluster, one.copies, plan.tensor * (ranks // one.copies))
-        more = sent(exchange(cluster, among, one.scattered, one.gathered), among, 0.0)
-        more = more._replace(network=more.network * where(plan.zero > 0, _ring(among, cluster), 1.0))
-        found = found.more(more)
     each_time = where(plan.zero == 3, 1.0, 0.0)
-    return found.times(1 - each_time), found.times(each_time)
+    found = Copies()
+    for one in together.values():
+        apart = where(plan.zero > 0, one.group < BEYOND, False)
+
+        def of(scattered: Any, gathered: Any, one: Exchanged = one) -> Sent:
+            among = group(cluster, one.copies, plan.tensor * (ranks // one.copies))
+            least = sent(exchange(cluster, among, scattered, gathered), among, 0.0)
+            return least._replace(network=least.network * where(plan.zero > 0, _ring(among, cluster), 1.0))
+
+        weights = of(0, where(apart, one.gathered, 0)).times(1 - each_time)
+        late = _waited(share, plan, case, routed=one.group == ROUTED)
+        found = Copies(
+            found.gradients.more(of(one.scattered, where(apart, 0, one.gathered)).times(1 - each_time)),
+            found.weights.more(weights.times(where(plan.pipeline == 1, 1 - late, 1.0))),
+            found.waited.more(weights.times(late)),
+            found.gathers.more(of(one.scattered, one.gathered).times(each_time)),
+        )
+    return found
+
+
+_BUCKET, _BUCKET_A_COPY = 40_000_000, 1_000_000
+"""Numbers of a bucket: the larger of the first and of the second for each copy (distributed_data_parallel.py)."""
+
+
+def _waited(share: Ledger, plan: Parallelism, case: Case, *, routed: bool) -> float:
+    """Of gathered weights the part that nothing hides, as Megatron-LM's distributed optimizer gathers them (core_v0.13.0 to v0.16.0).
+
+    Where a module waits for a bucket of weights, that starts the next one's (param_and_grad_buffer.py, finish_param_sync): of a module
+    with several, which the experts of a layer are, all but the first are waited for one after the other. Stages after the first have
+    all in one bucket, which is gathered when their first micro-batch arrives, stage after stage; stages of several pieces gather
+    ahead (align_param_gather).
+    """
+    if not case.fused or case.waits or plan.order not in ("1f1b", "interleaved"):
+        return 0.0
+    late: Any = where(plan.pipeline == 1, _later_buckets(share, plan) if routed else 0.0, plan.pipeline - 1.0)
+    return cast("float", where(plan.zero == 1, where(plan.interleave > 1, 0.0, late), 0.0))
+
+
+def _later_buckets(share: Ledger, plan: Parallelism) -> float:
+    """Of the weights of a layer's routed experts the part that is in no first bucket of their up or down projections."""
+    modules: dict[tuple[Block, bool], tuple[Any, Any]] = {}
+    for entry in share.entries:
+        if isinstance(entry, Matmul) and is_expert(entry):
+            key = entry.block, entry.role == "down"
+            modules[key] = entry.experts, modules.get(key, (0, 0))[1] + entry.d_in * entry.d_out
+    bucket = maximum(_BUCKET, _BUCKET_A_COPY * plan.data)
+    first = in_order(as_float(minimum(held, ceil_div(bucket, each)) * each) for held, each in modules.values())
+    every = in_order(as_float(held * each) for held, each in modules.values())
+    return cast("float", 1 - first / every)

@@ -126,8 +126,8 @@ class StepWork(NamedTuple):
     read or write a byte for each parameter that a device updates. `hides`: 1 where the schedule sends tokens to their experts while
     another micro-batch is computed, as DualPipe does (DeepSeek-AI 2024c, section 3.2.1), or a recipe of measured runs with two
     micro-batches in turns, else 0. `queued`: 1 where the host queues each kernel of layers with routed experts, 2 where it does so for two
-    micro-batches in turns, 0 where CUDA graphs hold them. `hidden`: 1 where gradients are scattered while the last micro-batch goes
-    backward and weights are gathered while the first goes forward (Megatron-LM's overlap_grad_reduce and overlap_param_gather, which
+    micro-batches in turns, 0 where CUDA graphs hold them. `weights` are gathered once, and `waited` those that nothing hides (`Copies`).
+    `hidden`: 1 where gradients are scattered while the last micro-batch goes backward and weights are gathered while the first goes forward (Megatron-LM's overlap_grad_reduce and overlap_param_gather, which
     recipes set), 0 where both wait, as in Megatron-DeepSpeed of 2022 and in pipelines of PyTorch.
     """
 
@@ -143,6 +143,8 @@ class StepWork(NamedTuple):
     hides: float = 0.0
     queued: float = 0.0
     hidden: float = 0.0
+    weights: Sent = Sent()
+    waited: Sent = Sent()
 
 
 def step_work(
@@ -201,9 +203,8 @@ def work_of_plan(plan: Parallelism, case: Case) -> StepWork:
 
 def once_a_step(of_plan: StepWork, share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> StepWork:
     """The work of a plan with what a stage of it has to do once a step."""
-    gradients, gathers = copies_of(share, plan, case, cluster)
-    states = _updated(share, plan) / cluster.device.memory_bytes_per_second
-    return of_plan._replace(gradients=gradients, gathers=gathers, states=states)
+    copies = copies_of(share, plan, case, cluster)
+    return of_plan._replace(**copies._asdict(), states=_updated(share, plan) / cluster.device.memory_bytes_per_second)
 
 
 def together(works: Iterable[StepWork]) -> StepWork:
@@ -213,6 +214,8 @@ def together(works: Iterable[StepWork]) -> StepWork:
         first = first._replace(
             stages=first.stages + one.stages,
             gradients=_longer(first.gradients, one.gradients),
+            weights=_longer(first.weights, one.weights),
+            waited=_longer(first.waited, one.waited),
             gathers=_longer(first.gathers, one.gathers),
             states=larger(first.states, one.states),
         )

@@ -70,6 +70,7 @@ class PredictedStep(NamedTuple):
                 "median_error": Figure(choice.residual.median_error, SHARE, "cited", choice.calibration.fitted_to.file),
                 "covered": not choice.outside,
                 "not_covered": list(choice.outside),
+                "interval": choice.residual.how,
                 "parts": {
                     name: self.figure(float(value)) for name, value in self.found.parts._asdict().items() if value
                 },
@@ -93,6 +94,11 @@ class PredictedStep(NamedTuple):
             yield (
                 f"That calibration does not cover {', '.join(choice.outside)}: the interval is that of runs that stand apart "
                 "from those it was fitted to."
+            )
+        elif choice.another_source:
+            yield (
+                "Nothing says that it is run with the software and on the clusters of the runs that it was fitted to: the interval "
+                "is that of sources left out one after the other."
             )
 
     def _longest(self) -> str:
