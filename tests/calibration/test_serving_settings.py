@@ -70,7 +70,7 @@ def test_a_row_that_says_its_settings_is_taken_at_its_word() -> None:
 
 
 def test_settings_are_numbers() -> None:
-    with pytest.raises(RequestError, match='column poll_steps: write a number above 0, not "often"'):
+    with pytest.raises(RequestError, match='column poll_steps: write a number above 0, at most 1,000,000, not "often"'):
         case_of({**ROW, "poll_steps": "often"})
 
 

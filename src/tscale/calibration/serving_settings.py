@@ -42,7 +42,7 @@ def scheduling_of(row: Mapping[str, str], run: Run) -> Scheduling:
 def _number(column: str, text: str) -> float:
     found = positive(text)
     if found is None or found > _MOST:
-        raise RequestError(f"column {column}: write a number above 0, not {shown(text)}")
+        raise RequestError(f"column {column}: write a number above 0, at most {_MOST:,}, not {shown(text)}")
     return found
 
 
