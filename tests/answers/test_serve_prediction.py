@@ -190,3 +190,15 @@ def test_a_draft_takes_its_own_time_between_steps() -> None:
     assert bounds[0] == pytest.approx(bounds[1] + rounds * bounds[2], rel=1e-3)
     assert own["tpot_seconds"]["middle"] > free["tpot_seconds"]["middle"] + rounds * bounds[2]
     assert own["ttft_seconds"]["middle"] > free["ttft_seconds"]["middle"]
+
+
+@pytest.mark.parametrize(
+    ("model", "tensor", "pipeline"),
+    [("llama-3.1-70b", 1, 8), ("llama-3.1-70b", 4, 3), ("deepseek-v3", 8, 4), ("gpt-oss-120b", 1, 5)],
+)
+def test_a_stage_is_as_full_as_memory_has_it(model: str, tensor: int, pipeline: int) -> None:
+    """The fullest stage has the tables or the head beside its layers, and where these do not divide, a layer more than others."""
+    plan: dict[str, Any] = {"gpu": "h200", "tensor": tensor, "pipeline": pipeline}
+    served = tscale.serve(model, **plan, input=1024, output=256, concurrency=1).to_dict()
+    held = tscale.memory(model, **plan, context=1280).to_dict()
+    assert served["pools"]["all"]["weight_bytes"] == held["per_device_bytes"]["weights"]

@@ -6,7 +6,7 @@ degrees of its own; others have one pool for both.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Final, Literal
 
@@ -20,16 +20,19 @@ from tscale.core.costs.serving_grouped import rows_of
 from tscale.core.costs.serving_prediction import Chip, Load, ServingConstants, StepCurve, step_curve
 from tscale.core.costs.serving_share import Deployed, cut_over, spread_over
 from tscale.core.costs.serving_work import PassWork, decoding, prefilling, ways_of
-from tscale.core.costs.weights import Mixture, Rule, is_converted, mixture
+from tscale.core.costs.weights import Mixture, Rule, is_converted, mixture, of_stage
 from tscale.core.dtypes import DTYPES, Dtype, computed_in, find_format
 from tscale.core.elementwise import larger, smaller
 from tscale.core.ledger import Ledger, Matmul
+from tscale.core.parallelism import Parallelism
+from tscale.core.partition import Stretch
 from tscale.core.serving_layout import ServingLayout
 from tscale.core.tracing import is_one
 from tscale.errors import RequestError, TscaleError, field, shown
 from tscale.models.lower import lower
 from tscale.models.release import released
 from tscale.models.spec import ModelSpec
+from tscale.models.stages import pieces_of, stages
 
 ENGINES: Final = ("trtllm", "sglang", "vllm")
 Kind = Literal["bf16", "fp8", "fp4", "int4"]
@@ -283,9 +286,42 @@ def cache_room(case: ServingCase) -> tuple[float, float]:
 
 
 def _room(case: ServingCase, layout: ServingLayout) -> float:
-    """Bytes of a device that weights leave, over all stages of a pipeline."""
+    """Bytes of a device of the fullest stage that weights leave, over all stages of a pipeline."""
     memory = cluster_of(case.hardware).device.device_bytes
-    return _HOLDS * memory * layout.pipeline - deployed_on(case, layout).weight_bytes
+    return (_HOLDS * memory - fullest_weights(case, layout)) / largest_part(case, layout)
+
+
+def largest_part(case: ServingCase, layout: ServingLayout) -> float:
+    """Of a model's layers, and of its caches, the part that the longest stage has."""
+    return max(own.size for own in _stretches(case, layout)) / int(case.spec.layers)
+
+
+def fullest_weights(case: ServingCase, layout: ServingLayout) -> float:
+    """Bytes of weights on a device of the fullest stage: of its layers, with the tables, or with the head."""
+    if layout.pipeline == 1:
+        return deployed_on(case, layout).weight_bytes
+    whole, node = lower(case.spec), cluster_of(case.hardware).devices_per_node
+    dtypes = formats_of(case, whole)
+    found: dict[tuple[object, ...], float] = {}
+    for own, at in zip(_stretches(case, layout), stages(case.spec, _in_stages(layout), whole), strict=True):
+        kept, first = dtypes.weights, own.start == 0
+        kind: tuple[object, ...] = tuple((id(group.entries), int(group.layers)) for group in at.groups)
+        if isinstance(kept, Mixture):
+            kept = of_stage(kept, whole, (own,), first=first, last=own.start + own.size == case.spec.layers)
+            kind = kind, own
+        if kind not in found:
+            one = cut_over(at, dtypes._replace(weights=kept), layout.tensor, node)
+            found[kind] = spread_over(one, layout.attention_data, layout.expert, layout.expert_tensor).weight_bytes
+    return max(found.values())
+
+
+def _stretches(case: ServingCase, layout: ServingLayout) -> Iterator[Stretch]:
+    """The layers of each stage."""
+    return (own for (own,) in pieces_of(case.spec, _in_stages(layout)))
+
+
+def _in_stages(layout: ServingLayout) -> Parallelism:
+    return Parallelism(pipeline=layout.pipeline)
 
 
 def worker_of(case: ServingCase, pool: Pool) -> Deployed:
