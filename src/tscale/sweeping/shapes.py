@@ -170,8 +170,10 @@ class _Table(NamedTuple):
         return near[sure], place[sure]
 
     def _candidates(self, budgets: Any, rows: Any, first: Any, last: Any, best: Any) -> list[tuple[Any, Any]]:
-        """Rows and places among which the nearest is, whose distances `best` is set to: of the shapes from `first` to `last`
-        that whose proportions are least off, and then of those on either side of it, while they may be nearer."""
+        """Rows, and places of shapes from `first` to `last` among which the nearest is, whose distance `best` is set to.
+
+        That whose proportions are least off, and then of those on either side of it, while they may be nearer.
+        """
         ranges = _Ranges(self.off, int((last - first).max()))
         found: list[tuple[Any, Any]] = []
         places = ranges.least(first, last)
