@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from math import inf, log, log10
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from tests.blocks.test_experts_and_latents import spec
 from tscale.catalogue.laws import read_law
+from tscale.core.costs.shapes import Grid, Proportions
 from tscale.core.laws import Kaplan, Parametric, Point, Power
 from tscale.core.laws.experts import Joint, Leverage, Mixture, Routed, Run, Sparse
 from tscale.core.laws.experts_best import Limits
@@ -231,12 +233,16 @@ def test_a_pattern_counts_each_shape_once(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(design, "counting", counting)
     monkeypatch.setattr(design, "shaped", lambda base, shape, step: (base, shape, step))
+    one = Fraction(1)
+    monkeypatch.setattr(design, "proportions", lambda _: Proportions(one, one, one, one, head_dim=64))
     base: Any = object()
-    first = design._counter(base, "all", 3)
-    assert (first("a"), first("a"), design._counter(base, "all", 3) is first) == (7, 7, True)  # type: ignore[arg-type]
-    assert counted_shapes == [(base, "a", 3)]
-    for other in ((base, "active", 3), (base, "all", 4), (object(), "all", 3)):
-        assert design._counter(*other) is not first
+    first = design._lines(base, Grid(12, 8), "all")
+    count: Any = first.count
+    assert (count("a"), count("a"), design._lines(base, Grid(12, 8), "all") is first) == (7, 7, True)
+    assert counted_shapes == [(base, "a", 24)]
+    others: Any = ((base, Grid(12, 8), "active"), (base, Grid(12, 4), "all"), (object(), Grid(12, 8), "all"))
+    for other in others:
+        assert design._lines(*other) is not first
 
 
 # ---------------------------------------------------------------------------------------------------------------------

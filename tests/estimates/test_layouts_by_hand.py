@@ -86,7 +86,7 @@ def test_sizes_are_said_to_three_digits() -> None:
 def test_a_design_hits_its_budget_within_a_hundredth() -> None:
     for parts, hits in ((100, True), (-100, True), (101, False), (-101, False)):
         found: Any = (SimpleNamespace(deviation=Fraction(parts, 10_000)),)
-        assert design.Design(None, 1, "all", None, 1, found, None, None).hits == hits  # type: ignore[arg-type]
+        assert design.Design(None, "x", 1, "all", None, None, found, 1, 1, None).hits == hits  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("params", [999, 10**13 + 1])

@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.core.test_shapes import every_shape
 from tscale.core.costs.largest import largest
+from tscale.core.costs.shapes import Grid, Lines, Proportions, Shape, distance, nearest
 from tscale.core.laws import halving
 from tscale.core.tracing import ceil_div, maximum, where
-from tscale.sweeping import evaluate
+from tscale.sweeping import evaluate, shapes
 from tscale.sweeping.answers import answer_of
 from tscale.sweeping.columns import Part, plain
 from tscale.sweeping.compiled import COMPILED, RECORDED
+from tscale.sweeping.conversions import recording_conversions
 from tscale.sweeping.evaluate import Evaluator
 from tscale.sweeping.grid import places_of
 from tscale.sweeping.job import QUESTIONS, job_of
@@ -82,6 +85,10 @@ SWEEPS: list[tuple[str, dict[str, object], list[str]]] = [
     ("optimal", {"inference_tokens": "1e12"}, ["params=1e9..2e10+100000000"]),
     ("optimal", {"flops": "1e23"}, ["unique_tokens=10e9..1000e9+10000000000"]),
     ("optimal", {"gpu": "h100", "gpus": "1024", "mfu": "40%"}, ["days=1..100"]),
+    ("design", {}, ["params=1e9..1e11+99000000"]),  # eleven models of the family are patterns in turn
+    ("design", {"like": "gpt2", "multiple": "64"}, ["params=1000000..300000000+1000000"]),  # some have none within 1%
+    ("design", {"like": "deepseek-v3"}, ["params=1e10..1e12+9900000000"]),
+    ("design", {"like": "mixtral-8x7b", "tensor": "4"}, ["flops=1e21..1e23+100000000000000000000"]),
     (
         "optimal",
         {"experts": "8", "active_share": "1/8", "memory_gb": "80"},
@@ -113,6 +120,52 @@ def agrees(sweep: Sweep, part: Part) -> None:
         assert cells["refused"] == alone.refused
         for name, cell in alone.figures.items():
             assert cells.get(name) == plain(cell), (name, cells)
+
+
+def small(shape: Shape) -> int:
+    """The parameters of a gated decoder of 100 tokens, by hand."""
+    layers, d, heads, kv_heads, d_ff = shape
+    return 100 * d + layers * (2 * d * 16 * (heads + kv_heads) + 3 * d * d_ff + 2 * d)
+
+
+@pytest.mark.parametrize(
+    ("grid", "sharing"),
+    [(Grid(16), 2), (Grid(8, 2), 1), (Grid(64), 4)],
+)
+@pytest.mark.parametrize("most", [10**6, 50])
+def test_shapes_of_many_budgets_are_those_of_each(
+    grid: Grid, sharing: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against every shape that is counted one by one; `most`: where few are counted at once, budgets are parted."""
+    monkeypatch.setattr(shapes, "_MOST_SHAPES", most)
+    wanted = Proportions(Fraction(16), Fraction(5, 2), Fraction(1), Fraction(sharing), head_dim=16)
+    lines = Lines(wanted, grid, small)
+    budgets = [1, 5000, *range(20_000, 300_000, 7001), 10**14]
+    record = Record()
+    budget = recorded(record, budget=20_000)["budget"]
+    with recording(record), recording_conversions():
+        (found, *_), (layers,) = nearest(budget, lines, (Lines(wanted, grid, lambda shape: 3 * shape.layers + 1),))
+    columns = [again(one, budget=budgets) for one in (*found.shape, found.params, layers)]
+    every = every_shape(wanted, grid, 128)
+    counted = [(one, small(one)) for one in every]
+    assert min(params for one, params in counted if one.d_model == 128) > 1.01 * budgets[-2]
+    for place, own in enumerate(budgets[:-1]):  # no design has the last: it would be a row of another way
+        *sizes, params, count = (column[place] for column in columns)
+        fit = [pair for pair in counted if 100 * abs(pair[1] - own) <= own]
+        shape = Shape(*sizes)
+        assert (params, count) == (small(shape), 3 * shape.layers + 1)
+        if fit:
+            assert shape == min(fit, key=lambda pair: distance(pair[0], wanted, pair[1], own))[0]
+        else:
+            assert abs(params - own) == min(abs(pair[1] - own) for pair in counted)
+
+
+def test_the_least_of_a_range_is_the_first_of_the_least() -> None:
+    column = np.array([5.0, 2, 7, 2, 9, 1, 4])
+    ranges = shapes._Ranges(column, 7)
+    pairs = [(a, b) for a in range(7) for b in range(a + 1, 8)]
+    found = ranges.least(np.array([a for a, _ in pairs]), np.array([b for _, b in pairs]))
+    assert found.tolist() == [a + int(column[a:b].argmin()) for a, b in pairs]
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from tscale.sweeping.each import each
 from tscale.sweeping.operations import COMPARISONS
 from tscale.sweeping.whole_arrays import (
     Quotient,
@@ -19,7 +20,6 @@ from tscale.sweeping.whole_arrays import (
     is_whole,
     on_wholes,
     quotient_double,
-    safe,
     where,
     whole_of,
 )
@@ -55,7 +55,7 @@ def _as_quotient(value: Value) -> Quotient | None:
         return Quotient(value, 1)
     if isinstance(value, Fraction):
         return Quotient(value.numerator, value.denominator)
-    found = exactly(np.frompyfunc(safe(Fraction), 1, 1)(value)) if isinstance(value, np.ndarray) else None
+    found = exactly(each(Fraction, [value])) if isinstance(value, np.ndarray) else None
     return found if isinstance(found, Quotient) else None
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tscale.sweeping import searching
+from tscale.sweeping.each import safe
 from tscale.sweeping.fraction_arrays import exactly, of_quotients
 from tscale.sweeping.operations import OPERATIONS, Number
 from tscale.sweeping.recorded import OfRows, Recorded, plain_of
@@ -25,7 +26,6 @@ from tscale.sweeping.whole_arrays import (
     counted,
     is_array,
     of_wholes,
-    safe,
     shape_of,
     where,
 )

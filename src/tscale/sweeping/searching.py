@@ -9,8 +9,8 @@ from typing import Any, Final
 import numpy as np
 
 from tscale.core.laws.halving import GOLDEN, HALVINGS
+from tscale.sweeping.each import each
 from tscale.sweeping.searches import NO_LIMIT
-from tscale.sweeping.whole_arrays import safe
 
 At = Callable[[Any], Any]
 """What is asked, of an array of what is tried in each row."""
@@ -84,10 +84,9 @@ def _are_same(arrays: tuple[Any, ...], others: tuple[Any, ...]) -> bool:
 
 def _of_each(function: Callable[[float], float]) -> Callable[[Any], Any]:
     """A function of Python's floats of each number of an array; no number where it has no value, in a row of another way."""
-    each = np.frompyfunc(safe(function), 1, 1)
 
     def found(array: Any) -> Any:
-        return np.asarray(each(np.asarray(array, dtype=np.float64)), dtype=object).astype(np.float64)
+        return each(function, [np.asarray(array, dtype=np.float64)], np.float64)
 
     return found
 

@@ -102,13 +102,11 @@ class _Shapes:
         for line in self.lines.within(high):
             if line.off > off:
                 continue
-            layers, d_ff = (np.array(one, dtype=np.int64) for one in self.lines.ranges(line))
-            of_layers, of_d_ff = (
-                np.log(one / wanted) ** 2 for one, wanted in zip((layers, d_ff), self.lines.ideals(line), strict=True)
+            (layers, of_layers), (d_ff, of_d_ff) = (
+                _near(sizes, wanted, off)
+                for sizes, wanted in zip(self.lines.ranges(line), self.lines.ideals(line), strict=True)
             )
-            layers, of_layers = layers[of_layers <= off], of_layers[of_layers <= off]
-            d_ff, of_d_ff = d_ff[of_d_ff <= off], of_d_ff[of_d_ff <= off]
-            params = line.at(line.start._replace(layers=layers[:, None], d_ff=d_ff))
+            params: Any = line.at(line.start._replace(layers=layers[:, None], d_ff=d_ff))
             offs = line.off + of_layers[:, None] + of_d_ff
             deep, wide = np.nonzero((offs <= off) & (100 * params >= 99 * low) & (100 * params <= 101 * high))
             many += len(deep)
@@ -116,9 +114,19 @@ class _Shapes:
                 return None
             fixed = [np.full(len(deep), size) for size in line.start[1:4]]
             parts.append([layers[deep], *fixed, d_ff[wide], params[deep, wide], offs[deep, wide]])
-        columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-        order = np.argsort(columns[-2], kind="stable") if columns else []
-        return _Table(*([column[order] for column in columns] if columns else [np.zeros(0)] * 7))
+        if not parts:
+            return _Table(*[np.zeros(0, dtype=np.int64)] * 7)
+        table = _Table(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        order = np.argsort(table.params, kind="stable")
+        return _Table(*(column[order] for column in table))
+
+
+def _near(sizes: range, wanted: float, off: float) -> tuple[Any, Any]:
+    """Those of some sizes that are no further off from what is wanted, and how far each is."""
+    array = np.array(sizes, dtype=np.int64)
+    offs = np.log(array / wanted) ** 2
+    near = offs <= off
+    return array[near], offs[near]
 
 
 class _Column:
@@ -157,12 +165,10 @@ class _Table(NamedTuple):
         first = np.searchsorted(100 * self.params, 99 * budgets, "left")
         last = np.searchsorted(100 * self.params, 101 * budgets, "right")
         rows = np.flatnonzero(first < last)
-        found = [(rows, rows)][:0]
-        best = np.full(len(budgets), np.inf)
-        if rows.size:
-            found = self._candidates(budgets, rows, first[rows], last[rows], best)
-        if not found:
+        if not rows.size:
             return rows, rows
+        best = np.full(len(budgets), np.inf)
+        found = self._candidates(budgets, rows, first[rows], last[rows], best)
         near, place = (np.concatenate(column) for column in zip(*found, strict=True))
         close = self._distance(place, budgets[near]) <= best[near] + _SLACK
         near, place = near[close], place[close]
@@ -170,8 +176,9 @@ class _Table(NamedTuple):
         return near[sure], place[sure]
 
     def _candidates(self, budgets: Any, rows: Any, first: Any, last: Any, best: Any) -> list[tuple[Any, Any]]:
-        """Rows and places among which the nearest is, whose distances `best` is set to: of the shapes from `first` to `last`
-        that whose proportions are least off, and then of those on either side of it, while they may be nearer.
+        """Rows, and places of shapes from `first` to `last` among which the nearest is, whose distance `best` is set to.
+
+        That whose proportions are least off, and then of those on either side of it, while they may be nearer.
         """
         ranges = _Ranges(self.off, int((last - first).max()))
         found: list[tuple[Any, Any]] = []

@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from tscale.sweeping.columns import plain
+from tscale.sweeping.each import each
 from tscale.sweeping.exact import SMALL
 from tscale.sweeping.operations import COMPARISONS, OPERATIONS
 from tscale.sweeping.recorded import Recorded
@@ -26,9 +27,7 @@ from tscale.sweeping.whole_arrays import (
     is_array,
     is_exact,
     is_whole,
-    of_objects,
     quotient_double,
-    safe,
     whole_of,
 )
 
@@ -84,21 +83,19 @@ def _cut(array: Any) -> Whole | None:
 
 def by_number(one: Recorded, args: list[Value]) -> Value:
     """An operation on Python's numbers, one by one."""
-    objects = [_objects(arg) if is_array(arg) else arg for arg in args]
-    found = np.asarray(np.frompyfunc(safe(OPERATIONS[one.op]), len(objects), 1)(*objects), dtype=object)
-    if isinstance(one.value, bool):
-        return found == True  # noqa: E712 (of an array; what could not be computed is false)
-    if isinstance(one.value, int) and all(isinstance(cell, int) for cell in found.flat):
+    objects = [_numbers(arg) if is_array(arg) else arg for arg in args]
+    kind = type(one.value) if isinstance(one.value, (bool, float)) else object
+    found = each(OPERATIONS[one.op], objects, kind)
+    if kind is object and isinstance(one.value, int) and all(isinstance(cell, int) for cell in found.flat):
         return whole_of(found)
-    return of_objects(found) if isinstance(one.value, float) else found
+    return found
 
 
-def _objects(value: Value) -> Any:
-    """An array as Python's numbers."""
+def _numbers(value: Value) -> Any:
+    """An array of numbers; of quotients one of Python's fractions."""
     if isinstance(value, Quotient):
-        parts = [np.asarray(array_of(part)).astype(object) for part in value]
-        return np.frompyfunc(safe(Fraction), 2, 1)(*parts)
-    return np.asarray(array_of(value)).astype(object)
+        return each(Fraction, [array_of(part) for part in value])
+    return array_of(value)
 
 
 def as_column(value: Value) -> Any:

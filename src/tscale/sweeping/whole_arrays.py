@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from tscale.sweeping.each import each
 from tscale.sweeping.exact import BOUNDS, Bounds
 from tscale.sweeping.operations import COMPARISONS, OPERATIONS
 from tscale.sweeping.quotients import quotients
@@ -121,7 +122,7 @@ def _one_by_one(op: str, arrays: list[Any]) -> Any:
         return np.asarray({**ON_WORDS, **COMPARISONS, "neg": operator.neg}[op](*objects), dtype=object)
     except (ArithmeticError, TypeError):  # of rows of another way
         pass
-    return np.asarray(np.frompyfunc(safe(OPERATIONS[op]), len(objects), 1)(*objects), dtype=object)
+    return each(OPERATIONS[op], objects)
 
 
 def _within(array: Any, bounds: Bounds) -> Whole:
@@ -179,19 +180,6 @@ def _is_double(value: Value) -> bool:
     return isinstance(value, float) or (isinstance(value, np.ndarray) and value.dtype == np.float64)
 
 
-def safe(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function that has no value, rather than an error, for rows of another way."""
-
-    def found(*args: Any) -> Any:
-        try:
-            value = function(*args)
-        except (ArithmeticError, TypeError, ValueError):
-            return None
-        return None if isinstance(value, complex) else value
-
-    return found
-
-
 def whole_of(array: Any) -> Whole:
     """Python's ints, as words where they fit."""
     least, most = min(array.flat, default=0), max(array.flat, default=0)
@@ -202,14 +190,7 @@ def as_doubles(value: Value) -> Any:
     """A number or an array as doubles, each exact number as the nearest."""
     if isinstance(value, Whole):
         array = value.array
-        return (
-            array.astype(np.float64) if array.dtype != object else of_objects(np.frompyfunc(safe(float), 1, 1)(array))
-        )
+        return array.astype(np.float64) if array.dtype != object else each(float, [array], np.float64)
     if isinstance(value, Quotient):
         return quotient_double(value)
     return float(value) if isinstance(value, (int, Fraction)) else value
-
-
-def of_objects(array: Any) -> Any:
-    """Python's numbers as doubles."""
-    return np.asarray(array, dtype=object).astype(np.float64)
