@@ -17,7 +17,14 @@ from tscale.catalogue.hardware import find_hardware
 from tscale.core.costs.schedules import predicted_fill
 from tscale.core.costs.step_prediction import TrainingConstants, predict
 from tscale.core.costs.step_products import REPEATED, TILE, Again, Case, Products, Repeated, shape_of, tokens_of
-from tscale.core.costs.step_sent import Sent, copies_of, dispatches_of, handed_of, link_share, sums_of
+from tscale.core.costs.step_sent import (
+    Sent,
+    copies_of,
+    dispatches_of,
+    handed_of,
+    link_share,
+    sums_of,
+)
 from tscale.core.costs.step_work import StageWork, StepWork, step_work
 from tscale.core.ledger import Ledger, Matmul
 from tscale.core.parallelism import Parallelism
@@ -245,7 +252,7 @@ def test_tokens_go_to_their_experts_over_links_and_once_to_each_node() -> None:
     token_bytes = 4 * 48 * 2048 * 2048 * 2 / 2
     assert found.link == pytest.approx(token_bytes * 31 * (1 - (31 / 32) ** 8) / (300e9 * link_share(8)))
     assert found.network == pytest.approx(token_bytes * 3 * (1 - (3 / 4) ** 8) / 25e9)
-    assert found.start == pytest.approx(4 * 48 * (36e-6 + 6e-6 * 32))
+    assert found.start == pytest.approx(4 * 48 * (143e-6 + 5e-6 * 32))
 
 
 def test_a_fused_kernel_computes_the_pairs_that_are_seen_by_each_sequence() -> None:
@@ -438,8 +445,8 @@ def test_deepseek_v3_s_own_run_took_longer_than_is_predicted() -> None:
     of = "train deepseek-v3 --gpu h800 --gpus 2048 --batch 15360 --pipeline 16 --expert 64 --zero 1 --precision fp8"
     done = run(*of.split(), "--schedule", "dualpipe", "--format", "json")
     found = json.loads(done.out)["plan"]["step_seconds"]
-    assert found["high"] / measured == pytest.approx(0.951, abs=0.01)
-    assert found["middle"] / measured == pytest.approx(0.791, abs=0.01)
+    assert found["high"] / measured == pytest.approx(0.932, abs=0.01)
+    assert found["middle"] / measured == pytest.approx(0.777, abs=0.01)
 
 
 @pytest.mark.parametrize("stages", [4, 16])

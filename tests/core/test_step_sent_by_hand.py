@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ DOWN = Matmul("down", "down", "feed_forward", "target", 24, 10, cut=Cut(24, "in"
 OUT = DOWN._replace(name="o", role="o", part="attention", block=MIXER)
 EXPERT = Matmul("up", "up", "feed_forward", "target", 10, 24, experts=8, stored=16, used=4, block=FEED)
 STARTS, A_RANK = 36e-6, 6e-6
+DISPATCHES, OF_A_RANK = 143e-6, 5e-6
 
 
 def case(again: Any = "none", *, fused: bool = False, **more: Any) -> Case:
@@ -137,9 +139,33 @@ ONCE = 4 * 2 * 21 * 10 * 2
 def test_tokens_go_to_their_experts(plan: Parallelism, link: float, network: float) -> None:
     """To each other device, of n, that has one of two experts: 2·(n - 1) of n² pairs have one elsewhere, (n - 1)(n - 2) two, n - 1 one twice."""
     found = dispatches_of(ledger(EXPERT, EXPERT._replace(role="down")), plan, case(), NODES)
-    start = 0 if plan.expert == 1 else 8 * (STARTS + A_RANK * plan.expert * plan.tensor)
+    start = 0 if plan.expert == 1 else 8 * (DISPATCHES + OF_A_RANK * plan.expert * plan.tensor)
     assert found == pytest.approx((start, link, network))
+    copied = dispatches_of(ledger(EXPERT, EXPERT._replace(role="down")), plan, case(copied=True), NODES)
+    assert copied.start == pytest.approx(0 if plan.expert == 1 else 8 * (STARTS + A_RANK * plan.expert * plan.tensor))
     assert dispatches_of(ledger(DOWN), plan, case(), NODES) == Sent()
+
+
+# Ranks, GB/s of dispatch and of combine: deepseek-ai/DeepEP, branch hybrid-ep, docs/README_Hybrid-EP.md, GB200, 32 multiprocessors, Torch API.
+HYBRID_EP = (
+    (8, 545.71, 568.94),
+    (16, 523.48, 521.55),
+    (24, 507.32, 483.76),
+    (32, 484.22, 464.54),
+    (36, 479.02, 447.89),
+)
+
+
+@pytest.mark.parametrize(("ranks", "dispatch", "combine"), HYBRID_EP)
+def test_tokens_are_sent_as_hybrid_ep_was_timed(ranks: int, dispatch: float, combine: float) -> None:
+    """4,096 tokens of 7,168 numbers, eight of eight experts a rank: bytes are those that a rank receives, its own among them."""
+    missed = prod((8 * ranks - 8 - one) / (8 * ranks - one) for one in range(8))
+    seconds = 4096 * 7168 * 2 * ranks * (1 - missed) * (1 / dispatch + 1 / combine) / 2 / 1e9
+    expert = EXPERT._replace(d_in=7168, stored=8, used=8)
+    how = case(run=SequenceLengths(4096, 0), micro=1)
+    gb200 = Cluster(Device("card", {}, 0, 0, 900 * 10**9, None), 72, 50)
+    found = dispatches_of(ledger(expert), Parallelism(data=ranks, expert=ranks), how, gb200)
+    assert (found.start + found.link) / 4 == pytest.approx(seconds, rel=0.015)
 
 
 def test_devices_that_cut_an_expert_do_not_start_its_collectives_for_one_another() -> None:
@@ -148,7 +174,9 @@ def test_devices_that_cut_an_expert_do_not_start_its_collectives_for_one_another
     cut, apart = (
         dispatches_of(up, Parallelism(tensor=4, data=8, expert=8), case(expert_tensor=n), NODES) for n in (4, 1)
     )
-    assert (cut.start, apart.start) == pytest.approx((4 * (STARTS + A_RANK * 8), 4 * (STARTS + A_RANK * 32)))
+    assert (cut.start, apart.start) == pytest.approx(
+        (4 * (DISPATCHES + OF_A_RANK * 8), 4 * (DISPATCHES + OF_A_RANK * 32))
+    )
     assert cut[1:] == apart[1:]
 
 

@@ -111,7 +111,7 @@ CURRENT: Final = Recipe(
         "asked of tscale is taken to be without graphs, as 67 of 101 recipes of mixtures before the fused kernels are (54 one by one, 13 in turns); "
         "Qwen3-30B-A3B on 16 H100 in two stages, one sequence at a time, takes 1.1 times as long so as predicted in graphs, and 1.8 times in turns.",
         "Sending tokens to their experts and back is all in the open but in turns: a share that is hidden, fitted, came to none.",
-        "gpt-oss-120b takes 0.9 to 1.0 times as long as predicted on H100, 1.0 on GB300 and, with experts over eight nodes, on B200, 1.0 to 1.1 on "
+        "gpt-oss-120b takes 0.9 to 1.0 times as long as predicted on H100, 1.0 on GB300 and, with experts over eight nodes, on B200, 1.0 to 1.2 on "
         "GB200, but with experts within a node 1.2 on B200 and 1.0 to 1.2 on B300, and 1.4 on B300 over nodes. Within a node a device has 14 "
         "billion parameters, whose gradients and weights go over the NICs: were none of it hidden behind computing, which its recipes ask "
         "for, these would take 1.0 to 1.1 times as long as predicted on B200.",

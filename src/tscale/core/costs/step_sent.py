@@ -59,6 +59,14 @@ START, START_A_RANK = 36e-6, 6e-6
 """Seconds that a collective takes whatever it sends: NCCL on A100, of the tables of vTrain (48, 60 and 85 µs on 2, 4, 8 ranks)."""
 
 
+DISPATCH, DISPATCH_A_RANK = 143e-6, 5e-6
+"""The same of tokens that go once to each device: HybridEP on GB200 (deepseek-ai/DeepEP, branch hybrid-ep, docs/README_Hybrid-EP.md).
+
+With 32 multiprocessors, 4,096 tokens of 7,168 numbers in bf16 take 573, 741, 834, 900 and 931 µs on 8, 16, 24, 32 and 36 ranks, the mean of
+dispatch and combine by its Torch API, of which 394 to 606 are over the link as NCCL uses it.
+"""
+
+
 def link_share(ranks: int) -> float:
     """What NCCL moves of a link's bandwidth in an all-reduce over so many ranks of a node: A100, of the same tables."""
     share: float = where(ranks <= 2, 0.64, where(ranks <= 4, 0.73, 0.76))
@@ -151,7 +159,10 @@ def dispatches_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster
         within = Level(where(ranks.inside > 1, _exact(link), 0), link_of(cluster, ranks.inside))
     if any_above_one(ranks.nodes):
         beyond = Level(_exact(network * cluster.devices_per_node), nics_of(cluster, ranks.ranks))
-    found = sent(Least(within, beyond), ranks._replace(ranks=ranks.ranks // case.expert_tensor), times)
+    among = ranks._replace(ranks=ranks.ranks // case.expert_tensor)
+    found = sent(Least(within, beyond), among, times)
+    if not case.copied:
+        found = found._replace(start=times * (DISPATCH + DISPATCH_A_RANK * as_plain(among.ranks)))
     return Sent(*(where(plan.expert > 1, part, 0.0) for part in found)) if is_array(plan.expert) else found
 
 
