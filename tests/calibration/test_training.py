@@ -352,7 +352,7 @@ def test_a_mixture_of_ones_own_is_predicted_as_train_predicts_it() -> None:
     options = "--gpu h100 --gpus 16 --expert 16 --zero 1 --batch 1024 --micro-batch 1 --context 4096 --precision fp8 --tokens 1e9"
     asked = answer("train", "qwen3-30b-a3b", *options.split())["plan"]["step_seconds"]["middle"]
     assert found.middle == pytest.approx(asked, rel=1e-6)
-    assert judge({**own, "queued": "graphs"})[0].middle < 0.95 * found.middle
+    assert judge({**own, "queued": "graphs"})[0].middle < 0.96 * found.middle
 
 
 @pytest.mark.parametrize(

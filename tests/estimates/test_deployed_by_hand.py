@@ -81,10 +81,12 @@ def test_a_cache_is_sent_in_equal_parts_over_the_link_of_a_node_or_the_network(m
 
 
 def test_a_pool_holds_its_stage_of_the_weights_and_of_what_it_has_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """3.5 requests of 121 tokens that are decoded; one that is prefilled, in three stages."""
+    """3.5 requests of 121 tokens that are decoded; one that is prefilled, in three stages, of which the longest has half of the layers."""
     monkeypatch.setattr(deployed, "cluster_of", lambda _: _cluster(50))
-    one = SimpleNamespace(sequence_bytes=lambda tokens: 6.0 * tokens, weight_bytes=33.0)
+    one = SimpleNamespace(sequence_bytes=lambda tokens: 6.0 * tokens)
     monkeypatch.setattr(deployed, "deployed_on", lambda *_: one)
+    monkeypatch.setattr(deployed, "fullest_weights", lambda _, layout: {3: 17.4, 1: 33.0}[layout.pipeline])
+    monkeypatch.setattr(deployed, "largest_part", lambda _, layout: {3: 1 / 2, 1: 1.0}[layout.pipeline])
     case = _case()
     found: Any = SimpleNamespace(case=case)
     sizes = [
@@ -92,7 +94,7 @@ def test_a_pool_holds_its_stage_of_the_weights_and_of_what_it_has_at_once(monkey
         for pool in (case.prefill, case.decode)
     ]
     assert sizes == [
-        {"weight_bytes": 11, "kv_cache_bytes": 242, "memory_bytes": 90},
+        {"weight_bytes": 17, "kv_cache_bytes": 363, "memory_bytes": 90},
         {"weight_bytes": 33, "kv_cache_bytes": round(3.5 * 726), "memory_bytes": 90},
     ]
 
