@@ -82,8 +82,8 @@ CLUSTER: Final = Recipe(
         "in 32 bits, rings that enter a node once a rank.",
         "At 3,072 on 64 GPUs, 4-way with micro-batches of 2 and 8-way with those of 2 and 64 took 1.3 to 1.7 times as long as "
         "predicted, and 8-way with those between 11% to 15% less: its sums are predicted to cost more over 4-way than they did.",
-        "Narayanan 2021's Table 1, of another cluster: its five models up to 39B are predicted 3% to 8% too slow, those from 76B on "
-        "3% to 7% too fast. The share of the NICs is one of 1,600 Gb/s a node, as that cluster had. vTrain's runs had 800 Gb/s (each "
+        "Narayanan 2021's Table 1, of another cluster: its five models up to 39B are predicted 4% to 8% too slow, those from 76B on "
+        "3% to 6% too fast. The share of the NICs is one of 1,600 Gb/s a node, as that cluster had. vTrain's runs had 800 Gb/s (each "
         "file of its config/validation/multi says so), of which they reached twice the share; but nodes with twice the NICs moved no "
         "more: by twice the share the five large ones would be predicted 6% to 10% too fast, and eight copies of 530B 0.5 s slower "
         "than one, where the MFU of Korthikanti 2022 (54.2% on 2,240 GPUs, 56.0% on 280) says 1.3 s, and this share 1.0 s.",

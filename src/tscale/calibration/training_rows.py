@@ -39,12 +39,6 @@ from tscale.models.resolve import resolve
 from tscale.models.spec import ModelSpec
 from tscale.models.stages import stages
 
-STEPS: Final = (
-    "gpu", "gpus", "batch", "micro_batch", "layers", "d_model", "heads", "d_ff", "vocabulary", "context", "tensor", "data",
-    "pipeline", "schedule", "precision", "attention", "recompute", "stack", "step_ms",
-)  # fmt: skip
-"""The columns of a table of steps."""
-
 ZERO: Final = {
     "": 0, "none": 0, "ddp": 0, "fsdp full": 3, "fsdp2 full": 3, "fsdp": 3, "fsdp2": 3, "distributed optimizer": 1,
     "zero1": 1, "zero2": 2, "zero3": 3,
