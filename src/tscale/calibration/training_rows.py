@@ -56,8 +56,9 @@ _SITES: Final = {
     ("docs.nvidia.com/nemo-framework", "gb200"): ("network_gb_per_s=50",),
     ("together-dgxc-benchmarking", "b200"): ("network_gb_per_s=50",),
 }
-"""What is known of the devices of a source: torchtitan's H100 have HBM2e of 96 GB (its benchmarks,
-llama3_h100_202412; that they are limited to 500 W is not counted); NVIDIA's B200 and GB200 are DGX, with ports of 400 Gb/s (DGX B200 and DGX GB200 User Guide, ConnectX-7)."""
+"""What is known of the devices of a source: torchtitan's H100 have HBM2e of 96 GB (its benchmarks, llama3_h100_202412; that they are
+limited to 500 W is not counted); NVIDIA's B200 and GB200 are DGX, with ports of 400 Gb/s (DGX B200 and DGX GB200 User Guide,
+ConnectX-7), and so are the B200 of a cloud that runs its recipes."""
 
 
 def judge(row: Mapping[str, str]) -> list[Judged]:
