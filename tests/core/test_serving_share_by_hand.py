@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.core.deployed import deployed
 from tscale.core.costs.roofline import Dtypes
-from tscale.core.costs.serving_share import MatrixLine, StateLine, Structure, deployed
+from tscale.core.costs.serving_share import MatrixLine, StateLine, Structure
 from tscale.core.dtypes import DTYPES
 from tscale.core.layers import Every, Places
 from tscale.core.ledger import Block, Buffer, Cache, Conv, Cut, Group, Ledger, Lookup, Matmul, Scan, Scores, Vector

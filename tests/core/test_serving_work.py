@@ -7,9 +7,10 @@ from random import Random
 
 import pytest
 
+from tests.core.deployed import deployed
 from tscale.core.costs.roofline import Dtypes
 from tscale.core.costs.serving_prediction import Chip, Load, ServingConstants, least_seconds, step_curve, step_seconds
-from tscale.core.costs.serving_share import Deployed, deployed
+from tscale.core.costs.serving_share import Deployed
 from tscale.core.costs.serving_work import decoding, prefilling
 from tscale.core.dtypes import DTYPES
 from tscale.models.lower import lower

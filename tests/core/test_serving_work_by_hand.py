@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.core.deployed import deployed
 from tscale.core.costs.roofline import Dtypes, Pass, Setup, works
-from tscale.core.costs.serving_share import Attended, Deployed, MatrixLine, StateLine, Structure, deployed
+from tscale.core.costs.serving_share import Attended, Deployed, MatrixLine, StateLine, Structure
 from tscale.core.costs.serving_work import Exchanges, Part, decoding, prefilling
 from tscale.core.costs.weights import Mixture
 from tscale.core.device import Cluster, Device

@@ -146,6 +146,9 @@ def power(number: int) -> str:
 Size = Annotated[int, Whole(1, MOST_SIZE)]
 """A width, a depth, a number of heads."""
 
+Positive = Annotated[int | float, Number()]
+"""A number above 0, whole or not."""
+
 Length = Annotated[int, Whole(1, MOST_SIZE, kilo=1024)]
 """A number of tokens that a context or a window holds: 4096, or 4k."""
 

@@ -192,9 +192,8 @@ def _of_adapters(constants: Mapping[str, Mapping[str, Any]], root: Path) -> dict
     return _residual(found, factors(found), "fitted to none of them")
 
 
-def _widened(residual: dict[str, Any], other: Mapping[str, Any]) -> None:
+def _widen(residual: dict[str, Any], other: Mapping[str, Any]) -> None:
     residual["low"], residual["high"] = min(residual["low"], other["low"]), max(residual["high"], other["high"])
-    residual["how"] = f"{residual['how']}, and for other chips as those of {CURRENT.name}"
 
 
 def _constant(name: str, value: float, *, fitted: bool) -> dict[str, Any]:
@@ -226,18 +225,13 @@ def main(folder: Path | None = None) -> None:
     current = calibrated(CURRENT, runs_of(CURRENT, root), {**CURRENT.held, "host_routed": hosts["host_layer"]})
     of_adapters, elsewhere = _of_adapters(current["constants"], root), current["residuals"]["elsewhere"]
     current["residuals"]["adapters"] = of_adapters
-    elsewhere["low"], elsewhere["high"] = (
-        min(elsewhere["low"], of_adapters["low"]),
-        max(elsewhere["high"], of_adapters["high"]),
-    )
+    _widen(elsewhere, of_adapters)
     shipped = {name: one["value"] for name, one in current["constants"].items() if name not in LATEST.free}
     latest = calibrated(LATEST, runs_of(LATEST, root), {**shipped, **LATEST.held})
-    for one in (
-        node,
-        cluster,
-        latest,
-    ):  # all of one chip: what another one comes to is known of the published layouts alone
-        _widened(one["residuals"]["elsewhere"], current["residuals"]["elsewhere"])
+    for one in (node, cluster, latest):  # what other chips come to is known of the published layouts alone
+        residual = one["residuals"]["elsewhere"]
+        _widen(residual, elsewhere)
+        residual["how"] += f", and for other chips as those of {CURRENT.name}"
     for one in (node, cluster, current, latest):
         text = yaml.safe_dump(one, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
         path = (root / "calibrations" if folder is None else folder) / f"{one['name']}.yaml"

@@ -22,7 +22,6 @@ from tscale.errors import SpecError, field
 Array = NDArray[np.float64]
 Places = NDArray[np.int64]
 Name = Literal["chinchilla", "kaplan", "farseer", "moe-joint"]
-NAMES: Final[tuple[Name, ...]] = ("chinchilla", "kaplan", "farseer", "moe-joint")
 _SAME_SIZE: Final = log(1.01)
 _STEPS: Final = 200
 _STEPS_HELD: Final = 60

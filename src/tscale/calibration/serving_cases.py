@@ -6,7 +6,7 @@ degrees of its own; others have one pool for both.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Final, Literal
 
@@ -25,14 +25,13 @@ from tscale.core.dtypes import DTYPES, Dtype, computed_in, find_format
 from tscale.core.elementwise import larger, smaller
 from tscale.core.ledger import Ledger, Matmul
 from tscale.core.parallelism import Parallelism
-from tscale.core.partition import Stretch
 from tscale.core.serving_layout import ServingLayout
 from tscale.core.tracing import is_one
 from tscale.errors import RequestError, TscaleError, field, shown
 from tscale.models.lower import lower
 from tscale.models.release import released
 from tscale.models.spec import ModelSpec
-from tscale.models.stages import pieces_of, stages
+from tscale.models.stages import pieces_of, stages, with_ends
 
 ENGINES: Final = ("trtllm", "sglang", "vllm")
 Kind = Literal["bf16", "fp8", "fp4", "int4"]
@@ -293,7 +292,7 @@ def _room(case: ServingCase, layout: ServingLayout) -> float:
 
 def largest_part(case: ServingCase, layout: ServingLayout) -> float:
     """Of a model's layers, and of its caches, the part that the longest stage has."""
-    return max(own.size for own in _stretches(case, layout)) / int(case.spec.layers)
+    return max(own.size for (own,) in pieces_of(case.spec, _in_stages(layout))) / int(case.spec.layers)
 
 
 def fullest_weights(case: ServingCase, layout: ServingLayout) -> float:
@@ -301,23 +300,18 @@ def fullest_weights(case: ServingCase, layout: ServingLayout) -> float:
     if layout.pipeline == 1:
         return deployed_on(case, layout).weight_bytes
     whole, node = lower(case.spec), cluster_of(case.hardware).devices_per_node
-    dtypes = formats_of(case, whole)
+    dtypes, plan = formats_of(case, whole), _in_stages(layout)
     found: dict[tuple[object, ...], float] = {}
-    for own, at in zip(_stretches(case, layout), stages(case.spec, _in_stages(layout), whole), strict=True):
-        kept, first = dtypes.weights, own.start == 0
+    for at, (own, first, last) in zip(stages(case.spec, plan, whole), with_ends(case.spec, plan), strict=True):
+        kept = dtypes.weights
         kind: tuple[object, ...] = tuple((id(group.entries), int(group.layers)) for group in at.groups)
         if isinstance(kept, Mixture):
-            kept = of_stage(kept, whole, (own,), first=first, last=own.start + own.size == case.spec.layers)
+            kept = of_stage(kept, whole, own, first=first, last=last)
             kind = kind, own
         if kind not in found:
             one = cut_over(at, dtypes._replace(weights=kept), layout.tensor, node)
             found[kind] = spread_over(one, layout.attention_data, layout.expert, layout.expert_tensor).weight_bytes
     return max(found.values())
-
-
-def _stretches(case: ServingCase, layout: ServingLayout) -> Iterator[Stretch]:
-    """The layers of each stage."""
-    return (own for (own,) in pieces_of(case.spec, _in_stages(layout)))
 
 
 def _in_stages(layout: ServingLayout) -> Parallelism:

@@ -248,13 +248,13 @@ def micro_batches_of(case: TrainingCase, micro: int, micro_batches: int) -> Case
         0.0 if case.base is None else float(case.base.bits) / 8 + _BYTES,
         float(case.gradient_bytes),
         case.modules,
-        case.automodel,
-        _TIMES[case.queued],
-        case.dispatcher == "alltoall",
-        case.automodel,
-        case.automodel,
-        case.expert_tensor,
-        case.dispatcher != "alltoall" and case.stack != LATEST and not case.automodel,
+        compiled=case.automodel,
+        queued=_TIMES[case.queued],
+        copied=case.dispatcher == "alltoall",
+        in_a_row=case.automodel,
+        waits=case.automodel,
+        expert_tensor=case.expert_tensor,
+        wide=case.dispatcher != "alltoall" and case.stack != LATEST and not case.automodel,
     )
 
 

@@ -39,12 +39,6 @@ from tscale.models.resolve import resolve
 from tscale.models.spec import ModelSpec
 from tscale.models.stages import stages
 
-STEPS: Final = (
-    "gpu", "gpus", "batch", "micro_batch", "layers", "d_model", "heads", "d_ff", "vocabulary", "context", "tensor", "data",
-    "pipeline", "schedule", "precision", "attention", "recompute", "stack", "step_ms",
-)  # fmt: skip
-"""The columns of a table of steps."""
-
 ZERO: Final = {
     "": 0, "none": 0, "ddp": 0, "fsdp full": 3, "fsdp2 full": 3, "fsdp": 3, "fsdp2": 3, "distributed optimizer": 1,
     "zero1": 1, "zero2": 2, "zero3": 3,
@@ -62,8 +56,9 @@ _SITES: Final = {
     ("docs.nvidia.com/nemo-framework", "gb200"): ("network_gb_per_s=50",),
     ("together-dgxc-benchmarking", "b200"): ("network_gb_per_s=50",),
 }
-"""What is known of the devices of a source: torchtitan's H100 have HBM2e of 96 GB (its benchmarks,
-llama3_h100_202412; that they are limited to 500 W is not counted); NVIDIA's B200 and GB200 are DGX, with ports of 400 Gb/s (DGX B200 and DGX GB200 User Guide, ConnectX-7)."""
+"""What is known of the devices of a source: torchtitan's H100 have HBM2e of 96 GB (its benchmarks, llama3_h100_202412; that they are
+limited to 500 W is not counted); NVIDIA's B200 and GB200 are DGX, with ports of 400 Gb/s (DGX B200 and DGX GB200 User Guide,
+ConnectX-7), and so are the B200 of a cloud that runs its recipes."""
 
 
 def judge(row: Mapping[str, str]) -> list[Judged]:

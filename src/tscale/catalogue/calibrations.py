@@ -10,13 +10,12 @@ from dataclasses import field
 from functools import cache
 from typing import Annotated, Any, Final
 
-from tscale.blocks.fields import Number, Size, Whole
+from tscale.blocks.fields import Positive, Size, Whole
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.catalogue.shipped import read_as, shipped_as, shipped_document
 from tscale.errors import RequestError, nearest, shown
 from tscale.models.spec import Evidence
 
-Rate = Annotated[int | float, Number()]
 Count = Annotated[int, Whole(0, 10**9)]
 
 
@@ -38,8 +37,8 @@ class Residual:
     `low` and `high` are the ends of an 80% interval, `median_error` that of |predicted/measured - 1|.
     """
 
-    low: Rate
-    high: Rate
+    low: Positive
+    high: Positive
     runs: Count
     median_error: float
     how: str
@@ -104,10 +103,10 @@ class Family:
     name: str
     chips: tuple[str, ...]
     multiprocessors: Size | None = None
-    attention: dict[str, Rate]
+    attention: dict[str, Positive]
     usual: str
-    products: dict[str, Rate] = field(default_factory=dict)
-    products_8bit: dict[str, Rate] = field(default_factory=dict)
+    products: dict[str, Positive] = field(default_factory=dict)
+    products_8bit: dict[str, Positive] = field(default_factory=dict)
     source: str
     evidence: Evidence
 

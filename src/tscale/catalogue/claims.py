@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from tscale.blocks.fields import Number
+from tscale.blocks.fields import Positive
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.catalogue.shipped import read_as, shipped_names, shipped_or_file
 
@@ -20,13 +20,13 @@ class Claim:
     """The model that the claim is about: a built-in name, or a file."""
     quantity: str
     """What is claimed, by its key or by the name that tables print."""
-    claimed: Annotated[int | float, Number()]
+    claimed: Positive
     """The value that is claimed; with relative_to, the ratio."""
     relative_to: str | None = None
     """The model that the ratio is to; absent where the value itself is claimed."""
     quote: str | None = None
     """The words of the claim, to print next to it."""
-    tolerance: Annotated[int | float, Number()] | None = None
+    tolerance: Positive | None = None
     """How far off a claim may be and still hold, as a share of the right value: 0.01 is one percent."""
 
 

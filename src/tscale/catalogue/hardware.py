@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from tscale.blocks.fields import Number, Problem, Size, Whole, dotted, of_one_line
+from tscale.blocks.fields import Positive, Problem, Size, Whole, dotted, of_one_line
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.catalogue.index import aliases_of, compiled, everything
 from tscale.catalogue.models import normalised
@@ -19,8 +19,6 @@ from tscale.models.spec import Evidence
 
 if TYPE_CHECKING:
     from tscale.models.yaml_file import Document
-
-Rate = Annotated[int | float, Number()]
 
 HERE: Final = "here"
 """What stands for the accelerator of this machine."""
@@ -37,12 +35,12 @@ _LEAST_REPORTED, _MOST_REPORTED = 0.9, 1.1
 class Peaks:
     """Dense peaks in 10^12 operations a second, by the format of the operands."""
 
-    fp32: Rate | None = None
-    bf16: Rate | None = None
-    fp16: Rate | None = None
-    fp8: Rate | None = None
-    int8: Rate | None = None
-    fp4: Rate | None = None
+    fp32: Positive | None = None
+    bf16: Positive | None = None
+    fp16: Positive | None = None
+    fp8: Positive | None = None
+    int8: Positive | None = None
+    fp4: Positive | None = None
 
 
 @spec_dataclass
@@ -75,19 +73,19 @@ class Hardware:
     """The year from which it could be had."""
     dense_tflops: Peaks = Peaks()
     """Dense peaks, never with structured sparsity; absent where the vendor states none."""
-    memory_gb: Rate
+    memory_gb: Positive
     """Memory in 10^9 bytes, as its vendor writes it; the GB of vendors are often 2^30 bytes."""
-    reported_mib: Rate | None = None
+    reported_mib: Positive | None = None
     """Memory in 2^20 bytes as the device reports it (nvidia-smi's total), by `reported_source`; absent where not known."""
     reported_source: str | None = None
-    bandwidth_gb_per_s: Rate
+    bandwidth_gb_per_s: Positive
     """To and from memory, in 10^9 bytes a second."""
-    link_gb_per_s: Rate | None = None
+    link_gb_per_s: Positive | None = None
     """The scale-up link, the sum of both directions as vendors print it; absent where there is none."""
-    tdp_watts: Rate | None = None
+    tdp_watts: Positive | None = None
     devices_per_node: Size | None = None
     """Devices that the scale-up link joins."""
-    network_gb_per_s: Rate | None = None
+    network_gb_per_s: Positive | None = None
     """What a device can send outside of its node, in one direction: all NICs of a node over its devices."""
     network_source: str | None = None
     """Where the network is from, and which NICs a node has."""
@@ -99,15 +97,15 @@ class Hardware:
     """Whether the switches of the network do (InfiniBand SHARP), which a cluster may have and a device does not say."""
     unified_memory: bool = False
     """Whether the processor and the accelerator share the memory."""
-    host_memory_gb: Rate | None = None
+    host_memory_gb: Positive | None = None
     """Memory of the host for each device in 10^9 bytes, where the product comes with it: what can be offloaded at the most."""
-    host_link_gb_per_s: Rate | None = None
+    host_link_gb_per_s: Positive | None = None
     """Between a device and its host, in one direction: what is offloaded passes it."""
     host_source: str | None = None
     """Where the host's figures are from."""
     host_evidence: Evidence = "unconfirmed"
     """How they were confirmed."""
-    price_usd_per_hour: Rate | None = None
+    price_usd_per_hour: Positive | None = None
     """A list price for an hour of one device, by `price_source`, which says its date."""
     price_source: str | None = None
     source: str

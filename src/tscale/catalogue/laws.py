@@ -8,7 +8,7 @@ from itertools import pairwise
 from math import exp, log
 from typing import Annotated, Final, Literal
 
-from tscale.blocks.fields import Number, Problem, Whole, of_one_line
+from tscale.blocks.fields import Number, Positive, Problem, Whole, of_one_line
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.catalogue.index import aliases_of, compiled
 from tscale.catalogue.law_kinds import CONSTANTS, EXPERTS, OWN, PARAMETRIC, Kind, problems_of_constants
@@ -33,7 +33,6 @@ from tscale.core.tracing import Recordable
 from tscale.errors import SpecError, SpecErrors
 from tscale.models.spec import Evidence
 
-Positive = Annotated[int | float, Number()]
 Signed = Annotated[int | float, Number(signed=True)]
 Range = tuple[Positive, Positive]
 

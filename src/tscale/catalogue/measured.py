@@ -6,9 +6,9 @@ from fractions import Fraction
 from functools import cache
 from typing import Annotated, Final, Literal
 
-from tscale.blocks.fields import Number, Size, Whole
+from tscale.blocks.fields import Positive, Size, Whole
 from tscale.blocks.spec_dataclass import spec_dataclass
-from tscale.catalogue.prices import Price, Prices, Rate, exact
+from tscale.catalogue.prices import Price, Prices, exact
 from tscale.catalogue.shipped import read_as, shipped_as, shipped_document
 from tscale.errors import RequestError, field, nearest, shown
 from tscale.models.spec import Evidence
@@ -42,16 +42,16 @@ class TrainingRun:
     """Tokens of a sequence."""
     precision: Literal["bf16", "fp16", "fp8"]
     """The format of most products."""
-    mfu: Rate | None = None
+    mfu: Positive | None = None
     """Model FLOPs utilisation as published, of the dense 16-bit peak; where no speed was read."""
-    hfu: Rate | None = None
+    hfu: Positive | None = None
     """Hardware FLOPs utilisation, recomputation counted."""
-    tokens_per_second_per_gpu: Rate | None = None
-    tokens_per_second: Rate | None = None
+    tokens_per_second_per_gpu: Positive | None = None
+    tokens_per_second: Positive | None = None
     """Of all devices."""
-    tokens: Rate | None = None
+    tokens: Positive | None = None
     """Of a whole run, which took `gpu_hours`."""
-    gpu_hours: Rate | None = None
+    gpu_hours: Positive | None = None
     source: str
     evidence: Evidence
 
@@ -81,7 +81,7 @@ class Grids:
     source: str
     year: Annotated[int, Whole(1990, 2100)]
     evidence: Evidence
-    grams_per_kwh: dict[str, Annotated[int | float, Number()]]
+    grams_per_kwh: dict[str, Positive]
     """Grams of CO2 equivalent, by country."""
 
 
@@ -91,9 +91,9 @@ class Interrupted:
 
     title: str
     gpus: Size
-    days: Rate
+    days: Positive
     """How long it was watched."""
-    goodput: Rate
+    goodput: Positive
     """Time of steps that count over all the time."""
     source: str
     evidence: Evidence

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from fractions import Fraction
 from functools import lru_cache
-from typing import Annotated, Literal
+from typing import Literal
 
-from tscale.blocks.fields import Number, Size
+from tscale.blocks.fields import Positive, Size
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.catalogue.index import compiled
 from tscale.catalogue.shipped import built
 from tscale.models.spec import Evidence
-
-Rate = Annotated[int | float, Number()]
 
 
 @spec_dataclass
@@ -27,11 +25,11 @@ class Price:
     kind: Literal["on demand", "reserved", "market", "spot", "estimate"]
     """On the terms of a list; for a term of a year or so; at an auction or by private owners; until somebody bids more;
     or what the makers of a model estimated with."""
-    usd_per_hour: Rate | None = None
+    usd_per_hour: Positive | None = None
     """US dollars for an hour of `devices`."""
-    usd_low: Rate | None = None
+    usd_low: Positive | None = None
     """Where a source states a range of prices, its least, and `usd_high` its most."""
-    usd_high: Rate | None = None
+    usd_high: Positive | None = None
     devices: Size = 1
     source: str
     evidence: Evidence

@@ -15,7 +15,7 @@ from tscale.blocks.fields import (
     Elsewhere,
     LayerSelector,
     Length,
-    Number,
+    Positive,
     Problem,
     SeveralElsewhere,
     Size,
@@ -76,7 +76,7 @@ PublishedName = Literal[
 class Corrected:
     """What is right where a source has a slip, and where that stands."""
 
-    value: Annotated[int | float, Number()]
+    value: Positive
     source: str
 
 
@@ -84,7 +84,7 @@ class Corrected:
 class Published:
     """A figure as its source prints it."""
 
-    value: Annotated[int | float, Number()]
+    value: Positive
     source: str
     evidence: Evidence = "unconfirmed"
     note: str | None = None

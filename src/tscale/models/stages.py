@@ -64,11 +64,11 @@ def _made_stages(spec: ModelSpec, plan: Parallelism, whole: Ledger) -> tuple[Led
         return tuple(stages_of_two(spec, plan, whole))
     return tuple(
         stage(whole, pieces, f"{spec.name}, stage {place} of {plan.pipeline}", first=first, last=last)
-        for place, (pieces, first, last) in enumerate(_with_ends(spec, plan), start=1)
+        for place, (pieces, first, last) in enumerate(with_ends(spec, plan), start=1)
     )
 
 
-def _with_ends(spec: ModelSpec, plan: Parallelism) -> Iterator[tuple[tuple[Stretch, ...], bool, bool]]:
+def with_ends(spec: ModelSpec, plan: Parallelism) -> Iterator[tuple[tuple[Stretch, ...], bool, bool]]:
     """The layers of each stage, and whether it is at the first end and at the last: of DualPipe's two directions, both ends are both."""
     last, both = plan.pipeline - 1, plan.order == "dualpipe"
     for place, pieces in enumerate(pieces_of(spec, plan)):
@@ -89,7 +89,7 @@ def recomputed_stages(
     depth = int(spec.layers)
     if again.layers is not None and again.layers and max(again.layers) >= depth:
         raise RequestError(f"{spec.name} has layers 0 to {depth - 1}: {field('recompute')} names {max(again.layers)}")
-    return tuple(_split(whole, pieces, again, first=first, last=last) for pieces, first, last in _with_ends(spec, plan))
+    return tuple(_split(whole, pieces, again, first=first, last=last) for pieces, first, last in with_ends(spec, plan))
 
 
 def _split(

@@ -114,19 +114,6 @@ class Deployed(NamedTuple):
         return kept + self.state.bytes
 
 
-def deployed(
-    ledger: Ledger,
-    dtypes: Dtypes,
-    tensor: int,
-    copies: int = 1,
-    expert: int = 1,
-    expert_tensor: int = 1,
-    node: int = 8,
-) -> Deployed:
-    """A model on a worker of `tensor`·`copies` devices. Raises `RequestError` where `tensor` does not divide it."""
-    return spread_over(cut_over(ledger, dtypes, tensor, node), copies, expert, expert_tensor)
-
-
 def spread_over(one: Deployed, copies: int, expert: int, expert_tensor: int) -> Deployed:
     """A model that is cut alone, with `copies` of attention, and routed experts on `expert` devices, cut `expert_tensor` ways.
 

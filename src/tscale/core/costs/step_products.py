@@ -73,8 +73,8 @@ class Case(NamedTuple):
     `eight_bit`: whether products of layers are in fp8; `peak` is that of their format and `peak_16` of 16 bits.
     `modules`: of Megatron-LM's `--recompute-modules` those that the backward pass runs once more (`step_work.MODULES`).
     `compiled`: whether what limits and gates the outputs of experts with biases is one kernel.
-    `queued`: how often the host queues each kernel of layers with routed experts (`step_work.StepWork`). `expert_tensor`: devices that cut
-    each routed expert, which tokens reach by one of them.
+    `queued`: how often the host queues each kernel of layers with routed experts (`step_work.StepWork`).
+    `expert_tensor`: devices that cut each routed expert, which tokens reach by one of them.
     `wide`: whether the probabilities that experts' biases are multiplied by are in 32 bits.
     `unpacked`: bytes that are read and written of a frozen weight in few bits each time that it is unpacked for a product; 0 of others.
     `fused`: whether kernels are: that of attention, and the product that adds a gradient of weights to what earlier micro-batches

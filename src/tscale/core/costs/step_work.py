@@ -20,8 +20,8 @@ their gradients 6 and 4), and of each that an expert gives out 28 (transformer/m
 6, experts joined 4; the gradients of both factors 6 each, and experts joined 4). DeepEP and HybridEP hand on probabilities in 32 bits
 (transformer/moe/token_dispatcher.py), which what they are multiplied by and added to becomes, too: 68 bytes (bias times probability 4,
 sum 10, experts joined 8, back to 16 bits 6; backward to 32 bits 6, to 16 bits 6, the gradients of both factors 12 each, and experts
-joined 4). Automodel adds both biases so, and compiles what limits and gates to one kernel: of each number that is gated 10 (v0.2.0, components/moe/layers.py: sum 4 and experts joined 4, and 2 to sum the
-bias's gradient).
+joined 4). Automodel adds both biases so, and compiles what limits and gates to one kernel: of each number that is gated 10 (v0.2.0,
+components/moe/layers.py: sum 4 and experts joined 4, and 2 to sum the bias's gradient).
 """
 
 from __future__ import annotations
@@ -127,8 +127,9 @@ class StepWork(NamedTuple):
     another micro-batch is computed, as DualPipe does (DeepSeek-AI 2024c, section 3.2.1), or a recipe of measured runs with two
     micro-batches in turns, else 0. `queued`: 1 where the host queues each kernel of layers with routed experts, 2 where it does so for two
     micro-batches in turns, 0 where CUDA graphs hold them. `weights` are gathered once, and `waited` those that nothing hides (`Copies`).
-    `hidden`: 1 where gradients are scattered while the last micro-batch goes backward and weights are gathered while the first goes forward (Megatron-LM's overlap_grad_reduce and overlap_param_gather, which
-    recipes set), 0 where both wait, as in Megatron-DeepSpeed of 2022 and in pipelines of PyTorch.
+    `hidden`: 1 where gradients are scattered while the last micro-batch goes backward and weights are gathered while the first goes
+    forward (Megatron-LM's overlap_grad_reduce and overlap_param_gather, which recipes set), 0 where both wait, as in Megatron-DeepSpeed
+    of 2022 and in pipelines of PyTorch.
     """
 
     stages: tuple[StageWork, ...]

@@ -24,8 +24,6 @@ from tscale.core.workload import SequenceLengths
 LEAVES_OUT: Final = "what sampling adds to the logits"
 """What is no part of the workspace, nor of any reserve."""
 
-CHUNK: Final = 2048
-"""Prompt tokens of a step: vLLM's max_num_batched_tokens where nothing else is set."""
 _LOGIT_BITS: Final = 32
 
 

@@ -197,16 +197,15 @@ def _stages(spec: ModelSpec, whole: Ledger, layout: ServingLayout) -> Iterator[S
 
 
 def _several_stages(spec: ModelSpec, whole: Ledger, layout: ServingLayout) -> Iterator[Stage]:
-    from tscale.models.stages import pieces_of, stages
+    from tscale.models.stages import stages, with_ends
 
     layout.stretches(int(spec.layers))  # refuses stages that are not those of the stack
     plan = Parallelism(pipeline=layout.pipeline, stages=layout.layers or None)
     stages(spec, plan, whole)  # refuses what no stage has alone
-    last = layout.pipeline - 1
-    for place, (own,) in enumerate(pieces_of(spec, plan)):
-        name = f"{spec.name}, stage {place + 1} of {layout.pipeline}"
-        at = stage(whole, (own,), name, first=place == 0, last=place == last)
-        yield Stage(at, serving_share(at, layout), (own,), place == 0, place == last)
+    for place, ((own,), first, last) in enumerate(with_ends(spec, plan), start=1):
+        name = f"{spec.name}, stage {place} of {layout.pipeline}"
+        at = stage(whole, (own,), name, first=first, last=last)
+        yield Stage(at, serving_share(at, layout), (own,), first, last)
 
 
 class Held(NamedTuple):

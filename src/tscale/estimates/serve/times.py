@@ -28,7 +28,7 @@ from tscale.models.spec import ModelSpec
 
 MOST_BATCH: Final = 10**6
 CHUNK: Final = 2048
-"""Tokens of prompts that a step takes at once, for its workspace: as `tscale memory` does where nothing is said."""
+"""Tokens of prompts that a step takes at once, for its workspace: vLLM's max_num_batched_tokens, as `tscale memory` takes it."""
 
 
 class Draft(NamedTuple):

@@ -17,6 +17,7 @@ from tscale.estimates.recomputed import recomputed
 from tscale.estimates.rent import Rent, rent_of
 from tscale.estimates.train.ask import Ask
 from tscale.estimates.train.cases import (
+    Assumed,
     BoundUtilisation,
     Case,
     bound_utilisation,
@@ -33,8 +34,6 @@ from tscale.estimates.train.prediction import PlanUtilisation, plan_utilisation
 from tscale.estimates.trained import Trained, trained
 from tscale.estimates.utilisation import Utilisation, assumed_utilisation, case_of
 from tscale.models.spec import ModelSpec
-
-Assumed = Utilisation | PlanUtilisation | BoundUtilisation | None
 
 
 class Answered(NamedTuple):

@@ -49,6 +49,10 @@ class BoundUtilisation(NamedTuple):
         return f"A bound, no prediction: no run {runs} has a higher MFU than {float(self.most):.1%}{past}."
 
 
+Assumed = Utilisation | PlanUtilisation | BoundUtilisation | None
+"""The utilisation where none is given: that of published runs, or that which is predicted of a plan, or a bound."""
+
+
 def hardware_ratio(model: TracedModel, whole: Trained, redone: Recomputed) -> Fraction:
     """HFU / MFU of a whole run: the mean over its stages, by their FLOPs."""
     flops = [int(stage.flops(model, "full")) for stage in whole.stages]
@@ -57,9 +61,7 @@ def hardware_ratio(model: TracedModel, whole: Trained, redone: Recomputed) -> Fr
     return sum((ratio * of for ratio, of in zip(ratios, flops, strict=True)), Fraction()) / sum(flops)
 
 
-def cases_of(
-    ask: Ask, tokens: int, flops: int, peak: int, assumed: Utilisation | PlanUtilisation | BoundUtilisation | None
-) -> tuple[Case, ...]:
+def cases_of(ask: Ask, tokens: int, flops: int, peak: int, assumed: Assumed) -> tuple[Case, ...]:
     """The third of devices, utilisation and time, from the other two."""
     _refuse_unlike(ask)
     if ask.tokens_per_second is not None:

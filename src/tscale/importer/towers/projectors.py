@@ -116,15 +116,6 @@ def deepseek_hybrid(ends: Ends) -> Pieces:
     yield linear("linear", d, d, at="outputs")
 
 
-def janus(ends: Ends) -> Pieces:
-    """Two matrices or more."""
-    v = ends.tower
-    out, depth = v.size("projection_dim"), v.size("depth")
-    yield linear("linear_1", v.size("hidden_size"), out, at="outputs")
-    if depth > 1:
-        yield linear("linear_2", out, out, at="outputs", copies=depth - 1)
-
-
 def phi4(ends: Ends) -> Pieces:
     """Two vectors that end rows and images, and two matrices."""
     v, d = ends.tower, ends.d_model
