@@ -20,12 +20,11 @@ from tscale.core.costs.serving_grouped import rows_of
 from tscale.core.costs.serving_prediction import Chip, Load, ServingConstants, StepCurve, step_curve
 from tscale.core.costs.serving_share import Deployed, cut_over, spread_over
 from tscale.core.costs.serving_work import PassWork, decoding, prefilling, ways_of
-from tscale.core.costs.weights import Mixture, Rule, is_converted, mixture, of_stage
+from tscale.core.costs.weights import Mixture, Rule, is_converted, mixture, of_stage, tower_bytes
 from tscale.core.dtypes import DTYPES, Dtype, computed_in, find_format
 from tscale.core.elementwise import larger, smaller
 from tscale.core.ledger import Ledger, Matmul
 from tscale.core.parallelism import Parallelism
-from tscale.core.partition import Stretch
 from tscale.core.serving_layout import ServingLayout
 from tscale.core.tracing import is_one
 from tscale.errors import RequestError, TscaleError, field, shown
@@ -286,42 +285,40 @@ def cache_room(case: ServingCase) -> tuple[float, float]:
 
 
 def _room(case: ServingCase, layout: ServingLayout) -> float:
-    """Bytes of a device of the fullest stage that weights leave, over all stages of a pipeline."""
-    memory = cluster_of(case.hardware).device.device_bytes
-    return (_HOLDS * memory - fullest_weights(case, layout)) / largest_part(case, layout)
+    """Bytes that weights leave on a device of the stage whose caches are full first, times what a model's cache is of that stage's."""
+    memory, tokens = cluster_of(case.hardware).device.device_bytes, round(case.prompt + case.output)
+    whole = deployed_on(case, layout).sequence_bytes(tokens)
+
+    def room(one: Deployed) -> float:
+        return (_HOLDS * memory - one.weight_bytes) / max(one.sequence_bytes(tokens) / whole, _LEAST_PART)
+
+    return min(map(room, stages_on(case, layout)))
 
 
-def largest_part(case: ServingCase, layout: ServingLayout) -> float:
-    """Of a model's layers, and of its caches, the part that the longest stage has."""
-    return max(own.size for own in _stretches(case, layout)) / int(case.spec.layers)
+_LEAST_PART: Final = 1e-9
+"""Of a model's caches what is taken as the part of a stage that keeps none: what its weights leave is then never full."""
 
 
-def fullest_weights(case: ServingCase, layout: ServingLayout) -> float:
-    """Bytes of weights on a device of the fullest stage: of its layers, with the tables, or with the head."""
-    if layout.pipeline == 1:
-        return deployed_on(case, layout).weight_bytes
+def stages_on(case: ServingCase, layout: ServingLayout) -> Iterator[Deployed]:
+    """What a device of each distinct stage holds: its layers, with tables and towers in the first, and with the head in the last."""
     whole, node = lower(case.spec), cluster_of(case.hardware).devices_per_node
+    if layout.pipeline == 1 and not whole.towers:
+        yield deployed_on(case, layout)
+        return
     dtypes = formats_of(case, whole)
-    found: dict[tuple[object, ...], float] = {}
-    for own, at in zip(_stretches(case, layout), stages(case.spec, _in_stages(layout), whole), strict=True):
+    towers = tower_bytes(whole, dtypes.weights).total
+    plan, seen = Parallelism(pipeline=layout.pipeline), set[tuple[object, ...]]()
+    for (own,), at in zip(pieces_of(case.spec, plan), stages(case.spec, plan, whole), strict=True):
         kept, first = dtypes.weights, own.start == 0
-        kind: tuple[object, ...] = tuple((id(group.entries), int(group.layers)) for group in at.groups)
+        kind: tuple[object, ...] = first, *((id(group.entries), int(group.layers)) for group in at.groups)
         if isinstance(kept, Mixture):
             kept = of_stage(kept, whole, (own,), first=first, last=own.start + own.size == case.spec.layers)
             kind = kind, own
-        if kind not in found:
-            one = cut_over(at, dtypes._replace(weights=kept), layout.tensor, node)
-            found[kind] = spread_over(one, layout.attention_data, layout.expert, layout.expert_tensor).weight_bytes
-    return max(found.values())
-
-
-def _stretches(case: ServingCase, layout: ServingLayout) -> Iterator[Stretch]:
-    """The layers of each stage."""
-    return (own for (own,) in pieces_of(case.spec, _in_stages(layout)))
-
-
-def _in_stages(layout: ServingLayout) -> Parallelism:
-    return Parallelism(pipeline=layout.pipeline)
+        if kind not in seen:
+            seen.add(kind)
+            cut = cut_over(at, dtypes._replace(weights=kept), layout.tensor, node)
+            one = spread_over(cut, layout.attention_data, layout.expert, layout.expert_tensor)
+            yield one._replace(tables=one.tables + towers * first)
 
 
 def worker_of(case: ServingCase, pool: Pool) -> Deployed:
