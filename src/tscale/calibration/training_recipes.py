@@ -131,15 +131,15 @@ CURRENT: Final = Recipe(
         "cuDNN's attention, measured by itself (NVIDIA/cudnn-frontend, benchmark/sdpa_benchmark_training, cuDNN 9.19 to 9.22, causal, forward and "
         "backward), reaches 0.51 of the 16-bit peak on H200, 0.49 on GB200 and 0.55 on GB300 at 4,096 tokens and heads of 128, and 0.57, 0.57 and "
         "0.63 at 8,192; of gpt-oss-120b's windows of 128 it reaches 0.07 on GB200, which is 1% of a step. With 0.53 and 0.59 on Blackwell and Blackwell "
-        "Ultra in place of 0.45 and 0.65, layouts left out would be at 4.3% and 11.8% in place of 4.8% and 11.6%, and runs that nothing is fitted to further off.",
+        "Ultra in place of 0.45 and 0.65, layouts left out would be at 3.6% and 12.9% in place of 4.2% and 11.8%, and runs that nothing is fitted to further off.",
         "torchtitan's H100 are limited to 500 W, which is not counted: its runs take 1.0 to 1.1 times as long as predicted.",
         "On GB200 each release of the engines whose products were timed reaches less or more, 0.74 to 0.89 of an H100's in 16 bits but for one: its "
         "machines differ more than those of other chips.",
         "On GB200 and B200, dense models by NeMo 25.02 to 25.07 (tests/measured/published_dgxc.csv, fitted to nothing) take 1.2 to 1.3 times as long "
         "as predicted: Megatron-Bridge after it was 6% (405B) to 18% (8B) faster in the same layouts.",
-        "Products on Blackwell are counted without waves: with those of 148 and 152 multiprocessors, layouts left out would be at 4.5% and 12.6%.",
+        "Products on Blackwell are counted without waves: with those of 148 and 152 multiprocessors, layouts left out would be at 4.4% and 11.8%.",
         "Gradients are summed and sent in 16 bits where recipes have it, as those of Megatron-Bridge; with 32 bits everywhere, layouts "
-        "left out would be at 4.2% and 12.0% in place of 4.8% and 11.6%.",
+        "left out would be at 5.1% and 11.4% in place of 4.2% and 11.8%.",
     ),
     (
         "mosaicml/llm-foundry, pytorch/torchtitan, NVIDIA/NeMo, NVIDIA-NeMo/Megatron-Bridge and Automodel: each row's source",
