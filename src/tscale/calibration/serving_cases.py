@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar, cast
 
 from tscale.blocks.experts import Experts
 from tscale.calibration.names import hardware_of, model_of
@@ -250,7 +250,8 @@ def _rows(case: ServingCase, prefiller: Deployed, new: int, together: float | No
     )
 
 
-_HELD: Final[dict[tuple[object, ...], tuple[ServingCase, Deployed]]] = {}
+_Made = TypeVar("_Made")
+_HELD: Final[dict[tuple[object, ...], tuple[ServingCase, object]]] = {}
 _MOST_HELD: Final = 4096
 """Models on layouts that are remembered: a table of measured runs has a few hundred."""
 
@@ -299,8 +300,13 @@ _LEAST_PART: Final = 1e-9
 """Of a model's caches what is taken as the part of a stage that keeps none: what its weights leave is then never full."""
 
 
-def stages_on(case: ServingCase, layout: ServingLayout) -> Iterator[Deployed]:
-    """What a device of each distinct stage holds: its layers, with tables and towers in the first, and with the head in the last."""
+def stages_on(case: ServingCase, layout: ServingLayout) -> tuple[Deployed, ...]:
+    """What a device of each distinct stage holds, remembered as `deployed_on` is."""
+    return _remembered((*_objects(case), layout, stages_on), case, lambda: tuple(_stages(case, layout)))
+
+
+def _stages(case: ServingCase, layout: ServingLayout) -> Iterator[Deployed]:
+    """The same: its layers, with tables and towers in the first, and with the head in the last."""
     whole, node = lower(case.spec), cluster_of(case.hardware).devices_per_node
     if layout.pipeline == 1 and not whole.towers:
         yield deployed_on(case, layout)
@@ -328,23 +334,28 @@ def worker_of(case: ServingCase, pool: Pool) -> Deployed:
 
 def deployed_on(case: ServingCase, layout: ServingLayout) -> Deployed:
     """The model of a case on a worker, remembered for other cases of the same objects."""
-    objects = *map(id, (case.spec, case.hardware, case.kept, case.cache)), case.engine, case.weights, case.experts
+    objects = _objects(case)
     key = *objects, layout
     if key in _HELD:
-        return _HELD[key][1]
+        return cast("Deployed", _HELD[key][1])
     layout.check()
     degrees = layout.attention_data, layout.expert, layout.expert_tensor
     found = spread_over(_remembered((*objects, layout.tensor), case, lambda: _cut(case, layout.tensor)), *degrees)
     return _remembered(key, case, lambda: found._replace(ways=ways_of(found)))
 
 
-def _remembered(key: tuple[object, ...], case: ServingCase, make: Callable[[], Deployed]) -> Deployed:
+def _objects(case: ServingCase) -> tuple[object, ...]:
+    """What a worker of a case is made of, whatever its layout."""
+    return *map(id, (case.spec, case.hardware, case.kept, case.cache)), case.engine, case.weights, case.experts
+
+
+def _remembered(key: tuple[object, ...], case: ServingCase, make: Callable[[], _Made]) -> _Made:
     """What is made of a case's objects, made once: the case keeps its objects, so that no other has their ids."""
     if key not in _HELD:
         if len(_HELD) >= _MOST_HELD:
             _HELD.clear()
         _HELD[key] = case, make()
-    return _HELD[key][1]
+    return cast("_Made", _HELD[key][1])
 
 
 def _cut(case: ServingCase, tensor: int) -> Deployed:
