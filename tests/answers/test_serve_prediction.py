@@ -194,11 +194,32 @@ def test_a_draft_takes_its_own_time_between_steps() -> None:
 
 @pytest.mark.parametrize(
     ("model", "tensor", "pipeline"),
-    [("llama-3.1-70b", 1, 8), ("llama-3.1-70b", 4, 3), ("deepseek-v3", 8, 4), ("gpt-oss-120b", 1, 5)],
-)
+    [
+        ("llama-3.1-70b", 1, 8), ("llama-3.1-70b", 4, 3), ("deepseek-v3", 8, 4), ("gpt-oss-120b", 1, 5), ("zamba2-7b", 1, 4), ("nemotron-h-56b", 2, 3),
+        ("qwen3-next-80b-a3b", 2, 8), ("gemma-3-27b", 2, 3), ("llama-4-maverick", 4, 4),
+    ],
+)  # fmt: skip
 def test_a_stage_is_as_full_as_memory_has_it(model: str, tensor: int, pipeline: int) -> None:
-    """The fullest stage has the tables or the head beside its layers, and where these do not divide, a layer more than others."""
+    """The fullest stage has tables and towers or the head beside its layers, where these do not divide a layer more, and its layers' caches."""
     plan: dict[str, Any] = {"gpu": "h200", "tensor": tensor, "pipeline": pipeline}
-    served = tscale.serve(model, **plan, input=1024, output=256, concurrency=1).to_dict()
-    held = tscale.memory(model, **plan, context=1280).to_dict()
-    assert served["pools"]["all"]["weight_bytes"] == held["per_device_bytes"]["weights"]
+    served = tscale.serve(model, **plan, input=1024, output=256, concurrency=1).to_dict()["pools"]["all"]
+    held = tscale.memory(model, **plan, context=1280).to_dict()["per_device_bytes"]
+    assert (served["weight_bytes"], served["kv_cache_bytes"]) == (held["weights"], held["kv_cache"])
+
+
+@pytest.mark.parametrize(
+    ("model", "pipeline"), [("zamba2-7b", 1), ("zamba2-7b", 5), ("gemma-3-27b", 4), ("gpt-oss-20b", 5)]
+)
+def test_requests_fit_while_those_of_each_stage_do(model: str, pipeline: int) -> None:
+    """Weights and caches of the fullest stage, as `memory` has them, are 95% of a device with as many requests as are held, and more with one more."""
+    plan: dict[str, Any] = {"gpu": "h100", "tensor": 1, "pipeline": pipeline}
+    over = tscale.serve(model, **plan, input=7168, output=1024, concurrency=100_000).to_dict()["over_capacity"]
+    holds = int(over.split(" requests of")[0].split()[-1].replace(",", ""))
+    assert holds > 1
+
+    def filled(batch: int) -> Any:
+        found = tscale.memory(model, **plan, context=8192, batch=batch).to_dict()
+        held = found["per_device_bytes"]
+        return (held["weights"] + held["kv_cache"]) / found["device_bytes"]
+
+    assert filled(holds) <= 0.95 < filled(holds + 1)

@@ -237,3 +237,20 @@ def test_train_names_its_stack() -> None:
     measured = 512 * 4096 / (39_936 * 8)
     assert after["step_seconds"]["low"] < measured < after["step_seconds"]["high"]
     assert before["step_seconds"]["middle"] > 1.3 * measured
+
+
+def test_a_table_of_another_source_says_which_intervals_it_has(tmp_path: Path) -> None:
+    columns = "gpu,gpus,model,batch,micro_batch,context,tensor,pipeline,precision,recompute,step_ms,source"
+    run_of = "h100,64,llama-3.1-8b,512,1,8192,2,1,bf16,none,8000,"
+    for source, says in (("mine", True), ("NVIDIA-NeMo/Megatron-Bridge (25.11)", False)):
+        path = tmp_path / f"{says}.csv"
+        path.write_text(f"{columns}\n{run_of}{source}\n", encoding="utf-8")
+        assert (
+            "publisher of such runs when the fit had none" in " ".join(run("accuracy", str(path)).out.split())
+        ) == says
+
+
+def test_train_and_plan_say_which_intervals_they_have() -> None:
+    asked = ["llama-3.1-8b", "--gpu", "h100", "--gpus", "8", "--batch", "64", "--tokens", "1e9"]
+    for words in (["train", *asked], ["plan", *asked, "--train", "--top", "1", "--details"]):
+        assert "publisher of such runs when the fit had none of its own" in " ".join(run(*words).out.split())

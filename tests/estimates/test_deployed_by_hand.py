@@ -81,12 +81,17 @@ def test_a_cache_is_sent_in_equal_parts_over_the_link_of_a_node_or_the_network(m
 
 
 def test_a_pool_holds_its_stage_of_the_weights_and_of_what_it_has_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """3.5 requests of 121 tokens that are decoded; one that is prefilled, in three stages, of which the longest has half of the layers."""
+    """3.5 requests of 121 tokens that are decoded; one that is prefilled, in three stages, of which one has more weights, one more caches."""
     monkeypatch.setattr(deployed, "cluster_of", lambda _: _cluster(50))
-    one = SimpleNamespace(sequence_bytes=lambda tokens: 6.0 * tokens)
-    monkeypatch.setattr(deployed, "deployed_on", lambda *_: one)
-    monkeypatch.setattr(deployed, "fullest_weights", lambda _, layout: {3: 17.4, 1: 33.0}[layout.pipeline])
-    monkeypatch.setattr(deployed, "largest_part", lambda _, layout: {3: 1 / 2, 1: 1.0}[layout.pipeline])
+
+    def stages(_: object, layout: ServingLayout) -> list[SimpleNamespace]:
+        each = {3: [(17.4, 3.0), (900.0, 1.0), (700.0, 3.0)], 1: [(33.0, 6.0)]}[layout.pipeline]
+        return [
+            SimpleNamespace(weight_bytes=weights, sequence_bytes=lambda n, cache=cache: cache * n)
+            for weights, cache in each
+        ]
+
+    monkeypatch.setattr(deployed, "stages_on", stages)
     case = _case()
     found: Any = SimpleNamespace(case=case)
     sizes = [
@@ -94,7 +99,7 @@ def test_a_pool_holds_its_stage_of_the_weights_and_of_what_it_has_at_once(monkey
         for pool in (case.prefill, case.decode)
     ]
     assert sizes == [
-        {"weight_bytes": 17, "kv_cache_bytes": 363, "memory_bytes": 90},
+        {"weight_bytes": 700, "kv_cache_bytes": 363, "memory_bytes": 90},
         {"weight_bytes": 33, "kv_cache_bytes": round(3.5 * 726), "memory_bytes": 90},
     ]
 

@@ -148,6 +148,11 @@ def _notes(found: Accuracy) -> Iterator[str]:
         "Errors are |predicted/measured - 1|. The interval of a prediction is to hold 80% of what is measured. A table that "
         "constants were fitted to is predicted better than others; the calibration's file says by how much."
     )
+    if any(one.groups.get("kind", "").endswith("of another source") for _, one in found.judged):
+        yield (
+            "Of another source: software and cluster may differ from those of the runs that the calibration was fitted to, and intervals "
+            "are as wide as predictions were off for each publisher of such runs when the fit had none of its own."
+        )
     if found.unread:
         yield f"Columns that are not read: {', '.join(found.unread)}."
     if found.kind.name == "serving" and "drawn" not in found.columns:

@@ -6,9 +6,9 @@ degrees of its own; others have one pool for both.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar, cast
 
 from tscale.blocks.experts import Experts
 from tscale.calibration.names import hardware_of, model_of
@@ -20,7 +20,7 @@ from tscale.core.costs.serving_grouped import rows_of
 from tscale.core.costs.serving_prediction import Chip, Load, ServingConstants, StepCurve, step_curve
 from tscale.core.costs.serving_share import Deployed, cut_over, spread_over
 from tscale.core.costs.serving_work import PassWork, decoding, prefilling, ways_of
-from tscale.core.costs.weights import Mixture, Rule, is_converted, mixture, of_stage
+from tscale.core.costs.weights import Mixture, Rule, is_converted, mixture, of_stage, tower_bytes
 from tscale.core.dtypes import DTYPES, Dtype, computed_in, find_format
 from tscale.core.elementwise import larger, smaller
 from tscale.core.ledger import Ledger, Matmul
@@ -31,7 +31,7 @@ from tscale.errors import RequestError, TscaleError, field, shown
 from tscale.models.lower import lower
 from tscale.models.release import released
 from tscale.models.spec import ModelSpec
-from tscale.models.stages import pieces_of, stages, with_ends
+from tscale.models.stages import stages, with_ends
 
 ENGINES: Final = ("trtllm", "sglang", "vllm")
 Kind = Literal["bf16", "fp8", "fp4", "int4"]
@@ -250,7 +250,8 @@ def _rows(case: ServingCase, prefiller: Deployed, new: int, together: float | No
     )
 
 
-_HELD: Final[dict[tuple[object, ...], tuple[ServingCase, Deployed]]] = {}
+_Made = TypeVar("_Made")
+_HELD: Final[dict[tuple[object, ...], tuple[ServingCase, object]]] = {}
 _MOST_HELD: Final = 4096
 """Models on layouts that are remembered: a table of measured runs has a few hundred."""
 
@@ -285,37 +286,44 @@ def cache_room(case: ServingCase) -> tuple[float, float]:
 
 
 def _room(case: ServingCase, layout: ServingLayout) -> float:
-    """Bytes of a device of the fullest stage that weights leave, over all stages of a pipeline."""
-    memory = cluster_of(case.hardware).device.device_bytes
-    return (_HOLDS * memory - fullest_weights(case, layout)) / largest_part(case, layout)
+    """Bytes that weights leave on a device of the stage whose caches are full first, times what a model's cache is of that stage's."""
+    memory, tokens = cluster_of(case.hardware).device.device_bytes, round(case.prompt + case.output)
+    whole = deployed_on(case, layout).sequence_bytes(tokens)
+
+    def room(one: Deployed) -> float:
+        return (_HOLDS * memory - one.weight_bytes) / max(one.sequence_bytes(tokens) / whole, _LEAST_PART)
+
+    return min(map(room, stages_on(case, layout)))
 
 
-def largest_part(case: ServingCase, layout: ServingLayout) -> float:
-    """Of a model's layers, and of its caches, the part that the longest stage has."""
-    return max(own.size for (own,) in pieces_of(case.spec, _in_stages(layout))) / int(case.spec.layers)
+_LEAST_PART: Final = 1e-9
+"""Of a model's caches what is taken as the part of a stage that keeps none: what its weights leave is then never full."""
 
 
-def fullest_weights(case: ServingCase, layout: ServingLayout) -> float:
-    """Bytes of weights on a device of the fullest stage: of its layers, with the tables, or with the head."""
-    if layout.pipeline == 1:
-        return deployed_on(case, layout).weight_bytes
+def stages_on(case: ServingCase, layout: ServingLayout) -> tuple[Deployed, ...]:
+    """What a device of each distinct stage holds, remembered as `deployed_on` is."""
+    return _remembered((*_objects(case), layout, stages_on), case, lambda: tuple(_stages(case, layout)))
+
+
+def _stages(case: ServingCase, layout: ServingLayout) -> Iterator[Deployed]:
+    """The same: its layers, with tables and towers in the first, and with the head in the last."""
     whole, node = lower(case.spec), cluster_of(case.hardware).devices_per_node
-    dtypes, plan = formats_of(case, whole), _in_stages(layout)
-    found: dict[tuple[object, ...], float] = {}
+    if layout.pipeline == 1 and not whole.towers:
+        yield deployed_on(case, layout)
+        return
+    dtypes, plan = formats_of(case, whole), Parallelism(pipeline=layout.pipeline)
+    towers, seen = tower_bytes(whole, dtypes.weights).total, set[tuple[object, ...]]()
     for at, (own, first, last) in zip(stages(case.spec, plan, whole), with_ends(case.spec, plan), strict=True):
         kept = dtypes.weights
-        kind: tuple[object, ...] = tuple((id(group.entries), int(group.layers)) for group in at.groups)
+        kind: tuple[object, ...] = first, *((id(group.entries), int(group.layers)) for group in at.groups)
         if isinstance(kept, Mixture):
             kept = of_stage(kept, whole, own, first=first, last=last)
             kind = kind, own
-        if kind not in found:
-            one = cut_over(at, dtypes._replace(weights=kept), layout.tensor, node)
-            found[kind] = spread_over(one, layout.attention_data, layout.expert, layout.expert_tensor).weight_bytes
-    return max(found.values())
-
-
-def _in_stages(layout: ServingLayout) -> Parallelism:
-    return Parallelism(pipeline=layout.pipeline)
+        if kind not in seen:
+            seen.add(kind)
+            cut = cut_over(at, dtypes._replace(weights=kept), layout.tensor, node)
+            one = spread_over(cut, layout.attention_data, layout.expert, layout.expert_tensor)
+            yield one._replace(tables=one.tables + towers * first)
 
 
 def worker_of(case: ServingCase, pool: Pool) -> Deployed:
@@ -325,23 +333,28 @@ def worker_of(case: ServingCase, pool: Pool) -> Deployed:
 
 def deployed_on(case: ServingCase, layout: ServingLayout) -> Deployed:
     """The model of a case on a worker, remembered for other cases of the same objects."""
-    objects = *map(id, (case.spec, case.hardware, case.kept, case.cache)), case.engine, case.weights, case.experts
+    objects = _objects(case)
     key = *objects, layout
     if key in _HELD:
-        return _HELD[key][1]
+        return cast("Deployed", _HELD[key][1])
     layout.check()
     degrees = layout.attention_data, layout.expert, layout.expert_tensor
     found = spread_over(_remembered((*objects, layout.tensor), case, lambda: _cut(case, layout.tensor)), *degrees)
     return _remembered(key, case, lambda: found._replace(ways=ways_of(found)))
 
 
-def _remembered(key: tuple[object, ...], case: ServingCase, make: Callable[[], Deployed]) -> Deployed:
+def _objects(case: ServingCase) -> tuple[object, ...]:
+    """What a worker of a case is made of, whatever its layout."""
+    return *map(id, (case.spec, case.hardware, case.kept, case.cache)), case.engine, case.weights, case.experts
+
+
+def _remembered(key: tuple[object, ...], case: ServingCase, make: Callable[[], _Made]) -> _Made:
     """What is made of a case's objects, made once: the case keeps its objects, so that no other has their ids."""
     if key not in _HELD:
         if len(_HELD) >= _MOST_HELD:
             _HELD.clear()
         _HELD[key] = case, make()
-    return _HELD[key][1]
+    return cast("_Made", _HELD[key][1])
 
 
 def _cut(case: ServingCase, tensor: int) -> Deployed:

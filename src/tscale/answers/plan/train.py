@@ -140,6 +140,11 @@ def _notes(planned: Planned) -> Iterator[str]:
     yield from run_media_notes(planned.subject.spec, planned.ask.media, planned=True)
     for why in dict.fromkeys(name for best in planned.best for name in best.prediction.choice.outside):
         yield f"The calibration does not cover {why}: intervals are wider."
+    if any(best.prediction.choice.another_source for best in planned.best):
+        yield Detail(
+            "Software and cluster may differ from those of the runs that predictions were fitted to: intervals are as wide as these were off "
+            "for each publisher of such runs when the fit had none of its own."
+        )
     yield Detail(
         "Each layout is predicted and weighed as `tscale train` and `tscale memory --train` do, by the same formulas. Axes that are "
         "not given vary by default: degrees, pieces, micro-batch, ZeRO and recomputation; tensor parallelism within a node, context "

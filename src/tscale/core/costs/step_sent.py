@@ -240,7 +240,7 @@ def copies_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) ->
         return Copies()
     together: dict[int, Exchanged] = {}
     bits = round(8 * case.gradient_bytes) if case.fused else 8 * WIDTH
-    for one in gradients(share, plan, case.micro_batches, bits, 8 * WIDTH):
+    for one in gradients(share, plan, case.micro_batches, bits, where(plan.zero > 0, 8 * WIDTH, bits)):
         before = together.get(one.group)
         together[one.group] = one if before is None else before.more(one)
     each_time = where(plan.zero == 3, 1.0, 0.0)
@@ -249,7 +249,7 @@ def copies_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) ->
         apart = where(plan.zero > 0, one.group < BEYOND, False)
 
         def of(scattered: Any, gathered: Any, one: Exchanged = one) -> Sent:
-            among = group(cluster, one.copies, plan.tensor * (ranks // one.copies))
+            among = group(cluster, one.copies, one.apart)
             least = sent(exchange(cluster, among, scattered, gathered), among, 0.0)
             return least._replace(network=least.network * where(plan.zero > 0, _ring(among, cluster), 1.0))
 

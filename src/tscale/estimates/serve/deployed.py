@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from tscale.calibration.serving_case import Pool, ServingCase, cluster_of
-from tscale.calibration.serving_cases import deployed_on, fullest_weights, largest_part
+from tscale.calibration.serving_cases import deployed_on, stages_on
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.collectives import SOURCE as COLLECTIVES
 from tscale.core.metric import Data, Figure
@@ -95,11 +95,11 @@ def _transfer(case: ServingCase) -> Transfer:
 def _held(found: Predicted, pool: Pool) -> dict[str, Figure]:
     """Bytes on the fullest device of a pool: weights, and the cache of what it has at once."""
     case = found.case
-    one = deployed_on(case, pool.layout)
-    requests = case.batch if pool is case.decode else 1.0
-    cache = requests * one.sequence_bytes(round(case.prompt + case.output)) * largest_part(case, pool.layout)
+    requests, tokens = case.batch if pool is case.decode else 1.0, round(case.prompt + case.output)
+    held = [(one.weight_bytes, requests * one.sequence_bytes(tokens)) for one in stages_on(case, pool.layout)]
+    weights, cache = max(held, key=sum)
     return {
-        "weight_bytes": Figure(round(fullest_weights(case, pool.layout)), BYTES, "convention"),
+        "weight_bytes": Figure(round(weights), BYTES, "convention"),
         "kv_cache_bytes": Figure(round(cache), BYTES, "convention"),
         "memory_bytes": Figure(cluster_of(case.hardware).device.device_bytes, BYTES, "cited"),
     }

@@ -97,8 +97,8 @@ class PredictedStep(NamedTuple):
             )
         elif choice.another_source:
             yield (
-                "Nothing says that it is run with the software and on the clusters of the runs that it was fitted to: the interval "
-                "is that of sources left out one after the other."
+                "Software and cluster may differ from those of these runs: the interval is as wide as predictions were off for each "
+                "publisher of such runs when the fit had none of its own."
             )
 
     def _longest(self) -> str:
