@@ -7,6 +7,7 @@ from typing import NamedTuple
 from tscale.calibration.serving_case import Pool, ServingCase, cluster_of
 from tscale.calibration.serving_cases import deployed_on, stages_on
 from tscale.catalogue.hardware import Hardware
+from tscale.core.adding import in_order
 from tscale.core.costs.collectives import SOURCE as COLLECTIVES
 from tscale.core.metric import Data, Figure
 from tscale.core.serving_layout import ServingLayout
@@ -97,7 +98,7 @@ def _held(found: Predicted, pool: Pool) -> dict[str, Figure]:
     case = found.case
     requests, tokens = case.batch if pool is case.decode else 1.0, round(case.prompt + case.output)
     held = [(one.weight_bytes, requests * one.sequence_bytes(tokens)) for one in stages_on(case, pool.layout)]
-    weights, cache = max(held, key=sum)
+    weights, cache = max(held, key=in_order)
     return {
         "weight_bytes": Figure(round(weights), BYTES, "convention"),
         "kv_cache_bytes": Figure(round(cache), BYTES, "convention"),
