@@ -7,6 +7,7 @@ from typing import Final
 
 from tscale.calibration.rows import Judged, What
 from tscale.calibration.serving_cases import DRAWN_NOTE
+from tscale.calibration.training_case import OF_PUBLISHERS
 from tscale.core.metric import Column, Data, Figure, Report
 from tscale.core.number_text import number_text
 from tscale.core.units import COUNT, SHARE, TOKENS
@@ -151,7 +152,7 @@ def _notes(found: Accuracy) -> Iterator[str]:
     if any(one.groups.get("kind", "").endswith("of another source") for _, one in found.judged):
         yield (
             "Of another source: software and cluster may differ from those of the runs that the calibration was fitted to, and intervals "
-            "are as wide as predictions were off for each publisher of such runs when the fit had none of its own."
+            f"are as wide as predictions were off {OF_PUBLISHERS}."
         )
     if found.unread:
         yield f"Columns that are not read: {', '.join(found.unread)}."

@@ -315,7 +315,7 @@ def _stages(case: ServingCase, layout: ServingLayout) -> Iterator[Deployed]:
     towers, seen = tower_bytes(whole, dtypes.weights).total, set[tuple[object, ...]]()
     for at, (own, first, last) in zip(stages(case.spec, plan, whole), with_ends(case.spec, plan), strict=True):
         kept = dtypes.weights
-        kind: tuple[object, ...] = first, *((id(group.entries), int(group.layers)) for group in at.groups)
+        kind: tuple[object, ...] = first, at.contents
         if isinstance(kept, Mixture):
             kept = of_stage(kept, whole, own, first=first, last=last)
             kind = kind, own

@@ -120,6 +120,10 @@ class TrainingCase(NamedTuple):
         )
 
 
+OF_PUBLISHERS: Final = "for each publisher of such runs when the fit had none of its own"
+"""How wide an interval is of a case of another source (`Choice`)."""
+
+
 class Choice(NamedTuple):
     """The calibration of a case, the kind of case that it is there, and why it is not covered, if it is not.
 

@@ -352,6 +352,11 @@ class Ledger:
         """The model with its towers, before the first layer of the language model and in one ledger with it."""
         return replace(self, groups=self.groups + self.towers, towers=()) if self.towers else self
 
+    @property
+    def contents(self) -> tuple[tuple[int, int, int | None], ...]:
+        """What stages of one model have in common that hold the same: as many layers, and copies, of the same groups."""
+        return tuple((id(group.entries), int(group.layers), group.copies) for group in self.groups)
+
     @cached_property
     def made(self) -> dict[Any, Any]:
         """What was made of this very ledger (`tscale.core.kept`): its shares, and what those cost."""

@@ -44,7 +44,7 @@ def shares_of(stages: Iterable[Ledger], plan: Parallelism) -> tuple[Ledger, ...]
     found: dict[object, Ledger] = {}
     shares: list[Ledger] = []
     for stage in stages:
-        key = tuple((id(group.entries), group.layers, group.copies) for group in stage.groups)
+        key = stage.contents
         if key not in found:
             found[key] = kept_shard(stage, plan)
         shares.append(found[key])

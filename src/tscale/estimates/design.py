@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from tscale.catalogue.laws import read_law
 from tscale.catalogue.models import normalised
-from tscale.core.costs.shapes import WITHIN, Found, Grid, Lines, lines_of, nearest
+from tscale.core.costs.shapes import MOST, WITHIN, Found, Grid, Lines, lines_of, nearest
 from tscale.core.costs.shapes import steps as multiples
 from tscale.core.laws import Point
 from tscale.core.laws.experts import Joint
@@ -26,7 +26,6 @@ from tscale.models.spec import ModelSpec, Training
 from tscale.models.writing import to_yaml
 
 DENSE_LAW: Final = "hoffmann2022-3"
-_MOST: Final = 10**13
 _LEAST: Final = 1000
 
 
@@ -98,14 +97,14 @@ def designed(wish: Wish, name: str, many: int = 1) -> Design:
     else:
         assert wish.params is not None
         budget = wish.params
-    if not _LEAST <= budget <= _MOST:
-        raise RequestError(f"a design of {budget:,} parameters is out of range: ask for {_LEAST:,} to {_MOST:,}")
+    if not _LEAST <= budget <= MOST:
+        raise RequestError(f"a design of {budget:,} parameters is out of range: ask for {_LEAST:,} to {MOST:,}")
     count = counting(counts)
     like = pattern(wish.like, budget, count, wish.changes)
     size = int(counting("all")(like))
-    if size > _MOST:
+    if size > MOST:
         raise RequestError(
-            f"{like.label}, the pattern, has {size:,} parameters, and a pattern has at most {_MOST:,}: set smaller sizes, or choose another {field('like')}"
+            f"{like.label}, the pattern, has {size:,} parameters, and a pattern has at most {MOST:,}: set smaller sizes, or choose another {field('like')}"
         )
     base = padded(like, wish.grid)
     lines, of_all, active = (_lines(base, wish.grid, one) for one in (counts, "all", "active"))

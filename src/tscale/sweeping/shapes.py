@@ -13,12 +13,11 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from tscale.core.costs.shapes import Lines, Shape
+from tscale.core.costs.shapes import MOST, Lines, Shape
 from tscale.sweeping.operations import Number
 from tscale.sweeping.recorded import Recorded, plain_of
 from tscale.sweeping.whole_arrays import Value, Whole, array_of, whole_of
 
-_MOST_BUDGET: Final = 10**13
 _MOST_SHAPES: Final = 2**20
 """Shapes that are counted at once, about."""
 _OFF: Final = (2.0**-12, 2.0**-9, 2.0**-6, 2.0**-3, np.inf)
@@ -62,7 +61,7 @@ class _Shapes:
     def rows(self, budgets: Value) -> Whole:
         """The places for many; that of any shape for a budget that no design has, which is of a row of another way."""
         every = np.asarray(array_of(budgets))
-        legal = (every >= 1) & (every <= _MOST_BUDGET)
+        legal = (every >= 1) & (every <= MOST)
         places = np.zeros(every.shape, dtype=np.int64)
         places[legal] = self._of(every[legal].astype(np.int64))
         return Whole(places, 0, len(self.found) - 1)

@@ -9,6 +9,7 @@ from typing import Final
 
 from tscale.answers.plan.tables import plan_tables
 from tscale.answers.train.media import run_media_notes
+from tscale.calibration.training_case import OF_PUBLISHERS
 from tscale.core.axis import Axis
 from tscale.core.metric import Detail, Report
 from tscale.core.number_text import duration, durations, gigabytes, number_text, scaled_estimate, significant
@@ -143,7 +144,7 @@ def _notes(planned: Planned) -> Iterator[str]:
     if any(best.prediction.choice.another_source for best in planned.best):
         yield Detail(
             "Software and cluster may differ from those of the runs that predictions were fitted to: intervals are as wide as these were off "
-            "for each publisher of such runs when the fit had none of its own."
+            f"{OF_PUBLISHERS}."
         )
     yield Detail(
         "Each layout is predicted and weighed as `tscale train` and `tscale memory --train` do, by the same formulas. Axes that are "

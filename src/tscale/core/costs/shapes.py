@@ -17,6 +17,8 @@ from tscale.core.adding import in_order
 from tscale.core.parallelism import divisors
 from tscale.core.tracing import Recordable
 
+MOST: Final = 10**13
+"""Parameters of a shape that is looked for, at the most."""
 REACH: Final = 2
 """How far proportions may go from those wanted on the grid: half to twice."""
 WITHIN: Final = Fraction(1, 100)

@@ -256,7 +256,7 @@ def most_held(server: Server) -> int:
 
 
 def _kind(server: Server, place: int) -> tuple[object, ...]:
-    """What stages have in common that hold the same: as many of the same layers, where formats do not go by layer."""
+    """What stages have in common that hold the same, where formats do not go by layer."""
     if isinstance(server.format, Mixture) and server.format.by_layer:
         return (place,)
-    return tuple((id(group.entries), int(group.layers)) for group in server.stages[place].whole.groups)
+    return server.stages[place].whole.contents

@@ -6,7 +6,15 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from tscale.calibration.training_case import CURRENT, Prediction, Queued, TrainingCase, as_cut, prediction
+from tscale.calibration.training_case import (
+    CURRENT,
+    OF_PUBLISHERS,
+    Prediction,
+    Queued,
+    TrainingCase,
+    as_cut,
+    prediction,
+)
 from tscale.core.costs.step_prediction import SOURCE
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.training import Count, counted_flops
@@ -97,8 +105,8 @@ class PredictedStep(NamedTuple):
             )
         elif choice.another_source:
             yield (
-                "Software and cluster may differ from those of these runs: the interval is as wide as predictions were off for each "
-                "publisher of such runs when the fit had none of its own."
+                "Software and cluster may differ from those of these runs: the interval is as wide as predictions were off "
+                f"{OF_PUBLISHERS}."
             )
 
     def _longest(self) -> str:
