@@ -58,16 +58,24 @@ def _asked_for_another(said: str) -> bool:
 
 
 _LAW_TEXTS: Final = [(configs() / "laws" / f"{name}.yaml").read_bytes() for name in listed_laws()]
-_LAWS: Final[list[Any]] = [parse_document(text.decode(), "law").data for text in _LAW_TEXTS]
-_DRAWN: Final = {
-    **next(law for law in _LAWS if law["name"] == "besiroglu2024"),
-    "draws": [[1.8, 480.0, 2000.0, 0.35, beta] for beta in (0.3, 0.36, 0.4)],
-}
 _HARDWARE_TEXTS: Final = [hardware_text(name).encode() for name in hardware_names()]
-_HARDWARE: Final[list[Any]] = [parse_document(text.decode(), "hardware").data for text in _HARDWARE_TEXTS]
 _RUNS: Final = csv_of(runs_of(BESIROGLU, 12, 0.01, 1)).encode()
 
 
+def _laws() -> SearchStrategy[Any]:
+    """What the files say, read where it is asked for: every worker of the tests imports this."""
+    laws: list[Any] = [parse_document(text.decode(), "law").data for text in _LAW_TEXTS]
+    drawn = next(law for law in laws if law["name"] == "besiroglu2024")
+    draws = [[1.8, 480.0, 2000.0, 0.35, beta] for beta in (0.3, 0.36, 0.4)]
+    return st.sampled_from([*laws, {**drawn, "draws": draws}])
+
+
+def _hardware() -> SearchStrategy[Any]:
+    return st.sampled_from([parse_document(text.decode(), "hardware").data for text in _HARDWARE_TEXTS])
+
+
+_any_law_file: Final = st.deferred(_laws)
+_any_hardware_file: Final = st.deferred(_hardware)
 _any_size: Final = st.one_of(
     st.floats(-38, 38).map(lambda power: float(f"{10**power:.6g}")), st.floats(0.01, 3), st.integers(1, 10**30)
 )
@@ -95,13 +103,13 @@ def _runs_text(draw: DrawFn) -> bytes:
 
 
 _law_text: Final = st.one_of(
-    mutated(st.sampled_from([*_LAWS, _DRAWN])).map(as_yaml),
-    _resized(st.sampled_from([*_LAWS, _DRAWN])),
+    mutated(_any_law_file).map(as_yaml),
+    _resized(_any_law_file),
     scratched(st.sampled_from(_LAW_TEXTS)),
 )
 _hardware_text: Final = st.one_of(
-    mutated(st.sampled_from(_HARDWARE)).map(as_yaml),
-    _resized(st.sampled_from(_HARDWARE)),
+    mutated(_any_hardware_file).map(as_yaml),
+    _resized(_any_hardware_file),
     scratched(st.sampled_from(_HARDWARE_TEXTS)),
 )
 _of_a_law: Final = st.sampled_from(
