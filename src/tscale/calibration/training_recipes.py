@@ -184,7 +184,7 @@ COVERED: Final[Mapping[str, Mapping[str, Any]]] = {
     CLUSTER.name: {"chips": ["a100-sxm-80gb"], "precisions": ["fp16", "bf16"], "d_model": [3072, 25600]},
     CURRENT.name: {
         "chips": ["a100-sxm-80gb", "a100-sxm-40gb", "h100-sxm", "b200", "gb200", "gb300"],
-        "precisions": ["bf16", "fp16", "fp8"],
+        "precisions": ["bf16", "fp16", "fp8", "fp8-tensor", "mxfp8"],
         "d_model": [2048, 18432],
         "context": 2,
         "sources": [
@@ -197,7 +197,7 @@ COVERED: Final[Mapping[str, Mapping[str, Any]]] = {
     },
     LATEST.name: {
         "chips": ["b300", "gb200", "gb300"],
-        "precisions": ["fp8"],
+        "precisions": ["fp8", "mxfp8"],
         "d_model": [2048, 7168],
         "context": 2,
     },

@@ -32,7 +32,7 @@ from typing import Final, NamedTuple, cast
 from tscale.core.adding import in_order
 from tscale.core.costs.forward import conv_flops, scan_flops
 from tscale.core.costs.recompute import computed_again
-from tscale.core.costs.schedules import predicted_fill
+from tscale.core.costs.schedules import predicted_fill, unpaired
 from tscale.core.costs.states import shards
 from tscale.core.costs.step_products import (
     ACCUMULATED,
@@ -186,6 +186,9 @@ def work_of_kinds(
 
 def work_of_plan(plan: Parallelism, case: Case) -> StepWork:
     """What a plan says of a step, whatever its stages are."""
+    paired = 0.0
+    if plan.order == "dualpipe" or case.queued == _IN_TURNS:
+        paired = 1 - as_float(unpaired(plan, case.micro_batches))
     return StepWork(
         (),
         case.micro_batches,
@@ -196,7 +199,7 @@ def work_of_plan(plan: Parallelism, case: Case) -> StepWork:
         Sent(),
         Sent(),
         0.0,
-        where(plan.expert > 1, 1.0, 0.0) * (plan.order == "dualpipe" or case.queued == _IN_TURNS),
+        where(plan.expert > 1, 1.0, 0.0) * paired,
         case.queued,
         where(plan.pipeline > 1, 0.0, 1.0) if case.waits else float(case.fused),
     )

@@ -19,7 +19,7 @@ from tscale.core.costs.step_prediction import SOURCE
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.training import Count, counted_flops
 from tscale.core.costs.wall_time import mfu_of
-from tscale.core.device import Cluster
+from tscale.core.device import Cluster, of_peak
 from tscale.core.dtypes import Dtype
 from tscale.core.metric import Data, Figure, Known
 from tscale.core.parallelism import Parallelism
@@ -190,7 +190,7 @@ def predicted_step(
     `base`: the format of few bits that the frozen matrices under adapters are in. `gradient_bytes`: of a number of the sum that
     micro-batches' gradients are added to. `queued`: how the host queues the kernels of routed experts' layers.
     """
-    spec, peak = model.spec, cluster.device.flops_per_second[dtype]
+    spec, peak = model.spec, cluster.device.flops_per_second[of_peak(dtype)]
     flops = counted_flops(model.ledger, run, run.tokens * batch.sequences, count)
     cut, plan = plan.trained.expert_cut, as_cut(plan)
     of_stages = stages(spec, plan, model.ledger)
