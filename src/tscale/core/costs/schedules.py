@@ -83,8 +83,8 @@ def unpaired(plan: Parallelism, micro_batches: int) -> Fraction:
     Where one micro-batch goes forward as another goes backward, those are alone that fill a pipeline, and drain it: p of m in the
     order of 1F1B, of interleaved pieces 2·(p - 1) + (v - 1)·p + 1 of v·m (Megatron-Core, schedules.py: those that pass before the
     first goes backward, and one more with overlap_moe_expert_parallel_comm). DualPipe ends so much later for each pair of passes of a
-    stage that takes longer one after the other than beside one another, 5p/4 + 1/2 times, of m in two directions
-    (deepseek-ai/DualPipe, dualpipe.py, in the order of its step).
+    stage that takes longer one after the other than beside one another, 5p/4 + 1/2 times, of m in two directions, where a pass sends no
+    longer than a forward pass computes (deepseek-ai/DualPipe, dualpipe.py, in the order of its step).
     """
     match plan.order:
         case "dualpipe":

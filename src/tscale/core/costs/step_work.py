@@ -123,9 +123,9 @@ class StepWork(NamedTuple):
     `micro_batches`: those that run through all that a device has; `fill`: of the time of all other stages, what a device idles.
     `cut` is 1 where tensor parallelism cuts layers, `wide` where it does so over eight devices and more, else 0. `gathers`:
     weights that are kept in shards, each time that they are used (ZeRO's stage 3), and their gradients. `states`: seconds to
-    read or write a byte for each parameter that a device updates. `hides`: 1 where the schedule sends tokens to their experts while
+    read or write a byte for each parameter that a device updates. `hides`: where the schedule sends tokens to their experts while
     another micro-batch is computed, as DualPipe does (DeepSeek-AI 2024c, section 3.2.1), or a recipe of measured runs with two
-    micro-batches in turns, else 0. `queued`: 1 where the host queues each kernel of layers with routed experts, 2 where it does so for two
+    micro-batches in turns, the share of passes that have one beside them (`schedules.unpaired`), else 0. `queued`: 1 where the host queues each kernel of layers with routed experts, 2 where it does so for two
     micro-batches in turns, 0 where CUDA graphs hold them. `weights` are gathered once, and `waited` those that nothing hides (`Copies`).
     `hidden`: 1 where gradients are scattered while the last micro-batch goes backward and weights are gathered while the first goes
     forward (Megatron-LM's overlap_grad_reduce and overlap_param_gather, which recipes set), 0 where both wait, as in Megatron-DeepSpeed
