@@ -105,7 +105,9 @@ def test_a_table_of_which_no_run_is_predicted_is_no_answer() -> None:
     cut = ROWS[1].replace("a100-sxm-80gb", "a1000")
     done = run("accuracy", table(cut, cut), "-o", "predicted.csv")
     assert (done.code, done.out, Path("predicted.csv").exists()) == (1, "", False)
-    assert done.err.startswith('tscale: steps.csv: none of its runs is predicted; run 1 of 2: gpu "a1000" is no shipped')
+    assert done.err.startswith(
+        'tscale: steps.csv: none of its runs is predicted; run 1 of 2: gpu "a1000" is no shipped'
+    )
     assert run("accuracy", table(ROWS[0], cut)).out.startswith("steps.csv: predictions of 1 of 2 measured runs; ")
 
 
