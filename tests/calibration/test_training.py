@@ -213,6 +213,22 @@ def test_what_steps_lose_on_more_nodes_is_predicted_within_five_percent() -> Non
     assert all(-0.01 < more < 0.025 and -0.01 < seen - more < 0.055 for seen, more in grown), grown
 
 
+def test_a_head_in_8_bits_is_a_product_like_those_of_layers() -> None:
+    """GPT-OSS 120B's 2,880 by 201,088, forward and two products backward, at the peak of fp8 or at half of it, of 16 bits."""
+    row = {**BRIDGE, "precision": "fp8"}
+    flops = 3 * 2 * 4 * 4096 * 2880 * 201_088
+    (wide,), (narrow,) = (work_of(case_of({**row, "head": head})[0]).stages for head in ("bf16", "fp8"))
+    peaks = case_of(row)[0].peak, case_of(row)[0].peak_16
+    assert not case_of({**BRIDGE, "head": "fp8"})[0].narrow_head
+    assert peaks[0] == 2 * peaks[1]
+    assert sum(one.computing for one in wide.head) == pytest.approx(flops / peaks[1])
+    assert narrow.head == ()
+    more = sum(one.computing for one in narrow.products) - sum(one.computing for one in wide.products)
+    assert more == pytest.approx(flops / peaks[0])
+    with pytest.raises(RequestError, match='head: "fp32" is none of bf16, fp8'):
+        case_of({**BRIDGE, "head": "fp32"})
+
+
 def test_modules_that_are_computed_again() -> None:
     """Of 36 layers 4 experts a token give 2·2,880 gated numbers, on each of which 10 bytes are read and written once more."""
     work = work_of(case_of(BRIDGE)[0])
@@ -231,7 +247,7 @@ def test_modules_that_are_computed_again() -> None:
         "recompute": "mla_up_proj",
     }
     (stage,) = work_of(case_of(latent)[0]).stages
-    flops = 2 * 61 * 4096 * (1536 * 24_576 + 512 * 32_768)
+    flops = 2 * (61 + 1) * 4096 * (1536 * 24_576 + 512 * 32_768)
     assert sum(one.computing for one in stage.again) == pytest.approx(flops / 2.5e15)
 
 

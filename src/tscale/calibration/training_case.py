@@ -83,6 +83,8 @@ class TrainingCase(NamedTuple):
     """Devices that cut each routed expert, of those that `plan` spreads experts over (`as_cut`)."""
     dispatcher: Dispatcher = "deepep"
     """How tokens go to their experts."""
+    narrow_head: bool = False
+    """Whether the head's products are in `dtype` too (Megatron-LM's fp8_output_proj), not in 16 bits."""
     automodel: bool = False
     """Whether it is a benchmark of Automodel: what limits and gates the outputs of experts with biases is one kernel, a token's experts follow
     one another, and PyTorch's pipeline waits for what is sent."""
@@ -256,6 +258,7 @@ def micro_batches_of(case: TrainingCase, micro: int, micro_batches: int) -> Case
         in_a_row=case.automodel,
         waits=case.automodel,
         expert_tensor=case.expert_tensor,
+        narrow_head=case.narrow_head,
         wide=case.dispatcher != "alltoall" and case.stack != LATEST and not case.automodel,
     )
 

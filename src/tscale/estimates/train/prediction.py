@@ -26,7 +26,7 @@ from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shares_of
 from tscale.core.units import COUNT, SECONDS, SHARE
 from tscale.core.workload import SequenceLengths
-from tscale.errors import RequestError, field
+from tscale.errors import RequestError, ended, field
 from tscale.estimates.explaining import TracedModel
 from tscale.estimates.recomputed import Recomputed
 from tscale.estimates.trained import Trained
@@ -88,7 +88,7 @@ class PredictedStep(NamedTuple):
     def notes(self) -> Iterator[str]:
         """What the prediction rests on."""
         if self.found is None:
-            yield f"No step time is predicted: {self.why}."
+            yield ended(f"No step time is predicted: {self.why}")
             return
         choice, fit = self.found.choice, self.found.choice.calibration.fitted_to
         how = f"within {choice.residual.median_error:.1%} (median) of {choice.residual.runs:,} runs that it was not fitted to"
