@@ -146,18 +146,18 @@ def test_tokens_are_gathered_where_that_is_less_or_experts_are_cut(changes: dict
 
 def test_experts_on_two_nodes() -> None:
     """16 devices: of 3·15·2 bytes, 7 of 16 stay in the node and 8 of 16 leave it. A prompt's tokens go once to the other node,
-    which has one of 2 experts of half of all with 1 - 1/4: 3/4 times; there, 7 of 8 go on over the link.
+    which has one of 2 experts of half of all 8 with 1 - 4·3/(8·7): 11/14 times; there, 7 of 8 go on over the link.
     """
     one = small(copies=16, expert=16)
     step, prompt = decoding(one, 3, 10).sent, prefilling(one, 3).sent
-    assert step == pytest.approx((2 * 90 * 7 / 16, 2 * 90 * 8 / 16, 2 * 90 * 7 / 16, 2 * 45 * 0.75))
-    assert prompt == pytest.approx((2 * 90 * 7 / 8, 2 * 45 * 0.75, 2 * 90 * 7 / 16, 2 * 45 * 0.75))
+    assert step == pytest.approx((2 * 90 * 7 / 16, 2 * 90 * 8 / 16, 2 * 90 * 7 / 16, 2 * 45 * 11 / 14))
+    assert prompt == pytest.approx((2 * 90 * 7 / 8, 2 * 45 * 11 / 14, 2 * 90 * 7 / 16, 2 * 45 * 11 / 14))
 
 
 def test_a_part_of_a_node_counts_as_one() -> None:
     """12 devices in nodes of 8 are two nodes; 4 of them are elsewhere."""
     step = decoding(small(copies=12, expert=12), 3, 10).sent
-    assert step == pytest.approx((2 * 90 * 7 / 12, 2 * 90 * 4 / 12, 2 * 90 * 7 / 12, 2 * 45 * 0.75))
+    assert step == pytest.approx((2 * 90 * 7 / 12, 2 * 90 * 4 / 12, 2 * 90 * 7 / 12, 2 * 45 * 11 / 14))
 
 
 BF16 = Dtypes(DTYPES["bf16"], DTYPES["bf16"], {"": 10**15})
