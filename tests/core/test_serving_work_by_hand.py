@@ -10,10 +10,12 @@ from tests.core.deployed import deployed
 from tscale.core.costs.roofline import Dtypes, Pass, Setup, works
 from tscale.core.costs.serving_share import Attended, Deployed, MatrixLine, StateLine, Structure
 from tscale.core.costs.serving_work import Exchanges, Part, decoding, prefilling
-from tscale.core.costs.weights import Mixture
+from tscale.core.costs.weights import Mixture, weight_bytes
 from tscale.core.device import Cluster, Device
 from tscale.core.dtypes import DTYPES
 from tscale.core.ledger import Block, Cache, Ledger, Matmul, Scan, Scores
+from tscale.core.serving_layout import ServingLayout
+from tscale.core.sharding import serving_share
 from tscale.models.lower import lower
 from tscale.models.resolve import resolve
 
@@ -165,6 +167,18 @@ BF16 = Dtypes(DTYPES["bf16"], DTYPES["bf16"], {"": 10**15})
 
 def of(model: str, *how: int) -> Deployed:
     return deployed(lower(resolve(model)), BF16, *how)
+
+
+@pytest.mark.parametrize(
+    ("model", "how"), [("gpt-oss-120b", (4, 1, 1, 4)), ("gpt-oss-120b", (2, 4, 8, 1)), ("mixtral-8x7b", (8, 1, 1, 8))]
+)
+@pytest.mark.parametrize("format", ["bf16", "int8", "fp8"])
+def test_a_device_holds_what_memory_says(model: str, how: tuple[int, int, int, int], format: str) -> None:
+    """Whose share of a model is cut entry by entry."""
+    tensor, copies, expert, cut = how
+    share = serving_share(lower(resolve(model)), ServingLayout(tensor, 1, expert, cut, copies))
+    one = deployed(lower(resolve(model)), BF16._replace(weights=DTYPES[format]), *how)
+    assert one.weight_bytes == weight_bytes(share, DTYPES[format], lower(resolve(model))).total
 
 
 def test_a_device_holds_all_weights_of_a_model_that_is_not_divided() -> None:
