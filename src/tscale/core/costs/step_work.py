@@ -418,7 +418,7 @@ def _placed(routed: Iterable[Matmul], plan: Parallelism, case: Case) -> float:
             layers = as_float(entry.stored // entry.experts)
             each = _PLACED + where(plan.expert > 1, where(entry.experts > 1, _SORTED, 0), 0) * case.copied
             parts = where(plan.expert > 1, plan.expert * plan.tensor, 1)
-            devices = 1.0 if case.copied else reached(entry, parts, 1, case)
+            devices = 1.0 if case.copied else reached(entry, parts, plan, case)
             of_a_token = each * as_float(entry.used) + _PLACED * devices * layers
             total = total + of_a_token * tokens_of(entry, plan, case) * entry.d_out / where(
                 plan.sequence, plan.tensor, 1
