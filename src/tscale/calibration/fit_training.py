@@ -1,15 +1,15 @@
 """`python -m tscale.calibration.fit_training` makes configs/calibrations/training-*.yaml anew from configs/measured/*.csv.
 
 Constants are fitted to the logarithm of predicted over measured time by a robust least-squares fit within stated ranges, then again
-without each of five parts of the runs, for the error and the intervals; runs of one layout are in one part, and where there are few,
+without each of twenty parts of the runs, for the error and the intervals; runs of one layout are in one part, and where there are few,
 each model is one. What a calibration does not cover is given the interval of runs that stand apart from those fitted to as a group:
 another width, another source.
 
 Runs that scatter alike around their predictions are of one kind (`kind_of`), so that an interval is as wide as its kind scatters. Kinds
 of `interval.FEW` runs and more were chosen by the interval score of runs whose layout was left out (Gneiting and Raftery 2007, eq. 43, of
 80% and logarithms: the length, and ten times what is missed), of divisions by tensor and pipeline parallelism, micro-batch and, of current
-runs, routed experts, precision, sharding and chips: in a node 0.130 by tensor parallelism and micro-batch (0.227 with and without tensor
-parallelism, 0.266 undivided), of several nodes 0.398 by whether it has 2 to 4 devices (0.407 with 1 apart from 8, 0.458 undivided), of
+runs, routed experts, precision, sharding and chips: in a node 0.127 by tensor parallelism and micro-batch (0.230 with and without tensor
+parallelism, 0.260 undivided), of several nodes 0.398 by whether it has 2 to 4 devices (0.406 with 1 apart from 8, 0.459 undivided), of
 current runs 0.274 by whether there are experts (0.292 undivided).
 """
 
@@ -33,7 +33,7 @@ from tscale.catalogue.compiling import write as compile_shipped
 from tscale.catalogue.index import configs
 from tscale.core.costs.step_work import StepWork
 
-PARTS: Final = 5
+PARTS: Final = 20
 """Parts of the runs, each predicted by constants that were fitted to the others."""
 
 

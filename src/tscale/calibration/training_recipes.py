@@ -18,7 +18,7 @@ class Recipe(NamedTuple):
     apart: Callable[[Mapping[str, str]], str]
     """The group of a row that stands apart from the others."""
     model: Callable[[Mapping[str, str]], str] | None
-    """Where rows are few, the model that is left out for the error and the intervals; None for a fifth of the layouts."""
+    """Where rows are few, the model that is left out for the error and the intervals; None for a part of the layouts."""
     free: tuple[str, ...]
     held: Mapping[str, float]
     loss: Literal["soft_l1", "cauchy"]
