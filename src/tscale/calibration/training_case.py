@@ -230,9 +230,7 @@ def _outside(case: TrainingCase, found: Calibration) -> Iterator[str]:
         yield "routed experts"
     if _apart(case.d_model, covers.d_model) > log(_TWICE):
         yield f"a width of {int(case.d_model):,}"
-    for way in ways_of(case):
-        if way not in covers.ways:
-            yield way
+    yield from filter(lambda way: way not in covers.ways, ways_of(case))
     if case.plan.context > covers.context:
         yield "context parallelism" if covers.context == 1 else f"context parallelism over {case.plan.context} devices"
 
