@@ -463,6 +463,15 @@ def test_a_run_of_another_source_has_the_interval_of_sources_that_were_left_out(
         )
 
 
+def test_what_is_not_covered_of_another_source_may_be_wrong_for_both() -> None:
+    """Errors that are independent add up in squares: both ends are √2 times as far, as logarithms."""
+    elsewhere = calibration(CURRENT.name).residuals["elsewhere"]
+    one, both = (judge({**BRIDGE, "gpu": "h200-sxm", "source": source})[0] for source in (BRIDGE["source"], ""))
+    assert (one.low / one.middle, one.high / one.middle) == pytest.approx((elsewhere.low, elsewhere.high))
+    assert log(both.high / both.middle) == pytest.approx(2**0.5 * log(elsewhere.high))
+    assert log(both.low / both.middle) == pytest.approx(2**0.5 * log(elsewhere.low))
+
+
 def test_a_stack_that_names_its_software_is_one_source() -> None:
     (one,) = judge({**BRIDGE, "source": "", "precision": "fp8", "stack": LATEST.stacks[0]})
     assert one.groups["kind"] == "experts"

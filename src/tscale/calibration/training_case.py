@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from fractions import Fraction
-from math import log
+from math import log, sqrt
 from typing import Final, Literal, NamedTuple
 
 from tscale.calibration.interval import Interval, interval
@@ -137,8 +137,14 @@ class Choice(NamedTuple):
 
     @property
     def residual(self) -> Residual:
-        """What others of its kind were measured at; of another source, what each source was by constants fitted to the others."""
-        return self.calibration.residuals["elsewhere" if self.outside or self.another_source else self.kind]
+        """What others of its kind were measured at; of another source, what each source was by constants fitted to the others.
+
+        Where the calibration does not cover a case of another source, both may be as far off, and independent errors add up in squares.
+        """
+        found = self.calibration.residuals["elsewhere" if self.outside or self.another_source else self.kind]
+        if self.outside and self.another_source:
+            return replace(found, low=found.low ** sqrt(2), high=found.high ** sqrt(2))
+        return found
 
 
 class Prediction(NamedTuple):
