@@ -109,7 +109,7 @@ WRONG: Final = {
     "optimizer": ("hammer", 'optimizer "hammer" is not counted'),
     "kernels": ("fast", 'kernels are fused, eager or composite, not "fast"'),
     "offload": ("hopes", '--offload names weights, states or activations, not "hopes"'),
-    "method": ("dora", 'method is lora, qlora r32, full or empty, not "dora"'),
+    "method": ("dora", 'method is lora, qlora r32, lora r16 on q,k,v, full or empty, not "dora"'),
     "optimizer_in_backward": ("perhaps", 'not "perhaps"'),
     "loss": ("plian", 'no loss "plian"'),
 }
