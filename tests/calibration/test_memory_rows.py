@@ -144,3 +144,52 @@ def test_a_cache_of_no_stated_format_is_in_8_to_16_bits() -> None:
     row = {"model": "qwen3.6-35b", "context": "131072", "what": "cache", "value": "1.381", "unit": "GiB"}
     found = judge(row)
     assert found.covered and found.middle > 1.8 * found.low
+
+
+def test_where_the_host_takes_the_step_it_has_the_gradients() -> None:
+    """8,030,261,248 parameters: 12 bytes each of states and master, and 2 of gradients that a device has where the host has the states alone."""
+    alone = {"gpus": "1", "data": "1", "zero": "0", "precision": "bf16", "loss": "fused-linear"}
+    weights, both = judged(**alone, offload="weights").middle, judged(**alone, offload="weights,states").middle
+    assert weights - both == (12 + 2) * 8_030_261_248
+
+
+def test_a_row_names_the_matrices_of_its_adapters() -> None:
+    """Those of Hu 2021 where nothing is named, and all where each is named."""
+    row = {"gpus": "1", "data": "1", "zero": "0", "precision": "bf16"}
+    few, more = judged(**row, method="lora r16 on q,v"), judged(**row, method="lora r16 on q,k,v,o,mlp")
+    assert few.middle < more.middle == judged(**row, method="lora r16 on all").middle
+    assert few.middle == judged(**row, method="lora r16").middle
+
+
+SAMPLED: Final = [("llama-3-8b", 1.19), ("qwen3-8b", 1.41)]
+"""38.8 bytes of each of 256 sequences' logits, of 128,256 and 151,936 words, in GiB."""
+
+
+@pytest.mark.parametrize(("model", "gib"), SAMPLED)
+def test_what_vllm_profiles_samples_256_sequences(model: str, gib: float) -> None:
+    row = {
+        "source": "vllm-project/vllm logs",
+        "model": model,
+        "precision": "bf16",
+        "context": "2048",
+        "what": "workspace",
+        "value": "1.3",
+    }
+    assert judge({**row, "unit": "GiB"}).middle / GIB == pytest.approx(gib, abs=0.01)
+    assert judge({**row, "unit": "GiB", "source": "another"}).middle / GIB < 0.5
+
+
+def test_a_concurrency_by_hand() -> None:
+    """Qwen3 8B on 4 devices of 21.48 GiB: 36 layers of 2·2·128 numbers a device keep 36,864 bytes a token; vLLM said 6.44 requests."""
+    row = {
+        "source": "vllm", "model": "qwen3-8b", "gpu_gib": "21.48", "tensor": "4", "precision": "fp16", "context": "65536",
+        "what": "concurrency", "value": "6.44", "unit": "requests", "note": "gpu_memory_utilization 0.93",
+    }  # fmt: skip
+    found = judge(row)
+    assert (found.unit, found.measured) == ("tokens", pytest.approx(6.44 * 65536))
+    assert found.covered and found.error < 0.01
+    per_token = 36 * 2 * 2 * 128 * 2
+    assert found.high - found.middle == pytest.approx(286 * 2**20 / per_token)
+    assert judge({**row, "unit": "tokens", "value": "422052"}).measured == 422_052
+    with pytest.raises(TscaleError, match="gpu_gib and context are said"):
+        judge({**row, "gpu_gib": ""})
