@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from functools import cache
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -193,3 +194,21 @@ def test_a_concurrency_by_hand() -> None:
     assert judge({**row, "unit": "tokens", "value": "422052"}).measured == 422_052
     with pytest.raises(TscaleError, match="gpu_gib and context are said"):
         judge({**row, "gpu_gib": ""})
+
+
+APART: Final = rows(Path(__file__).parents[1] / "measured" / "memory_apart.csv")
+CONTRADICT: Final = {("Lightning-AI/litgpt", "llama-3.2-3b"), ("Lightning-AI/litgpt", "phi-3-mini")}
+"""Full runs on 24 GB whose weights and AdamW's states alone are 6 bytes each of 3.2 and 3.8 billion parameters, and their gradients 2."""
+
+
+def test_all_rows_apart_are_judged_and_no_run_that_can_have_been_is_called_impossible() -> None:
+    found = [judge(row) for row in APART]
+    impossible = {(one.groups["source"], one.groups["model"]) for one in found if one.verdict == "does_not_fit"}
+    assert (len(found), impossible) == (129, CONTRADICT)
+
+
+def test_files_and_caches_apart_are_met_within_a_thirtieth() -> None:
+    found = [one for one in map(judge, APART) if one.what in ("file_size", "cache", "weights")]
+    assert len(found) == 29
+    assert max(one.error for one in found) < 0.032
+    assert sorted(one.error for one in found)[len(found) // 2] < 0.001

@@ -23,7 +23,7 @@ from tscale.core.costs.weights import weight_bytes
 from tscale.core.costs.workspace import workspace_bytes
 from tscale.core.counts import MOST_CONTEXT
 from tscale.core.dtypes import DTYPES, Dtype
-from tscale.core.ledger import Ledger
+from tscale.core.ledger import Cache, Ledger
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard
 from tscale.errors import RequestError, shown
@@ -207,8 +207,18 @@ def _workspace(row: Row, spec: ModelSpec, share: Ledger, ledger: Ledger, tokens:
     return max(own, sampled)
 
 
-_MOST_CHUNK: Final = 8192
-"""Tokens of a pass that vLLM profiles at the most where prompts are longer (`max_num_batched_tokens`)."""
+def _chunk(memory: int) -> int:
+    """Tokens of a pass of vLLM's server where nothing is said (`max_num_batched_tokens` in `get_batch_defaults` of its arg_utils.py)."""
+    return 8192 if memory >= 70 * GIB else 2048
+
+
+def _admitted(share: Ledger, chunk: int) -> Ledger:
+    """A ledger whose windows are as wide as what vLLM admits a request by: a chunk beside all of a window but one token (`SlidingWindowSpec`)."""
+    return share.each(
+        lambda entry: (
+            entry._replace(window=entry.window - 1 + chunk) if isinstance(entry, Cache) and entry.window else entry
+        )
+    )
 
 
 def _concurrency(row: Row, measured: float) -> MemoryJudged:
@@ -225,8 +235,8 @@ def _concurrency(row: Row, measured: float) -> MemoryJudged:
     share = shard(ledger, Parallelism(tensor=row.size("tensor") or 1))
     said = re.search(r"utili[sz]ation (0?\.\d+)", row["note"])
     left = memory * (float(said[1]) if said else 0.9) - _weights(row, "weights", share)
-    left -= _workspace(row, spec, share, ledger, min(context, _MOST_CHUNK))
-    request = _cache(share, spec, context, DTYPES["bf16"])
+    left -= _workspace(row, spec, share, ledger, min(context, _chunk(memory)))
+    request = _cache(_admitted(share, _chunk(memory)), spec, context, DTYPES["bf16"])
     most = CONTEXT.high + (COLLECTIVES.high if (row.size("tensor") or 1) > 1 else 0)
     low, middle, high = (max(0.0, (left - taken) / request * context) for taken in (most, CONTEXT.low, 0))
     measured *= context if row["unit"] == "requests" else 1
