@@ -102,7 +102,7 @@ def _table(spec: ModelSpec, planned: Planned, found: Found, title: str) -> Table
 def _share(one: Candidate) -> float:
     """The share of a step that its rollouts take."""
     rollout = one.time.phases[0].seconds
-    return 0.0 if rollout is None else shipped().constants.passes * rollout.middle / one.seconds.middle
+    return 0.0 if rollout is None else rollout.middle / one.seconds.middle
 
 
 def _candidate_data(one: Candidate) -> dict[str, Data]:
