@@ -134,6 +134,7 @@ class PostTraining(Request):
         Option(
             "Compute no log-probabilities of the policy before it is trained: all rollouts of a step are one batch, whose ratio is 1.",
             heading=HEADING,
+            kind="flag",
         ),
         False,
     )

@@ -153,9 +153,7 @@ def calibration(runs: Sequence[Measured]) -> dict[str, Any]:
                 constants.moved_colocated,
                 "of weights that a device of an engine is given where it trains too; states go to the host and back",
             ),
-            "moved_apart": constant(
-                constants.moved_apart, "of weights that a device which only generates is given"
-            ),
+            "moved_apart": constant(constants.moved_apart, "of weights that a device which only generates is given"),
         },
         "fitted_to": {"file": FILE, "runs": len(runs)},
         "alone": {"median_ratio": round(median(alone), 3), "least": round(min(alone), 3), "most": round(max(alone), 3)},
