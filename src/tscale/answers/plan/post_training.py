@@ -6,7 +6,6 @@ from fractions import Fraction
 from shlex import join
 
 from tscale.answers.post_training.memory import METHOD_NAMES, NAMES, called_inside
-from tscale.calibration.post_training_calibration import shipped
 from tscale.core.costs.post_training import key_of
 from tscale.core.metric import Column, Data, Detail, Figure, Label, Report, Table
 from tscale.core.number_text import duration, durations, gigabytes
