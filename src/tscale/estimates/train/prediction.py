@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 from tscale.calibration.training_case import (
     CURRENT,
     OF_PUBLISHERS,
+    Dispatcher,
     Prediction,
-    Queued,
     TrainingCase,
     as_cut,
     prediction,
@@ -186,12 +186,12 @@ def predicted_step(
     count: Count = "full",
     base: Dtype | None = None,
     gradient_bytes: int = 4,
-    queued: Queued = "eager",
+    dispatcher: Dispatcher = "deepep",
 ) -> PredictedStep:
     """What a step of a plan is predicted to take, never less than its bound; the reason where that cannot be said.
 
     `base`: the format of few bits that the frozen matrices under adapters are in. `gradient_bytes`: of a number of the sum that
-    micro-batches' gradients are added to. `queued`: how the host queues the kernels of routed experts' layers.
+    micro-batches' gradients are added to. `dispatcher`: how tokens go to their experts.
     """
     spec, peak = model.spec, cluster.device.flops_per_second[of_peak(dtype)]
     flops = counted_flops(model.ledger, run, run.tokens * batch.sequences, count)
@@ -200,7 +200,7 @@ def predicted_step(
     shares = shares_of(of_stages, plan)
     case = TrainingCase(
         of_stages, shares, plan, run, batch, int(spec.d_model), cluster, dtype, redone.policy, stack, kernel, spec.parallel_block,
-        redone=redone.stages, base=base, gradient_bytes=gradient_bytes, queued=queued, expert_tensor=cut,
+        redone=redone.stages, base=base, gradient_bytes=gradient_bytes, expert_tensor=cut, dispatcher=dispatcher,
     )  # fmt: skip
     try:
         return PredictedStep(prediction(case, bound), int(flops), plan.devices, peak, known, ring=plan.context > 1)
