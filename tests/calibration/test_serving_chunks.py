@@ -76,10 +76,10 @@ def test_long_chunks_leave_less_room_to_the_cache() -> None:
 
 @pytest.mark.parametrize("chunk", [1024, 8192, 32768])
 def test_what_a_chunk_takes_is_as_wide_as_its_feed_forward(chunk: int) -> None:
-    """In 16 bits, a token of Qwen3-32B: its input before and after the norm, what gate and up come to, and their product."""
+    """In 16 bits, a token of Qwen3-32B: what goes into gate, up and down, and what they come to, beside its input."""
     case = next(case_of(row) for group in _groups() for row in group if row["model"] == "qwen3-32b")
     usual, _ = cache_room(case._replace(chunk=0))
-    assert usual - cache_room(case._replace(chunk=chunk))[0] == (chunk - 8192) * 2 * (2 * 5120 + 3 * 25600)
+    assert usual - cache_room(case._replace(chunk=chunk))[0] == (chunk - 8192) * 2 * (3 * 5120 + 3 * 25600)
 
 
 def test_what_decodes_alone_has_no_chunks() -> None:
