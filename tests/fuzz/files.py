@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import cache
 from typing import Any, Final
 
 from hypothesis import strategies as st
@@ -62,20 +63,27 @@ _HARDWARE_TEXTS: Final = [hardware_text(name).encode() for name in hardware_name
 _RUNS: Final = csv_of(runs_of(BESIROGLU, 12, 0.01, 1)).encode()
 
 
+@cache
+def laws_as_read() -> list[Any]:
+    """What the files of laws say, read where it is asked for: every worker of the tests imports this."""
+    return [parse_document(text.decode(), "law").data for text in _LAW_TEXTS]
+
+
+@cache
+def hardware_as_read() -> list[Any]:
+    """The same of hardware."""
+    return [parse_document(text.decode(), "hardware").data for text in _HARDWARE_TEXTS]
+
+
 def _laws() -> SearchStrategy[Any]:
-    """What the files say, read where it is asked for: every worker of the tests imports this."""
-    laws: list[Any] = [parse_document(text.decode(), "law").data for text in _LAW_TEXTS]
-    drawn = next(law for law in laws if law["name"] == "besiroglu2024")
+    """Those, and one with draws."""
+    drawn = next(law for law in laws_as_read() if law["name"] == "besiroglu2024")
     draws = [[1.8, 480.0, 2000.0, 0.35, beta] for beta in (0.3, 0.36, 0.4)]
-    return st.sampled_from([*laws, {**drawn, "draws": draws}])
-
-
-def _hardware() -> SearchStrategy[Any]:
-    return st.sampled_from([parse_document(text.decode(), "hardware").data for text in _HARDWARE_TEXTS])
+    return st.sampled_from([*laws_as_read(), {**drawn, "draws": draws}])
 
 
 _any_law_file: Final = st.deferred(_laws)
-_any_hardware_file: Final = st.deferred(_hardware)
+_any_hardware_file: Final = st.deferred(lambda: st.sampled_from(hardware_as_read()))
 _any_size: Final = st.one_of(
     st.floats(-38, 38).map(lambda power: float(f"{10**power:.6g}")), st.floats(0.01, 3), st.integers(1, 10**30)
 )
