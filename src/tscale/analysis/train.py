@@ -148,6 +148,7 @@ class Ask(PostTraining, WithMedia, Spread, OnHardware):
         if self.method is not None:
             self._check_step()
             return
+        self._check_bound()
         if self.count == "6nd" and self.media.any:
             raise RequestError(
                 "--count 6nd counts parameters that a token meets, and no tower's: use full or causal, or drop images and sounds"
@@ -162,6 +163,19 @@ class Ask(PostTraining, WithMedia, Spread, OnHardware):
             )
         if self.batch is not None and self.gpus is None:
             raise RequestError("a parallel plan needs --gpus, the devices that it is spread over")
+
+    def _check_bound(self) -> None:
+        """A bound has a utilisation of its own. Raises `RequestError` where another one is given, or follows."""
+        if not self.bound:
+            return
+        given = next((name for name in ("mfu", "tokens_per_second") if getattr(self, name) is not None), None)
+        if given is None and self.days is not None and self.gpus is not None:
+            given = "days"
+        if given is not None:
+            more = " with --gpus" if given == "days" else ""
+            raise RequestError(
+                f"--bound gives the least that no run passes, and {spelled(given)}{more} says what a run reaches: drop one of them"
+            )
 
     def rank_of(self, own: Adapter | None) -> int | None:
         """The rank of adapters; of a model in few bits the usual one where none is given. Raises `RequestError` as `Spread` does."""

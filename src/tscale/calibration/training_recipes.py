@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
-from tscale.calibration.training_case import TrainingCase
-
 
 class Recipe(NamedTuple):
     """A calibration to be fitted: which rows, which constants, which are held at a value, and how robustly."""
@@ -17,11 +15,10 @@ class Recipe(NamedTuple):
     file: str
     where: str
     takes: Callable[[Mapping[str, str]], bool]
-    kind: Callable[[TrainingCase], str]
     apart: Callable[[Mapping[str, str]], str]
     """The group of a row that stands apart from the others."""
     model: Callable[[Mapping[str, str]], str] | None
-    """Where rows are few, the model that is left out for the error and the intervals; None for a fifth of the layouts."""
+    """Where rows are few, the model that is left out for the error and the intervals; None for a part of the layouts."""
     free: tuple[str, ...]
     held: Mapping[str, float]
     loss: Literal["soft_l1", "cauchy"]
@@ -37,7 +34,6 @@ NODE: Final = Recipe(
     "configs/measured/vtrain.csv",
     "gpus up to 8",
     lambda row: int(row["gpus"]) <= 8,
-    lambda case: "tensor" if case.plan.tensor > 1 else "no tensor",
     lambda row: f"{row['layers']} layers of {row['d_model']}",
     None,
     (
@@ -64,7 +60,6 @@ CLUSTER: Final = Recipe(
     "configs/measured/vtrain.csv",
     "gpus from 64",
     lambda row: int(row["gpus"]) > 8,
-    lambda _: "cluster",
     lambda row: row["d_model"],
     None,
     ("products", "traffic", "nics"),
@@ -98,7 +93,6 @@ CURRENT: Final = Recipe(
     "configs/measured/published_layouts.csv",
     "all",
     lambda _: True,
-    lambda case: "experts" if case.has_experts else "dense",
     lambda row: row["source"].split(" ")[0],
     lambda row: row["model"],
     ("products", "products_8bit", "traffic", "host_expert"),
@@ -115,9 +109,9 @@ CURRENT: Final = Recipe(
         "GB200, but with experts within a node 1.2 on B200 and 1.0 to 1.2 on B300, and 1.4 on B300 over nodes. Within a node a device has 14 "
         "billion parameters, whose gradients and weights go over the NICs: were none of it hidden behind computing, which its recipes ask "
         "for, these would take 1.0 times as long as predicted on B200, and 1.0 to 1.1 on B300.",
-        "DeepSeek-V3 takes 0.93 to 1.06 times as long as predicted on Blackwell, but 1.13 with two micro-batches in turns on B200, and 1.15 on 512 "
-        "B200 of a cloud, though recipes of "
-        "Megatron-Bridge predict a second token (mtp_num_layers is 1), by a layer and a head that are not counted.",
+        "DeepSeek-V3 takes 0.92 to 1.04 times as long as predicted on Blackwell, but 1.15 with two micro-batches in turns on B200, and 1.15 on 512 "
+        "B200 of a cloud, with the module that predicts a second token (mtp_num_layers is 1) where its page does not say that it is without: a layer, "
+        "and the head once more, in the last stage, which has fewer layers for it.",
         "Qwen3-30B-A3B takes 1.1 to 1.2 times as long as predicted on 8 GB200 and on 16 H100 in one stage.",
         "In pipelines of Automodel DeepSeek-V3 takes 1.1 times as long as predicted on 256 H100 and 1.3 on 1,024 (by the page in 8 pieces a "
         "device; its recipe of v0.2.0 says four layers a piece, which are 4), Kimi K2 1.2. Their benchmarks send each token to one or two "
@@ -163,7 +157,6 @@ LATEST: Final = Recipe(
     "configs/measured/published_26_06.csv",
     "all",
     lambda _: True,
-    lambda _: "experts",
     lambda row: row["gpu"],
     lambda row: row["model"],
     ("traffic", "dispatches"),

@@ -75,6 +75,7 @@ class Case(NamedTuple):
     `compiled`: whether what limits and gates the outputs of experts with biases is one kernel.
     `queued`: how often the host queues each kernel of layers with routed experts (`step_work.StepWork`).
     `expert_tensor`: devices that cut each routed expert, which tokens reach by one of them.
+    `narrow_head`: whether the head's products are in the format of the layers', not in 16 bits.
     `wide`: whether the probabilities that experts' biases are multiplied by are in 32 bits.
     `unpacked`: bytes that are read and written of a frozen weight in few bits each time that it is unpacked for a product; 0 of others.
     `fused`: whether kernels are: that of attention, and the product that adds a gradient of weights to what earlier micro-batches
@@ -106,6 +107,7 @@ class Case(NamedTuple):
     waits: bool = False
     expert_tensor: int = 1
     wide: bool = False
+    narrow_head: bool = False
 
 
 def tokens_of(entry: Matmul, plan: Parallelism, case: Case) -> float:

@@ -253,13 +253,16 @@ def stage_work(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster, r
         layers=in_order(as_float(entry.used) for entry in share.entries if isinstance(entry, (Scores, Scan))),
         has_head=float(bool(heads)),
         in_steps=attention.in_steps,
-        products=(*_run(plain, plan, case, make), *_recurrences(share, plan, case)),
+        products=(
+            *_run([*plain, *heads] if case.narrow_head else plain, plan, case, make),
+            *_recurrences(share, plan, case),
+        ),
         again=again.products,
         experts=tuple(_run(routed, plan, case, make)),
         experts_again=again.experts,
         scores=attention.products,
         scores_again=attention_again.products_again,
-        head=tuple(_run(heads, plan, case._replace(peak=case.peak_16), make)),
+        head=() if case.narrow_head else tuple(_run(heads, plan, case._replace(peak=case.peak_16), make)),
         attention=attention.seconds,
         attention_again=attention_again.seconds_again,
         traffic=(
@@ -271,7 +274,7 @@ def stage_work(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster, r
         )
         / bandwidth,
         traffic_again=(again.written + attention_again.traffic_again + case.unpacked * again.frozen) / bandwidth,
-        logits=in_order(tokens_of(entry, plan, case) * entry.d_out for entry in heads) / bandwidth,
+        logits=in_order(tokens_of(entry, plan, case) * entry.d_out * entry.used for entry in heads) / bandwidth,
         sums=sums_of(share, plan, case, cluster).times(2),
         sums_again=Sent()
         if is_nothing(repeated.layers)
@@ -415,7 +418,7 @@ def _placed(routed: Iterable[Matmul], plan: Parallelism, case: Case) -> float:
             layers = as_float(entry.stored // entry.experts)
             each = _PLACED + where(plan.expert > 1, where(entry.experts > 1, _SORTED, 0), 0) * case.copied
             parts = where(plan.expert > 1, plan.expert * plan.tensor, 1)
-            devices = 1.0 if case.copied else reached(entry, parts, 1, case)
+            devices = 1.0 if case.copied else reached(entry, parts, plan, case)
             of_a_token = each * as_float(entry.used) + _PLACED * devices * layers
             total = total + of_a_token * tokens_of(entry, plan, case) * entry.d_out / where(
                 plan.sequence, plan.tensor, 1
