@@ -15,6 +15,7 @@ from tscale.analysis.post_training import HEADING, PostTraining
 from tscale.analysis.request import Option, asked, spelled
 from tscale.analysis.spread import DEGREES, NO_ADAPTERS, POLICIES, Spread
 from tscale.blocks.spec_dataclass import spec_dataclass
+from tscale.core.device import NARROW, SCALED
 from tscale.errors import RequestError
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ _OF_RUNS: Final = (
     "tokens", "days", "mfu", "count", "tokens_per_second", "goodput", "watts", "pue", "grid", "dtype", *MEDIA,
 )  # fmt: skip
 """What is of a run of tokens, and not of a step after pre-training."""
-_FEW_BITS: Final = frozenset({"fp8", "int8", "fp4"})
 """Formats of products that are narrower than those of a frozen model in 4 bits."""
 _OF_PLAN: Final = tuple(name for name in (*POLICIES, *DEGREES) if name != "recompute")
 
@@ -85,7 +85,7 @@ class Ask(PostTraining, WithMedia, Spread, OnHardware):
     dtype: str | None = asked(
         Option(
             "Set the format of the matrix products; by default that of --precision.",
-            choices=("fp32", "bf16", "fp16", "fp8", "int8", "fp4"),
+            choices=("fp32", "bf16", "fp16", "fp8", *SCALED, "int8", "fp4"),
             heading=options.TRAINING,
         )
     )
@@ -197,7 +197,7 @@ class Ask(PostTraining, WithMedia, Spread, OnHardware):
                 raise RequestError(NO_ADAPTERS)
             return
         for name in ("precision", "dtype"):
-            if self.qlora and getattr(self, name) in _FEW_BITS:
+            if self.qlora and getattr(self, name) in NARROW:
                 from tscale.estimates.memory_train.ask import multiplied_in_16
 
                 raise multiplied_in_16(name, getattr(self, name))

@@ -31,6 +31,7 @@ from tscale.core.costs.states import adapted, find_targets
 from tscale.core.costs.step_products import Again
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.step_work import MODULES
+from tscale.core.device import of_peak
 from tscale.core.ledger import Ledger
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard, shares_of
@@ -92,7 +93,7 @@ def case_of(row: Mapping[str, str]) -> tuple[TrainingCase, float, dict[str, str]
         )
         shares = shares_of(of_stages, plan)
     cluster, dtype = hardware.cluster(), row["precision"]
-    if dtype not in cluster.device.flops_per_second:
+    if of_peak(dtype) not in cluster.device.flops_per_second:
         raise RequestError(
             f"{hardware.name} has no peak in {shown(dtype)}: it has {', '.join(cluster.device.flops_per_second)}"
         )

@@ -6,7 +6,6 @@ from fractions import Fraction
 from shlex import join
 
 from tscale.answers.post_training.memory import METHOD_NAMES, NAMES, called_inside
-from tscale.calibration.post_training_calibration import shipped
 from tscale.core.costs.post_training import key_of
 from tscale.core.metric import Column, Data, Detail, Figure, Label, Report, Table
 from tscale.core.number_text import duration, durations, gigabytes
@@ -103,7 +102,7 @@ def _table(spec: ModelSpec, planned: Planned, found: Found, title: str) -> Table
 def _share(one: Candidate) -> float:
     """The share of a step that its rollouts take."""
     rollout = one.time.phases[0].seconds
-    return 0.0 if rollout is None else shipped().constants.passes * rollout.middle / one.seconds.middle
+    return 0.0 if rollout is None else rollout.middle / one.seconds.middle
 
 
 def _candidate_data(one: Candidate) -> dict[str, Data]:
