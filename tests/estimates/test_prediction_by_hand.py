@@ -11,6 +11,7 @@ import pytest
 
 from tests.blocks.test_experts_and_latents import spec
 from tscale.calibration.interval import Interval
+from tscale.calibration.serving_calibration import Prediction
 from tscale.calibration.serving_case import Pool
 from tscale.calibration.serving_cases import OverCapacityError
 from tscale.catalogue.hardware import find_hardware
@@ -94,7 +95,7 @@ def test_each_end_of_an_interval_carries_a_rate_by_its_own_requests(monkeypatch:
         if n > case.holds:
             raise OverCapacityError("too many", case.holds)
         times = Interval(1 + n / 4, 1 + n / 2, 2 + n / 2)
-        return prediction.Prediction(times, times, times, 0, 0, 0, "", "", 1.0, times, 0, 1.0)
+        return Prediction(times, times, times, 0, 0, 0, "", "", 1.0, times, 0, 1.0)
 
     monkeypatch.setattr(prediction, "predict", predict)
     case: Any = _Case(concurrency=1, holds=99, prompt=1, output=1)
