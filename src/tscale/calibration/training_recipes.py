@@ -109,7 +109,7 @@ CURRENT: Final = Recipe(
         "GB200, but with experts within a node 1.2 on B200 and 1.0 to 1.2 on B300, and 1.4 on B300 over nodes. Within a node a device has 14 "
         "billion parameters, whose gradients and weights go over the NICs: were none of it hidden behind computing, which its recipes ask "
         "for, these would take 1.0 times as long as predicted on B200, and 1.0 to 1.1 on B300.",
-        "DeepSeek-V3 takes 0.92 to 1.04 times as long as predicted on Blackwell, but 1.15 with two micro-batches in turns on B200, and 1.15 on 512 "
+        "DeepSeek-V3 takes 0.91 to 1.04 times as long as predicted on Blackwell, but 1.09 with two micro-batches in turns on B200, and 1.15 on 512 "
         "B200 of a cloud, with the module that predicts a second token (mtp_num_layers is 1) where its page does not say that it is without: a layer, "
         "and the head once more, in the last stage, which has fewer layers for it.",
         "Qwen3-30B-A3B takes 1.1 to 1.2 times as long as predicted on 8 GB200 and on 16 H100 in one stage.",
