@@ -277,7 +277,7 @@ def test_what_steps_lose_on_more_nodes_is_predicted_within_five_percent() -> Non
 
 def test_a_head_in_8_bits_is_a_product_like_those_of_layers() -> None:
     """GPT-OSS 120B's 2,880 by 201,088, forward and two products backward, at the peak of fp8 or at half of it, of 16 bits."""
-    row = {**BRIDGE, "precision": "fp8"}
+    row = {**BRIDGE, "precision": "mxfp8"}
     flops = 3 * 2 * 4 * 4096 * 2880 * 201_088
     (wide,), (narrow,) = (work_of(case_of({**row, "head": head})[0]).stages for head in ("bf16", "fp8"))
     peaks = case_of(row)[0].peak, case_of(row)[0].peak_16
@@ -345,7 +345,7 @@ def test_how_recipes_of_gpt_oss_send_tokens_to_their_experts() -> None:
     }
     wide = [micro_batches_of(case, 1, 1).wide for case in found["26.04"]]
     assert wide == [False, True, True, True, False]
-    fused = {**BRIDGE, "stack": "megatron-bridge-26.06", "source": "Megatron-Bridge (26.06)", "precision": "fp8"}
+    fused = {**BRIDGE, "stack": "megatron-bridge-26.06", "source": "Megatron-Bridge (26.06)", "precision": "mxfp8"}
     for row in (fused, {**BRIDGE, "source": "Automodel", "gpu": "h100-sxm"}):
         assert not micro_batches_of(case_of(row)[0], 1, 1).wide
 
