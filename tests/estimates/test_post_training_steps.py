@@ -213,7 +213,7 @@ def others() -> tuple[Measured, ...]:
 def test_steps_of_other_software_take_two_to_three_and_a_half_times_as_long() -> None:
     """verl with its optimizer on the host and engines without CUDA graphs, and Miles on a chip of which no run was fitted."""
     ratios = {one.model: one.ratio(shipped().constants) for one in others()}
-    assert ratios == {"deepseek-v3": pytest.approx(3.36, abs=0.05), "qwen3-30b-a3b": pytest.approx(2.06, abs=0.05)}
+    assert ratios == {"deepseek-v3": pytest.approx(3.27, abs=0.05), "qwen3-30b-a3b": pytest.approx(2.06, abs=0.05)}
 
 
 @pytest.mark.slow
