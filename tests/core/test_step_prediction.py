@@ -435,19 +435,21 @@ def test_keys_that_are_sent_while_attention_is_computed_take_no_time() -> None:
         assert (found.keys, found.seconds) == pytest.approx((4 * waiting, 4 * (1.0 + waiting)))
 
 
-def test_deepseek_v3_s_own_run_took_longer_than_is_predicted() -> None:
+@pytest.mark.parametrize(("dtype", "middle"), [("fp8", 0.862), ("fp8-block", 0.907)])
+def test_deepseek_v3_s_own_run_is_in_the_interval(dtype: str, middle: float) -> None:
     """2.664e6 H800-hours for 14.8e12 tokens in steps of 15,360 sequences of 4,096 (DeepSeek-AI 2024c, table 1, sections 3.1 and 4.2).
 
-    Without what DualPipe hides, and with both stages of a device counted for all micro-batches, it was three times as long. It is just
-    outside the interval of four in five. The hours are all of the run's, with what steps do not take; it computed norms and the products
-    up from latents again (section 3.2.3), and had a layer and a head more, to predict a second token (section 2.2): none of these is counted.
+    That is the step that it reports too, 19.926 s (arXiv 2505.09343, table 4). Without what DualPipe hides, and with both stages of a
+    device counted for all micro-batches, it was three times as long. It computed norms and the products up from latents again (section
+    3.2.3), and had a layer and a head more, to predict a second token (section 2.2): none of these is counted.
     """
     measured = 2.664e6 * 3600 / 2048 * 15_360 * 4096 / 14.8e12
+    assert measured == pytest.approx(19.926, rel=0.001)
     of = "train deepseek-v3 --gpu h800 --gpus 2048 --batch 15360 --pipeline 16 --expert 64 --zero 1 --precision fp8"
-    done = run(*of.split(), "--schedule", "dualpipe", "--format", "json")
+    done = run(*of.split(), "--schedule", "dualpipe", "--dtype", dtype, "--format", "json")
     found = json.loads(done.out)["plan"]["step_seconds"]
-    assert found["high"] / measured == pytest.approx(0.932, abs=0.01)
-    assert found["middle"] / measured == pytest.approx(0.777, abs=0.01)
+    assert found["low"] < measured < found["high"]
+    assert found["middle"] / measured == pytest.approx(middle, abs=0.01)
 
 
 @pytest.mark.parametrize("stages", [4, 16])
