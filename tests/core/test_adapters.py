@@ -86,11 +86,19 @@ def test_a_device_of_tensor_parallelism_has_its_part_of_adapters(tensor: int) ->
 
 
 def test_published_runs_of_adapters_are_within_their_error_and_beat_no_bound() -> None:
-    """NeMo's, Megatron-Bridge's and Automodel's tables: none of these rows was fitted to. NeMo's, in fp8 on H100, are the furthest: 1.1 to 1.4."""
+    """NeMo's, Megatron-Bridge's and Automodel's tables: none of these rows was fitted to. NeMo's of one device a model are the furthest: 1.1 to 1.2."""
     data = answer("accuracy", str(configs() / "measured" / "adapters.csv"))
     assert (data["answered"], data["refused"], data["bound_broken"]) == (15, 0, 0)
-    assert data["step"]["median"] < 0.12
-    assert data["step"]["p90"] < 0.28
+    assert data["step"]["median"] < 0.09
+    assert data["step"]["p90"] < 0.19
+
+
+def test_published_fine_tuning_that_was_recorded_before_it_was_predicted() -> None:
+    """Packed SQuAD, whole models and adapters: 6% off in median. Adapters of Llama 3 8B on queries, keys and values are predicted 1.25 times as long."""
+    data = answer("accuracy", str(Path(__file__).parents[1] / "measured" / "fine_tuning.csv"))
+    assert (data["answered"], data["refused"], data["bound_broken"]) == (29, 0, 0)
+    assert data["step"]["median"] < 0.08
+    assert data["step"]["p90"] < 0.27
 
 
 def test_training_adapters_takes_two_thirds_of_the_time_of_training_the_model_but_for_attention() -> None:

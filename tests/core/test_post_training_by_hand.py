@@ -72,7 +72,7 @@ def test_weights_are_moved_in_the_seconds_of_their_place() -> None:
     constants = StepConstants(moved_colocated=3, moved_apart=0.5)
     assert constants.moved(10, colocated=True) == 30
     assert constants.moved(10, colocated=False) == 5
-    assert StepConstants() == StepConstants(1, 0, 0)
+    assert StepConstants() == StepConstants(0, 0)
 
 
 def test_rollouts_of_devices_apart_overlap_with_the_rest() -> None:

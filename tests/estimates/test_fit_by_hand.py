@@ -33,7 +33,7 @@ STEPS = (
     ("a", "one", 16.2, 9.7, 3 * 10**9, True), ("a", "two", 34.0, 19.3, 4 * 10**9, True), ("b", "one", 41.0, 30.7, 2 * 10**9, False),
     ("b", "one", 17.0, 9.9, 5 * 10**9, False), ("c", "two", 52.0, 41.3, 10**9, True), ("c", "two", 9.0, 5.3, 10**9, False),
 )  # fmt: skip
-PASSES, MOVED = (1.0, 1.25, 1.5), (0.0, 0.5e-9, 1e-9, 1.5e-9)
+MOVED = tuple(step / 2 * 1e-9 for step in range(9))
 
 
 def _runs() -> list[fit.Measured]:
@@ -46,19 +46,18 @@ def _runs() -> list[fit.Measured]:
     ]
 
 
-def _ratio(step: Any, passes: float, together: float, apart: float) -> float:
+def _ratio(step: Any, together: float, apart: float) -> float:
     """Measured over predicted."""
     _, _, seconds, alone, size, colocated = step
-    return float(seconds / (passes * alone + size * (together if colocated else apart)))
+    return float(seconds / (alone + size * (together if colocated else apart)))
 
 
-def _best(steps: list[Any]) -> tuple[float, float, float]:
+def _best(steps: list[Any]) -> tuple[float, float]:
     """By trying all combinations."""
-    return min(product(PASSES, MOVED, MOVED), key=lambda one: sum(abs(log(_ratio(step, *one))) for step in steps))
+    return min(product(MOVED, MOVED), key=lambda one: sum(abs(log(_ratio(step, *one))) for step in steps))
 
 
 def test_constants_of_steps_are_those_of_the_least_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit, "_PASSES", list(PASSES))
     monkeypatch.setattr(fit, "_MOVED", list(MOVED))
     best = _best(list(STEPS))
     assert fit.fitted(_runs()) == StepConstants(*best)
@@ -66,7 +65,9 @@ def test_constants_of_steps_are_those_of_the_least_error(monkeypatch: pytest.Mon
     ratios = [_ratio(step, *left[step[0]]) for step in STEPS]
     assert list(fit.left_out(_runs())) == pytest.approx(ratios)
     said = fit.calibration(_runs())
-    assert [said["constants"][name]["value"] for name in ("passes", "moved_colocated", "moved_apart")] == list(best)
+    assert [said["constants"][name]["value"] for name in ("moved_colocated", "moved_apart")] == pytest.approx(
+        list(best)
+    )
     assert all(one["fitted"] for one in said["constants"].values())
     assert said["covers"] == {"methods": ["grpo"], "models": ["a", "b", "c"], "chips": ["one", "two"]}
     assert said["fitted_to"]["runs"] == 6
@@ -83,8 +84,7 @@ def test_constants_of_steps_are_those_of_the_least_error(monkeypatch: pytest.Mon
     assert all(round(one, 3) != round(one, 4) for one in (low, high, errors)), "nor any for one of more digits"
 
 
-def test_constants_are_looked_for_up_to_twice_as_long_and_four_seconds_for_a_gigabyte() -> None:
-    assert (fit._PASSES[0], fit._PASSES[1], fit._PASSES[-1]) == (1.0, 1.025, 2.0)
+def test_constants_are_looked_for_up_to_four_seconds_for_a_gigabyte() -> None:
     assert (fit._MOVED[0], fit._MOVED[-1]) == (0.0, pytest.approx(4e-9))  # type: ignore[comparison-overlap]
 
 

@@ -11,6 +11,7 @@ import pytest
 from tscale.calibration.interval import Interval
 from tscale.core.costs.post_training import StepConstants
 from tscale.core.costs.rollout import Lengths
+from tscale.core.costs.step_time import Batch
 from tscale.core.methods import SLEEPERS
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS
@@ -122,15 +123,15 @@ def test_a_step_takes_its_phases_in_turn_or_the_longer_of_those_that_overlap() -
 
 
 def test_what_a_step_takes_beside_its_passes() -> None:
-    """Passes take 1.5 times as long within a step, and each of 10 bytes a second, or a tenth on devices apart; never less than the bound."""
-    constants = StepConstants(1.5, 1.0, 0.1)
-    assert _time().middle(constants) == pytest.approx(1.5 * 11 + 10)
-    assert _time(colocated=False).middle(constants) == pytest.approx(1.5 * 11 + 1)
-    assert _time().middle(StepConstants(0.1)) == 6.0
+    """Each of 10 bytes takes 1.5 s, or a tenth of one on devices apart; never less than the bound."""
+    constants = StepConstants(1.5, 0.1)
+    assert _time().middle(constants) == pytest.approx(11 + 15)
+    assert _time(colocated=False).middle(constants) == pytest.approx(11 + 1)
+    assert _time((PHASES[0]._replace(bound=30.0), *PHASES[1:])).middle(StepConstants(0.1)) == 33.0
     calibration: Any = SimpleNamespace(constants=constants, low=0.5, high=2.0)
     found = _time().seconds(calibration)
     assert found is not None
-    assert found.middle == pytest.approx(26.5)
+    assert found.middle == pytest.approx(26)
     assert found.low < found.middle < found.high
     assert _time(PHASES[2:], moved=0).seconds(calibration) == Interval(2.0, 3.0, 4.0)
     assert _time(PHASES[1:], moved=0).seconds(calibration) == Interval(3.0, 5.0, 7.0)
@@ -139,11 +140,11 @@ def test_what_a_step_takes_beside_its_passes() -> None:
 def test_phases_of_a_step_are_put_together() -> None:
     """Devices apart overlap where rollouts may be stale; of methods that generate nothing no sequences fall on an engine."""
     passed = Passed(PHASES[1:], "why not")
-    generated: Any = SimpleNamespace(timed=PHASES[0], at_once=7)
+    generated: Any = SimpleNamespace(timed=PHASES[0], at_once=7, each=5)
     server = SimpleNamespace(weights=lambda: SimpleNamespace(total=99))
     for ask, how, found in (
         (_ask(prompts=3, group=6, apart=4), How(steps_off=1), (True, False, 7, 5, 99, "why not")), (_ask(prompts=3, group=6, apart=4), How(), (False, False, 7, 5, 99, "why not")),
-        (_ask(prompts=3, group=6), How(steps_off=1), (False, True, 7, 3, 99, "why not")), (_ask(prompts=3, group=6), How(bound_only=True), (False, True, 7, 3, 99, "bounds alone are asked for")),
+        (_ask(prompts=3, group=6), How(steps_off=1), (False, True, 7, 5, 99, "why not")), (_ask(prompts=3, group=6), How(bound_only=True), (False, True, 7, 5, 99, "bounds alone are asked for")),
     ):  # fmt: skip
         models: Any = SimpleNamespace(ask=ask, server=server)
         one = step.together(models, how, generated, passed)
@@ -340,6 +341,7 @@ def test_each_model_reads_all_sequences_and_what_is_trained_is_updated(monkeypat
     pairs = _ask("dpo", batch=6, prompt=100, response=50, reference="other")
     assert of(pairs) == [("reference", 12 * 150, 2), ("training", 12 * 150, 2)]
     assert of(pairs._replace(precomputed=True)) == [("training", 12 * 150, 2)]
+    assert [phase for phase, *_ in of(_ask(prompts=4, group=4, skips_old=True))] == ["training"]
     assert of(_ask("sft", batch=6)) == [("training", 6 * 900, 2)]
 
 
@@ -407,6 +409,35 @@ def test_a_pass_is_a_step_or_its_forward_third_of_the_sequences_that_there_are(m
     assert fast.seconds.low == fast.bound, "no end is below what is possible"
 
 
+def test_micro_batches_of_a_pipeline_are_filled_up() -> None:
+    """Of 2 x 100 tokens with 3 sequences of 40, 66 fall on each, and on one device of a pipeline 40; never fewer than there are."""
+    for pipeline, micro, tokens in ((1, 3, 40), (2, 3, 66), (2, 5, 40), (4, 2, 100)):
+        ask = _ask("grpo", plan=Parallelism(pipeline=pipeline), prompts=5, group=2, prompt=30, response=10)
+        vars(ask.training.how).update(micro_batch=2)
+        one = _Trained(SimpleNamespace(ask=ask, longest=100), None, How())  # type: ignore[arg-type]
+        assert one._filled(Batch(10, micro)) == tokens
+
+
+def test_devices_ahead_decode_the_rollouts_of_as_many_steps_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 3 steps, 18 of 6 each on 2 engines, 9 on one; a step takes a third. Devices that train too are never ahead."""
+    asked: list[Any] = []
+    monkeypatch.setattr(rollout, "models_of", lambda spec, ask: SimpleNamespace(spec=spec, ask=ask))
+    monkeypatch.setattr(rollout, "_rollout_case", lambda *_: "case")
+    monkeypatch.setattr(rollout, "_at_once", lambda models, _: asked.append(models.ask.rollouts) or 4)
+    monkeypatch.setattr(rollout, "_rollout", lambda *_: Timed("rollout", 3.0, Interval(6.0, 9.0, 12.0), 30))
+    for apart, steps_off, found in (
+        (2, 3, (18, 9, 1.0, (2.0, 3.0, 4.0), 10)), (2, 1, (6, 3, 3.0, (6.0, 9.0, 12.0), 30)),
+        (2, 0, (6, 3, 3.0, (6.0, 9.0, 12.0), 30)), (None, 3, (6, 1, 3.0, (6.0, 9.0, 12.0), 30)),
+    ):  # fmt: skip
+        ask = _ask(prompts=3, group=2, apart=apart)
+        vars(ask.training)["hardware"] = "chip"
+        one = rollout.generation(SimpleNamespace(spec="s", ask=ask), How(steps_off=steps_off))  # type: ignore[arg-type]
+        timed = one.timed
+        assert timed.seconds is not None
+        assert (asked.pop(), one.each, timed.bound, tuple(timed.seconds), timed.tokens) == found
+        assert one.at_once == 4
+
+
 def test_all_phases_fit_or_it_does_not() -> None:
     def one(*, fits: bool | None) -> Any:
         capacity = None if fits is None else SimpleNamespace(fits=lambda _: fits)
@@ -432,14 +463,14 @@ def answered_step(monkeypatch: pytest.MonkeyPatch, how: How = How(), **changed: 
         "group": 4,
         "epochs": 2,
     }
-    given |= {"training": SimpleNamespace(hardware="chip"), "waiting": (3, 0)}
+    given |= {"training": SimpleNamespace(hardware="chip"), "waiting": (3, 0), "apart": None}
     ask: Any = SimpleNamespace(**given | changed)
     context = SimpleNamespace(known="assumed")
     models = SimpleNamespace(longest=500, ask=ask, spec="model", policy=SimpleNamespace(context=context))
     time = SimpleNamespace(
         seconds=lambda calibration: calibration.seconds, bound=5.0, moved=7, colocated=True, at_once=3
     )
-    constants = StepConstants(passes=1.5, moved_colocated=0.25)
+    constants = StepConstants(moved_colocated=0.25)
     calibration = SimpleNamespace(seconds=SimpleNamespace(middle=8.0), constants=constants)
     stand_ins: dict[str, Any] = {
         "models_of": lambda *_: models,
@@ -466,12 +497,12 @@ def test_tokens_of_a_step_are_of_its_responses_or_its_sequences(monkeypatch: pyt
 
 
 def test_a_step_is_as_long_as_predicted_or_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Weights of 7 bytes take 0.25 s each, and passes half as long again within the step; of nothing that moves neither."""
+    """Weights of 7 bytes take 0.25 s each; nothing is moved in no time."""
     one, bound = answered_step(monkeypatch)[0], answered_step(monkeypatch, How(bound_only=True))[0]
     assert (one.middle, bound.middle, bound.seconds) == (8.0, 5.0, None)
-    assert (one.factor, one.moving, one.known, one.rent) == (1.5, 1.75, "assumed", ("chip", 2))
+    assert (one.moving, one.known, one.rent) == (1.75, "assumed", ("chip", 2))
     still: Any = SimpleNamespace(moved=0, colocated=True)
-    assert (one._replace(time=still).factor, one._replace(time=still).moving) == (1.0, 0.0)
+    assert one._replace(time=still).moving == 0.0
     one.models.policy.context.known = "exact"
     assert one.known == "predicted"
     with pytest.raises(RequestError, match="a step is timed on hardware"):

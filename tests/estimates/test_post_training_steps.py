@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 from functools import cache
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -56,7 +58,7 @@ def test_rollouts_of_one_length_take_what_serve_says() -> None:
     )
     load = "--prefill tensor=1 --decode tensor=1 --concurrency 64 --input 512 --output 256"
     served = answer("serve", "llama-3.1-8b", "--gpu", "h100", *load.split())
-    rollout = seconds(found)["rollout"] / shipped().constants.passes
+    rollout = seconds(found)["rollout"]
     decoding = 256 * served["tpot_seconds"]["middle"]
     assert rollout > decoding
     first = served["ttft_seconds"]["middle"]
@@ -69,8 +71,7 @@ def test_training_takes_what_train_says() -> None:
     plan = "llama-3.1-8b --gpu h100 --gpus 8 --zero 3 --batch 128 --context 1536"
     found = train(f"{plan} --method grpo --prompts 64 --group 8")
     alone = train(f"{plan} --tokens 1e9")["plan"]
-    factor = shipped().constants.passes
-    assert seconds(found)["training"] == pytest.approx(4 * factor * alone["step_seconds"]["middle"])
+    assert seconds(found)["training"] == pytest.approx(4 * alone["step_seconds"]["middle"])
     bounds = {one["phase"]: one["seconds_at_least"] for one in found["step_phases"]}
     assert bounds["training"] == pytest.approx(4 * alone["step_seconds_at_least"])
     assert bounds["reference"] == pytest.approx(4 * alone["computing_seconds"] / 3)
@@ -100,6 +101,28 @@ def test_devices_apart_overlap_when_rollouts_may_be_stale() -> None:
     assert in_turn["step_seconds"]["middle"] == pytest.approx(rollout + rest + moving)
     assert overlapped["step_seconds"]["middle"] == pytest.approx(max(rollout, rest) + moving)
     assert joined(3.0, 5.0, overlapped=False) == 8
+
+
+def test_devices_that_are_steps_ahead_decode_the_sequences_of_all_of_them() -> None:
+    """A step takes a quarter of the rollouts of four times the prompts."""
+    step = "llama-3.1-8b --method grpo --gpu h100 --gpus 8 --zero 3 --rollout apart --rollout-gpus 8 --prompts"
+    ahead, four = train(f"{step} 64 --steps-off 4"), train(f"{step} 256 --steps-off 1")
+    assert (ahead["rollouts_at_once"], four["rollouts_at_once"]) == (256, 256)
+    assert seconds(ahead)["rollout"] == pytest.approx(seconds(four)["rollout"] / 4)
+
+
+def test_old_log_probabilities_may_be_left_out() -> None:
+    """As all rollouts are one batch, whose ratio of new to old is 1 (`force_on_policy_ratio` of NeMo-RL, the default of TRL)."""
+    step = "llama-3.1-8b --method grpo --gpu h100 --gpus 8 --zero 3 --prompts 64 --group 8"
+    every, fewer = train(step), train(f"{step} --skip-old-log-probs")
+    left = seconds(every)
+    saved = left.pop("old_log_probs")
+    assert seconds(fewer) == pytest.approx(left)
+    assert fewer["step_seconds"]["middle"] == pytest.approx(every["step_seconds"]["middle"] - saved)
+    assert (
+        "--skip-old-log-probs is of one update a step"
+        in run("train", *f"{step} --skip-old-log-probs --batch 256".split()).err
+    )
 
 
 def test_a_run_is_so_many_steps() -> None:
@@ -151,7 +174,7 @@ def test_no_published_run_is_said_not_to_fit() -> None:
 
 @pytest.mark.slow
 def test_steps_are_predicted_as_the_calibration_says() -> None:
-    """Alone, the passes are a median 1.8 times too fast; with three constants, within 12% of models that were left out."""
+    """Alone, the passes are a median 1.7 times too fast; with two constants, within 12% of models that were left out."""
     said = yaml.safe_load((configs() / "calibrations" / "post-training.yaml").read_text(encoding="utf-8"))
     alone = [run.ratio(StepConstants()) for run in runs()]
     assert median(alone) == pytest.approx(said["alone"]["median_ratio"], abs=0.002)
@@ -159,16 +182,16 @@ def test_steps_are_predicted_as_the_calibration_says() -> None:
     ratios = [run.ratio(shipped().constants) for run in runs()]
     assert median(abs(1 / ratio - 1) for ratio in ratios) < said["left_out"]["median_error"] + 0.01
     covered = sum(shipped().low <= ratio <= shipped().high for ratio in ratios) / len(ratios)
-    assert 0.76 <= covered <= 0.84  # 35 of 43
+    assert 0.80 <= covered <= 0.88  # 36 of 43
 
 
 @pytest.mark.slow
 def test_the_constants_are_those_of_the_fit_and_of_models_left_out() -> None:
-    """Fitted anew without DeepSeek-V3, whose steps are the furthest from their passes alone, and then predicted: 16.5% off in median."""
+    """Fitted anew without DeepSeek-V3, whose steps are the furthest from their passes alone, and then predicted: 15% off in median."""
     constants = fitted([run for run in runs() if run.model != "deepseek-v3"])
     ratios = [run.ratio(constants) for run in runs() if run.model == "deepseek-v3"]
-    assert median(abs(1 / ratio - 1) for ratio in ratios) < 0.17
-    assert all(0.5 < ratio < 2 for ratio in ratios)
+    assert median(abs(1 / ratio - 1) for ratio in ratios) < 0.16
+    assert all(0.45 < ratio < 1.25 for ratio in ratios)
 
 
 DEEPSPEED_CHAT = {"opt-13b": (8, 9.0), "opt-30b": (8, 18.0), "opt-66b": (64, 7.5)}
@@ -210,16 +233,57 @@ def others() -> tuple[Measured, ...]:
 
 
 @pytest.mark.slow
-def test_steps_of_other_software_take_two_to_three_and_a_half_times_as_long() -> None:
+def test_steps_of_other_software_take_longer() -> None:
     """verl with its optimizer on the host and engines without CUDA graphs, and Miles on a chip of which no run was fitted."""
     ratios = {one.model: one.ratio(shipped().constants) for one in others()}
-    assert ratios == {"deepseek-v3": pytest.approx(3.36, abs=0.05), "qwen3-30b-a3b": pytest.approx(2.06, abs=0.05)}
+    assert ratios == {"deepseek-v3": pytest.approx(3.55, abs=0.05), "qwen3-30b-a3b": pytest.approx(1.30, abs=0.05)}
 
 
 @pytest.mark.slow
-def test_rollouts_of_miles_are_within_the_interval_of_left_out_models_and_its_training_is_not() -> None:
-    """152.79 s of rollouts and 95.30 s of training were published: predicted training is too fast on AMD, of which no run was fitted."""
+def test_phases_of_miles() -> None:
+    """152.79 s of rollouts and 95.30 s of training were published, on AMD, of which no run was fitted, with more tokens in a micro-batch."""
     miles = next(one for one in others() if one.model == "qwen3-30b-a3b")
-    found = {one.phase: one.seconds.middle * shipped().constants.passes for one in miles.time.phases if one.seconds}
-    assert 152.79 / found["rollout"] == pytest.approx(1.25, abs=0.02)
-    assert 95.30 / found["training"] == pytest.approx(2.21, abs=0.02)
+    found = {one.phase: one.seconds.middle for one in miles.time.phases if one.seconds}
+    assert 152.79 / found["rollout"] == pytest.approx(1.60, abs=0.02)
+    assert 95.30 / found["training"] == pytest.approx(0.68, abs=0.02)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Steps that were recorded before they were predicted
+# ---------------------------------------------------------------------------------------------------------------------
+
+RECORDED = Path(__file__).parents[1] / "measured"
+
+
+@cache
+def recorded(name: str) -> tuple[Measured, ...]:
+    return tuple(measured(RECORDED / name))
+
+
+@pytest.mark.slow
+def test_steps_of_later_releases_are_predicted_and_none_beats_its_bound() -> None:
+    """23% off in median: NeMo-RL 0.7 is faster than the releases of the fit, and 10 of 24 are within 80% intervals of these."""
+    later, found = recorded("post_training_later.csv"), shipped()
+    ratios = [one.ratio(found.constants) for one in later]
+    assert [one.model for one in later if one.seconds < one.time.bound] == []
+    assert median(abs(1 / ratio - 1) for ratio in ratios) == pytest.approx(0.23, abs=0.01)
+    assert median(ratios) == pytest.approx(0.85, abs=0.01)
+    assert sum(found.low <= ratio <= found.high for ratio in ratios) == 10
+
+
+@pytest.mark.slow
+def test_phases_are_predicted_alone_at_the_ratio_that_was_published() -> None:
+    """Each within a step takes 1.2 to 1.4 times as long as alone in median; the whole is predicted within 4%."""
+    text = (RECORDED / "post_training_phases.csv").read_text(encoding="utf-8")
+    steps = recorded("post_training_phases.csv")
+    published = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
+    ratios: dict[str, list[float]] = {"rollout": [], "log_prob": [], "training": []}
+    for said, one in zip(published, steps, strict=True):
+        alone = {timed.phase: timed.seconds.middle for timed in one.time.phases if timed.seconds}
+        parts = alone["rollout"], alone["old log-probs"] + alone["reference"], alone["training"]
+        for (name, found), predicted in zip(ratios.items(), parts, strict=True):
+            found.append(float(said[f"{name}_seconds"]) / predicted)
+    medians = {name: median(found) for name, found in ratios.items()}
+    assert medians == pytest.approx({"rollout": 1.37, "log_prob": 1.30, "training": 1.32}, abs=0.02)
+    assert median(abs(1 / one.ratio(shipped().constants) - 1) for one in steps) < 0.04
+    assert all(shipped().low < one.ratio(shipped().constants) < shipped().high for one in steps)

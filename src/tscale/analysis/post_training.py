@@ -130,6 +130,14 @@ class PostTraining(Request):
     epochs: int = asked(
         Option("Set the epochs of training on the sequences of a step.", "N", readers.degree, heading=HEADING), 1
     )
+    skip_old_log_probs: bool = asked(
+        Option(
+            "Compute no log-probabilities of the policy before it is trained: all rollouts of a step are one batch, whose ratio is 1.",
+            heading=HEADING,
+            kind="flag",
+        ),
+        False,
+    )
 
     def check_method(self, *, others: Iterable[str] = ()) -> None:
         """Raises `RequestError` for options that the method does not read; `others`: those that no method does."""
@@ -162,6 +170,7 @@ class PostTraining(Request):
         assert self.method is not None
         response, longest = self._lengths(context)
         group, prompts = self._rollouts()
+        self._check_skipped(group * prompts if batch is None else batch, group * prompts)
         return Answered(
             method=self.method,
             training=training,
@@ -184,7 +193,16 @@ class PostTraining(Request):
             rollout_dtype=self.rollout_dtype,
             asleep=self.sleep,
             epochs=self.epochs,
+            skips_old=self.skip_old_log_probs,
         )
+
+    def _check_skipped(self, batch: int, rollouts: int) -> None:
+        """Raises `RequestError` for a policy that is trained more than once on the rollouts of a step, whose ratio is then not 1."""
+        if self.skip_old_log_probs and (batch < rollouts or self.epochs > 1):
+            raise RequestError(
+                f"--skip-old-log-probs is of one update a step, not of {rollouts:,} rollouts in batches of {batch:,} for {self.epochs:,} "
+                "epochs: drop it, --batch and --epochs"
+            )
 
     def _lengths(self, context: int | None) -> tuple[int, int | None]:
         """The mean tokens of a response, and of the longest sequence; None of SFT, whose sequences have no responses apart."""
@@ -233,7 +251,7 @@ class PostTraining(Request):
 
 NAMES: Final = tuple(one.name for one in fields(PostTraining) if "option" in one.metadata)
 _OF_ROLLOUTS: Final = frozenset(name for name in NAMES if name.startswith("rollout")) | {
-    "group", "prompts", "reward", "epochs",
+    "group", "prompts", "reward", "epochs", "skip_old_log_probs",
 }  # fmt: skip
 _OF_PAIRS: Final = frozenset({"reference", "prompt_tokens", "response_tokens", "sleep"})
 _READ: Final[dict[Method, frozenset[str]]] = {

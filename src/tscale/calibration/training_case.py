@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from fractions import Fraction
-from math import log
+from math import log, sqrt
 from typing import Final, Literal, NamedTuple
 
 from tscale.calibration.interval import Interval, interval
@@ -16,7 +16,7 @@ from tscale.core.costs.step_products import REPEATED, Again, Case
 from tscale.core.costs.step_sent import Sent
 from tscale.core.costs.step_time import BITS, Batch, Workload, step_of
 from tscale.core.costs.step_work import StepWork, step_work
-from tscale.core.device import Cluster
+from tscale.core.device import NARROW, Cluster, of_peak
 from tscale.core.dtypes import Dtype
 from tscale.core.ledger import Ledger, Matmul, Scan
 from tscale.core.parallelism import Parallelism
@@ -35,9 +35,7 @@ MEGATRON, CURRENT, LATEST = "megatron-deepspeed", "current", "megatron-bridge-26
 STACKS: Final = (CURRENT, LATEST, MEGATRON)
 """Training stacks: frameworks of 2023 to the spring of 2026 on fused kernels, mixtures of Megatron-Bridge from release 26.06 on, by
 recipes whose kernels of experts are fused and hide more of what they send, or Megatron-DeepSpeed as of 2022, eager and unfused."""
-_EIGHT_BITS: Final = ("fp8", "int8", "fp4")
 _SIXTEEN_BITS: Final = ("bf16", "fp16")
-_NARROW: Final = {"fp8": 8, "int8": 8, "fp4": 4}
 
 
 def as_cut(plan: Parallelism) -> Parallelism:
@@ -85,6 +83,8 @@ class TrainingCase(NamedTuple):
     """Devices that cut each routed expert, of those that `plan` spreads experts over (`as_cut`)."""
     dispatcher: Dispatcher = "deepep"
     """How tokens go to their experts."""
+    narrow_head: bool = False
+    """Whether the head's products are in `dtype` too (Megatron-LM's fp8_output_proj), not in 16 bits."""
     automodel: bool = False
     """Whether it is a benchmark of Automodel: what limits and gates the outputs of experts with biases is one kernel, a token's experts follow
     one another, and PyTorch's pipeline waits for what is sent."""
@@ -99,7 +99,7 @@ class TrainingCase(NamedTuple):
     @property
     def peak(self) -> int:
         """FLOP/s of the products' format."""
-        return self.cluster.device.flops_per_second[self.dtype]
+        return self.cluster.device.flops_per_second[of_peak(self.dtype)]
 
     @property
     def peak_16(self) -> int:
@@ -137,8 +137,14 @@ class Choice(NamedTuple):
 
     @property
     def residual(self) -> Residual:
-        """What others of its kind were measured at; of another source, what each source was by constants fitted to the others."""
-        return self.calibration.residuals["elsewhere" if self.outside or self.another_source else self.kind]
+        """What others of its kind were measured at; of another source, what each source was by constants fitted to the others.
+
+        Where the calibration does not cover a case of another source, both may be as far off, and independent errors add up in squares.
+        """
+        found = self.calibration.residuals["elsewhere" if self.outside or self.another_source else self.kind]
+        if self.outside and self.another_source:
+            return replace(found, low=found.low ** sqrt(2), high=found.high ** sqrt(2))
+        return found
 
 
 class Prediction(NamedTuple):
@@ -169,17 +175,38 @@ def chosen(case: TrainingCase) -> Choice:
     found = min(of_stack, key=lambda one: _apart(case.d_model, one.covers.d_model))
     sources = found.covers.sources
     another = bool(sources) and case.source.split(" ")[0] not in sources
-    return Choice(found, _kind(case, found), tuple(_outside(case, found)), another)
+    return Choice(found, kind_of(case, found.name), tuple(_outside(case, found)), another)
 
 
-def _kind(case: TrainingCase, found: Calibration) -> str:
-    if "experts" in found.residuals:
-        if case.has_adapters and "adapters" in found.residuals:
-            return "adapters"
-        return "experts" if case.has_experts else "dense"
-    if found.name == "training-megatron-node":
-        return "tensor" if case.plan.tensor > 1 else "no tensor"
-    return "cluster"
+def kind_of(case: TrainingCase, name: str) -> str:
+    """The kind of a case by a calibration: runs of a kind scatter alike around what it predicts (`tscale.calibration.fit_training`)."""
+    if name == "training-megatron-node":
+        return _kind_in_a_node(case.plan.tensor, case.batch.micro)
+    if name == "training-megatron-cluster":
+        return "tensor 2 to 4" if 1 < case.plan.tensor < _WHOLE else f"tensor 1, or {_WHOLE} and more"
+    if case.has_adapters and name == "training-current":
+        return "adapters"
+    return "experts" if case.has_experts else "dense"
+
+
+def _kind_in_a_node(tensor: int, micro_batch: int) -> str:
+    if tensor <= _TWICE:
+        return f"tensor {tensor}, micro-batch {micro_batch if micro_batch <= _TWICE else '3 and more'}"
+    return f"tensor 3 and more, micro-batch {1 if micro_batch == 1 else '2 and more'}"
+
+
+_WHOLE: Final = 8
+"""Devices of tensor parallelism that fill a node of the runs that are told apart by it."""
+
+
+def ways_of(case: TrainingCase) -> Iterator[str]:
+    """Ways to divide a model that a calibration covers where one of its runs has them."""
+    if case.plan.interleave > 1:
+        yield "interleaved stages"
+    if case.plan.sequence:
+        yield "sequence parallelism"
+    if case.plan.zero:
+        yield "sharded optimizer states"
 
 
 def _apart(width: int, covered: tuple[int, int]) -> float:
@@ -209,6 +236,7 @@ def _outside(case: TrainingCase, found: Calibration) -> Iterator[str]:
         yield "routed experts"
     if _apart(case.d_model, covers.d_model) > log(_TWICE):
         yield f"a width of {int(case.d_model):,}"
+    yield from filter(lambda way: way not in covers.ways, ways_of(case))
     if case.plan.context > covers.context:
         yield "context parallelism" if covers.context == 1 else f"context parallelism over {case.plan.context} devices"
 
@@ -243,9 +271,9 @@ def micro_batches_of(case: TrainingCase, micro: int, micro_batches: int) -> Case
         micro_batches,
         int(case.d_model),
         REPEATED[case.again],
-        case.peak,
+        case.peak * family.scaled(case.dtype),
         case.peak_16,
-        case.dtype in _EIGHT_BITS,
+        case.dtype in NARROW,
         kernel_of(case, family) != UNFUSED,
         family.multiprocessors,
         case.parallel_block,
@@ -258,6 +286,7 @@ def micro_batches_of(case: TrainingCase, micro: int, micro_batches: int) -> Case
         in_a_row=case.automodel,
         waits=case.automodel,
         expert_tensor=case.expert_tensor,
+        narrow_head=case.narrow_head,
         wide=case.dispatcher != "alltoall" and case.stack != LATEST and not case.automodel,
     )
 
@@ -298,6 +327,6 @@ def prediction(case: TrainingCase, bound: Fraction | None = None) -> Prediction:
 
 def bound_of(case: TrainingCase) -> Fraction:
     """The least seconds of a step (`tscale.core.costs.step_time`)."""
-    bits = _NARROW.get(case.dtype, BITS)
+    bits = NARROW.get(case.dtype, BITS)
     work = Workload(case.run, case.batch, case.d_model, case.again, bits, case.parallel_block, case.redone)
     return step_of(case.stages, case.plan, work, case.cluster, case.peak).seconds

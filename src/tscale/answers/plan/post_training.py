@@ -6,12 +6,12 @@ from fractions import Fraction
 from shlex import join
 
 from tscale.answers.post_training.memory import METHOD_NAMES, NAMES, called_inside
-from tscale.calibration.post_training_calibration import shipped
 from tscale.core.costs.post_training import key_of
 from tscale.core.metric import Column, Data, Detail, Figure, Label, Report, Table
 from tscale.core.number_text import duration, durations, gigabytes
 from tscale.core.units import BYTES, SECONDS, SHARE, USD
 from tscale.core.view import interval, view
+from tscale.errors import ended
 from tscale.estimates.explaining import notes_of
 from tscale.estimates.plan.planned import Planned
 from tscale.estimates.plan.post_training import TRIED, Candidate, Found, candidates
@@ -58,7 +58,7 @@ def _none(found: Found) -> str:
             f"The nearest holds {gigabytes(found.nearest.total)} in {NAMES[found.nearest.phase]}: more devices, --sleep all, or a smaller "
             "--rollout-batch may fit."
         )
-    return f"Why one could not be: {found.why}." if found.why else "No layout of training fits so few devices."
+    return ended(f"Why one could not be: {found.why}") if found.why else "No layout of training fits so few devices."
 
 
 def _text(one: Candidate) -> str:
@@ -102,7 +102,7 @@ def _table(spec: ModelSpec, planned: Planned, found: Found, title: str) -> Table
 def _share(one: Candidate) -> float:
     """The share of a step that its rollouts take."""
     rollout = one.time.phases[0].seconds
-    return 0.0 if rollout is None else shipped().constants.passes * rollout.middle / one.seconds.middle
+    return 0.0 if rollout is None else rollout.middle / one.seconds.middle
 
 
 def _candidate_data(one: Candidate) -> dict[str, Data]:

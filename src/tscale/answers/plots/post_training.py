@@ -76,9 +76,8 @@ def seconds_plot(spec: ModelSpec, ask: Ask, how: How) -> Plot:
 def _tops(time: StepTime, *, bound_only: bool) -> Iterator[tuple[Phase, float]]:
     """Each phase with the seconds up to its end, one phase after the other."""
     constants, top = shipped().constants, 0.0
-    factor = constants.passes if time.moved else 1.0
     for one in time.phases:
-        top += one.bound if one.seconds is None else factor * one.seconds.middle
+        top += one.bound if one.seconds is None else one.seconds.middle
         yield one.phase, top
     if time.moved and not bound_only:
         yield "moving weights", top + constants.moved(time.moved, colocated=time.colocated)

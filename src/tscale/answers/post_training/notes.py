@@ -35,7 +35,7 @@ def step_notes(one: Answered) -> Iterator[str]:
     elif time.moved:
         yield (
             f"Rollouts are predicted as `tscale serve` does, forward passes and training as `tscale train` does; a step then takes "
-            f"{found.constants.passes:g} times as long, and {1e9 * found.constants.moved(1.0, colocated=time.colocated):.2g} s more for each GB of "
+            f"{1e9 * found.constants.moved(1.0, colocated=time.colocated):.2g} s more for each GB of "
             f"weights that reaches a device of an engine, sleep and wake included (calibration {found.name}: {found.title}, {found.runs} runs; within "
             f"{found.median_error:.0%} (median) of models that it was not fitted to)."
         )
@@ -100,9 +100,6 @@ def step_derivations(one: Answered) -> Iterator[Step]:
     parts = [timed for timed in one.time.phases if timed.seconds is not None]
     for timed in parts:
         assert timed.seconds is not None
-        figure = Figure(one.factor * timed.seconds.middle, SECONDS, one.known)
-        name = key_of(timed.phase)
-        yield Step(name, f"passes·{name}_alone", f"{one.factor:g}·{timed.seconds.middle:.4g}", figure, subject)
     if one.time.moved:
         each = one.calibration.constants.moved(1.0, colocated=one.time.colocated)
         yield Step(
@@ -120,7 +117,7 @@ def _whole(one: Answered, parts: list[Timed], subject: str) -> Iterator[Step]:
 
     def added(found: list[Timed]) -> tuple[str, str]:
         names = " + ".join(key_of(timed.phase) for timed in found)
-        numbers = " + ".join(f"{one.factor * timed.seconds.middle:.4g}" for timed in found if timed.seconds is not None)
+        numbers = " + ".join(f"{timed.seconds.middle:.4g}" for timed in found if timed.seconds is not None)
         return names, numbers
 
     moving = (" + moving_weights", f" + {one.moving:.4g}") if one.time.moved else ("", "")

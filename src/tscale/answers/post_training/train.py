@@ -7,11 +7,10 @@ from typing import Final
 
 from tscale.answers.post_training.memory import METHOD_NAMES, NAMES, phase_data, sequences_text, step_data
 from tscale.answers.post_training.notes import not_covered, step_derivations, step_notes
-from tscale.calibration.interval import Interval
 from tscale.core.costs.post_training import key_of
 from tscale.core.metric import Cell, Column, Data, Derivations, Figure, Known, Label, Missing, Report, Table, weakest
 from tscale.core.number_text import duration, durations, number_text
-from tscale.core.units import BYTES, COUNT, DAYS, GPU_HOURS, RATIO, SECONDS, SHARE, TOKENS, TOKENS_PER_SECOND, USD
+from tscale.core.units import BYTES, COUNT, DAYS, GPU_HOURS, SECONDS, SHARE, TOKENS, TOKENS_PER_SECOND, USD
 from tscale.core.view import Record, interval, view
 from tscale.estimates.capacity import VERDICTS
 from tscale.estimates.explaining import notes_of, trained_text
@@ -78,7 +77,7 @@ def _share_of_rollout(one: Answered) -> float:
     rollout = next((timed for timed in one.time.phases if timed.phase == "rollout"), None)
     if rollout is None or rollout.seconds is None or not one.middle:
         return 0.0
-    return one.factor * rollout.seconds.middle / one.middle
+    return rollout.seconds.middle / one.middle
 
 
 def _phases_table(one: Answered, title: str) -> Table:
@@ -109,7 +108,7 @@ def _phase_row(one: Answered, timed: Timed) -> Record:
     own = {**_timed_data(one, timed), "phase": NAMES[timed.phase]}
     if timed.seconds is None or one.seconds is None:
         return own
-    return {**own, **_part(one, one.factor * timed.seconds.middle)}
+    return {**own, **_part(one, timed.seconds.middle)}
 
 
 def _part(one: Answered, seconds: float) -> dict[str, Data]:
@@ -209,7 +208,6 @@ def _prediction_data(one: Answered) -> Data:
         "median_error": Figure(found.median_error, SHARE, "measured"),
         "not_covered": not_covered(one),
         "constants": {
-            "passes": Figure(found.constants.passes, RATIO, "measured"),
             "moved_seconds_per_byte": Figure(
                 found.constants.moved(1.0, colocated=one.time.colocated), SECONDS, "measured"
             ),
@@ -221,7 +219,7 @@ def _prediction_data(one: Answered) -> Data:
 def _timed_data(one: Answered, timed: Timed) -> Record:
     seconds = None
     if timed.seconds is not None and one.seconds is not None:
-        seconds = interval(Interval(*(one.factor * end for end in timed.seconds)), SECONDS, one.known)
+        seconds = interval(timed.seconds, SECONDS, one.known)
     return {
         "phase": key_of(timed.phase),
         "tokens": Figure(timed.tokens, TOKENS),

@@ -83,8 +83,6 @@ def passes(method: Method, sequences: int, prompt: int, response: int, group: in
 class StepConstants(NamedTuple):
     """What a step takes beside its passes as they are predicted alone, fitted to measured steps. The defaults change nothing."""
 
-    passes: float = 1.0
-    """How many times as long rollouts, forward passes and training take within a step."""
     moved_colocated: float = 0.0
     """Seconds for each byte of weights that a device of an engine is given, where it trains too: states go to the host and back."""
     moved_apart: float = 0.0

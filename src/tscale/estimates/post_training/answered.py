@@ -11,7 +11,7 @@ from tscale.core.costs.post_training import Passes, passes
 from tscale.core.metric import Known, weakest
 from tscale.errors import RequestError, field
 from tscale.estimates.post_training.models import Ask, Models, models_of
-from tscale.estimates.post_training.rollout import How
+from tscale.estimates.post_training.rollout import How, in_flight
 from tscale.estimates.post_training.step import StepTime, step_time
 from tscale.estimates.rent import Rent, rent_of
 from tscale.models.spec import ModelSpec
@@ -42,11 +42,6 @@ class Answered(NamedTuple):
         return weakest("predicted", "assumed" if self.models.policy.context.known == "assumed" else "predicted")
 
     @property
-    def factor(self) -> float:
-        """How many times as long passes take within the step; 1 where nothing is generated."""
-        return self.calibration.constants.passes if self.time.moved else 1.0
-
-    @property
     def moving(self) -> float:
         """Seconds in which weights move."""
         return self.calibration.constants.moved(self.time.moved, colocated=self.time.colocated)
@@ -65,9 +60,10 @@ class Answered(NamedTuple):
 
 def models_held(one: Answered) -> Models:
     """The models with as many sequences in an engine's cache as it decodes at once."""
-    ask, at_once = one.models.ask, one.time.at_once
+    models, at_once = in_flight(one.models, one.asked.how), one.time.at_once
+    ask = models.ask
     if not at_once or at_once == ask.waiting[0]:
-        return one.models
+        return models
     return models_of(one.models.spec, ask._replace(rollout_batch=at_once))
 
 

@@ -1,6 +1,6 @@
 """`python -m tscale.estimates.post_training.fit` makes configs/calibrations/post-training.yaml anew from configs/measured/post_training.csv.
 
-Three constants are fitted to the mean of |log(measured/predicted)|, on a grid; then again without each of the models, whose steps
+Two constants are fitted to the mean of |log(measured/predicted)|, on a grid; then again without each of the models, whose steps
 are predicted by the constants of the others: the error and the interval are of these.
 """
 
@@ -28,12 +28,11 @@ from tscale.estimates.capacity import Verdict
 from tscale.estimates.memory_train.ask import train_ask
 from tscale.estimates.post_training.models import Ask, models_of
 from tscale.estimates.post_training.phases import decisive, fullest
-from tscale.estimates.post_training.rollout import How
+from tscale.estimates.post_training.rollout import How, in_flight
 from tscale.estimates.post_training.step import StepTime, step_time
 
-_PASSES: Final = [1 + step / 40 for step in range(41)]
 _MOVED: Final = [step / 40 * 1e-9 for step in range(161)]
-"""What constants are looked for among: 1 to 2 times as long, and up to 4 s for 1 GB."""
+"""What constants are looked for among: up to 4 s for 1 GB."""
 
 
 class Measured(NamedTuple):
@@ -63,15 +62,16 @@ def measured(path: Path | None = None) -> list[Measured]:
 def _measured(row: Mapping[str, str]) -> Measured:
     spec, hardware = model_of(row["model"]), hardware_of(row["gpu"])
     models = models_of(spec, ask_of(row))
-    time = step_time(models, How(steps_off=int(row["steps_off"])))
-    phases = fullest(models_of(spec, models.ask._replace(rollout_batch=time.at_once)))[1]
+    how = How(steps_off=int(row["steps_off"]))
+    time = step_time(models, how)
+    phases = fullest(models_of(spec, in_flight(models, how).ask._replace(rollout_batch=time.at_once)))[1]
     return Measured(spec.name, hardware.name, float(row["step_seconds"]), time, decisive(phases).verdict)
 
 
 def ask_of(row: Mapping[str, str]) -> Ask:
     """What a row asks: a step of GRPO with a reward by rule, and a reference of the policy's size unless it says 0.
 
-    What a phase does not use is away.
+    What a phase does not use is away. Old log-probabilities are computed unless `old_log_probs` is 0.
     """
     hardware = hardware_of(row["gpu"])
     if row.get("network_gb_per_s"):
@@ -110,19 +110,14 @@ def ask_of(row: Mapping[str, str]) -> Ask:
         apart=number.get("rollout_gpus"),
         rollout_tensor=number["rollout_tensor"],
         asleep=frozenset(SLEEPERS),
+        skips_old=row.get("old_log_probs") == "0",
     )
 
 
 def fitted(runs: Sequence[Measured]) -> StepConstants:
     """The constants of the least error on some runs; those of weights that move are of runs of their own kind."""
-
-    def of(passes: float) -> tuple[float, StepConstants]:
-        kinds = [[run for run in runs if run.time.colocated == colocated] for colocated in (True, False)]
-        errors = [min((_error(kind, StepConstants(passes, one, one)), one) for one in _MOVED) for kind in kinds]
-        (colocated, first), (apart, second) = errors
-        return colocated + apart, StepConstants(passes, first, second)
-
-    return min(map(of, _PASSES))[1]
+    kinds = [[run for run in runs if run.time.colocated == colocated] for colocated in (True, False)]
+    return StepConstants(*(min(_MOVED, key=lambda one: _error(kind, StepConstants(one, one))) for kind in kinds))
 
 
 def _error(runs: Sequence[Measured], constants: StepConstants) -> float:
@@ -142,9 +137,8 @@ def calibration(runs: Sequence[Measured]) -> dict[str, Any]:
     alone = [run.ratio(StepConstants()) for run in runs]
     low, high = factors(ratios)
 
-    def constant(name: str, unit: str, meaning: str) -> dict[str, object]:
-        value = float(f"{getattr(constants, name):.4g}")
-        return {"value": value, "unit": unit, "meaning": meaning, "fitted": True}
+    def constant(value: float, meaning: str) -> dict[str, object]:
+        return {"value": float(f"{value:.4g}"), "unit": "seconds per byte", "meaning": meaning, "fitted": True}
 
     return {
         "name": NAME,
@@ -155,15 +149,11 @@ def calibration(runs: Sequence[Measured]) -> dict[str, Any]:
             "chips": list(dict.fromkeys(run.chip for run in runs)),
         },
         "constants": {
-            "passes": constant("passes", "ratio", "rollouts, forward passes and training within a step over alone"),
             "moved_colocated": constant(
-                "moved_colocated",
-                "seconds per byte",
+                constants.moved_colocated,
                 "of weights that a device of an engine is given where it trains too; states go to the host and back",
             ),
-            "moved_apart": constant(
-                "moved_apart", "seconds per byte", "of weights that a device which only generates is given"
-            ),
+            "moved_apart": constant(constants.moved_apart, "of weights that a device which only generates is given"),
         },
         "fitted_to": {"file": FILE, "runs": len(runs)},
         "alone": {"median_ratio": round(median(alone), 3), "least": round(min(alone), 3), "most": round(max(alone), 3)},

@@ -32,6 +32,7 @@ def counted_phases(model: TracedModel, ask: Ask, longest: int) -> Iterator[Count
     if ask.online:
         generated = _generation(model, ask)
         yield Counted("rollout", tokens.generated, generated, generated)
+    if ask.scores_old:
         yield _forward("old log-probs", model, prompt + response, read, tokens.scored)
     beside: tuple[tuple[Phase, ModelSpec | None], ...] = (
         ("reference", ask.reference if ask.scores_reference else None),

@@ -52,6 +52,8 @@ class Ask(NamedTuple):
     rollout_dtype: Dtype | None = None
     asleep: frozenset[Sleeper] = frozenset({"rollout"})
     epochs: int = 1
+    skips_old: bool = False
+    """Whether the ratio of new to old log-probabilities is taken as 1, so that none are computed before training."""
 
     @property
     def how(self) -> Training:
@@ -62,6 +64,11 @@ class Ask(NamedTuple):
     def online(self) -> bool:
         """Whether it trains on what it generates."""
         return self.method in ONLINE
+
+    @property
+    def scores_old(self) -> bool:
+        """Whether log-probabilities of the policy that generated are taken before it is trained."""
+        return self.online and not self.skips_old
 
     @property
     def rollouts(self) -> int:

@@ -138,6 +138,7 @@ def _phases(models: Models, stage: int) -> Iterator[Stage]:
     if models.server is not None:
         served = held_at(models.server, 0)
         yield Stage("rollout", (Line("activations", served.activations), Line("logits", served.logits)))
+    if ask.scores_old:
         yield Stage("old log-probs", tuple(_scoring(policy, stage)))
     if ask.scores_reference:
         model = policy if models.reference is None else models.reference

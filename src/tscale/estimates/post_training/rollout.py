@@ -41,21 +41,43 @@ class Timed(NamedTuple):
     seconds: Interval | None
     tokens: int
 
+    def of_one(self, steps: int) -> Timed:
+        """The same of one of so many steps."""
+        seconds = None if self.seconds is None else Interval(*(end / steps for end in self.seconds))
+        return Timed(self.phase, self.bound / steps, seconds, self.tokens // steps)
+
 
 class Generated(NamedTuple):
-    """The rollouts of a step, and the sequences that an engine decodes at once."""
+    """The rollouts of a step, the sequences that an engine decodes at once, and those that fall on it."""
 
     timed: Timed
     at_once: int
+    each: int
 
 
 def generation(models: Models, how: How) -> Generated:
     """The rollouts of a step. Raises `RequestError` for an engine that cannot be."""
-    hardware = models.ask.training.hardware
+    hardware, steps = models.ask.training.hardware, _ahead(models.ask, how)
     assert hardware is not None
+    models = in_flight(models, how)
     case = _rollout_case(models, hardware)
     at_once = _at_once(models, case)
-    return Generated(_rollout(models, case, at_once, how), at_once)
+    each = ceil_div(models.ask.rollouts, models.ask.engines)
+    return Generated(_rollout(models, case, at_once, how).of_one(steps), at_once, each)
+
+
+def _ahead(ask: Ask, how: How) -> int:
+    """The steps whose rollouts are generated at once."""
+    return 1 if ask.apart is None else max(how.steps_off, 1)
+
+
+def in_flight(models: Models, how: How) -> Models:
+    """The models with all rollouts that are generated at once: those of k steps by devices apart that are k steps ahead.
+
+    Source: NeMo-RL at v0.6.0, nemo_rl/algorithms/async_utils.py, `max_inflight`.
+    """
+    ask, steps = models.ask, _ahead(models.ask, how)
+    return models if steps == 1 else models_of(models.spec, ask._replace(prompts=ask.prompts * steps))
 
 
 def _rollout_case(models: Models, hardware: Hardware) -> ServingCase:

@@ -25,9 +25,9 @@ from tscale.models.spec import ModelSpec
 
 FORWARD: Final = Fraction(1, 3)
 """The share of a step's passes over its layers that is forward: backward, each product has two gradients (Kaplan 2020, section 2.1)."""
-_QUEUED: Final = "graphs"
-"""Kernels of experts cost the host nothing: with the host of pre-training's recipes, which run one sequence of a few thousand tokens at a time,
-steps of models that are left out would be wrong by 17% in median, not 11%."""
+_DISPATCHER: Final = "alltoall"
+"""How tokens go to their experts: NeMo-RL's default (`moe_token_dispatcher_type` of examples/configs/grpo_math_1B.yaml at v0.6.0). No CUDA graph
+holds its layers either: the host queues each kernel of experts."""
 
 
 class StepTime(NamedTuple):
@@ -61,7 +61,7 @@ class StepTime(NamedTuple):
         alone = self.alone
         if alone is None:
             return None
-        return max(constants.passes * alone + constants.moved(self.moved, colocated=self.colocated), self.bound)
+        return max(alone + constants.moved(self.moved, colocated=self.colocated), self.bound)
 
     def seconds(self, calibration: Calibration) -> Interval | None:
         """The same as an 80% interval. Of methods that generate nothing it is that of training."""
@@ -105,7 +105,7 @@ def together(models: Models, how: How, generated: Generated | None, passed: Pass
         ask.apart is not None and how.steps_off > 0,
         ask.apart is None,
         0 if generated is None else generated.at_once,
-        ceil_div(ask.rollouts, ask.engines) if ask.online else 0,
+        0 if generated is None else generated.each,
         0 if models.server is None else int(models.server.weights().total),
         why,
     )
@@ -145,7 +145,7 @@ class _Trained:
         models, ask = self.models, self.models.ask
         spec, everyone, mean = models.spec, self._sequences, self._mean
         tokens = everyone * mean
-        if ask.online:
+        if ask.scores_old:
             yield self._forward("old log-probs", spec, everyone, tokens)
         if ask.scores_reference and ask.reference is not None:
             yield self._forward("reference", ask.reference, everyone, tokens)
@@ -201,12 +201,12 @@ class _Trained:
         batch, share = packed(sequences, plan.data, training.micro_batch, self._mean, self.models.longest)
         redone = Recomputed() if forward else self._redone(model)
         dtype, peak = peak_of(self.hardware.device(), self.hardware, products_of(training.precision.name))
-        given = (model, run_of(spec, self._mean), plan, batch, self.hardware.cluster())
-        least = planned_step(*given, peak, dtype, redone)
+        cluster = self.hardware.cluster()
+        least = planned_step(model, run_of(spec, self._mean), plan, batch, cluster, peak, dtype, redone)
         kernel, stack, base = self.how.kernel, self.how.stack, None if forward else training.base
         found = predicted_step(
-            *given, dtype, redone, least.step.seconds, known="predicted", stack=stack, kernel=kernel, base=base,
-            gradient_bytes=training.precision.gradients, queued=_QUEUED,
+            model, run_of(spec, self._filled(batch)), plan, batch, cluster, dtype, redone, least.step.seconds, known="predicted",
+            stack=stack, kernel=kernel, base=base, gradient_bytes=training.precision.gradients, dispatcher=_DISPATCHER,
         )  # fmt: skip
         bound = least.step.seconds * share
         if forward:
@@ -221,6 +221,15 @@ class _Trained:
             middle = max((parts.seconds - once) * float(share * FORWARD), float(bound))
         ends = (middle * seconds.low / seconds.middle, middle, middle * seconds.high / seconds.middle)
         return _Passed(float(bound), Interval(max(ends[0], float(bound)), *ends[1:]))
+
+    def _filled(self, batch: Batch) -> int:
+        """Tokens of a sequence with its part of the padding that fills a micro-batch up: stages of a pipeline send one another as many each time.
+
+        Source: NeMo-RL at v0.6.0, nemo_rl/models/megatron/data.py, `_get_pack_sequence_parameters_for_megatron`.
+        """
+        if self.models.ask.how.plan.pipeline == 1:
+            return self._mean
+        return max(self._mean, self.models.ask.how.micro_batch * self.models.longest // batch.micro)
 
     def _redone(self, model: TracedModel) -> Recomputed:
         training = self.models.ask.how

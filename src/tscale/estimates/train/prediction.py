@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 from tscale.calibration.training_case import (
     CURRENT,
     OF_PUBLISHERS,
+    Dispatcher,
     Prediction,
-    Queued,
     TrainingCase,
     as_cut,
     prediction,
@@ -19,14 +19,14 @@ from tscale.core.costs.step_prediction import SOURCE
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.training import Count, counted_flops
 from tscale.core.costs.wall_time import mfu_of
-from tscale.core.device import Cluster
+from tscale.core.device import Cluster, of_peak
 from tscale.core.dtypes import Dtype
 from tscale.core.metric import Data, Figure, Known
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shares_of
 from tscale.core.units import COUNT, SECONDS, SHARE
 from tscale.core.workload import SequenceLengths
-from tscale.errors import RequestError, field
+from tscale.errors import RequestError, ended, field
 from tscale.estimates.explaining import TracedModel
 from tscale.estimates.recomputed import Recomputed
 from tscale.estimates.trained import Trained
@@ -48,6 +48,9 @@ PARTS: Final = {
     "step": "each step",
 }
 """What people call the parts of a predicted step."""
+
+
+_BOTH: Final = ", √2 times as long, for software and cluster may differ too"
 
 
 class PredictedStep(NamedTuple):
@@ -88,7 +91,7 @@ class PredictedStep(NamedTuple):
     def notes(self) -> Iterator[str]:
         """What the prediction rests on."""
         if self.found is None:
-            yield f"No step time is predicted: {self.why}."
+            yield ended(f"No step time is predicted: {self.why}")
             return
         choice, fit = self.found.choice, self.found.choice.calibration.fitted_to
         how = f"within {choice.residual.median_error:.1%} (median) of {choice.residual.runs:,} runs that it was not fitted to"
@@ -101,7 +104,7 @@ class PredictedStep(NamedTuple):
         if choice.outside:
             yield (
                 f"That calibration does not cover {', '.join(choice.outside)}: the interval is that of runs that stand apart "
-                "from those it was fitted to."
+                f"from those it was fitted to{_BOTH if choice.another_source else ''}."
             )
         elif choice.another_source:
             yield (
@@ -183,21 +186,21 @@ def predicted_step(
     count: Count = "full",
     base: Dtype | None = None,
     gradient_bytes: int = 4,
-    queued: Queued = "eager",
+    dispatcher: Dispatcher = "deepep",
 ) -> PredictedStep:
     """What a step of a plan is predicted to take, never less than its bound; the reason where that cannot be said.
 
     `base`: the format of few bits that the frozen matrices under adapters are in. `gradient_bytes`: of a number of the sum that
-    micro-batches' gradients are added to. `queued`: how the host queues the kernels of routed experts' layers.
+    micro-batches' gradients are added to. `dispatcher`: how tokens go to their experts.
     """
-    spec, peak = model.spec, cluster.device.flops_per_second[dtype]
+    spec, peak = model.spec, cluster.device.flops_per_second[of_peak(dtype)]
     flops = counted_flops(model.ledger, run, run.tokens * batch.sequences, count)
     cut, plan = plan.trained.expert_cut, as_cut(plan)
     of_stages = stages(spec, plan, model.ledger)
     shares = shares_of(of_stages, plan)
     case = TrainingCase(
         of_stages, shares, plan, run, batch, int(spec.d_model), cluster, dtype, redone.policy, stack, kernel, spec.parallel_block,
-        redone=redone.stages, base=base, gradient_bytes=gradient_bytes, queued=queued, expert_tensor=cut,
+        redone=redone.stages, base=base, gradient_bytes=gradient_bytes, expert_tensor=cut, dispatcher=dispatcher,
     )  # fmt: skip
     try:
         return PredictedStep(prediction(case, bound), int(flops), plan.devices, peak, known, ring=plan.context > 1)
