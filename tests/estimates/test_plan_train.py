@@ -14,8 +14,11 @@ import pytest
 import tscale
 from tests.helpers import run
 from tscale.catalogue.hardware import find_hardware
+from tscale.core.costs.training_setup import Training
+from tscale.core.precision import PRECISIONS
 from tscale.estimates.plan.search import Ask, Sized, subject_of
 from tscale.models.resolve import resolve
+from tscale.models.trainer import trainer
 from tscale.planning.search import search
 
 ARGS = "llama-3.2-1b --train --gpu h100 --gpus 16 --batch 64"
@@ -277,3 +280,21 @@ def test_a_plan_is_of_steps_of_one_size(batch: list[str], says: str) -> None:
     done = run("plan", "gpt2", "--train", "--gpu", "h100", "--gpus", "8", *batch)
     assert (done.code, done.out) == (2, "")
     assert says in done.err
+
+
+def test_a_plan_and_an_answer_agree_on_gradients_that_come_as_activations_go() -> None:
+    """On one device, where a step may be one micro-batch (4) or two (2)."""
+    rows = _plan(
+        "llama-3.2-3b --train --precision pure-bf16 --batch 4 --gpu a100-sxm-80gb --gpus 1 --context 4096 --recompute full "
+        "--micro-batch 2,4 --top 20 --loss plain-kept"
+    )["rows"]
+    spec = resolve("llama-3.2-3b")
+    held = {}
+    for row in rows:
+        asked = Training(
+            PRECISIONS["pure-bf16"], micro_batch=row["micro_batch"], recompute="full", loss="plain-kept", batch=4
+        )
+        total, least = trainer(spec, asked, 4096).totals()
+        assert (row["per_device_bytes"], row["least_total_bytes"]) == (total, least)
+        held[row["micro_batch"]] = total
+    assert set(held) == {2, 4}
