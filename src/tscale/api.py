@@ -191,6 +191,7 @@ def flops(
     rollout_dtype: str | None = None,
     sleep: Number | None = None,
     epochs: Number | None = None,
+    skip_old_log_probs: bool | None = None,
     tokens: Number | None = None,
     context: Number | None = None,
     source: Number | None = None,
@@ -231,6 +232,8 @@ def flops(
         sleep: Choose what leaves the device in phases that do not use it: rollout (the engine), weights, optimizer,
             reference, reward, value, all, none (default: rollout).
         epochs: Set the epochs of training on the sequences of a step (default: 1).
+        skip_old_log_probs: Compute no log-probabilities of the policy before it is trained: all rollouts of a step are
+            one batch, whose ratio is 1.
         tokens: Set the training tokens, such as 300e9 or 1.5T; k is 1,000.
         context: Set the tokens of a sequence, such as 2048 or 2k; k is 1,024.
         source: Set the encoder tokens of a sequence; k is 1,024.
@@ -339,6 +342,7 @@ def memory(
     rollout_dtype: str | None = None,
     sleep: Number | None = None,
     epochs: Number | None = None,
+    skip_old_log_probs: bool | None = None,
     gpu: Gpu | None = None,
     gpu_set: Changes = (),
     serve: bool | None = None,
@@ -429,6 +433,8 @@ def memory(
         sleep: Choose what leaves the device in phases that do not use it: rollout (the engine), weights, optimizer,
             reference, reward, value, all, none (default: rollout).
         epochs: Set the epochs of training on the sequences of a step (default: 1).
+        skip_old_log_probs: Compute no log-probabilities of the policy before it is trained: all rollouts of a step are
+            one batch, whose ratio is 1.
         gpu: Name the hardware that it must fit on: h100, a YAML file, or here (the GPU of this machine); see `tscale
             list hardware`.
         gpu_set: Change a field of the hardware; repeatable.
@@ -521,6 +527,7 @@ def train(
     rollout_dtype: str | None = None,
     sleep: Number | None = None,
     epochs: Number | None = None,
+    skip_old_log_probs: bool | None = None,
     tokens: Number | None = None,
     context: Number | None = None,
     batch: Number | None = None,
@@ -611,6 +618,8 @@ def train(
         sleep: Choose what leaves the device in phases that do not use it: rollout (the engine), weights, optimizer,
             reference, reward, value, all, none (default: rollout).
         epochs: Set the epochs of training on the sequences of a step (default: 1).
+        skip_old_log_probs: Compute no log-probabilities of the policy before it is trained: all rollouts of a step are
+            one batch, whose ratio is 1.
         tokens: Set the training tokens, such as 300e9 or 1.5T; k is 1,000.
         context: Set the tokens of a sequence, such as 2048 or 2k; k is 1,024.
         batch: Set the sequences per step (global batch size), to time a parallel plan.
@@ -791,6 +800,7 @@ def plan(
     rollout_dtype: str | None = None,
     sleep: Number | None = None,
     epochs: Number | None = None,
+    skip_old_log_probs: bool | None = None,
     tokens: Number | None = None,
     context: Number | None = None,
     days: Number | None = None,
@@ -886,6 +896,8 @@ def plan(
         sleep: Choose what leaves the device in phases that do not use it: rollout (the engine), weights, optimizer,
             reference, reward, value, all, none (default: rollout).
         epochs: Set the epochs of training on the sequences of a step (default: 1).
+        skip_old_log_probs: Compute no log-probabilities of the policy before it is trained: all rollouts of a step are
+            one batch, whose ratio is 1.
         tokens: Set the training tokens, such as 300e9 or 1.5T; k is 1,000.
         context: Set the tokens of a sequence, such as 2048 or 2k; k is 1,024.
         days: Find the fewest devices that train in so many days.

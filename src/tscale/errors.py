@@ -159,8 +159,8 @@ def nearest(name: str, legal: Iterable[str], aliases: Mapping[str, str] = Mappin
 
 
 def ended(text: str) -> str:
-    """A sentence with the mark that ends it: a full stop, or the question mark of what was meant."""
-    return text if text.endswith("?") else f"{text}."
+    """A sentence with the mark that ends it: a full stop, or the question mark or dots of what was meant."""
+    return text if text.endswith(("?", "...")) else f"{text}."
 
 
 def one_of(what: str, legal: Sequence[str], given: object) -> str:

@@ -731,6 +731,22 @@ def test_a_bound_alone_is_called_one_and_has_no_assumption_in_it() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("options", "given"),
+    [
+        (("--gpus", "8", "--mfu", "0.4"), "--mfu"),
+        (("--gpus", "8", "--tokens-per-second", "1e5"), "--tokens-per-second"),
+        (("--gpus", "8", "--days", "9"), "--days with --gpus"),
+    ],
+)
+def test_a_bound_has_no_other_utilisation(options: tuple[str, ...], given: str) -> None:
+    done = run("train", "gpt2", "--gpu", "a100", "--tokens", "1e9", "--bound", *options)
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        f"tscale: --bound gives the least that no run passes, and {given} says what a run reaches: drop one of them\n"
+    )
+
+
 def test_a_bound_without_a_plan_is_the_devices_at_their_peak() -> None:
     """Causal attention computed and full attention counted; in so many days at least so many devices."""
     spec = built_in("gpt2")

@@ -101,6 +101,16 @@ def test_rows_are_written_with_their_predictions() -> None:
     assert run("accuracy", "steps.csv", "-o", "predicted.csv").code == 1
 
 
+def test_a_table_of_which_no_run_is_predicted_is_no_answer() -> None:
+    cut = ROWS[1].replace("a100-sxm-80gb", "a1000")
+    done = run("accuracy", table(cut, cut), "-o", "predicted.csv")
+    assert (done.code, done.out, Path("predicted.csv").exists()) == (1, "", False)
+    assert done.err.startswith(
+        'tscale: steps.csv: none of its runs is predicted; run 1 of 2: gpu "a1000" is no shipped'
+    )
+    assert run("accuracy", table(ROWS[0], cut)).out.startswith("steps.csv: predictions of 1 of 2 measured runs; ")
+
+
 def test_a_hint_ends_in_one_mark() -> None:
     """A question of what was meant ends its sentence."""
     lines = (configs() / "measured" / "serving.csv").read_text(encoding="utf-8").splitlines()
@@ -194,7 +204,7 @@ def test_train_predicts_a_step_beside_its_bound() -> None:
 
 
 def test_train_gives_bounds_alone_and_names_stacks_and_kernels() -> None:
-    assert "step_seconds" not in answer(*PLAN, "--bound")["plan"]
+    assert "step_seconds" not in answer(*PLAN[:-2], "--bound")["plan"]
     old = answer(*PLAN, "--stack", "megatron-deepspeed")["plan"]["prediction"]
     assert (old["calibration"], old["attention"], old["covered"]) == ("training-megatron-node", "unfused", True)
     first, second = (

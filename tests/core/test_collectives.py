@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from fractions import Fraction
-from itertools import product
+from itertools import combinations, product
+from math import comb
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tscale.core.costs.collectives import Group, all_to_all, any_above_one, exchange, group
+from tscale.core.costs.collectives import Group, all_to_all, any_above_one, exchange, group, nodes_met, other_nodes
 from tscale.core.device import Cluster, Device
 from tscale.errors import RequestError
 
@@ -121,6 +122,42 @@ def test_where_degrees_do_not_divide_a_node_no_more_is_counted_than_is_sent(stri
             through[node] += Fraction(2 * (len(nodes) - 1) * 1024, len(nodes))
     least = exchange(NODES_OF_8, group(NODES_OF_8, ranks, stride), 1024, 1024)
     assert least.network.sent <= max(through.values(), default=Fraction())
+
+
+# ---- nodes that have one of a token's experts ----
+
+
+def met(nodes: int, chosen: int, experts: int, groups: tuple[int, int]) -> float:
+    """Over every choice of groups and, of their experts, of experts: on how many nodes these are, experts side by side."""
+    several, few = groups
+    found = [
+        len({expert * nodes // experts for expert in token})
+        for own in combinations(range(several), few)
+        for token in combinations([e for e in range(experts) if e * several // experts in own], chosen)
+    ]
+    return sum(found) / len(found)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "chosen", "experts", "groups"),
+    [(2, 2, 8, None), (8, 2, 8, None), (4, 3, 12, None), (1, 3, 6, None), (2, 3, 12, (4, 2)), (4, 3, 12, (4, 2)), (4, 2, 16, (8, 3)),
+     (2, 4, 16, (8, 4)), (12, 3, 12, (4, 2)), (8, 4, 16, (4, 2)), (1, 3, 12, (4, 2)), (4, 3, 4, None), (4, 4, 16, (2, 1))],
+)  # fmt: skip
+def test_a_token_s_experts_are_different_ones(
+    nodes: int, chosen: int, experts: int, groups: tuple[int, int] | None
+) -> None:
+    """Counted over all of them, alone and in arrays of layouts; a token's own node is one of all."""
+    expected = met(nodes, chosen, experts, groups or (1, 1))
+    assert nodes_met(nodes, chosen, experts, groups) == pytest.approx(expected)
+    assert other_nodes(nodes, chosen, experts, groups) == pytest.approx(expected * (nodes - 1) / nodes)
+    several: Any = nodes_met(np.array([nodes, experts]), np.array([chosen, 1]), np.array([experts] * 2), groups)  # type: ignore[arg-type]
+    assert several.tolist() == pytest.approx([expected, 1])
+
+
+def test_mixtral_s_two_experts_are_on_more_of_eight_devices_than_two_draws_would_be() -> None:
+    """Of 8 experts, one a device, always two; DeepSeek-V3's 8 of 128 in 4 of its groups, one a node, on 4·(1 - C(96, 8)/C(128, 8)) of 8."""
+    assert nodes_met(8, 2, 8, None) == pytest.approx(2)
+    assert nodes_met(8, 8, 256, (8, 4)) == pytest.approx(4 * (1 - comb(96, 8) / comb(128, 8)))
 
 
 # ---- in-network reduction ----

@@ -7,7 +7,7 @@ from typing import Literal
 
 import pytest
 
-from tscale.core.costs.schedules import in_flight, predicted_fill, runs, with_bubble
+from tscale.core.costs.schedules import in_flight, predicted_fill, runs, unpaired, with_bubble
 from tscale.core.parallelism import Parallelism, Schedule
 from tscale.errors import RequestError
 
@@ -62,8 +62,11 @@ def dualpipe_order(rank: int, p: int, many: int) -> list[Op]:
     return ops
 
 
-def dualpipe(p: int, many: int) -> tuple[int, list[int]]:
-    """When all is done, and the most micro-batches of a stage that each device has kept."""
+def dualpipe(p: int, many: int, sent: int = 0) -> tuple[int, list[int]]:
+    """When all is done, and the most micro-batches of a stage that each device has kept.
+
+    `sent`: seconds that a pass takes longer where no other goes on beside it.
+    """
     todo = [dualpipe_order(rank, p, many) for rank in range(p)]
     done: dict[tuple[str, int, int, int], int] = {}
     free, most = [0] * p, [0] * p
@@ -86,7 +89,8 @@ def dualpipe(p: int, many: int) -> tuple[int, list[int]]:
             waits = [need for kind, way in op if (need := needs(rank, kind, way)) is not None]
             if any(need not in done for need in waits):
                 continue
-            end = max([free[rank], *(done[need] for need in waits)]) + sum(SECONDS[kind] for kind, _ in op)
+            alone = sent * (len(op) == 1 and op[0][0] != "W")
+            end = max([free[rank], *(done[need] for need in waits)]) + sum(SECONDS[kind] for kind, _ in op) + alone
             for kind, way in op:
                 counts = forward if kind == "F" else backward
                 if kind != "W":
@@ -107,6 +111,27 @@ def test_dualpipe_operation_by_operation(p: int, many: int) -> None:
     assert most == [p + 1] * p
     assert {in_flight(rank, plan) for rank in range(p)} == {(p + 1, 2)}
     assert runs(many, plan) == many // 2
+
+
+@pytest.mark.parametrize(("p", "many"), [(2, 4), (4, 18), (8, 34), (16, 120)])
+def test_what_dualpipe_sends_with_no_pass_beside_it_is_seen(p: int, many: int) -> None:
+    """A device has two stages, of each of which a micro-batch sends for 1, as long as a forward pass takes, forward and backward."""
+    longer = dualpipe(p, many, 1)[0] - dualpipe(p, many)[0]
+    plan, slots = Parallelism(pipeline=p, schedule="dualpipe"), many // 2
+    assert unpaired(plan, slots) * slots * 2 * 2 == longer
+
+
+@pytest.mark.parametrize(
+    ("plan", "micro_batches", "alone"),
+    [  # stage 0 of 4 has 3 passes of 8 before its first goes backward, and of 2 pieces 6 + 4 of 16; one more is not beside another
+        (Parallelism(pipeline=4), 8, Fraction(4, 8)), (Parallelism(pipeline=4, interleave=2), 8, Fraction(11, 16)),
+        (Parallelism(), 5, Fraction(1, 5)), (Parallelism(pipeline=4), 2, Fraction(1)),
+    ],
+)  # fmt: skip
+def test_passes_that_fill_a_pipeline_have_none_beside_them(
+    plan: Parallelism, micro_batches: int, alone: Fraction
+) -> None:
+    assert unpaired(plan, micro_batches) == alone
 
 
 def zero_bubble(p: int, many: int) -> tuple[list[int], list[int]]:

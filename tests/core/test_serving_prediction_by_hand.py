@@ -91,9 +91,25 @@ def test_a_prompt_computes_at_shares_of_its_own() -> None:
 
 def test_a_token_waits_for_the_prompts_of_others() -> None:
     """Of eight others whose answers have four tokens, two prompts of 3 s fall on a token, at half of their time."""
-    c = replace(ONES, interference=0.5)
-    assert tpot_seconds(10, 3, LOAD, c) == pytest.approx(10 + 0.5 * 8 / 4 * 3)
-    assert tpot_seconds(10, 3, LOAD._replace(together=0), c) == 10
+    c = replace(ONES, interference=0.5, mixed=0.0)
+    assert tpot_seconds(10, 3, STRUCTURE, LOAD, c) == pytest.approx(10 + 0.5 * 8 / 4 * 3)
+    assert tpot_seconds(10, 3, STRUCTURE, LOAD._replace(together=0), c) == 10
+    assert tpot_seconds(10, 3, STRUCTURE, LOAD, c, 2.5) == pytest.approx(10 / 2.5 + 0.5 * 8 / 4 * 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "yielded", "seconds"),
+    [({}, 1, 25), ({"mixing": 0}, 1, 35), ({"output": 16}, 1, 10 + 15 / 2), ({"batch": 1}, 1, 10), ({"together": 0}, 1, 10), ({}, 2, 5 + 15 / 2), ({"output": 32}, 2, 5 + 15 / 4)],
+)  # fmt: skip
+def test_a_step_with_a_prompt_takes_what_the_host_launches(
+    change: dict[str, float], yielded: float, seconds: float
+) -> None:
+    """25 s for 100 layers, 15 more than a step without, or all of them where nothing decodes meanwhile; no step has it twice.
+
+    Of 16 tokens of an answer, half have one of eight others' prompts beside them; of 32 in steps of two, a quarter of the tokens.
+    """
+    c = replace(ONES, mixed=0.25)
+    assert tpot_seconds(10, 3, STRUCTURE, LOAD._replace(**change), c, yielded) == pytest.approx(seconds)
 
 
 def test_the_first_token_waits_for_its_start_its_turn_and_its_prefill() -> None:

@@ -53,6 +53,17 @@ def test_experts_are_spread_and_cut_whatever_attention_is(
     assert (one.experts_of_layer, one.chosen, one.groups) == (experts, 1, (4, 2))
 
 
+@pytest.mark.parametrize(
+    ("role", "format", "whole"), [("down", "bf16", 2 * 24), ("down", "int8", (2 + 4) * 24), ("up", "int8", 0)]
+)
+def test_devices_that_cut_an_expert_each_have_the_biases_of_its_sums(role: Any, format: str, whole: int) -> None:
+    """And the scales of its rows, of 4 bytes; of a matrix whose rows are cut, each has its part."""
+    entry = UP._replace(role=role, bias=True, experts=8, stored=16, used=2)
+    dtypes = BF16._replace(weights=DTYPES[format])
+    alone, cut = (of(entry, dtypes=dtypes, tensor=4, expert_tensor=devices).weight_bytes for devices in (1, 4))
+    assert cut == pytest.approx(alone / 4 + 16 * whole * 3 / 4)
+
+
 def test_tables_vectors_and_buffers_are_hardly_read_and_convolutions_are() -> None:
     table, norm, bias = (
         Lookup("t", "embedding", "embedding", 100, 10),

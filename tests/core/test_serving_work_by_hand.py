@@ -10,10 +10,12 @@ from tests.core.deployed import deployed
 from tscale.core.costs.roofline import Dtypes, Pass, Setup, works
 from tscale.core.costs.serving_share import Attended, Deployed, MatrixLine, StateLine, Structure
 from tscale.core.costs.serving_work import Exchanges, Part, decoding, prefilling
-from tscale.core.costs.weights import Mixture
+from tscale.core.costs.weights import Mixture, weight_bytes
 from tscale.core.device import Cluster, Device
 from tscale.core.dtypes import DTYPES
 from tscale.core.ledger import Block, Cache, Ledger, Matmul, Scan, Scores
+from tscale.core.serving_layout import ServingLayout
+from tscale.core.sharding import serving_share
 from tscale.models.lower import lower
 from tscale.models.resolve import resolve
 
@@ -146,18 +148,18 @@ def test_tokens_are_gathered_where_that_is_less_or_experts_are_cut(changes: dict
 
 def test_experts_on_two_nodes() -> None:
     """16 devices: of 3·15·2 bytes, 7 of 16 stay in the node and 8 of 16 leave it. A prompt's tokens go once to the other node,
-    which has one of 2 experts of half of all with 1 - 1/4: 3/4 times; there, 7 of 8 go on over the link.
+    which has one of 2 experts of half of all 8 with 1 - 4·3/(8·7): 11/14 times; there, 7 of 8 go on over the link.
     """
     one = small(copies=16, expert=16)
     step, prompt = decoding(one, 3, 10).sent, prefilling(one, 3).sent
-    assert step == pytest.approx((2 * 90 * 7 / 16, 2 * 90 * 8 / 16, 2 * 90 * 7 / 16, 2 * 45 * 0.75))
-    assert prompt == pytest.approx((2 * 90 * 7 / 8, 2 * 45 * 0.75, 2 * 90 * 7 / 16, 2 * 45 * 0.75))
+    assert step == pytest.approx((2 * 90 * 7 / 16, 2 * 90 * 8 / 16, 2 * 90 * 7 / 16, 2 * 45 * 11 / 14))
+    assert prompt == pytest.approx((2 * 90 * 7 / 8, 2 * 45 * 11 / 14, 2 * 90 * 7 / 16, 2 * 45 * 11 / 14))
 
 
 def test_a_part_of_a_node_counts_as_one() -> None:
     """12 devices in nodes of 8 are two nodes; 4 of them are elsewhere."""
     step = decoding(small(copies=12, expert=12), 3, 10).sent
-    assert step == pytest.approx((2 * 90 * 7 / 12, 2 * 90 * 4 / 12, 2 * 90 * 7 / 12, 2 * 45 * 0.75))
+    assert step == pytest.approx((2 * 90 * 7 / 12, 2 * 90 * 4 / 12, 2 * 90 * 7 / 12, 2 * 45 * 11 / 14))
 
 
 BF16 = Dtypes(DTYPES["bf16"], DTYPES["bf16"], {"": 10**15})
@@ -165,6 +167,18 @@ BF16 = Dtypes(DTYPES["bf16"], DTYPES["bf16"], {"": 10**15})
 
 def of(model: str, *how: int) -> Deployed:
     return deployed(lower(resolve(model)), BF16, *how)
+
+
+@pytest.mark.parametrize(
+    ("model", "how"), [("gpt-oss-120b", (4, 1, 1, 4)), ("gpt-oss-120b", (2, 4, 8, 1)), ("mixtral-8x7b", (8, 1, 1, 8))]
+)
+@pytest.mark.parametrize("format", ["bf16", "int8", "fp8"])
+def test_a_device_holds_what_memory_says(model: str, how: tuple[int, int, int, int], format: str) -> None:
+    """Whose share of a model is cut entry by entry."""
+    tensor, copies, expert, cut = how
+    share = serving_share(lower(resolve(model)), ServingLayout(tensor, 1, expert, cut, copies))
+    one = deployed(lower(resolve(model)), BF16._replace(weights=DTYPES[format]), *how)
+    assert one.weight_bytes == weight_bytes(share, DTYPES[format], lower(resolve(model))).total
 
 
 def test_a_device_holds_all_weights_of_a_model_that_is_not_divided() -> None:

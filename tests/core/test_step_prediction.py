@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from itertools import product
+from math import comb
 from typing import Any
 
 import pytest
@@ -92,7 +93,7 @@ def test_copies_of_routed_experts_are_put_in_order_and_brought_back() -> None:
     """Mixtral: of each of a token's two copies 4 bytes a number of what is between; a norm's 11 of attention alone.
 
     Forward and backward, each copy is written in the order of experts and read to be brought back, and the token is read and written once;
-    over two devices, once on each that has an expert, 3/2 in expectation. By all-to-alls, copies are sorted twice more.
+    over two devices, once on each that has an expert, 2·(1 - 4·3/(8·7)) in expectation. By all-to-alls, copies are sorted twice more.
     """
     d, kv, d_ff, layers, tokens = 4096, 1024, 14336, 32, 2048
     spec = tscale.load("mixtral-8x7b")
@@ -102,7 +103,7 @@ def test_copies_of_routed_experts_are_put_in_order_and_brought_back() -> None:
     assert work.traffic * A100.device.memory_bytes_per_second == pytest.approx(expected, rel=1e-9)
     spread = Parallelism(data=2, expert=2)
     share = shard(lower(spec), spread)
-    for copied, placed in ((False, 4 * (2 + 3 / 2)), (True, 4 * (2 + 1) + 2 * 8)):
+    for copied, placed in ((False, 4 * (2 + 11 / 7)), (True, 4 * (2 + 1) + 2 * 8)):
         work = step_work([share], spread, case(fused=True, copied=copied), A100).stages[0]
         written = tokens * layers * (3 * each + 2 * placed * d)
         assert work.traffic * A100.device.memory_bytes_per_second == pytest.approx(written, rel=1e-9)
@@ -157,7 +158,7 @@ def test_copies_that_an_all_to_all_brought_are_sorted_where_a_device_has_several
     once, copied = (
         step_work([share], plan, case(fused=True, copied=one), A100).stages[0].traffic for one in (False, True)
     )
-    devices = expert * (1 - (1 - 1 / expert) ** 4)
+    devices = expert * (1 - comb(32 - 32 // expert, 4) / comb(32, 4))
     more = (copied - once) * A100.device.memory_bytes_per_second
     assert more == pytest.approx(24 * 2048 * 2880 * (several * 4 * 4 * 4 + 2 * 4 * (1 - devices)), rel=1e-6)
 
@@ -244,15 +245,15 @@ def test_tokens_go_to_their_experts_over_links_and_once_to_each_node() -> None:
     """Qwen3 30B-A3B, 48 layers of 128 experts of which a token has 8, on 32 devices in 4 nodes; two devices share 2,048 tokens.
 
     There and back, forward and backward: over the link to each of 31 other devices that has one of the eight, which it has not with
-    (31/32)^8; over the NICs, to each of three other nodes, (3/4)^8.
+    C(124, 8)/C(128, 8); over the NICs, to each of three other nodes, C(96, 8)/C(128, 8).
     """
     cluster = A100._replace(network_bytes_per_second=25 * 10**9)
     plan = Parallelism(tensor=2, data=16, expert=16, expert_tensor=1)
     found = dispatches_of(shard(lower(tscale.load("qwen3-30b-a3b")), plan), plan, case(), cluster)
     token_bytes = 4 * 48 * 2048 * 2048 * 2 / 2
-    assert found.link == pytest.approx(token_bytes * 31 * (1 - (31 / 32) ** 8) / (300e9 * link_share(8)))
-    assert found.network == pytest.approx(token_bytes * 3 * (1 - (3 / 4) ** 8) / 25e9)
-    assert found.start == pytest.approx(4 * 48 * (143e-6 + 5e-6 * 32))
+    assert found.link == pytest.approx(token_bytes * 31 * (1 - comb(124, 8) / comb(128, 8)) / (300e9 * link_share(8)))
+    assert found.network == pytest.approx(token_bytes * 3 * (1 - comb(96, 8) / comb(128, 8)) / 25e9)
+    assert found.start == pytest.approx(4 * 48 * (121e-6 + 5.5e-6 * 32))
 
 
 def test_a_fused_kernel_computes_the_pairs_that_are_seen_by_each_sequence() -> None:
@@ -434,19 +435,21 @@ def test_keys_that_are_sent_while_attention_is_computed_take_no_time() -> None:
         assert (found.keys, found.seconds) == pytest.approx((4 * waiting, 4 * (1.0 + waiting)))
 
 
-def test_deepseek_v3_s_own_run_took_longer_than_is_predicted() -> None:
+@pytest.mark.parametrize(("dtype", "middle"), [("fp8", 0.862), ("fp8-block", 0.907)])
+def test_deepseek_v3_s_own_run_is_in_the_interval(dtype: str, middle: float) -> None:
     """2.664e6 H800-hours for 14.8e12 tokens in steps of 15,360 sequences of 4,096 (DeepSeek-AI 2024c, table 1, sections 3.1 and 4.2).
 
-    Without what DualPipe hides, and with both stages of a device counted for all micro-batches, it was three times as long. It is just
-    outside the interval of four in five. The hours are all of the run's, with what steps do not take; it computed norms and the products
-    up from latents again (section 3.2.3), and had a layer and a head more, to predict a second token (section 2.2): none of these is counted.
+    That is the step that it reports too, 19.926 s (arXiv 2505.09343, table 4). Without what DualPipe hides, and with both stages of a
+    device counted for all micro-batches, it was three times as long. It computed norms and the products up from latents again (section
+    3.2.3), and had a layer and a head more, to predict a second token (section 2.2): none of these is counted.
     """
     measured = 2.664e6 * 3600 / 2048 * 15_360 * 4096 / 14.8e12
+    assert measured == pytest.approx(19.926, rel=0.001)
     of = "train deepseek-v3 --gpu h800 --gpus 2048 --batch 15360 --pipeline 16 --expert 64 --zero 1 --precision fp8"
-    done = run(*of.split(), "--schedule", "dualpipe", "--format", "json")
+    done = run(*of.split(), "--schedule", "dualpipe", "--dtype", dtype, "--format", "json")
     found = json.loads(done.out)["plan"]["step_seconds"]
-    assert found["high"] / measured == pytest.approx(0.932, abs=0.01)
-    assert found["middle"] / measured == pytest.approx(0.777, abs=0.01)
+    assert found["low"] < measured < found["high"]
+    assert found["middle"] / measured == pytest.approx(middle, abs=0.01)
 
 
 @pytest.mark.parametrize("stages", [4, 16])
@@ -487,8 +490,8 @@ def test_tokens_are_sent_to_experts_also_where_a_device_has_one_alone(expert: in
     work = step_work([share], plan, asked, A100).stages[0]
     nodes = expert // 8
     assert A100.network_bytes_per_second is not None
-    within = max(nodes / 2, 1)
-    met = (nodes - 1) / nodes * within * (1 - (1 - 1 / within) ** 8)
+    within = max(nodes // 2, 1)
+    met = (nodes - 1) / nodes * within * (1 - comb(128 - 128 // within, 8) / comb(128, 8))
     expected = 4 * 58 * length * 7168 * 2 * met / A100.network_bytes_per_second
     assert work.dispatches.network == pytest.approx(expected)
     assert work.dispatches.link > 0

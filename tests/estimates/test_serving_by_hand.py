@@ -192,10 +192,10 @@ def test_loads_and_targets_in_words() -> None:
     assert text.load_words(_plan(arrivals="users"), 1234.4) == "1,234 users"
     assert text.load_words(_plan(), 12.0) == "12 requests/s"
     for targets, words in (
-        (Targets(2.0, 0.03), "2 s and 30 ms"),
-        (Targets(2.0, 0.03, 0.9), "2 s (p90) and 30 ms"),
-        (Targets(2.0, inf), "2 s"),
-        (Targets(inf, 0.03), "30 ms"),
+        (Targets(2.0, 0.03), "TTFT 2 s and TPOT 30 ms"),
+        (Targets(2.0, 0.03, 0.9), "TTFT 2 s (p90) and TPOT 30 ms"),
+        (Targets(2.0, inf), "TTFT 2 s"),
+        (Targets(inf, 0.03), "TPOT 30 ms"),
     ):
         assert text.target_words(_plan(targets=targets)) == words
 

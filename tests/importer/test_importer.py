@@ -594,7 +594,7 @@ def test_a_file_that_describes_more_than_a_text_model_is_counted_whole() -> None
 
 
 def test_layers_that_predict_further_tokens_are_left_out_and_named() -> None:
-    note = "Left out: the layers that predict further tokens (num_nextn_predict_layers), as the class does."
+    note = "Left out: the layers that predict further tokens (num_nextn_predict_layers), as the class does; --set mtp=1 counts them as further last layers."
     assert note in spec_of({"model_type": "deepseek_v3"}).notes
     assert note not in spec_of({"model_type": "deepseek_v3", "num_nextn_predict_layers": 0}).notes
 

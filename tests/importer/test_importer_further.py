@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -104,7 +105,9 @@ def test_mimo_is_as_large_as_published_with_its_layer_that_predicts_further_toke
     )
     layer = 2 * d * d + d + 2 * (d * kv + kv) + 3 * d * d_ff + 2 * d
     assert params(lower(spec)).total + layer + 2 * d * d + 3 * d == 7_833_409_536
-    assert "Left out: the layers that predict further tokens (num_nextn_predict_layers)." in spec.notes
+    note = "Left out: the layers that predict further tokens (num_nextn_predict_layers); --set mtp=1 counts them as further last layers."
+    assert note in spec.notes
+    assert params(lower(replace(spec, mtp=1))).total == 7_833_409_536
 
 
 def test_step_3_5_is_as_large_as_published() -> None:

@@ -46,6 +46,7 @@ from tscale.catalogue.hardware import Hardware, find_hardware
 from tscale.catalogue.models import configs
 from tscale.core.axis import Axis
 from tscale.core.costs.training_setup import Training
+from tscale.core.device import of_peak
 from tscale.core.parallelism import Parallelism, divisors
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
 from tscale.core.recompute import Again, Recompute
@@ -269,9 +270,10 @@ def _recipe(row: dict[str, str]) -> dict[str, Axis]:
             "recompute": axis(Again("none" if row["model"] == "gpt-oss-120b" else "full")),
             "tensor": axis(1),
         }
-    in_16_bits = row["precision"] == "fp8" and training_rows.gradient_bytes(row) == 2
+    precision = of_peak(row["precision"])
+    in_16_bits = precision == "fp8" and training_rows.gradient_bytes(row) == 2
     return {
-        "precision": axis("fp8-bf16-gradients" if in_16_bits else row["precision"]),
+        "precision": axis("fp8-bf16-gradients" if in_16_bits else precision),
         "zero": axis(training_rows.ZERO[row["sharding"]]),
         "recompute": axis(Again(policy)),  # type: ignore[arg-type]
     }

@@ -221,7 +221,7 @@ def test_of_several_chips_each_deployment_says_its_own() -> None:
         "plan", "llama-3.1-8b", "--serve", "--gpu", "h100,rtx-4090", *asked[:2], "--ttft", "1ms", "--tpot", "1ms"
     )
     assert missed.code == 3
-    assert re.search(rf"the nearest, \d+ × TP \d+ {chips}", " ".join(missed.out.split()))
+    assert re.search(rf"the nearest, [^(]*TP \d+ {chips}", " ".join(missed.out.split()))
     alone = run("plan", "llama-3.1-8b", "--serve", "--gpu", "h100", *asked, "--details", columns=160).out
     assert not re.search(chips, alone)
 
@@ -366,8 +366,35 @@ def test_where_a_prompt_alone_leaves_no_time_to_wait_no_number_of_devices_meets_
     done = run("plan", "llama-3.1-70b", "--serve", *(word for key, value in APART.items() for word in (f"--{key}", str(value))), "--ttft", "1s")  # fmt: skip
     assert done.code == 3
     assert re.search(
-        r"takes 9\d\d ms and 1[34](\.\d)? ms with one request alone, and longer where requests wait", done.out
+        r"comes to TTFT 9\d\d ms and TPOT 1[34](\.\d)? ms with one request alone, and longer where requests wait",
+        done.out,
     )
+
+
+def test_pools_apart_of_which_none_meets_the_target_say_how_near_they_come() -> None:
+    """And not that weights do not fit the devices that they were not tried on."""
+    asked = {**APART, "ttft": "500ms"}
+    done = run(
+        "plan", "llama-3.1-70b", "--serve", *(word for key, value in asked.items() for word in (f"--{key}", str(value)))
+    )
+    assert done.code == 3
+    title = done.out.splitlines()[0]
+    assert re.search(
+        r"meets TTFT 500 ms and TPOT 30 ms at 5 requests/s: the nearest, prefill 1 × TP 8 .* with one request alone$",
+        title,
+    )
+
+
+def test_a_target_that_one_request_takes_nearly_all_of_says_so() -> None:
+    """Of 4 requests/s on copies of TP 8 that take 70.1 ms of 71."""
+    found = run(
+        "plan",
+        "llama-3.1-8b",
+        *"--serve --gpu h100 --rate 4 --ttft 71ms --input 2000 --output 200 --pools aggregated".split(),
+    )
+    assert re.search(r"One request alone takes up to 70\.\d ms of the TTFT of 71\.0 ms: ", found.out)
+    found = run("plan", "llama-3.1-8b", *"--serve --gpu h100 --rate 4 --ttft 1s --input 2000 --output 200".split())
+    assert "One request alone" not in found.out
 
 
 def made(devices: int, users: int) -> Any:

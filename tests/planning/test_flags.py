@@ -66,6 +66,21 @@ def test_uneven_stages_are_those_of_the_ends_or_piece_by_piece() -> None:
     assert lacks_of(LAYOUT._replace(plan=two), job)["nemo"] == "stages of such layers"
 
 
+def test_modules_that_predict_further_tokens_stand_before_the_head() -> None:
+    """As Megatron-Bridge lays out DeepSeek-V3 ("Et*4|(t*4|)*14tmL"); torchtitan has none."""
+    job = JOB._replace(layers=61, batch=256, modules=1)
+    plan = Parallelism(pipeline=8, interleave=2, data=2)
+    layout = "|".join(["Et*4", *["t*4"] * 14, "tmL"])
+    assert _megatron(plan, job)[4:8] == ["--pipeline-model-parallel-layout", layout, "--mtp-num-layers", "1"]
+    assert "--num-virtual-stages-per-pipeline-rank 2 --mtp-num-layers 1" in (
+        flags_of(LAYOUT._replace(plan=plan), job._replace(layers=64))["megatron_lm"] or ""
+    )
+    assert "model.config.mtp_num_layers=1" in (
+        flags_of(LAYOUT._replace(plan=plan), job._replace(layers=64))["nemo"] or ""
+    )
+    assert lacks_of(LAYOUT._replace(plan=plan), job)["torchtitan"] == "MTP"
+
+
 def test_the_first_layers_are_recomputed_by_blocks_of_megatron() -> None:
     """Of a stage of one piece; of several, its option is about the first layers of each."""
     layout = LAYOUT._replace(plan=Parallelism(pipeline=2, data=8), recompute="full", first=6)

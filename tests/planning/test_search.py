@@ -43,6 +43,17 @@ def test_the_best_are_the_best_of_all_with_their_bounds() -> None:
     assert set(distinct[:3]) <= {one.seconds for one in best}
 
 
+def test_layouts_of_a_model_with_a_module_that_predicts_further_are_timed_as_each_alone() -> None:
+    """GLM-4.5-Air with one behind its 46 layers, whose last stage may have no other layer."""
+    named = ("h200", find_hardware("h200", ()))
+    given = {"pipeline": Axis("4,16", (4, 16)), "tensor": Axis("1", (1,)), "zero": Axis("1", (1,))}
+    ask = Ask(64, (32,), (named,), given, top=4)
+    sized = Sized(subject_of(resolve("glm-4.5-air", ["mtp=1"]), 4096), ask, named, 32, None)
+    assert sized.found.size > 20
+    rows = range(0, sized.found.size, max(sized.found.size // 8, 1))
+    assert [sized._exactly(row).seconds for row in rows] == pytest.approx([sized.found.seconds[row] for row in rows])
+
+
 def test_a_front_is_that_of_all_pairs() -> None:
     """None of the front is beaten, and whatever is beaten is not on it (brute force over all pairs)."""
     rng = np.random.default_rng(1)

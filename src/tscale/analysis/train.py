@@ -15,6 +15,7 @@ from tscale.analysis.post_training import HEADING, PostTraining
 from tscale.analysis.request import Option, asked, spelled
 from tscale.analysis.spread import DEGREES, NO_ADAPTERS, POLICIES, Spread
 from tscale.blocks.spec_dataclass import spec_dataclass
+from tscale.core.device import NARROW, SCALED
 from tscale.errors import RequestError
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ _OF_RUNS: Final = (
     "tokens", "days", "mfu", "count", "tokens_per_second", "goodput", "watts", "pue", "grid", "dtype", *MEDIA,
 )  # fmt: skip
 """What is of a run of tokens, and not of a step after pre-training."""
-_FEW_BITS: Final = frozenset({"fp8", "int8", "fp4"})
 """Formats of products that are narrower than those of a frozen model in 4 bits."""
 _OF_PLAN: Final = tuple(name for name in (*POLICIES, *DEGREES) if name != "recompute")
 
@@ -85,7 +85,7 @@ class Ask(PostTraining, WithMedia, Spread, OnHardware):
     dtype: str | None = asked(
         Option(
             "Set the format of the matrix products; by default that of --precision.",
-            choices=("fp32", "bf16", "fp16", "fp8", "int8", "fp4"),
+            choices=("fp32", "bf16", "fp16", "fp8", *SCALED, "int8", "fp4"),
             heading=options.TRAINING,
         )
     )
@@ -148,6 +148,7 @@ class Ask(PostTraining, WithMedia, Spread, OnHardware):
         if self.method is not None:
             self._check_step()
             return
+        self._check_bound()
         if self.count == "6nd" and self.media.any:
             raise RequestError(
                 "--count 6nd counts parameters that a token meets, and no tower's: use full or causal, or drop images and sounds"
@@ -162,6 +163,19 @@ class Ask(PostTraining, WithMedia, Spread, OnHardware):
             )
         if self.batch is not None and self.gpus is None:
             raise RequestError("a parallel plan needs --gpus, the devices that it is spread over")
+
+    def _check_bound(self) -> None:
+        """A bound has a utilisation of its own. Raises `RequestError` where another one is given, or follows."""
+        if not self.bound:
+            return
+        given = next((name for name in ("mfu", "tokens_per_second") if getattr(self, name) is not None), None)
+        if given is None and self.days is not None and self.gpus is not None:
+            given = "days"
+        if given is not None:
+            more = " with --gpus" if given == "days" else ""
+            raise RequestError(
+                f"--bound gives the least that no run passes, and {spelled(given)}{more} says what a run reaches: drop one of them"
+            )
 
     def rank_of(self, own: Adapter | None) -> int | None:
         """The rank of adapters; of a model in few bits the usual one where none is given. Raises `RequestError` as `Spread` does."""
@@ -183,7 +197,7 @@ class Ask(PostTraining, WithMedia, Spread, OnHardware):
                 raise RequestError(NO_ADAPTERS)
             return
         for name in ("precision", "dtype"):
-            if self.qlora and getattr(self, name) in _FEW_BITS:
+            if self.qlora and getattr(self, name) in NARROW:
                 from tscale.estimates.memory_train.ask import multiplied_in_16
 
                 raise multiplied_in_16(name, getattr(self, name))

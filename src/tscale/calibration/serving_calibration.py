@@ -226,6 +226,7 @@ def load_of(case: ServingCase) -> Load:
         case.scheduling.places,
         1.0 * case.is_cold,
         1.0 * case.is_eager,
+        1.0 * case.is_mixing,
     )
 
 
@@ -256,7 +257,7 @@ def physics(case: ServingCase, structure: Structure, constants: ServingConstants
         case = case._replace(decoding=_decoding(case, curve, first, case.queue * each))
         step = curve.at(at_once(case, case.batch))
     prompt = prompt_seconds(passes.prompt, chip, constants) / case.decode.layout.pipeline + launches
-    tpot = larger(tpot_seconds(step / yielded, prompt, load, constants), host / yielded)
+    tpot = larger(tpot_seconds(step, prompt, structure, load, constants, yielded), host / yielded)
     first = larger(first, pool_seconds(each, tpot, load))
     least = least_passes(least_case, passes)
     together = least.decode if not case.disaggregated else least_step(case._replace(decoding=1.0))

@@ -192,7 +192,7 @@ def predicted(runs: Runs, figure: Figure, constants: dict[str, Any]) -> Floats:
     c = ServingConstants(**{**rest, **constants})
     step = step_seconds(runs.decode, runs.structure, runs.chip, runs.load, c)
     host = host_seconds(runs.structure, runs.load, c)
-    tpot = np.maximum(tpot_seconds(step, prompt_seconds(runs.prompt, runs.chip, c), runs.load, c), host)
+    tpot = np.maximum(tpot_seconds(step, prompt_seconds(runs.prompt, runs.chip, c), runs.structure, runs.load, c), host)
     if figure == "tpot":
         return np.asarray(tpot)
     first = ttft_seconds(runs.prefill, cast("float", np.maximum(step, host)), runs.structure, runs.chip, runs.load, c)

@@ -43,6 +43,14 @@ MEANINGS: Final[dict[str, Meaning]] = {
     "indexed_layer": Meaning(60e-6, False, _LAYER, "more with an indexer"),
     "collective": Meaning(6.8e-6, False, _LAYER, "collectives, for each doubling of devices", "engine", 0.3),
     "eager": Meaning(1e-3, False, _LAYER, "of launching kernels one by one, where a step is no graph"),
+    "mixed": Meaning(
+        0.3e-3,
+        False,
+        _LAYER,
+        "of a step that takes in a prompt, which is no graph: at least what the host launches",
+        "engine",
+        0.3,
+    ),
     "link": Meaning(
         0.43, True, "share of the link, one direction", "collectives of decoding, and of prompts beside it"
     ),

@@ -16,7 +16,7 @@ from tscale.core.costs.step_products import REPEATED, Again, Case
 from tscale.core.costs.step_sent import Sent
 from tscale.core.costs.step_time import BITS, Batch, Workload, step_of
 from tscale.core.costs.step_work import StepWork, step_work
-from tscale.core.device import Cluster
+from tscale.core.device import NARROW, Cluster, of_peak
 from tscale.core.dtypes import Dtype
 from tscale.core.ledger import Ledger, Matmul, Scan
 from tscale.core.parallelism import Parallelism
@@ -35,9 +35,7 @@ MEGATRON, CURRENT, LATEST = "megatron-deepspeed", "current", "megatron-bridge-26
 STACKS: Final = (CURRENT, LATEST, MEGATRON)
 """Training stacks: frameworks of 2023 to the spring of 2026 on fused kernels, mixtures of Megatron-Bridge from release 26.06 on, by
 recipes whose kernels of experts are fused and hide more of what they send, or Megatron-DeepSpeed as of 2022, eager and unfused."""
-_EIGHT_BITS: Final = ("fp8", "int8", "fp4")
 _SIXTEEN_BITS: Final = ("bf16", "fp16")
-_NARROW: Final = {"fp8": 8, "int8": 8, "fp4": 4}
 
 
 def as_cut(plan: Parallelism) -> Parallelism:
@@ -85,6 +83,8 @@ class TrainingCase(NamedTuple):
     """Devices that cut each routed expert, of those that `plan` spreads experts over (`as_cut`)."""
     dispatcher: Dispatcher = "deepep"
     """How tokens go to their experts."""
+    narrow_head: bool = False
+    """Whether the head's products are in `dtype` too (Megatron-LM's fp8_output_proj), not in 16 bits."""
     automodel: bool = False
     """Whether it is a benchmark of Automodel: what limits and gates the outputs of experts with biases is one kernel, a token's experts follow
     one another, and PyTorch's pipeline waits for what is sent."""
@@ -99,7 +99,7 @@ class TrainingCase(NamedTuple):
     @property
     def peak(self) -> int:
         """FLOP/s of the products' format."""
-        return self.cluster.device.flops_per_second[self.dtype]
+        return self.cluster.device.flops_per_second[of_peak(self.dtype)]
 
     @property
     def peak_16(self) -> int:
@@ -243,9 +243,9 @@ def micro_batches_of(case: TrainingCase, micro: int, micro_batches: int) -> Case
         micro_batches,
         int(case.d_model),
         REPEATED[case.again],
-        case.peak,
+        case.peak * family.scaled(case.dtype),
         case.peak_16,
-        case.dtype in _EIGHT_BITS,
+        case.dtype in NARROW,
         kernel_of(case, family) != UNFUSED,
         family.multiprocessors,
         case.parallel_block,
@@ -258,6 +258,7 @@ def micro_batches_of(case: TrainingCase, micro: int, micro_batches: int) -> Case
         in_a_row=case.automodel,
         waits=case.automodel,
         expert_tensor=case.expert_tensor,
+        narrow_head=case.narrow_head,
         wide=case.dispatcher != "alltoall" and case.stack != LATEST and not case.automodel,
     )
 
@@ -298,6 +299,6 @@ def prediction(case: TrainingCase, bound: Fraction | None = None) -> Prediction:
 
 def bound_of(case: TrainingCase) -> Fraction:
     """The least seconds of a step (`tscale.core.costs.step_time`)."""
-    bits = _NARROW.get(case.dtype, BITS)
+    bits = NARROW.get(case.dtype, BITS)
     work = Workload(case.run, case.batch, case.d_model, case.again, bits, case.parallel_block, case.redone)
     return step_of(case.stages, case.plan, work, case.cluster, case.peak).seconds

@@ -115,9 +115,9 @@ CURRENT: Final = Recipe(
         "GB200, but with experts within a node 1.2 on B200 and 1.0 to 1.2 on B300, and 1.4 on B300 over nodes. Within a node a device has 14 "
         "billion parameters, whose gradients and weights go over the NICs: were none of it hidden behind computing, which its recipes ask "
         "for, these would take 1.0 times as long as predicted on B200, and 1.0 to 1.1 on B300.",
-        "DeepSeek-V3 takes 0.93 to 1.06 times as long as predicted on Blackwell, but 1.2 with two micro-batches in turns on B200, and 1.15 on 512 "
-        "B200 of a cloud, though recipes of "
-        "Megatron-Bridge predict a second token (mtp_num_layers is 1), by a layer and a head that are not counted.",
+        "DeepSeek-V3 takes 0.92 to 1.04 times as long as predicted on Blackwell, but 1.15 with two micro-batches in turns on B200, and 1.15 on 512 "
+        "B200 of a cloud, with the module that predicts a second token (mtp_num_layers is 1) where its page does not say that it is without: a layer, "
+        "and the head once more, in the last stage, which has fewer layers for it.",
         "Qwen3-30B-A3B takes 1.1 to 1.2 times as long as predicted on 8 GB200 and on 16 H100 in one stage.",
         "In pipelines of Automodel DeepSeek-V3 takes 1.1 times as long as predicted on 256 H100 and 1.3 on 1,024 (by the page in 8 pieces a "
         "device; its recipe of v0.2.0 says four layers a piece, which are 4), Kimi K2 1.2. Their benchmarks send each token to one or two "
@@ -126,24 +126,30 @@ CURRENT: Final = Recipe(
         "much of it was hidden (0.8, fitted to nothing); a share that is hidden, fitted, came to none.",
         "MPT-70B on 64 A100 of 40 GB, two sequences at a time, takes 1.2 times as long as predicted; on 32 of 80 GB, as many at a time "
         "took 0.93 (llm-foundry's page, not fitted), so that it is the memory that was short.",
-        "Llama 3.1 405B on GB300 takes 0.87 to 1.02 times as long as predicted, on GB200 0.95 to 1.07. Those up to 0.95 on GB300 scale fp8 by "
-        "whole tensors (the page's FP8), those from 0.98 on by blocks of 32 (its MXFP8): in one layout on GB200 and B200 blocks took 1.06 to 1.08 times as "
-        "long, of which kernels alone are 1.05 on B300 (Transformer Engine, examples/gemm_profiling). Both are one precision here.",
+        "Llama 3.1 405B on GB300 takes 0.89 to 0.98 times as long as predicted in fp8 that is scaled by whole tensors, 0.97 to 1.00 in MXFP8; on GB200 "
+        "0.98 to 1.07 and 1.02 to 1.05. In one layout a step in MXFP8 took 1.02 to 1.07 times as long as by whole tensors on Blackwell, where 1.03 to 1.04 "
+        "is predicted (8B and 405B, 25.09 and 25.11; nothing is fitted to them), and DeepSeek-V3's blocks of 128 1.02 on H100, as predicted.",
+        "What makes inputs of products fp8 is in the rate of the products. Counted by itself from Transformer Engine's kernels, 3 to 6 bytes a number by "
+        "whole tensors and 4 by blocks for each input and each gradient of an output, with the rates of kernels alone, layouts left out "
+        "would be at 4.2% to 4.5% and 11.8% to 13.2%, and Bridge 26.06 at up to 2.1% and 6.9%: norms and gates write much of it themselves.",
+        "DeepSeek-V3's own step of 15,360 sequences took 19.9 s (arXiv 2505.09343, Table 4), where 18.1 s is predicted by blocks of 128 and 17.2 s as fp8 is "
+        "usual on Hopper. Its profile has 129 ms for four layers forward and backward (deepseek-ai/profile-data), 132 ms here: products are predicted "
+        "faster than its kernels of 2024 were, and elementwise work slower. What is left is in filling the pipeline, 2.1 s there and 0.6 s here.",
         "cuDNN's attention, measured by itself (NVIDIA/cudnn-frontend, benchmark/sdpa_benchmark_training, cuDNN 9.19 to 9.22, causal, forward and "
         "backward), reaches 0.51 of the 16-bit peak on H200, 0.49 on GB200 and 0.55 on GB300 at 4,096 tokens and heads of 128, and 0.57, 0.57 and "
         "0.63 at 8,192; of gpt-oss-120b's windows of 128 it reaches 0.07 on GB200, which is 1% of a step. With 0.53 and 0.59 on Blackwell and Blackwell "
-        "Ultra in place of 0.45 and 0.65, layouts left out would be at 3.6% and 12.9% in place of 4.2% and 11.8%, and runs that nothing is "
+        "Ultra in place of 0.45 and 0.65, layouts left out would be at 3.8% and 12.4% in place of 3.8% and 11.1%, and runs that nothing is "
         "fitted to further off on average.",
         "torchtitan's H100 are limited to 500 W, which is not counted: its runs in sequences of 8,192 "
         "take 1.0 to 1.1 times as long as predicted, with asynchronous tensor-parallel sums 1.1 to 1.2, and longer ones in up to two parts 1.2.",
         "On GB200 each release of the engines whose products were timed reaches less or more, 0.74 to 0.89 of an H100's in 16 bits but for one: its "
         "machines differ more than those of other chips.",
         "On GB200, Llama 3.1 405B and Nemotron-4 340B by NeMo 25.04 to 25.07 (tests/measured/published_dgxc.csv, fitted to nothing) take 1.2 to 1.3 "
-        "times as long as predicted, GPT-3 and Llama 3 70B 1.0 to 1.1; on B200 by 25.02 dense models take 0.9 to 1.1, Nemotron-4 340B 0.7. "
+        "times as long as predicted, in bf16 as in fp8, GPT-3 and Llama 3 70B 1.0 to 1.1; on B200 by 25.02 dense models take 0.9 to 1.1, Nemotron-4 340B 0.7. "
         "Megatron-Bridge after it was 6% (405B) to 18% (8B) faster in the same layouts.",
-        "Products on Blackwell are counted without waves: with those of 148 and 152 multiprocessors, layouts left out would be at 4.3% and 11.8%.",
+        "Products on Blackwell are counted without waves: with those of 148 and 152 multiprocessors, layouts left out would be at 4.0% and 11.4%.",
         "Gradients are summed and sent in 16 bits where recipes have it, as those of Megatron-Bridge; with 32 bits everywhere, layouts "
-        "left out would be at 5.1% and 11.4% in place of 4.2% and 11.8%.",
+        "left out would be at 4.4% and 11.2% in place of 3.8% and 11.1%.",
     ),
     (
         "mosaicml/llm-foundry, pytorch/torchtitan, NVIDIA/NeMo, NVIDIA-NeMo/Megatron-Bridge and Automodel: each row's source",
@@ -184,7 +190,7 @@ COVERED: Final[Mapping[str, Mapping[str, Any]]] = {
     CLUSTER.name: {"chips": ["a100-sxm-80gb"], "precisions": ["fp16", "bf16"], "d_model": [3072, 25600]},
     CURRENT.name: {
         "chips": ["a100-sxm-80gb", "a100-sxm-40gb", "h100-sxm", "b200", "gb200", "gb300"],
-        "precisions": ["bf16", "fp16", "fp8"],
+        "precisions": ["bf16", "fp16", "fp8", "fp8-tensor", "mxfp8"],
         "d_model": [2048, 18432],
         "context": 2,
         "sources": [
@@ -197,7 +203,7 @@ COVERED: Final[Mapping[str, Mapping[str, Any]]] = {
     },
     LATEST.name: {
         "chips": ["b300", "gb200", "gb300"],
-        "precisions": ["fp8"],
+        "precisions": ["fp8", "mxfp8"],
         "d_model": [2048, 7168],
         "context": 2,
     },

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache, lru_cache
 from typing import Final, NamedTuple, cast, get_args
 
@@ -30,6 +31,7 @@ from tscale.core.costs.states import adapted, find_targets
 from tscale.core.costs.step_products import Again
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.step_work import MODULES
+from tscale.core.device import of_peak
 from tscale.core.ledger import Ledger
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard, shares_of
@@ -46,6 +48,7 @@ ZERO: Final = {
 """The stage of ZeRO that shards the same, by the words of the source."""
 _QUEUED: Final = get_args(Queued)
 _DISPATCHERS: Final = get_args(Dispatcher)
+_HEADS: Final = ("bf16", "fp8")
 _AGAIN: Final = ("none", "selective", "op", "full")
 _MPT_VOCABULARY: Final = 50_368
 _SITES: Final = {
@@ -81,19 +84,20 @@ def case_of(row: Mapping[str, str]) -> tuple[TrainingCase, float, dict[str, str]
     """The case of a row, the seconds that were measured, and what the row is of. Raises `TscaleError`."""
     plan, model = _plan(row), _model_of(row)
     hardware = hardware_at(row["gpu"], row.get("source", ""))
-    of_stages, shares = _divided(model.key, plan._replace(data=1, zero=0))
+    row = with_settings(row, model.name, hardware.name)
+    modules = modules_of(row, model.name)
+    of_stages, shares = _divided(model.key, modules, plan._replace(data=1, zero=0))
     if row.get("rank"):
         of_stages = tuple(
             adapted(one, _whole(row, "rank"), find_targets(row.get("targets") or "all")) for one in of_stages
         )
         shares = shares_of(of_stages, plan)
     cluster, dtype = hardware.cluster(), row["precision"]
-    if dtype not in cluster.device.flops_per_second:
+    if of_peak(dtype) not in cluster.device.flops_per_second:
         raise RequestError(
             f"{hardware.name} has no peak in {shown(dtype)}: it has {', '.join(cluster.device.flops_per_second)}"
         )
-    row = with_settings(row, model.name, hardware.name)
-    again, modules = _again(row)
+    again, redone = _again(row)
     case = TrainingCase(
         of_stages,
         shares,
@@ -109,11 +113,12 @@ def case_of(row: Mapping[str, str]) -> tuple[TrainingCase, float, dict[str, str]
         model.spec.parallel_block,
         "Megatron" in row.get("source", "") and row.get("sharding") == "fsdp",
         gradient_bytes=gradient_bytes(row),
-        modules=modules,
+        modules=redone,
         passes=_whole(row, "passes", 1),
         queued=queued_of(row),
         expert_tensor=_whole(row, "expert_tensor", 1),
         dispatcher=dispatcher_of(row),
+        narrow_head=_has_narrow_head(row),
         automodel="Automodel" in row.get("source", ""),
         source=row.get("source", ""),
     )
@@ -170,15 +175,16 @@ def _shaped(key: str) -> ModelSpec:
 
 
 @cache
-def _lowered(key: str) -> tuple[ModelSpec, Ledger]:
+def _lowered(key: str, modules: int) -> tuple[ModelSpec, Ledger]:
     spec = _shaped(key[1:]) if key.startswith("=") else model_of(key)
+    spec = replace(spec, mtp=modules) if modules else spec
     return spec, lower(spec)
 
 
 @lru_cache(maxsize=1024)
-def _divided(key: str, plan: Parallelism) -> tuple[tuple[Ledger, ...], tuple[Ledger, ...]]:
-    """The ledgers of the stages, whole and as one device has them."""
-    spec, whole = _lowered(key)
+def _divided(key: str, modules: int, plan: Parallelism) -> tuple[tuple[Ledger, ...], tuple[Ledger, ...]]:
+    """The ledgers of the stages, whole and as one device has them; `modules`: those that predict a further token."""
+    spec, whole = _lowered(key, modules)
     found = stages(spec, plan, whole)
     return found, tuple(shard(stage, plan) for stage in found)
 
@@ -245,6 +251,32 @@ def dispatcher_of(row: Mapping[str, str]) -> Dispatcher:
     if said not in _DISPATCHERS:
         raise _unknown("dispatcher", said, _DISPATCHERS)
     return cast("Dispatcher", said)
+
+
+_MODULES: Final = {
+    "Megatron-Bridge": {"deepseek-v3": 1, "glm-4.5": 1, "glm-5": 1, "qwen3-next-80b-a3b": 1},
+    "dgxc-benchmarking deepseek_v3/pretraining": {"deepseek-v3": 1},
+}
+"""Modules that predict a further token, by source and model: those of the recipes that it ran (Megatron-Bridge, src/megatron/bridge/recipes,
+mtp_num_layers, from v0.2.1 to v0.6.0; NeMo, nemo/collections/llm/recipes/deepseek_v3.py, use_mtp). The TFLOP/s that pages give beside
+tokens/s are of 260.0 GFLOPs a token of DeepSeek-V3, and of 249.1 where a page says that it is without. Automodel's have none."""
+
+
+def modules_of(row: Mapping[str, str], model: str) -> int:
+    """Modules that predict a further token: as a row's `mtp` says, or as its source's recipe of the model has it. Raises `RequestError`."""
+    said = (row.get("mtp") or "").strip()
+    if said:
+        return 0 if said == "0" else _whole(row, "mtp")
+    source = row.get("source", "")
+    return next((of.get(model, 0) for name, of in _MODULES.items() if name in source), 0)
+
+
+def _has_narrow_head(row: Mapping[str, str]) -> bool:
+    """Whether the head's products are in 8 bits as those of layers are. Raises `RequestError` for another format."""
+    said = row.get("head") or "bf16"
+    if said not in _HEADS:
+        raise _unknown("head", said, _HEADS)
+    return said == row["precision"] == "fp8"
 
 
 def _unknown(column: str, said: str, known: Sequence[str]) -> RequestError:

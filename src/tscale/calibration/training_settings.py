@@ -10,7 +10,7 @@ from typing import Final
 
 from tscale.catalogue.models import configs
 
-COLUMNS: Final = ("recompute", "queued", "passes", "dispatcher")
+COLUMNS: Final = ("recompute", "queued", "passes", "dispatcher", "mtp", "head")
 """The columns of a table that say it."""
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 from tscale.blocks.fields import Positive, Size, Whole
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.catalogue.shipped import read_as, shipped_as, shipped_document
+from tscale.core.device import SCALED
 from tscale.errors import RequestError, nearest, shown
 from tscale.models.spec import Evidence
 
@@ -97,7 +98,7 @@ class Family:
     """A kind of chip: its multiprocessors, what named attention kernels reach of its 16-bit peak, and which is usual.
 
     `products`, `products_8bit`: by chip, what large products of matrices alone reach of the peak in 16 and in 8 bits, over what
-    they reach of an H100's.
+    they reach of an H100's. `eight_bit`: by format, what products in fp8 with such scales reach over those in what `fp8` means on it.
     """
 
     name: str
@@ -107,6 +108,7 @@ class Family:
     usual: str
     products: dict[str, Positive] = field(default_factory=dict)
     products_8bit: dict[str, Positive] = field(default_factory=dict)
+    eight_bit: dict[str, Positive] = field(default_factory=dict)
     source: str
     evidence: Evidence
 
@@ -117,6 +119,14 @@ class Family:
     def rate_8bit(self, chip: str) -> float:
         """The same in 8 bits, as in 16 where only that is known."""
         return float(self.products_8bit.get(chip, self.rate(chip)))
+
+    def scaled(self, dtype: str) -> float:
+        """What products in a format reach over those in the usual one of its bits. Raises `RequestError` for one that is not known on it."""
+        if dtype in SCALED and dtype not in self.eight_bit:
+            raise RequestError(
+                f"no products in {dtype} are known on {self.name}: {', '.join(self.eight_bit) or 'fp8'} are"
+            )
+        return float(self.eight_bit.get(dtype, 1.0))
 
     def share(self, kernel: str) -> float:
         """The share of the peak that a kernel reaches. Raises `RequestError` for one that is not known on it."""

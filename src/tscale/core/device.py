@@ -1,7 +1,22 @@
 """What a device can do at its best: the dense peaks that its vendor states. No arithmetic here."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+SCALED: Final = ("fp8-tensor", "fp8-block", "mxfp8")
+"""Formats of products in fp8 by how many numbers share a scale: a whole tensor (delayed or current scaling), 1 by 128 of activations and 128
+by 128 of weights (DeepSeek-AI 2024c, section 3.3.2), or 32 in a row (Rouhani 2023)."""
+NARROW: Final[Mapping[str, int]] = {"fp8": 8, **dict.fromkeys(SCALED, 8), "int8": 8, "fp4": 4}
+"""Bits of a number that is multiplied, by formats of fewer than 16."""
+
+
+def of_peak(dtype: str) -> str:
+    """The format whose peak products in another have: fp8, however it is scaled.
+
+    >>> of_peak("mxfp8"), of_peak("bf16")
+    ('fp8', 'bf16')
+    """
+    return "fp8" if dtype in SCALED else dtype
 
 
 class Device(NamedTuple):

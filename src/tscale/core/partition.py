@@ -10,7 +10,7 @@ from itertools import count as counted_from
 from typing import NamedTuple
 
 from tscale.core.layers import layers_of
-from tscale.core.ledger import Entry, Group, Ledger, Matmul, Stack
+from tscale.core.ledger import Entry, Group, Ledger, Lookup, Matmul, Stack
 from tscale.core.tracing import ceil_div, label, minimum
 
 
@@ -27,7 +27,7 @@ class Stretch(NamedTuple):
         return self.size if found == self.size else int(found)  # all of them: their name means as many
 
 
-def stretches(layers: int, pieces: int, *, ends: bool = False) -> tuple[Stretch, ...]:
+def stretches(layers: int, pieces: int, *, ends: bool = False, modules: int = 0) -> tuple[Stretch, ...]:
     """A stack cut into so many pieces: of equal size where that can be, else as even as possible.
 
     The embedding and the head then take the place of a layer each, in the first piece and in the last, as Llama 3 was cut
@@ -35,16 +35,19 @@ def stretches(layers: int, pieces: int, *, ends: bool = False) -> tuple[Stretch,
     many layers as pieces.
 
     `ends`: whether the first piece may have the embedding alone, and the last one the head, as Llama 3's had; there may then be two
-    layers less.
+    layers less. `modules`: of those that predict a further token, which are with the head; each takes the place of a layer, and its use
+    of the head that of another where there is room, as Megatron-Bridge cuts DeepSeek-V3 ("Et*4|(t*4|)*14tmL", "Et|(tt|)*30mL").
     """
     if layers % pieces == 0:
         size = label("piece_layers", layers // pieces, "layers")
         return tuple(Stretch(int(size) * place, size) for place in range(pieces))
-    sizes = [ceil_div(int(layers) + 2 - place, pieces) for place in range(pieces)]
-    sizes[0], sizes[-1] = sizes[0] - 1, sizes[-1] - 1
-    if min(sizes) < (0 if ends and (int(layers) + 2) % pieces == 0 else 1):
-        sizes = [ceil_div(int(layers) - place, pieces) for place in range(pieces)]
-    return given_stretches(sizes)
+    for behind in sorted({1 + 2 * modules, 1 + modules}, reverse=True):
+        places = int(layers) + 1 + behind
+        sizes = [ceil_div(places - place, pieces) for place in range(pieces)]
+        sizes[0], sizes[-1] = sizes[0] - 1, sizes[-1] - behind
+        if min(sizes) >= (0 if modules or (ends and places % pieces == 0) else 1):
+            return given_stretches(sizes)
+    return given_stretches([ceil_div(int(layers) - place, pieces) for place in range(pieces)])
 
 
 def given_stretches(sizes: Sequence[int]) -> tuple[Stretch, ...]:
@@ -132,8 +135,11 @@ def _of_counts(ledger: Ledger, counts: Sequence[int | None], *, first: bool, las
 
 
 def _with_head(entry: Entry) -> Entry:
-    """An entry behind the last layer; a head that is tied is stored here too."""
-    return entry._replace(stored=1) if isinstance(entry, Matmul) and entry.role == "head" else entry
+    """An entry behind the last layer; a head that is tied, and a table that modules read once more, are stored here too."""
+    there = (isinstance(entry, Matmul) and entry.role == "head") or (
+        isinstance(entry, Lookup) and entry.role == "embedding"
+    )
+    return entry._replace(stored=1) if there else entry
 
 
 def one_layer(ledger: Ledger, stack: Stack, layer: int) -> Ledger:

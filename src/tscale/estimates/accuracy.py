@@ -84,7 +84,7 @@ class Errors(NamedTuple):
 
 
 def accuracy_of(path: str) -> Accuracy:
-    """A CSV of measured runs, or that on standard input for `-`, judged. Raises `SpecError` where it is no such table."""
+    """A CSV of measured runs, or that on standard input for `-`, judged. Raises `SpecError` where it is no such table, or no run is predicted."""
     name = "standard input" if path == "-" else called(path)
     return judge_table(read_text(path, MOST_BYTES, "a table of runs is smaller"), name)
 
@@ -102,6 +102,8 @@ def judge_table(text: str, name: str) -> Accuracy:
             found.append(Row(number, row, tuple(judge(row))))
         except TscaleError as error:
             found.append(Row(number, row, (), str(error)))
+    if not any(row.judged for row in found):
+        raise SpecError(f"none of its runs is predicted; run 1 of {len(found):,}: {found[0].refused}", where=name)
     return Accuracy(name, kind, columns, unread, tuple(found))
 
 

@@ -34,6 +34,7 @@ from tscale.core.adding import in_order
 from tscale.core.costs.params import active_params
 from tscale.core.costs.training import training_flops
 from tscale.core.costs.wall_time import mfu_of
+from tscale.core.device import NARROW
 from tscale.core.ledger import Ledger, Matmul
 from tscale.core.metric import Data, Figure
 from tscale.core.sources import cited
@@ -51,7 +52,6 @@ _LEAST_WEIGHT: Final = 0.05
 _UNKNOWN_SIZE, _UNKNOWN_SCALE, _OTHER_CHIP, _OTHER_FAMILY, _OTHER_KIND = 1, 2, 0.25, 2, 3
 _OTHER_WIDTH: Final = {True: 1, False: 2}
 """By whether experts are routed."""
-_EIGHT_BITS: Final = ("fp8", "int8", "fp4")
 
 
 class Case(NamedTuple):
@@ -135,7 +135,7 @@ def case_of(ledger: Ledger | None, gpus: int | None, hardware: Hardware, dtype: 
         gpus,
         hardware.name,
         _sixteen_bit_peak(hardware),
-        dtype in _EIGHT_BITS,
+        dtype in NARROW,
     )
 
 
@@ -250,7 +250,7 @@ def _measured(run: TrainingRun) -> Measured:
     assert peak is not None
     active, experts = int(active_params(ledger).total), has_experts(ledger)
     whole = run.gpu_hours is not None
-    case = Case(active, experts, run.gpus, run.hardware, peak, run.precision in _EIGHT_BITS, whole)
+    case = Case(active, experts, run.gpus, run.hardware, peak, run.precision in NARROW, whole)
     if run.speed is None:
         assert run.mfu is not None
         mfu = Fraction(str(run.mfu))

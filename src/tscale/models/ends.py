@@ -77,6 +77,11 @@ def words_of(spec: ModelSpec) -> int:
     return spec.vocabulary if spec.head.words is None else spec.head.words
 
 
+def losses_of(spec: ModelSpec) -> int:
+    """How many words each position predicts: the next one, and one for each module that predicts a further one."""
+    return 1 if spec.mtp is None else 1 + spec.mtp
+
+
 def head_entries(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:
     """What turns the last layer's output into an answer."""
     d, head = spec.d_model, spec.head
@@ -108,7 +113,7 @@ def head_entries(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:
     answers = words_of(spec)
     by_word = Cut(answers, otherwise="padded")
     stored = 0 if spec.tied else 1
-    words = Matmul("head", "head", "head", stream, width, answers, cut=by_word, stored=stored)
+    words = Matmul("head", "head", "head", stream, width, answers, cut=by_word, stored=stored, used=losses_of(spec))
     yield spec.streams.read(words) if spec.streams is not None and spec.streams.kind == "predicting" else words
     if head.bias:
         yield Vector("head.bias", "bias", "head", answers, by_word)
@@ -162,7 +167,7 @@ def head_saves(spec: ModelSpec, stream: Stream) -> Iterator[Saved]:
 
     def saved(what: str, numbers: int) -> Saved:
         multiplied: Role | None = "head" if what.endswith("input") else None
-        return Saved(f"head.{what}", "head", stream, numbers, keeping=ALWAYS, role=multiplied)
+        return Saved(f"head.{what}", "head", stream, numbers, keeping=ALWAYS, role=multiplied, used=losses_of(spec))
 
     if head.pooler:
         yield Saved("head.pooler", "head", "once", d, keeping=ALWAYS)

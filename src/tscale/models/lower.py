@@ -63,7 +63,12 @@ def _groups(spec: ModelSpec, *, saves: bool) -> Iterator[Group]:
     if spec.layer_input is not None:
         yield from stacks[0].place().groups(spec.layer_input.lower(stacks[0].site))
     for stack in stacks:
-        yield from _stack_groups(stack, saves=saves)
+        groups = tuple(_stack_groups(stack, saves=saves))
+        yield from groups
+        if spec.mtp is not None:
+            from tscale.models.prediction_modules import module_groups
+
+            yield from module_groups(spec, spec.mtp, stack, groups, saves=saves)
         if saves and stack.two and not stack.site.causal:
             yield from START.groups([Saved("encoder.output", "attention", "source", spec.d_model, keeping=ALWAYS)])
     yield from END.groups(head_entries(spec, last))

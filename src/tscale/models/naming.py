@@ -22,6 +22,7 @@ def traced(spec: ModelSpec) -> ModelSpec:
         vocabulary=trace(spec.vocabulary, "vocabulary"),
         context=None if spec.context is None else trace(spec.context, "trained_context"),
         unique_layers=spec.unique_layers and trace(spec.unique_layers, "unique_layers"),
+        mtp=spec.mtp and trace(spec.mtp, "mtp"),
         attention=_named_blocks(spec.attention),
         feed_forward=_named_blocks(spec.feed_forward),
         positions=_with_names(spec.positions),

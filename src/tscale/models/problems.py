@@ -278,8 +278,22 @@ def _of_stacks(spec: ModelSpec) -> Iterator[Problem]:
     if spec.embedding.width is not None and two:
         yield ("embedding", "width"), "an embedding of a width of its own is known in a single stack only: drop it"
     yield from _of_idle_attention(spec)
+    yield from _of_modules(spec)
     if encoder is not None and not two:
         yield ("encoder",), f"only an encoder-decoder has a second stack: drop it, or change the kind ({spec.kind})"
+
+
+def _of_modules(spec: ModelSpec) -> Iterator[Problem]:
+    """Modules that predict further tokens, where nothing is known of them."""
+    plain = spec.streams is None and spec.layer_input is None and spec.unique_layers is None
+    if spec.mtp is not None and not (
+        plain and spec.kind == "decoder" and spec.head.kind == "language-model" and spec.embedding.width is None
+    ):
+        yield (
+            ("mtp",),
+            "modules that predict further tokens are known in a decoder with a language-model head, one residual stream and layers of "
+            "their own weights only: drop it",
+        )
 
 
 def _of_idle_attention(spec: ModelSpec) -> Iterator[Problem]:

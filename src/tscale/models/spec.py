@@ -237,6 +237,8 @@ class ModelSpec:
     """What follows the mixing, alike; absent where nothing does."""
     unique_layers: Size | None = None
     """How many layers have weights of their own, where several share them (ALBERT has 1)."""
+    mtp: Size | None = None
+    """Modules behind the last layer that each predict one token further in training, where they are counted (DeepSeek-V3 had 1)."""
     positions: Annotated[Positions, Tagged(POSITIONS)]
     norm: Norm
     embedding: Embedding = Embedding()

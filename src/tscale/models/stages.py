@@ -149,7 +149,7 @@ def _stretches(spec: ModelSpec, plan: Parallelism) -> tuple[Stretch, ...]:
     """The pieces of the stack, in its order: of the sizes that the plan says, or as even as can be."""
     pieces = plan.pipeline * plan.interleave
     if plan.stages is None:
-        found = stretches(spec.layers, pieces, ends=plan.interleave > 1)
+        found = stretches(spec.layers, pieces, ends=plan.interleave > 1, modules=spec.mtp or 0)
     else:
         sizes = plan.stages if len(plan.stages) == pieces else interleaved_sizes(plan.stages, plan.interleave)
         found = given_stretches(sizes)
@@ -182,7 +182,11 @@ def check_sizes(spec: ModelSpec, plan: Parallelism) -> None:
     if plan.stages is None or sum(plan.stages) == spec.layers or spec.kind == "encoder-decoder":
         return
     pieces = plan.pipeline * plan.interleave
-    even = ",".join(str(piece.size) for piece in stretches(spec.layers, pieces)) if pieces <= spec.layers else ""
+    even = (
+        ",".join(str(piece.size) for piece in stretches(spec.layers, pieces, modules=spec.mtp or 0))
+        if pieces <= spec.layers
+        else ""
+    )
     advice = f"such as {even}" if even and pieces <= _MOST_SHOWN else f"or leave {field('stages')} out"
     raise RequestError(
         f"{field('stages')} has {sum(plan.stages)} layers, and {spec.name} has {spec.layers}: let them add up to that, {advice}"

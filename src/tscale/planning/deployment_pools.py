@@ -74,18 +74,27 @@ def _best(workers: Iterable[_Worker]) -> list[_Worker]:
     return found + [worker for worker in most if worker not in found]
 
 
-def _prefilling(cases: Sequence[ServingCase], targets: Targets, calibration: Calibration) -> Iterator[_Worker]:
-    """Workers that take prompts in, of those where a prompt that is alone meets the target."""
-    for case, slow in zip(cases, slow_ends(cases, [np.ones(1)] * len(cases), calibration), strict=True):
-        if slow.ttft[0] <= targets.ttft:
-            yield _Worker(case.prefill, slow.prompts_per_second, 1 - float(slow.ttft[0]) / targets.ttft)
+def _prefilling(cases: Sequence[ServingCase], targets: Targets, calibration: Calibration) -> list[_Worker]:
+    """Workers that take prompts in, of those where a prompt that is alone meets the target; where none does, the quickest."""
+    slow = slow_ends(cases, [np.ones(1)] * len(cases), calibration)
+    alone = [float(one.ttft[0]) for one in slow]
+    most = max(targets.ttft, min(alone, default=inf))
+    return [
+        _Worker(case.prefill, one.prompts_per_second, max(1 - ttft / targets.ttft, 0.0))
+        for case, one, ttft in zip(cases, slow, alone, strict=True)
+        if ttft <= most
+    ]
 
 
 def _decoding(cases: Sequence[ServingCase], targets: Targets, calibration: Calibration) -> Iterator[_Worker]:
-    """Workers that decode, with the requests that each answers within the target."""
-    for unit in units_of([case._replace(decoding=1.0) for case in cases], calibration):
-        points = None if isinstance(unit, Rejected) else within(unit.curve, targets)
-        if points is not None and len(points.tpot):
+    """Workers that decode, with the requests that each answers within the target; where none does, the quickest with one request."""
+    found = units_of([case._replace(decoding=1.0) for case in cases], calibration)
+    units = [one for one in found if isinstance(one, Unit)]
+    quickest = min((float(unit.curve.tpot[0]) for unit in units), default=inf)
+    targets = targets._replace(tpot=max(targets.tpot, quickest))
+    for unit in units:
+        points = within(unit.curve, targets)
+        if len(points.tpot):
             yield _Worker(unit.case.decode, float(np.max(points.at_once / points.tpot)) / unit.case.output)
 
 

@@ -11,12 +11,12 @@ NeMo 2's recipes (collections/llm/recipes, commit 00aa2e1; DeepEP's of lightning
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from shlex import quote
 from typing import NamedTuple
 
 from tscale.core.parallelism import Parallelism
-from tscale.core.partition import interleaved_sizes
+from tscale.core.partition import interleaved_sizes, stretches
 from tscale.planning.layouts import Layout
 
 
@@ -24,7 +24,7 @@ class Job(NamedTuple):
     """What a layout is of: layers and routed experts of the model, sequences of a step and their tokens, devices of a node.
 
     `two_stacks`: whether it is of an encoder-decoder, whose stages no framework has options for today, though Megatron-LM once split
-    a pipeline at a rank.
+    a pipeline at a rank. `modules`: those that predict a further token.
     """
 
     layers: int
@@ -33,6 +33,7 @@ class Job(NamedTuple):
     context: int
     per_node: int
     two_stacks: bool = False
+    modules: int = 0
 
 
 class NoOptionError(Exception):
@@ -114,6 +115,8 @@ def _megatron(layout: Layout, job: Job) -> Iterator[str]:
     if plan.context > 1:
         yield f"--context-parallel-size {plan.context}"
     yield from _megatron_pipeline(layout, job)
+    if job.modules:
+        yield f"--mtp-num-layers {job.modules}"
     if job.experts:
         yield f"--expert-model-parallel-size {plan.expert} --expert-tensor-parallel-size {plan.expert_cut}"
         if plan.expert > 1:
@@ -143,18 +146,23 @@ def _megatron_pipeline(layout: Layout, job: Job) -> Iterator[str]:
         raise NoOptionError(f"schedule {plan.order}")
     _refuse_partial_rounds(layout, job)
     if plan.stages is not None:
-        yield from _megatron_stages(plan)
+        yield from _megatron_stages(plan, job)
+        return
+    pieces = plan.pipeline * plan.interleave
+    if job.modules and job.layers % pieces:
+        yield _megatron_layout(
+            [one.size for one in stretches(job.layers, pieces, ends=plan.interleave > 1, modules=job.modules)], job
+        )
         return
     if plan.interleave > 1:
         yield f"--num-virtual-stages-per-pipeline-rank {plan.interleave}"
-    pieces = plan.pipeline * plan.interleave
     if job.layers % pieces:
         if (job.layers + 2) % pieces:
             raise NoOptionError(_uneven(job, pieces))
         yield "--account-for-embedding-in-pipeline-split --account-for-loss-in-pipeline-split"
 
 
-def _megatron_stages(plan: Parallelism) -> Iterator[str]:
+def _megatron_stages(plan: Parallelism, job: Job) -> Iterator[str]:
     """Stages of given sizes: by the first and the last where the others are alike, else piece by piece, which says how many there are."""
     assert plan.stages is not None
     ends = _ends(plan)
@@ -164,8 +172,13 @@ def _megatron_stages(plan: Parallelism) -> Iterator[str]:
     sizes = list(plan.stages)
     if len(sizes) < plan.pipeline * plan.interleave:
         sizes = interleaved_sizes(sizes, plan.interleave)
+    yield _megatron_layout(sizes, job)
+
+
+def _megatron_layout(sizes: Sequence[int], job: Job) -> str:
+    """Pieces of such sizes, one by one: E is the embedding, m a module that predicts a further token, L the head."""
     pieces = ["t" if size == 1 else f"t*{size}" if size else "" for size in sizes]
-    yield f"--pipeline-model-parallel-layout {quote('E' + '|'.join(pieces) + 'L')}"
+    return f"--pipeline-model-parallel-layout {quote('E' + '|'.join(pieces) + 'm' * job.modules + 'L')}"
 
 
 def _ends(plan: Parallelism) -> tuple[int, int] | None:
@@ -214,6 +227,8 @@ _TITAN_SCHEDULES = {"1f1b": "1F1B", "interleaved": "Interleaved1F1B", "zero-bubb
 
 def _torchtitan(layout: Layout, job: Job) -> Iterator[str]:
     plan = layout.plan
+    if job.modules:
+        raise NoOptionError("MTP")
     if job.experts and plan.expert_cut > 1:
         raise NoOptionError(f"ETP {plan.expert_cut}")
     replicas, shards = _titan_shards(layout)
@@ -316,6 +331,8 @@ def _nemo(layout: Layout, job: Job) -> Iterator[str]:
         if value is not None:
             yield f"trainer.strategy.{name}={value}"
     yield from _nemo_stages(layout, job)
+    if job.modules:
+        yield f"model.config.mtp_num_layers={job.modules}"
     if job.experts and plan.expert > 1:
         if job.per_node > _DEEPEP_NODE:
             raise NoOptionError("HybridEP")

@@ -114,8 +114,10 @@ def _first(model: Model, of_rows: Sequence[Any], stages: Sequence[Stages], first
     """How many layers of each group are among the first ones of a stage that are computed again."""
     found = []
     for rows, one in zip(of_rows, stages, strict=True):
-        table = np.array(model.firsts(one), dtype=np.int64)
-        found.append(table[:, np.minimum(first[rows], table.shape[1] - 1)])
+        table = np.array(
+            [np.array(of_group)[np.minimum(first[rows], len(of_group) - 1)] for of_group in model.firsts(one)]
+        )
+        found.append(table.reshape(len(one.counts), len(rows)))
     return tuple(np.concatenate(found, axis=1))
 
 

@@ -11,6 +11,7 @@ from tscale.core.metric import Column, Data, Detail, Figure, Label, Report, Tabl
 from tscale.core.number_text import duration, durations, gigabytes
 from tscale.core.units import BYTES, SECONDS, SHARE, USD
 from tscale.core.view import interval, view
+from tscale.errors import ended
 from tscale.estimates.explaining import notes_of
 from tscale.estimates.plan.planned import Planned
 from tscale.estimates.plan.post_training import TRIED, Candidate, Found, candidates
@@ -57,7 +58,7 @@ def _none(found: Found) -> str:
             f"The nearest holds {gigabytes(found.nearest.total)} in {NAMES[found.nearest.phase]}: more devices, --sleep all, or a smaller "
             "--rollout-batch may fit."
         )
-    return f"Why one could not be: {found.why}." if found.why else "No layout of training fits so few devices."
+    return ended(f"Why one could not be: {found.why}") if found.why else "No layout of training fits so few devices."
 
 
 def _text(one: Candidate) -> str:

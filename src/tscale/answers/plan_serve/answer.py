@@ -11,7 +11,7 @@ from tscale.answers.serve.media import prompt_media_notes, prompt_media_table
 from tscale.answers.serve.notes import beyond_trained
 from tscale.answers.serve.prediction import notes_of_prediction
 from tscale.core.metric import Detail, Report, Table
-from tscale.core.number_text import estimate
+from tscale.core.number_text import duration, estimate
 from tscale.estimates.explaining import OF_SERVING, notes_of
 from tscale.estimates.plan_serve.data import Cost, answer_data, cost_of, pareto, row_data
 from tscale.estimates.plan_serve.relax import binding, changes
@@ -94,7 +94,30 @@ def _lead(plan: ServingPlan, found: Found) -> tuple[str, ...]:
     )
     slow = f"Times are the slow end of their 80% intervals, including queueing{of}."
     return tuple(
-        filter(None, (slow, *Asked(plan.spec, base.weights, base.cache).lead(), "" if rent is None else rent.said()))
+        filter(
+            None,
+            (
+                slow,
+                _all_but_missed(plan, found.rows[0]),
+                *Asked(plan.spec, base.weights, base.cache).lead(),
+                "" if rent is None else rent.said(),
+            ),
+        )
+    )
+
+
+_ALL_BUT_MISSED: Final = 0.9
+"""Of a target: what one request alone takes of it where waiting for others is what most devices are for."""
+
+
+def _all_but_missed(plan: ServingPlan, best: Deployed) -> str:
+    """That one request alone takes nearly all of the target, so that next to none may wait for another; nothing where it does not."""
+    alone, target = float(best.choice.unit.curve.ttft[0]), plan.targets.ttft
+    if alone <= _ALL_BUT_MISSED * target:
+        return ""
+    return (
+        f"One request alone takes up to {duration(alone)} of the TTFT of {duration(target)}: next to none may wait for another, "
+        "and nearly all of these devices are there for that."
     )
 
 

@@ -74,10 +74,10 @@ def _too_slow(plan: ServingPlan, found: Found) -> Nearest:
     assert miss is not None, "there are units"
     case = miss.unit.case._replace(concurrency=1)
     times = predict_held(case, found.calibration)
-    slow = f"{duration(times.ttft.high)} and {duration(times.tpot.high)} with one request alone"
+    slow = f"TTFT {duration(times.ttft.high)} and TPOT {duration(times.tpot.high)} with one request alone"
     waits = miss.times <= 1 and plan.devices is None
     more = ", and longer where requests wait for each other, on any number of devices" if waits else ""
-    return Nearest(case, times, f"the nearest, {full_words(case, plan, found)}, takes {slow}{more}")
+    return Nearest(case, times, f"the nearest, {full_words(case, plan, found)}, comes to {slow}{more}")
 
 
 def _table(title: str, plan: ServingPlan, found: Found, near: Nearest, record: Record) -> Table:

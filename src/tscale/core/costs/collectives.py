@@ -144,20 +144,50 @@ def all_to_all(cluster: Cluster, group: Group, sent: int) -> Least:
     return Least(link, network)
 
 
-def other_nodes(nodes: int, chosen: float, groups: tuple[int, int] | None) -> float:
+def other_nodes(nodes: int, chosen: int, experts: int, groups: tuple[int, int] | None) -> float:
     """Nodes beside its own that have one of a token's experts, in expectation, where all are as likely.
 
-    Of N nodes, a token's e experts miss each with probability (1 - 1/N)^e. Where they are in groups, they are on the nodes of its
-    groups alone (node-limited routing, DeepSeek-AI 2024c, section 2.1.2). A token's own node is one of N.
+    A token's own node is one of N. Where experts are in groups, a token's are on the nodes of its groups alone (node-limited routing,
+    DeepSeek-AI 2024c, section 2.1.2).
     """
-    return cast("float", (1 - 1 / as_float(nodes)) * nodes_met(nodes, chosen, groups))
+    return cast("float", (1 - 1 / as_float(nodes)) * nodes_met(nodes, chosen, experts, groups))
 
 
-def nodes_met(nodes: int, chosen: float, groups: tuple[int, int] | None) -> float:
-    """The same, its own included where it has one: of nodes, or of devices."""
+def nodes_met(nodes: int, chosen: int, experts: int, groups: tuple[int, int] | None) -> float:
+    """The same, its own included where it has one: of nodes, or of devices.
+
+    A token's k experts are different ones of E, so that a node of E/N misses all of them with probability C(E - E/N, k)/C(E, k).
+    """
     of_all = as_float(nodes)
-    reached = of_all if groups is None else _nodes_of_groups(of_all, *map(as_plain, groups))
-    return cast("float", reached * (1 - as_float((1 - 1 / reached) ** chosen)))
+    if groups is None:
+        return cast("float", of_all * (1 - _missed(experts, experts / of_all, chosen)))
+    several, few = map(as_plain, groups)
+    each = experts / several
+    missed = sum(
+        odds * _missed(few * each, own * each, chosen) for own, odds in enumerate(_odds(several, few, several / of_all))
+    )
+    within = few / several * (1 - _missed(few * each, experts / of_all, chosen))
+    return cast("float", of_all * where(nodes > several, within, 1 - missed))
+
+
+def _missed(of: float, held: float, drawn: int) -> float:
+    """The odds that none of `held` things is among those that are drawn of all, each once."""
+    missed = as_float(1.0)
+    for before in range(int(drawn.max()) if is_array(drawn) else drawn):  # type: ignore[attr-defined]
+        next_too = larger(of - held - before, 0.0) / (of - before)
+        missed = where(before < drawn, missed * next_too, missed)
+    return cast("float", missed)
+
+
+def _odds(of: int, drawn: int, held: float) -> list[float]:
+    """The odds that of `held` things so many are among those that are drawn of all, each once: of none, one, and so on."""
+    odds = [1.0, *[0.0] * drawn]
+    for before in range(drawn):
+        left = of - before
+        for own in range(before + 1, -1, -1):
+            comes = odds[own - 1] * larger(held - own + 1, 0.0) if own else 0.0
+            odds[own] = (comes + odds[own] * larger(left - held + own, 0.0)) / left
+    return odds
 
 
 _EUCLID: Final = 16
@@ -175,14 +205,6 @@ def nodes_in_a_row(held: float, chosen: float) -> float:
         left = where(rest > 0, rest, 1)
         common, rest = where(rest > 0, left, common), where(rest > 0, common % left, 0)
     return cast("float", 1 + (chosen - common) / as_float(held))
-
-
-def _nodes_of_groups(nodes: float, groups: int, chosen: int) -> float:
-    """On how many of N nodes M of G groups are in expectation: a group is on N/G of them, or a node has G/N."""
-    on_one, missed = groups / nodes, 1.0
-    for drawn in range(chosen):
-        missed = missed * larger(groups - on_one - drawn, 0.0) / (groups - drawn)
-    return cast("float", where(nodes > groups, chosen * nodes / groups, nodes * (1 - missed)))
 
 
 def link_of(cluster: Cluster, devices: int) -> int:

@@ -77,6 +77,25 @@ def predicted_fill(plan: Parallelism, micro_batches: int | None = None) -> Fract
             return ratio(plan.pipeline - 2, 6 * (plan.pipeline - 1))
 
 
+def unpaired(plan: Parallelism, micro_batches: int) -> Fraction:
+    """The share of a step's passes that have none of another micro-batch beside them, behind which they could send tokens to experts.
+
+    Where one micro-batch goes forward as another goes backward, those are alone that fill a pipeline, and drain it: p of m in the
+    order of 1F1B, of interleaved pieces 2·(p - 1) + (v - 1)·p + 1 of v·m (Megatron-Core, schedules.py: those that pass before the
+    first goes backward, and one more with overlap_moe_expert_parallel_comm). DualPipe ends so much later for each pair of passes of a
+    stage that takes longer one after the other than beside one another, 5p/4 + 1/2 times, of m in two directions, where a pass sends no
+    longer than a forward pass computes (deepseek-ai/DualPipe, dualpipe.py, in the order of its step).
+    """
+    match plan.order:
+        case "dualpipe":
+            alone, every = 5 * plan.pipeline + 2, 8 * micro_batches
+        case "interleaved":
+            alone, every = (plan.interleave + 1) * plan.pipeline - 1, plan.interleave * micro_batches
+        case "1f1b" | "zero-bubble":
+            alone, every = plan.pipeline, micro_batches
+    return ratio(minimum(alone, every), every)
+
+
 def _waiting(plan: Parallelism, micro_batches: int | None) -> Fraction:
     """What stages idle beside, of the slots of the p - 1 others, since micro-batches are fewer than stages: (p - m)·(1 - 1/v)."""
     if micro_batches is None:

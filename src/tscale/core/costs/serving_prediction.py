@@ -6,7 +6,7 @@ What is summed up is the same work that a bound takes the longest part of (`serv
              and for each collective, what is sent over the link, and passes over the residual stream
     prompt   FLOPs over the peak, at shares of their own
     tpot     step + interference·(batch - 1)/output·prompt: in a closed loop each request meets one prefill of each other in its life;
-             at least eager·layers, where the host launches a step's kernels one by one
+             a step with a prompt takes at least mixed·layers, and any eager·layers where the host launches all its kernels one by one
     ttft     starting + prompt + queue·(batch - 1)·prompt + steps in progress, and waited + waiting·sqrt(batch - 1); of a pool for
              prompts alone at least batch·prompt - output·tpot, for all that do not decode wait for it; those that do are in
              `serving_loop`; where fewer places to decode are than requests, at least output·tpot·(batch/places - 1)
@@ -26,7 +26,7 @@ from tscale.core.adding import in_order
 from tscale.core.costs.serving_grouped import grouped_share
 from tscale.core.costs.serving_share import Deployed, Structure
 from tscale.core.costs.serving_work import Part, PassWork, decoding, share_met
-from tscale.core.elementwise import larger
+from tscale.core.elementwise import larger, smaller
 from tscale.core.tracing import where
 
 
@@ -60,6 +60,8 @@ class ServingConstants:
     """Share of the link's one direction."""
     eager: float
     """Seconds of a layer in which the host launches its kernels one by one, where a step is no graph."""
+    mixed: float
+    """The same where a step takes in a prompt."""
     elementwise: float
     """Passes over the residual stream in a layer."""
     interference: float
@@ -131,6 +133,7 @@ class Load(NamedTuple):
     `waited`: steps of decoding that a request waits for by the engine's settings (`serving_waits`), or that its prompt takes beyond
     the first. `launches`: passes beyond the first that its prompt takes while nothing decodes (`serving_chunks`). `places`: sequences
     that a rank decodes at the most. `cold`: 1 where kernels are compiled as a run begins. `eager`: 1 where steps are no graphs.
+    `mixing`: 1 where a step that takes in prompts decodes too, 0 where nothing decodes meanwhile.
     """
 
     batch: float
@@ -143,6 +146,7 @@ class Load(NamedTuple):
     places: float = inf
     cold: float = 0.0
     eager: float = 0.0
+    mixing: float = 1.0
 
 
 class _Times(NamedTuple):
@@ -301,9 +305,16 @@ def prefill_seconds(work: PassWork, chip: Chip, c: ServingConstants) -> float:
     return computing + _sending_of_prompts(work, chip, c.first_link, c) + work.loaded / chip.host
 
 
-def tpot_seconds(step: float, prompt: float, load: Load, c: ServingConstants) -> float:
-    """Seconds of an output token: a step, and the share of others' prefills that falls on it."""
-    return step + load.together * c.interference * (load.batch - 1) / load.output * prompt
+def tpot_seconds(
+    step: float, prompt: float, structure: Structure, load: Load, c: ServingConstants, yielded: float = 1.0
+) -> float:
+    """Seconds of an output token: its part of a step, which yields so many, and the share of others' prefills that falls on it.
+
+    A step that takes in prompts is no graph, and takes at least what the host launches; where it decodes too, that is one step less.
+    """
+    prompts = (load.batch - 1) / load.output
+    launching = smaller(prompts, 1 / yielded) * (c.mixed * structure.layers - load.mixing * step)
+    return step / yielded + load.together * larger(c.interference * prompts * prompt, launching)
 
 
 def ttft_seconds(

@@ -31,11 +31,16 @@ class Structure(NamedTuple):
 
 
 class MatrixLine(NamedTuple):
-    """Of a matrix: FLOPs of a token, the peak, and bytes of all its copies on a device."""
+    """Of a matrix: FLOPs of a token, the peak, and bytes of all its copies on a device.
+
+    `whole`: of these, what each of the devices that cut an expert has all of: scales, and biases that are added to their sums. One of
+    them adds these, and the others hold zeros (vLLM and SGLang, gpt_oss.py; TensorRT-LLM, `w2_bias_shape`).
+    """
 
     flops: float
     peak: float
     bytes: float
+    whole: float = 0.0
 
 
 class Attended(NamedTuple):
@@ -121,7 +126,10 @@ def spread_over(one: Deployed, copies: int, expert: int, expert_tensor: int) -> 
     """
     held = ceil_div(one.experts_of_layer, expert) / one.experts_of_layer / expert_tensor
     n = expert * expert_tensor
-    experts = tuple(MatrixLine(line.flops / n, line.peak, line.bytes * held) for line in one.experts)
+    experts = tuple(
+        MatrixLine(line.flops / n, line.peak, (line.bytes + (expert_tensor - 1) * line.whole) * held)
+        for line in one.experts
+    )
     return one._replace(experts=experts, copies=copies, expert=expert, expert_tensor=expert_tensor)
 
 
@@ -137,7 +145,9 @@ def cut_over(ledger: Ledger, dtypes: Dtypes, tensor: int, node: int = 8) -> Depl
     for kept in kept_in(share, dtypes.weights, ledger):
         entry, peak = kept.entry, dtypes.peak(kept.format.name)
         if isinstance(entry, Matmul):
-            line = MatrixLine(2.0 * _used(kept, entry) * entry.d_in * entry.d_out, peak, kept.bytes)
+            of_rows, of_columns = kept.beside(entry)
+            whole = of_rows if entry.role == "down" else of_columns
+            line = MatrixLine(2.0 * _used(kept, entry) * entry.d_in * entry.d_out, peak, kept.bytes, whole)
             lines[_part(entry)].append(line)
             spread += line.flops if entry.role == "kv_up" else 0.0
         elif isinstance(entry, Conv):
@@ -198,8 +208,8 @@ def _merged(lines: list[MatrixLine]) -> tuple[MatrixLine, ...]:
     """Lines at the same peak as one, so that a pass is quick to sum up."""
     peaks: dict[float, MatrixLine] = {}
     for line in lines:
-        flops, _, size = peaks.get(line.peak, MatrixLine(0.0, 0.0, 0.0))
-        peaks[line.peak] = MatrixLine(flops + line.flops, line.peak, size + line.bytes)
+        flops, _, size, whole = peaks.get(line.peak, MatrixLine(0.0, 0.0, 0.0))
+        peaks[line.peak] = MatrixLine(flops + line.flops, line.peak, size + line.bytes, whole + line.whole)
     return tuple(peaks.values())
 
 

@@ -177,7 +177,7 @@ def ways_of(one: Deployed) -> Ways:
     cut = one.expert_tensor > 1 or one.expert == 1
     return Ways(
         cut or in_order(_dispatched(one, 1.0)) > in_order(_gathered(one, 1.0)),
-        other_nodes(ceil_div(one.devices, inside), one.chosen, one.groups),
+        other_nodes(ceil_div(one.devices, inside), one.chosen, one.experts_of_layer, one.groups),
         one.tensor == 1 and one.expert == one.copies > one.node,
     )
 

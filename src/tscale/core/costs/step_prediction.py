@@ -26,6 +26,7 @@ from tscale.core.adding import in_order
 from tscale.core.costs.step_products import Product, larger
 from tscale.core.costs.step_sent import Sent
 from tscale.core.costs.step_work import StageWork, StepWork
+from tscale.core.tracing import where
 
 SOURCE: Final = "narayanan2021 section 2.2"
 
@@ -176,7 +177,7 @@ def slot_of(stage: StageWork, work: StepWork, constants: TrainingConstants) -> t
     computing = computing + products(stage.scores, sixteen) + again * products(stage.scores_again, sixteen)
     computing = computing + factor * products(stage.head, sixteen)
     traffic = stage.traffic + again * stage.traffic_again + factor * constants.loss_bytes * stage.logits
-    free = 1 - SENDING * work.hides
+    free = 1 - SENDING * where(work.hides > 0, 1.0, 0.0)
     attention = (stage.attention + again * stage.attention_again) / constants.attention / free
     summed = seconds_of(stage.sums, constants.nics) + again * seconds_of(stage.sums_again, constants.nics)
     device: tuple[float, ...] = (

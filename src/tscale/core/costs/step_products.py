@@ -70,11 +70,12 @@ class Product(NamedTuple):
 class Case(NamedTuple):
     """What is run: sequences of a micro-batch, micro-batches, what is computed again, formats and kernels.
 
-    `eight_bit`: whether products of layers are in fp8; `peak` is that of their format and `peak_16` of 16 bits.
+    `eight_bit`: whether products of layers are in fp8; `peak` is that of their format, less what its scales cost, and `peak_16` of 16 bits.
     `modules`: of Megatron-LM's `--recompute-modules` those that the backward pass runs once more (`step_work.MODULES`).
     `compiled`: whether what limits and gates the outputs of experts with biases is one kernel.
     `queued`: how often the host queues each kernel of layers with routed experts (`step_work.StepWork`).
     `expert_tensor`: devices that cut each routed expert, which tokens reach by one of them.
+    `narrow_head`: whether the head's products are in the format of the layers', not in 16 bits.
     `wide`: whether the probabilities that experts' biases are multiplied by are in 32 bits.
     `unpacked`: bytes that are read and written of a frozen weight in few bits each time that it is unpacked for a product; 0 of others.
     `fused`: whether kernels are: that of attention, and the product that adds a gradient of weights to what earlier micro-batches
@@ -90,7 +91,7 @@ class Case(NamedTuple):
     micro_batches: int
     d_model: int
     repeated: Repeated
-    peak: int
+    peak: float
     peak_16: int
     eight_bit: bool
     fused: bool
@@ -106,6 +107,7 @@ class Case(NamedTuple):
     waits: bool = False
     expert_tensor: int = 1
     wide: bool = False
+    narrow_head: bool = False
 
 
 def tokens_of(entry: Matmul, plan: Parallelism, case: Case) -> float:
@@ -128,7 +130,7 @@ class Products:
         self.case = case
         self.bandwidth = cluster.device.memory_bytes_per_second
 
-    def of(self, m: float, n: float, k: float, times: float, peak: int, batch: float = 1) -> Product:
+    def of(self, m: float, n: float, k: float, times: float, peak: float, batch: float = 1) -> Product:
         """`times` products [m, k]·[k, n], each of a `batch` of them at once."""
         computing = 2 * m * n * k * batch / peak * self.waves(m, n, batch)
         traffic = WIDTH * batch * (m * k + k * n + m * n) / self.bandwidth
@@ -143,7 +145,7 @@ class Products:
         return one._replace(traffic=one.traffic + times * batch * more * k * n / self.bandwidth)
 
     def with_gradients(
-        self, sizes: tuple[float, float, float], times: float, peak: int, batch: float = 1
+        self, sizes: tuple[float, float, float], times: float, peak: float, batch: float = 1
     ) -> tuple[Product, Product, Product]:
         """A product [m, k]·[k, n], the gradient of its left factor, [m, n]·[n, k], and that of its right one, [k, m]·[m, n]."""
         m, n, k = sizes

@@ -59,11 +59,11 @@ START, START_A_RANK = 36e-6, 6e-6
 """Seconds that a collective takes whatever it sends: NCCL on A100, of the tables of vTrain (48, 60 and 85 µs on 2, 4, 8 ranks)."""
 
 
-DISPATCH, DISPATCH_A_RANK = 143e-6, 5e-6
+DISPATCH, DISPATCH_A_RANK = 121e-6, 5.5e-6
 """The same of tokens that go once to each device: HybridEP on GB200 (deepseek-ai/DeepEP, branch hybrid-ep, docs/README_Hybrid-EP.md).
 
 With 32 multiprocessors, 4,096 tokens of 7,168 numbers in bf16 take 573, 741, 834, 900 and 931 µs on 8, 16, 24, 32 and 36 ranks, the mean of
-dispatch and combine by its Torch API, of which 394 to 606 are over the link as NCCL uses it.
+dispatch and combine by its Torch API, of which 408 to 613 are over the link as NCCL uses it.
 """
 
 
@@ -150,9 +150,8 @@ def dispatches_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster
     for entry in routed:
         layers = entry.stored // entry.experts
         once = WAYS * layers * tokens_of(entry, plan, case) * entry.d_in * WIDTH / plan.tensor
-        link += once * (1 - 1 / as_float(ranks.ranks)) * reached(entry, ranks.ranks, 1, case)
-        on_a_node = as_float(ranks.ranks) / as_float(ranks.nodes)
-        network += once * (1 - 1 / as_float(ranks.nodes)) * reached(entry, ranks.nodes, on_a_node, case)
+        link += once * (1 - 1 / as_float(ranks.ranks)) * reached(entry, ranks.ranks, plan, case)
+        network += once * (1 - 1 / as_float(ranks.nodes)) * reached(entry, ranks.nodes, plan, case)
         times += float(WAYS) * layers
     within = beyond = NOTHING
     if any_above_one(ranks.inside):
@@ -166,14 +165,14 @@ def dispatches_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster
     return Sent(*(where(plan.expert > 1, part, 0.0) for part in found)) if is_array(plan.expert) else found
 
 
-def reached(entry: Matmul, parts: Any, devices: float, case: Case) -> float:
-    """To how many parts of the devices a token is sent, of so many devices each: nodes, or single devices; copies where each is sent."""
-    chosen: float = as_float(entry.used / (entry.stored // entry.experts))
+def reached(entry: Matmul, parts: Any, plan: Parallelism, case: Case) -> float:
+    """To how many parts of the devices a token is sent: nodes, or single devices; copies where each is sent."""
+    chosen, experts = entry.used // (entry.stored // entry.experts), entry.experts * plan.expert
     if case.copied:
-        return chosen
+        return cast("float", as_float(chosen))
     if case.in_a_row:
-        return nodes_in_a_row(as_float(entry.experts) * devices, chosen)
-    return nodes_met(parts, chosen, entry.groups)
+        return nodes_in_a_row(experts / as_float(parts), chosen)
+    return nodes_met(parts, chosen, experts, entry.groups)
 
 
 def _exact(number: float) -> Fraction:

@@ -32,7 +32,7 @@ from typing import Final, NamedTuple, cast
 from tscale.core.adding import in_order
 from tscale.core.costs.forward import conv_flops, scan_flops
 from tscale.core.costs.recompute import computed_again
-from tscale.core.costs.schedules import predicted_fill
+from tscale.core.costs.schedules import predicted_fill, unpaired
 from tscale.core.costs.states import shards
 from tscale.core.costs.step_products import (
     ACCUMULATED,
@@ -123,9 +123,9 @@ class StepWork(NamedTuple):
     `micro_batches`: those that run through all that a device has; `fill`: of the time of all other stages, what a device idles.
     `cut` is 1 where tensor parallelism cuts layers, `wide` where it does so over eight devices and more, else 0. `gathers`:
     weights that are kept in shards, each time that they are used (ZeRO's stage 3), and their gradients. `states`: seconds to
-    read or write a byte for each parameter that a device updates. `hides`: 1 where the schedule sends tokens to their experts while
+    read or write a byte for each parameter that a device updates. `hides`: where the schedule sends tokens to their experts while
     another micro-batch is computed, as DualPipe does (DeepSeek-AI 2024c, section 3.2.1), or a recipe of measured runs with two
-    micro-batches in turns, else 0. `queued`: 1 where the host queues each kernel of layers with routed experts, 2 where it does so for two
+    micro-batches in turns, the share of passes that have one beside them (`schedules.unpaired`), else 0. `queued`: 1 where the host queues each kernel of layers with routed experts, 2 where it does so for two
     micro-batches in turns, 0 where CUDA graphs hold them. `weights` are gathered once, and `waited` those that nothing hides (`Copies`).
     `hidden`: 1 where gradients are scattered while the last micro-batch goes backward and weights are gathered while the first goes
     forward (Megatron-LM's overlap_grad_reduce and overlap_param_gather, which recipes set), 0 where both wait, as in Megatron-DeepSpeed
@@ -186,6 +186,9 @@ def work_of_kinds(
 
 def work_of_plan(plan: Parallelism, case: Case) -> StepWork:
     """What a plan says of a step, whatever its stages are."""
+    paired = 0.0
+    if plan.order == "dualpipe" or case.queued == _IN_TURNS:
+        paired = 1 - as_float(unpaired(plan, case.micro_batches))
     return StepWork(
         (),
         case.micro_batches,
@@ -196,7 +199,7 @@ def work_of_plan(plan: Parallelism, case: Case) -> StepWork:
         Sent(),
         Sent(),
         0.0,
-        where(plan.expert > 1, 1.0, 0.0) * (plan.order == "dualpipe" or case.queued == _IN_TURNS),
+        where(plan.expert > 1, 1.0, 0.0) * paired,
         case.queued,
         where(plan.pipeline > 1, 0.0, 1.0) if case.waits else float(case.fused),
     )
@@ -250,13 +253,16 @@ def stage_work(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster, r
         layers=in_order(as_float(entry.used) for entry in share.entries if isinstance(entry, (Scores, Scan))),
         has_head=float(bool(heads)),
         in_steps=attention.in_steps,
-        products=(*_run(plain, plan, case, make), *_recurrences(share, plan, case)),
+        products=(
+            *_run([*plain, *heads] if case.narrow_head else plain, plan, case, make),
+            *_recurrences(share, plan, case),
+        ),
         again=again.products,
         experts=tuple(_run(routed, plan, case, make)),
         experts_again=again.experts,
         scores=attention.products,
         scores_again=attention_again.products_again,
-        head=tuple(_run(heads, plan, case._replace(peak=case.peak_16), make)),
+        head=() if case.narrow_head else tuple(_run(heads, plan, case._replace(peak=case.peak_16), make)),
         attention=attention.seconds,
         attention_again=attention_again.seconds_again,
         traffic=(
@@ -268,7 +274,7 @@ def stage_work(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster, r
         )
         / bandwidth,
         traffic_again=(again.written + attention_again.traffic_again + case.unpacked * again.frozen) / bandwidth,
-        logits=in_order(tokens_of(entry, plan, case) * entry.d_out for entry in heads) / bandwidth,
+        logits=in_order(tokens_of(entry, plan, case) * entry.d_out * entry.used for entry in heads) / bandwidth,
         sums=sums_of(share, plan, case, cluster).times(2),
         sums_again=Sent()
         if is_nothing(repeated.layers)
@@ -412,7 +418,7 @@ def _placed(routed: Iterable[Matmul], plan: Parallelism, case: Case) -> float:
             layers = as_float(entry.stored // entry.experts)
             each = _PLACED + where(plan.expert > 1, where(entry.experts > 1, _SORTED, 0), 0) * case.copied
             parts = where(plan.expert > 1, plan.expert * plan.tensor, 1)
-            devices = 1.0 if case.copied else reached(entry, parts, 1, case)
+            devices = 1.0 if case.copied else reached(entry, parts, plan, case)
             of_a_token = each * as_float(entry.used) + _PLACED * devices * layers
             total = total + of_a_token * tokens_of(entry, plan, case) * entry.d_out / where(
                 plan.sequence, plan.tensor, 1

@@ -151,6 +151,12 @@ class Kept(NamedTuple):
         """Bytes of these copies; a bias is kept as vectors are."""
         return _bytes(self)
 
+    def beside(self, matmul: Matmul) -> tuple[int, int]:
+        """Bytes of what each row of a matrix has, a scale and a bias, and each column: of rows or columns that a cut leaves whole, no less."""
+        format, bias = self.format, self.rest.bits * matmul.bias
+        rows, columns = matmul.stored * matmul.d_out, matmul.stored * matmul.d_in
+        return bytes_of(rows, format.row_bits) + bytes_of(rows, bias), bytes_of(columns, format.column_bits)
+
 
 def weight_bytes(ledger: Ledger, format: Dtype | Mixture, whole: Ledger | None = None) -> Quantity:
     """Bytes of everything that is stored, buffers included, one line for each entry that owns weights.
@@ -220,15 +226,11 @@ def _bytes(kept: Kept) -> int:
         case Matmul():
             copies = entry.stored
             matrices = bytes_of(copies * entry.d_in * entry.d_out, format.bits)
-            if format.row_bits:
-                matrices += bytes_of(copies * entry.d_out, format.row_bits)
             if format.block is not None:
                 matrices += bytes_of(copies * _blocks(entry.d_out, entry.d_in, format.block), format.block_bits)
-            if format.column_bits:
-                matrices += bytes_of(copies * entry.d_in, format.column_bits)
             if format.matrix_bits:
                 matrices += bytes_of(copies, format.matrix_bits)
-            return matrices + bytes_of(copies * entry.d_out, kept.rest.bits) if entry.bias else matrices
+            return matrices + sum(kept.beside(entry))
         case Lookup():
             table = bytes_of(entry.stored * entry.rows * entry.width, format.bits)
             if format.block is not None:

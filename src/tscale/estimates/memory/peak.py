@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tscale.catalogue.hardware import Hardware
-from tscale.core.device import Device
+from tscale.core.device import Device, of_peak
 from tscale.core.precision import PRECISIONS
 from tscale.errors import RequestError, field
 
@@ -24,15 +24,15 @@ def peak_of(device: Device, hardware: Hardware, dtype: str | None) -> tuple[str,
                 f"{hardware.label}: its vendor states no 16-bit peak, so no time can be estimated: "
                 f"{field('gpu_set')} bf16=TFLOPS gives one"
             )
-    if dtype not in peaks:
+    if of_peak(dtype) not in peaks:
         legal = ", ".join(peaks) or "none"
         raise RequestError(f"{hardware.label} has no peak in {dtype}: it has {legal}")
-    return dtype, peaks[dtype]
+    return dtype, peaks[of_peak(dtype)]
 
 
 def precision_of(dtype: str) -> str:
     """The precision of a run whose products are in a format; bf16 where there is none of its own."""
-    return dtype if dtype in OF_ITS_OWN else "bf16"
+    return of_peak(dtype) if of_peak(dtype) in OF_ITS_OWN else "bf16"
 
 
 def products_of(precision: str) -> str | None:

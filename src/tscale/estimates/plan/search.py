@@ -339,6 +339,7 @@ class Sized:
         return Job(
             int(self.subject.spec.layers), self.subject.experts, self.ask.batch, int(self.subject.context.value),
             self._cluster.devices_per_node, self.subject.spec.kind == "encoder-decoder",
+            int(self.subject.spec.mtp or 0),
         )  # fmt: skip
 
 

@@ -63,12 +63,14 @@ def load_words(plan: ServingPlan, load: float) -> str:
 
 
 def target_words(plan: ServingPlan) -> str:
-    """The targets in words: 2 s and 30 ms, or 2 s (p90) and 30 ms."""
+    """The targets in words: TTFT 2 s and TPOT 30 ms, or TTFT 2 s (p90)."""
     ttft, tpot, share = plan.targets
     of = "" if share is None else f" (p{round(100 * share)})"
-    both = ((ttft, of), (tpot, ""))
+    both = (("TTFT", ttft, of), ("TPOT", tpot, ""))
     return " and ".join(
-        duration(Fraction(seconds).limit_denominator(10**9)) + word for seconds, word in both if seconds < inf
+        f"{name} {duration(Fraction(seconds).limit_denominator(10**9))}{word}"
+        for name, seconds, word in both
+        if seconds < inf
     )
 
 

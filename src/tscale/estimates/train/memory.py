@@ -11,7 +11,7 @@ from tscale.core.number_text import gigabytes
 from tscale.core.precision import PRECISIONS
 from tscale.core.roles import Role
 from tscale.core.units import BYTES
-from tscale.errors import TscaleError
+from tscale.errors import TscaleError, ended
 from tscale.estimates.capacity import VERDICTS, Verdict
 from tscale.estimates.memory.peak import precision_of
 from tscale.estimates.memory_train.ask import Ask
@@ -45,7 +45,7 @@ class PlanMemory(NamedTuple):
     def said(self) -> str:
         """The verdict in a sentence."""
         if self.verdict is None:
-            return f"What a device of the plan holds is not known here: {self.why}."
+            return ended(f"What a device of the plan holds is not known here: {self.why}")
         more = "" if self.verdict == "fits" else f"; see `{self.command}`"
         needed = (
             gigabytes(self.total) if self.least == self.total else f"{gigabytes(self.least)} to {gigabytes(self.total)}"

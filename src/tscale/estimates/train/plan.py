@@ -12,7 +12,7 @@ from tscale.core.costs.step_time import BITS, SOURCE, Batch, Part, Workload, ste
 from tscale.core.costs.step_time import Step as LeastStep
 from tscale.core.costs.training import Count, counted_flops
 from tscale.core.costs.wall_time import mfu_of
-from tscale.core.device import Cluster
+from tscale.core.device import NARROW, Cluster
 from tscale.core.metric import Data, Figure, Known, Step, at_best, each_figure
 from tscale.core.parallelism import Parallelism, Schedule
 from tscale.core.sharding import check_plan
@@ -105,7 +105,9 @@ def planned_step(
     plan = plan.trained
     check_plan(model.ledger, plan)
     spec = model.spec
-    work = Workload(run, batch, spec.d_model, redone.policy, _BITS.get(dtype, BITS), spec.parallel_block, redone.stages)
+    work = Workload(
+        run, batch, spec.d_model, redone.policy, NARROW.get(dtype, BITS), spec.parallel_block, redone.stages
+    )
     step = step_of(stages(spec, plan, model.ledger), plan, work, cluster, peak)
     flops = counted_flops(model.ledger, run, run.tokens * batch.sequences, count)
     shares = [mfu_of(flops, plan.devices, peak, seconds) for seconds in (step.seconds, step.seconds_in_turn)]
@@ -137,10 +139,6 @@ def planned_step(
     }
     derived = tuple(_derived(step.parts, f"{spec.name}, a step"))
     return PlannedStep(spec.name, plan, batch, step, shares[0], shares[1], data, derived)
-
-
-_BITS: Final = {"fp8": 8, "int8": 8, "fp4": 4}
-"""Bits of a number that is multiplied, where they are fewer than are sent of sums."""
 
 
 def part_data(part: Part) -> Record:

@@ -19,14 +19,14 @@ from tscale.core.costs.step_prediction import SOURCE
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.training import Count, counted_flops
 from tscale.core.costs.wall_time import mfu_of
-from tscale.core.device import Cluster
+from tscale.core.device import Cluster, of_peak
 from tscale.core.dtypes import Dtype
 from tscale.core.metric import Data, Figure, Known
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shares_of
 from tscale.core.units import COUNT, SECONDS, SHARE
 from tscale.core.workload import SequenceLengths
-from tscale.errors import RequestError, field
+from tscale.errors import RequestError, ended, field
 from tscale.estimates.explaining import TracedModel
 from tscale.estimates.recomputed import Recomputed
 from tscale.estimates.trained import Trained
@@ -88,7 +88,7 @@ class PredictedStep(NamedTuple):
     def notes(self) -> Iterator[str]:
         """What the prediction rests on."""
         if self.found is None:
-            yield f"No step time is predicted: {self.why}."
+            yield ended(f"No step time is predicted: {self.why}")
             return
         choice, fit = self.found.choice, self.found.choice.calibration.fitted_to
         how = f"within {choice.residual.median_error:.1%} (median) of {choice.residual.runs:,} runs that it was not fitted to"
@@ -190,7 +190,7 @@ def predicted_step(
     `base`: the format of few bits that the frozen matrices under adapters are in. `gradient_bytes`: of a number of the sum that
     micro-batches' gradients are added to. `dispatcher`: how tokens go to their experts.
     """
-    spec, peak = model.spec, cluster.device.flops_per_second[dtype]
+    spec, peak = model.spec, cluster.device.flops_per_second[of_peak(dtype)]
     flops = counted_flops(model.ledger, run, run.tokens * batch.sequences, count)
     cut, plan = plan.trained.expert_cut, as_cut(plan)
     of_stages = stages(spec, plan, model.ledger)

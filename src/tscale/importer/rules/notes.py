@@ -12,7 +12,8 @@ def prediction_layers(config: Config, *, key: Key = "num_nextn_predict_layers") 
         return ()
     own_code = config.family.group == "repository"  # which may build them
     leaves = "" if own_code else ", as the class does"
-    return (f"Left out: the layers that predict further tokens ({key}){leaves}.",)
+    counts = "" if config.family.streams else f"; --set mtp={config.whole(key)} counts them as further last layers"
+    return (f"Left out: the layers that predict further tokens ({key}){leaves}{counts}.",)
 
 
 def remark(config: Config, *, text: str) -> tuple[str, ...]:
