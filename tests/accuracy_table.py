@@ -21,7 +21,14 @@ HERE: Final = Path(__file__).parent
 RECORDED: Final = HERE / "measured" / "accuracy.csv"
 CONFIGS: Final = HERE.parent / "configs"
 TABLES: Final = ("vtrain.csv", "published_layouts.csv", "published_26_06.csv", "serving.csv", "training_memory.csv")
-JUDGES: Final = ("published_apart.csv", "published_later.csv", "published_dgxc.csv", "fine_tuning.csv")
+JUDGES: Final = (
+    "published_apart.csv",
+    "published_later.csv",
+    "published_dgxc.csv",
+    "published_shards.csv",
+    "fine_tuning.csv",
+    "memory_apart.csv",
+)
 LEAST: Final = 10
 """Figures of a group that is recorded: of fewer, a percentile says nothing."""
 COLUMNS: Final = ("source", "of", "group", "figures", "median", "p90")

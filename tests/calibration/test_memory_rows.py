@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from functools import cache
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -109,7 +110,7 @@ WRONG: Final = {
     "optimizer": ("hammer", 'optimizer "hammer" is not counted'),
     "kernels": ("fast", 'kernels are fused, eager or composite, not "fast"'),
     "offload": ("hopes", '--offload names weights, states or activations, not "hopes"'),
-    "method": ("dora", 'method is lora, qlora r32, full or empty, not "dora"'),
+    "method": ("dora", 'method is lora, qlora r32, lora r16 on q,k,v, full or empty, not "dora"'),
     "optimizer_in_backward": ("perhaps", 'not "perhaps"'),
     "loss": ("plian", 'no loss "plian"'),
 }
@@ -144,3 +145,70 @@ def test_a_cache_of_no_stated_format_is_in_8_to_16_bits() -> None:
     row = {"model": "qwen3.6-35b", "context": "131072", "what": "cache", "value": "1.381", "unit": "GiB"}
     found = judge(row)
     assert found.covered and found.middle > 1.8 * found.low
+
+
+def test_where_the_host_takes_the_step_it_has_the_gradients() -> None:
+    """8,030,261,248 parameters: 12 bytes each of states and master, and 2 of gradients that a device has where the host has the states alone."""
+    alone = {"gpus": "1", "data": "1", "zero": "0", "precision": "bf16", "loss": "fused-linear"}
+    weights, both = judged(**alone, offload="weights").middle, judged(**alone, offload="weights,states").middle
+    assert weights - both == (12 + 2) * 8_030_261_248
+
+
+def test_a_row_names_the_matrices_of_its_adapters() -> None:
+    """Those of Hu 2021 where nothing is named, and all where each is named."""
+    row = {"gpus": "1", "data": "1", "zero": "0", "precision": "bf16"}
+    few, more = judged(**row, method="lora r16 on q,v"), judged(**row, method="lora r16 on q,k,v,o,mlp")
+    assert few.middle < more.middle == judged(**row, method="lora r16 on all").middle
+    assert few.middle == judged(**row, method="lora r16").middle
+
+
+SAMPLED: Final = [("llama-3-8b", 1.19), ("qwen3-8b", 1.41)]
+"""38.8 bytes of each of 256 sequences' logits, of 128,256 and 151,936 words, in GiB."""
+
+
+@pytest.mark.parametrize(("model", "gib"), SAMPLED)
+def test_what_vllm_profiles_samples_256_sequences(model: str, gib: float) -> None:
+    row = {
+        "source": "vllm-project/vllm logs",
+        "model": model,
+        "precision": "bf16",
+        "context": "2048",
+        "what": "workspace",
+        "value": "1.3",
+    }
+    assert judge({**row, "unit": "GiB"}).middle / GIB == pytest.approx(gib, abs=0.01)
+    assert judge({**row, "unit": "GiB", "source": "another"}).middle / GIB < 0.5
+
+
+def test_a_concurrency_by_hand() -> None:
+    """Qwen3 8B on 4 devices of 21.48 GiB: 36 layers of 2·2·128 numbers a device keep 36,864 bytes a token; vLLM said 6.44 requests."""
+    row = {
+        "source": "vllm", "model": "qwen3-8b", "gpu_gib": "21.48", "tensor": "4", "precision": "fp16", "context": "65536",
+        "what": "concurrency", "value": "6.44", "unit": "requests", "note": "gpu_memory_utilization 0.93",
+    }  # fmt: skip
+    found = judge(row)
+    assert (found.unit, found.measured) == ("tokens", pytest.approx(6.44 * 65536))
+    assert found.covered and found.error < 0.01
+    per_token = 36 * 2 * 2 * 128 * 2
+    assert found.high - found.middle == pytest.approx(286 * 2**20 / per_token)
+    assert judge({**row, "unit": "tokens", "value": "422052"}).measured == 422_052
+    with pytest.raises(TscaleError, match="gpu_gib and context are said"):
+        judge({**row, "gpu_gib": ""})
+
+
+APART: Final = rows(Path(__file__).parents[1] / "measured" / "memory_apart.csv")
+CONTRADICT: Final = {("Lightning-AI/litgpt", "llama-3.2-3b"), ("Lightning-AI/litgpt", "phi-3-mini")}
+"""Full runs on 24 GB whose weights and AdamW's states alone are 6 bytes each of 3.2 and 3.8 billion parameters, and their gradients 2."""
+
+
+def test_all_rows_apart_are_judged_and_no_run_that_can_have_been_is_called_impossible() -> None:
+    found = [judge(row) for row in APART]
+    impossible = {(one.groups["source"], one.groups["model"]) for one in found if one.verdict == "does_not_fit"}
+    assert (len(found), impossible) == (129, CONTRADICT)
+
+
+def test_files_and_caches_apart_are_met_within_a_thirtieth() -> None:
+    found = [one for one in map(judge, APART) if one.what in ("file_size", "cache", "weights")]
+    assert len(found) == 29
+    assert max(one.error for one in found) < 0.032
+    assert sorted(one.error for one in found)[len(found) // 2] < 0.001

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Mapping
+from math import log
 from pathlib import Path
 from random import Random
 
@@ -13,11 +14,11 @@ import pytest
 
 from tests.helpers import answer
 from tests.planning.rankings import rows_of
-from tscale.calibration.fit_training import Predictor, fitted, runs_of
-from tscale.calibration.interval import factors, interval
+from tscale.calibration.fit_training import Predictor, fitted, parts, runs_of, without
+from tscale.calibration.interval import FEW, factors, interval
 from tscale.calibration.names import model_of
 from tscale.calibration.training_case import constants_of, micro_batches_of, work_of
-from tscale.calibration.training_recipes import CLUSTER, CURRENT, FROM_NODE, LATEST, NODE
+from tscale.calibration.training_recipes import CLUSTER, CURRENT, FROM_NODE, LATEST, NODE, Recipe
 from tscale.calibration.training_rows import case_of, gradient_bytes, judge
 from tscale.calibration.training_settings import with_settings
 from tscale.catalogue.calibrations import TRAINING, calibration, family_of
@@ -72,6 +73,65 @@ def test_the_intervals_of_samples_hold_four_in_five_of_others(size: int) -> None
     assert 760 <= inside <= 840
 
 
+def test_an_end_that_fewer_than_a_tenth_are_beyond_is_the_prediction_and_the_other_leaves_out_more() -> None:
+    """Of 24 ratios 0.80 to 0.99 and four above 1 a fifth of 25 is left out: five below 0.84 and none above, or 2.5 at either end."""
+    below = [0.80 + 0.01 * place for place in range(20)]
+    assert factors([*below, 1, 1, 1, 1]) == pytest.approx((0.84, 1.0))
+    assert factors([*below, 1.1, 1.2, 1.3, 1.4]) == pytest.approx((0.815, 1.25), rel=2e-3)
+
+
+# Of several nodes, on which sums are of part of a node, none, or whole ones; and of one, by micro-batch.
+KINDS = (
+    ("8", "2048", "2", "2", "tensor 2, micro-batch 2", ()),
+    ("8", "2048", "1", "8", "tensor 1, micro-batch 3 and more", ()),
+    ("8", "2048", "8", "1", "tensor 3 and more, micro-batch 1", ()),
+    ("8", "2048", "4", "2", "tensor 3 and more, micro-batch 2 and more", ()),
+    ("64", "6144", "1", "1", "tensor 1, or 8 and more", ()),
+    ("64", "6144", "4", "1", "tensor 2 to 4", ()),
+    ("64", "6144", "8", "1", "tensor 1, or 8 and more", (("sharding", "zero1"),)),
+    ("64", "6144", "4", "1", "tensor 2 to 4", (("interleave", "2"), ("pipeline", "2"))),
+)
+
+
+@pytest.mark.parametrize(("gpus", "width", "tensor", "micro_batch", "kind", "more"), KINDS)
+def test_runs_that_scatter_alike_are_of_a_kind(
+    gpus: str, width: str, tensor: str, micro_batch: str, kind: str, more: tuple[tuple[str, str], ...]
+) -> None:
+    """No run of 2022 had interleaved stages or shared states: their interval is that of what stands apart."""
+    changes = {"gpus": gpus, "d_model": width, "tensor": tensor, "micro_batch": micro_batch}
+    (found,) = judge({**ROW, **changes, **dict(more)})
+    assert found.groups["kind"] == kind + (", not covered" if more else "")
+    residual = calibration(found.groups["calibration"]).residuals["elsewhere" if more else kind]
+    assert found.high / found.middle == pytest.approx(residual.high)
+    if not more:
+        assert residual.runs >= FEW
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", [NODE, CLUSTER])
+def test_kinds_score_better_than_one_and_hold_four_in_five_of_runs_that_were_left_out(recipe: Recipe) -> None:
+    """The interval score of logarithms (Gneiting and Raftery 2007): the length, and 10 times what is missed, of layouts left out."""
+    shipped = calibration(recipe.name)
+    held = {name: one.value for name, one in shipped.constants.items() if not one.fitted}
+    runs = runs_of(recipe, configs())
+    ratios = [1 / ratio for ratio in without(recipe, runs, held, parts(recipe, runs))]
+    scores, inside = [0.0, 0.0], 0
+    for run, ratio in zip(runs, ratios, strict=True):
+        for place, kinds in enumerate(({run.kind}, {other.kind for other in runs})):
+            ends = factors(
+                [
+                    one
+                    for other, one in zip(runs, ratios, strict=True)
+                    if other.kind in kinds and other.layout != run.layout
+                ]
+            )
+            low, high, at = map(log, (*ends, ratio))
+            scores[place] += high - low + 10 * max(low - at, at - high, 0)
+            inside += place == 0 and low <= at <= high
+    assert scores[0] < 0.9 * scores[1]
+    assert 0.76 <= inside / len(runs) <= 0.84
+
+
 def test_an_interval_is_never_below_the_bound() -> None:
     assert interval(1.0, 0.8, 1.2, bound=0.9) == (0.9, 1.0, 1.2)
     assert interval(1.0, 0.8, 1.2, bound=1.5) == (1.5, 1.5, 1.5)
@@ -88,7 +148,8 @@ ROW = {
 def test_what_a_calibration_does_not_cover_is_said_and_has_a_wider_interval() -> None:
     (inside,) = judge(ROW)
     (outside,) = judge({**ROW, "gpu": "h100"})
-    assert (inside.groups["kind"], outside.groups["kind"]) == ("tensor", "tensor, not covered")
+    kind = "tensor 2, micro-batch 3 and more"
+    assert (inside.groups["kind"], outside.groups["kind"]) == (kind, f"{kind}, not covered")
     assert outside.high / outside.middle > inside.high / inside.middle
     assert inside.bound is not None
     assert inside.bound <= inside.low <= inside.middle <= inside.high
@@ -178,9 +239,10 @@ def test_no_layout_both_judges_and_is_fitted_to() -> None:
         ]
 
     fitted_to = {one for name in FITTED for one in layouts(configs() / "measured" / name)}
-    judging = layouts(configs().parent / "tests" / "measured" / "published_dgxc.csv")
-    assert len(set(judging)) == len(judging) == 139
-    assert fitted_to.isdisjoint(judging)
+    for name, rows in (("published_dgxc.csv", 139), ("published_shards.csv", 44)):
+        judging = layouts(configs().parent / "tests" / "measured" / name)
+        assert len(set(judging)) == len(judging) == rows
+        assert fitted_to.isdisjoint(judging)
 
 
 FITTED = ("published_layouts.csv", "published_26_06.csv")
@@ -457,6 +519,15 @@ def test_a_run_of_another_source_has_the_interval_of_sources_that_were_left_out(
         assert (one.low / one.middle, one.high / one.middle) == pytest.approx(
             (residuals[of].low, residuals[of].high), rel=1e-6
         )
+
+
+def test_what_is_not_covered_of_another_source_may_be_wrong_for_both() -> None:
+    """Errors that are independent add up in squares: both ends are √2 times as far, as logarithms."""
+    elsewhere = calibration(CURRENT.name).residuals["elsewhere"]
+    one, both = (judge({**BRIDGE, "gpu": "h200-sxm", "source": source})[0] for source in (BRIDGE["source"], ""))
+    assert (one.low / one.middle, one.high / one.middle) == pytest.approx((elsewhere.low, elsewhere.high))
+    assert log(both.high / both.middle) == pytest.approx(2**0.5 * log(elsewhere.high))
+    assert log(both.low / both.middle) == pytest.approx(2**0.5 * log(elsewhere.low))
 
 
 def test_a_stack_that_names_its_software_is_one_source() -> None:

@@ -81,6 +81,17 @@ def test_pages_that_were_chosen_by_rule_before_any_of_their_steps_was_predicted(
 CHIPS = (("h100-sxm", 0.065), ("b200", 0.155), ("gb200", 0.21))
 
 
+def test_shards_alone_over_several_nodes_are_predicted_as_they_were_measured_before_any_was_predicted() -> None:
+    """44 steps of MPT 1B to 70B on 16 to 512 A100 and H100: 5% in the median, 10% at the 90th percentile; 70B 3% and 7%."""
+    data = answer("accuracy", str(Path(__file__).parents[1] / "measured" / "published_shards.csv"))
+    assert (data["answered"], data["refused"], data["bound_broken"]) == (44, 0, 0)
+    assert data["step"]["median"] < 0.05
+    assert data["step"]["p90"] < 0.1
+    assert 0.67 <= data["step"]["coverage"] <= 0.91  # within the 95% range of 80% of 44
+    (large,) = (one for one in data["groups"] if one["value"] == "mpt-70b")
+    assert (large["figures"], large["median"] < 0.035, large["p90"] < 0.07) == (6, True, True)
+
+
 def test_a_measurement_below_a_bound_is_an_answer_of_no() -> None:
     impossible = ROWS[0].rpartition(",")[0] + ",1"
     done = run("accuracy", table(ROWS[0], impossible), "--format", "json")

@@ -93,8 +93,9 @@ def replayed(events: list[Any], counts: Callable[[list[int]], bool], grain: int 
 
 def test_the_recording_holds_every_loss() -> None:
     assert {record["loss"] for record in LOSSES} == set(KERNELS) - {
-        "chunked-compiled"
-    }  # tests/core/test_recompute.py has that
+        "chunked-compiled",
+        "compiled",
+    }  # tests/core/test_recompute.py has the first
     assert len(LOSSES) == 10 * 2 * 2 * 2 + 2
 
 
@@ -124,6 +125,7 @@ OF_A_THOUSAND: list[tuple[str, tuple[int, int, int], tuple[int, int, int]]] = [
     ("parallel", (4000, 16000, 18000), (4000, 16000, 16000)),
     ("in-place", (4000, 6000, 6000), (4000, 4000, 4000)),
     ("one-kernel", (2000, 4000, 4000), (4000, 8000, 8000)),
+    ("compiled", (2000, 4000, 4000), (4000, 8000, 8000)),
     ("chunked", (6000, 6000 + 1000, 7000), (8000, 8000 + 1000, 9000)),
     ("chunked-compiled", (2000, 2000 + 250 + 1600, 3850), (4000, 4000 + 500 + 3200, 7700)),
     ("chunked-recomputed", (0, 1500 + 1600, 1750 + 1600), (0, 1500 + 3200, 1500 + 3200)),

@@ -19,7 +19,7 @@ LOGITS = Logits(numbers=1000, tokens=10, words=100, width=8, number_bytes=2, tra
     [
         ("plain", 4 * 1000 + 4 * 1000), ("parallel", 4 * 1000 + 4 * 1000), ("plain-kept", (8 + 2) * 1000), ("hf-old", 12 * 1000),
         ("bf16", 2 * 2 * 1000), ("chunked", 2 * 1000 + 1000), ("chunked-compiled", 2 * 1000 + 1000),
-        ("chunked-recomputed", 10 * 1000 // 8), ("one-kernel", 2 * 1000), ("in-place", 4 * 1000 + 2 * 1000),
+        ("chunked-recomputed", 10 * 1000 // 8), ("one-kernel", 2 * 1000), ("compiled", 2 * 1000), ("in-place", 4 * 1000 + 2 * 1000),
     ],
 )  # fmt: skip
 def test_arrays_of_a_forward_pass_that_ends_in_log_probabilities(kernel: str, size: int) -> None:

@@ -52,6 +52,7 @@ def test_a_worker_that_dies_loses_no_row(workers: Any, tmp_path: Path) -> None:
     where = Where("dask", workers.scheduler_address)
     write(there, sweep, where, end_one_worker)
     assert len(written) > 4
+    assert not list(there.glob(".part-*"))
     assert parquet.read_table(here).equals(parquet.read_table(there))
     write(csv, sweep, where, lambda _: None)
     assert csv.read_text(encoding="utf-8").count("\n") == sweep.job.rows + 1
@@ -99,10 +100,21 @@ def test_what_is_not_installed_is_named(
 
 
 @pytest.mark.slow
-def test_a_worker_writes_its_part_and_one_of_another_version_is_refused(tmp_path: Path) -> None:
+def test_a_worker_writes_its_part_where_it_sees_the_folder(tmp_path: Path) -> None:
     sweep = prepared(job_of("params", {"model": "gpt2"}, ["set.layers=1..3"]))
-    file = tmp_path / "part-00000.parquet"
-    assert cluster.run_part(cluster.Task(sweep, 0, "parquet", version("tscale"), str(file))) == (0, None)
-    assert parquet.read_table(file).num_rows == 3
+    file, sign = tmp_path / "part-00000.parquet", tmp_path / "sign"
+    task = cluster.Task(sweep, 0, "parquet", version("tscale"), cluster.Own(str(file), str(sign)))
+    sent = cluster.run_part(task)[1]  # of another machine, which has no such folder
+    assert sent is not None
+    assert not file.exists()
+    sign.touch()
+    assert cluster.run_part(task) == (0, None)
+    assert file.read_bytes() == sent
+    lost = task._replace(own=cluster.Own(str(tmp_path / "none" / file.name), str(sign)))
+    assert cluster.run_part(lost) == (0, sent)
+
+
+def test_a_worker_of_another_version_is_refused() -> None:
+    sweep = prepared(job_of("params", {"model": "gpt2"}, ["set.layers=1..3"]))
     with pytest.raises(RequestError, match="a worker has tscale"):
         cluster.run_part(cluster.Task(sweep, 0, "parquet", "0.0.1"))

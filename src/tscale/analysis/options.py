@@ -279,6 +279,7 @@ LOSS: Final = Option(
         "parallel",
         "in-place",
         "one-kernel",
+        "compiled",
         "chunked",
         "chunked-recomputed",
         "chunked-compiled",

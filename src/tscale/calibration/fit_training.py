@@ -1,9 +1,16 @@
 """`python -m tscale.calibration.fit_training` makes configs/calibrations/training-*.yaml anew from configs/measured/*.csv.
 
 Constants are fitted to the logarithm of predicted over measured time by a robust least-squares fit within stated ranges, then again
-without each of five parts of the runs, for the error and the intervals; runs of one layout are in one part, and where there are few,
+without each of twenty parts of the runs, for the error and the intervals; runs of one layout are in one part, and where there are few,
 each model is one. What a calibration does not cover is given the interval of runs that stand apart from those fitted to as a group:
 another width, another source.
+
+Runs that scatter alike around their predictions are of one kind (`kind_of`), so that an interval is as wide as its kind scatters. Kinds
+of `interval.FEW` runs and more were chosen by the interval score of runs whose layout was left out (Gneiting and Raftery 2007, eq. 43, of
+80% and logarithms: the length, and ten times what is missed), of divisions by tensor and pipeline parallelism, micro-batch and, of current
+runs, routed experts, precision, sharding and chips: in a node 0.127 by tensor parallelism and micro-batch (0.230 with and without tensor
+parallelism, 0.260 undivided), of several nodes 0.398 by whether it has 2 to 4 devices (0.406 with 1 apart from 8, 0.459 undivided), of
+current runs 0.274 by whether there are experts (0.292 undivided).
 """
 
 from __future__ import annotations
@@ -17,7 +24,7 @@ from typing import Any, Final, NamedTuple
 from tscale.calibration import require
 from tscale.calibration.interval import ends_for_next, ends_of_all, factors
 from tscale.calibration.measured_tables import read_table
-from tscale.calibration.training_case import constants_from, kernel_of, work_of
+from tscale.calibration.training_case import constants_from, kernel_of, kind_of, ways_of, work_of
 from tscale.calibration.training_meanings import MEANINGS, RANGES
 from tscale.calibration.training_recipes import CLUSTER, COVERED, CURRENT, FROM_NODE, LATEST, NODE, Recipe
 from tscale.calibration.training_rows import case_of
@@ -26,12 +33,12 @@ from tscale.catalogue.compiling import write as compile_shipped
 from tscale.catalogue.index import configs
 from tscale.core.costs.step_work import StepWork
 
-PARTS: Final = 5
+PARTS: Final = 20
 """Parts of the runs, each predicted by constants that were fitted to the others."""
 
 
 class RunOf(NamedTuple):
-    """A measured run: its work, its seconds, its chip, that one's family and kernel, and what it is grouped by."""
+    """A measured run: its work, its seconds, its chip, that one's family and kernel, what it is grouped by, and how it is divided."""
 
     work: StepWork
     seconds: float
@@ -41,6 +48,7 @@ class RunOf(NamedTuple):
     kind: str
     layout: tuple[str, ...]
     apart: str
+    ways: frozenset[str]
 
 
 def runs_of(recipe: Recipe, root: Path) -> list[RunOf]:
@@ -62,9 +70,10 @@ def runs_of(recipe: Recipe, root: Path) -> list[RunOf]:
                     family,
                     kernel,
                     case.chip,
-                    recipe.kind(case),
+                    kind_of(case, recipe.name),
                     layout,
                     recipe.apart(row),
+                    frozenset(ways_of(case)),
                 )
             )
     return found
@@ -141,7 +150,7 @@ def calibrated(recipe: Recipe, runs: Sequence[RunOf], held: Mapping[str, float])
     return {
         "name": recipe.name,
         "title": recipe.title,
-        "covers": _covers(recipe),
+        "covers": _covers(recipe, runs),
         "constants": {name: _constant(name, value, fitted=name in recipe.free) for name, value in values.items()},
         "fitted_to": {
             "file": recipe.file,
@@ -159,8 +168,9 @@ def calibrated(recipe: Recipe, runs: Sequence[RunOf], held: Mapping[str, float])
     }
 
 
-def _covers(recipe: Recipe) -> dict[str, Any]:
-    return {"stacks": list(recipe.stacks), **COVERED[recipe.name]}
+def _covers(recipe: Recipe, runs: Sequence[RunOf]) -> dict[str, Any]:
+    ways = sorted(frozenset[str]().union(*(run.ways for run in runs)))
+    return {"stacks": list(recipe.stacks), **COVERED[recipe.name], "ways": ways}
 
 
 def _of_kind(recipe: Recipe, runs: Sequence[RunOf], ratios: Sequence[float], kind: str, how: str) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def factors(ratios: Sequence[float], share: float = SHARE) -> tuple[float, float
 
     Of n ratios and 80%, the (n+1)·10% from either end, between two of them in proportion, so that another one lies within with a
     probability of 80% (the order statistics of a sample split its distribution evenly). Of few, as far on either side.
-    Never empty: `low` is at the most 1 and `high` at the least.
+    Never empty: `low` is at the most 1 and `high` at the least. Where fewer than 10% are beyond 1, that end is 1, and the other leaves out more.
 
     >>> factors([1.0] * 30)
     (1.0, 1.0)
@@ -47,8 +47,11 @@ def factors(ratios: Sequence[float], share: float = SHARE) -> tuple[float, float
     if len(logs) < FEW:
         most = _at(sorted(map(abs, logs)), (len(logs) + 1) * share)
         return exp(-most), exp(most)
-    rank = (len(logs) + 1) * (1 - share) / 2
-    return min(exp(_at(logs, rank)), 1.0), max(exp(_at(logs, len(logs) + 1 - rank)), 1.0)
+    outside = (len(logs) + 1) * (1 - share)
+    below, above = sum(one < 0 for one in logs), sum(one > 0 for one in logs)
+    low = outside - min(above, outside / 2)
+    high = outside - min(below, outside / 2)
+    return min(exp(_at(logs, low)), 1.0), max(exp(_at(logs, len(logs) + 1 - high)), 1.0)
 
 
 def _at(ordered: Sequence[float], rank: float) -> float:

@@ -103,7 +103,7 @@ def training_of(row: Row) -> Asked:
     """How the run of a row trained its model. Raises `TscaleError` for a row that says what is not counted."""
     spec = model_of(row["model"])
     habits = _habits(row["source"])
-    method, rank = _method(row["method"])
+    method, rank, targets = _method(row["method"])
     if not method and row["precision"] == "nf4":
         raise RequestError("a model in nf4 is trained by adapters: method says which, such as qlora r16")
     precision = _recipe(row, adapters=bool(method), plain=habits.plain_bf16)
@@ -124,19 +124,19 @@ def training_of(row: Row) -> Asked:
         again=again if again.of_some else None,
         optimizer_in_backward=row.flag("optimizer_in_backward"),
         offload=_offload(row["offload"]),
-        lora_targets=find_targets(_TARGETS[method]) if method else None,
+        lora_targets=find_targets(targets) if targets else None,
     )
     return Asked(spec, training, habits.prints_active)
 
 
-def _method(text: str) -> tuple[str, int | None]:
-    """`lora`, `qlora` or nothing, and the rank of adapters."""
-    match = re.fullmatch(r"(?:(q?lora)(?: ?r(?:=|ank )?(\d+))?|full.*|)", text.lower())
+def _method(text: str) -> tuple[str, int | None, str]:
+    """`lora`, `qlora` or nothing, the rank of adapters, and the matrices that have one: `lora r16 on q,k,v`."""
+    match = re.fullmatch(r"(?:(q?lora)(?: ?r(?:=|ank )?(\d+))?(?: on (\S+))?|full.*|)", text.lower())
     if match is None:
-        raise RequestError(f"method is lora, qlora r32, full or empty, not {shown(text)}")
+        raise RequestError(f"method is lora, qlora r32, lora r16 on q,k,v, full or empty, not {shown(text)}")
     if match[1] is None:
-        return "", None
-    return match[1], int(match[2] or _RANKS[match[1]])
+        return "", None, ""
+    return match[1], int(match[2] or _RANKS[match[1]]), match[3] or _TARGETS[match[1]]
 
 
 def _recipe(row: Row, *, adapters: bool, plain: bool) -> Precision:

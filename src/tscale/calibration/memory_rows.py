@@ -8,6 +8,7 @@ counts, next to the middle of what driver and context take.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Final, Literal, NamedTuple
@@ -16,13 +17,13 @@ from tscale.calibration.memory_columns import Row, served_model, training_of
 from tscale.core.costs.cache import StateBits, cache_bytes
 from tscale.core.costs.kernel_padding import has_padded_experts, padded_for
 from tscale.core.costs.largest import largest
-from tscale.core.costs.reserve import MOST_IN_FRAGMENTS, Reserve, gpu_reserve
+from tscale.core.costs.reserve import COLLECTIVES, CONTEXT, MOST_IN_FRAGMENTS, Reserve, gpu_reserve
 from tscale.core.costs.training_setup import Peak
 from tscale.core.costs.weights import weight_bytes
 from tscale.core.costs.workspace import workspace_bytes
 from tscale.core.counts import MOST_CONTEXT
 from tscale.core.dtypes import DTYPES, Dtype
-from tscale.core.ledger import Ledger
+from tscale.core.ledger import Cache, Ledger
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard
 from tscale.errors import RequestError, shown
@@ -35,7 +36,12 @@ from tscale.models.trainer import Trainer, trainer
 Verdict = Literal["fits", "may_fit", "does_not_fit"]
 
 GIB: Final = 2**30
-_UNITS: Final = {"GiB": 2**30, "GB": 10**9, "MiB": 2**20, "MB": 10**6, "tokens": 1}
+_UNITS: Final = {"GiB": 2**30, "GB": 10**9, "MiB": 2**20, "MB": 10**6, "tokens": 1, "requests": 1}
+_PROFILED: Final = 256
+"""Sequences that vLLM samples at once in its profiling run (`max_num_seqs`, V0 and V1 before 0.8.5)."""
+_SAMPLED: Final = Fraction(388, 10)
+"""Bytes of each of their logits while they are sampled: fp32 logits, what sorts them, indices of 8 bytes, probabilities (`Sampler` of vLLM
+0.7). 1.19 GiB of Llama 3.1 8B and 1.40 of Qwen2.5 1.5B, which its logs print, are 38.9 and 38.7; no row of a table that judges is among them."""
 
 
 class MemoryJudged(NamedTuple):
@@ -93,9 +99,12 @@ def judge(row: Mapping[str, str]) -> MemoryJudged:
             return _longest(texts, measured)
         case "weights" | "workspace" | "cache" | "file_size":
             return _served(texts, what, measured)
+        case "concurrency":
+            return _concurrency(texts, measured)
         case _:
             raise RequestError(
-                f"{shown(what)} is not counted of a row: what is peak_reserved, longest_context, weights, file_size, workspace or cache"
+                f"{shown(what)} is not counted of a row: what is peak_reserved, longest_context, weights, file_size, workspace, cache "
+                "or concurrency"
             )
 
 
@@ -185,10 +194,53 @@ def _served(row: Row, what: str, measured: float) -> MemoryJudged:
         counted = _cache(share, spec, tokens, format)
         least = None if row["precision"] else _cache(share, spec, tokens, DTYPES["fp8"])
     else:
-        counted = float(workspace_bytes(share, ledger, run_of(spec, tokens), 1, tokens, spec.d_model, 16).total)
+        counted = _workspace(row, spec, share, ledger, tokens)
     printed = _half_a_digit(row["value"]) * _unit(row["unit"])
     low = (counted if least is None else least) - printed
     return MemoryJudged(what, "bytes", measured, low, counted, counted + printed, None, None, _groups(row))
+
+
+def _workspace(row: Row, spec: ModelSpec, share: Ledger, ledger: Ledger, tokens: int) -> float:
+    """Bytes of a pass over so many tokens; of what vLLM profiles, of sampling where that is more, which every device does whole."""
+    own = float(workspace_bytes(share, ledger, run_of(spec, tokens), 1, tokens, spec.d_model, 16).total)
+    sampled = float(_SAMPLED * _PROFILED * spec.vocabulary) if "vllm" in row["source"] else 0.0
+    return max(own, sampled)
+
+
+def _chunk(memory: int) -> int:
+    """Tokens of a pass of vLLM's server where nothing is said (`max_num_batched_tokens` in `get_batch_defaults` of its arg_utils.py)."""
+    return 8192 if memory >= 70 * GIB else 2048
+
+
+def _admitted(share: Ledger, chunk: int) -> Ledger:
+    """A ledger whose windows are as wide as what vLLM admits a request by: a chunk beside all of a window but one token (`SlidingWindowSpec`)."""
+    return share.each(
+        lambda entry: (
+            entry._replace(window=entry.window - 1 + chunk) if isinstance(entry, Cache) and entry.window else entry
+        )
+    )
+
+
+def _concurrency(row: Row, measured: float) -> MemoryJudged:
+    """The requests of `context` tokens that what an engine leaves for its cache has room for, in tokens of all of them.
+
+    A device's share that may be used is said by the note (`gpu_memory_utilization 0.95`), or vLLM's own 0.9; the context of a process
+    is taken at its least, for its baseline is measured before.
+    """
+    memory, context = _memory(row), row.size("context")
+    if memory is None or context is None:
+        raise RequestError("gpu_gib and context are said, or no concurrency is counted")
+    spec, _ = served_model(row)
+    ledger = lower(spec)
+    share = shard(ledger, Parallelism(tensor=row.size("tensor") or 1))
+    said = re.search(r"utili[sz]ation (0?\.\d+)", row["note"])
+    left = memory * (float(said[1]) if said else 0.9) - _weights(row, "weights", share)
+    left -= _workspace(row, spec, share, ledger, min(context, _chunk(memory)))
+    request = _cache(_admitted(share, _chunk(memory)), spec, context, DTYPES["bf16"])
+    most = CONTEXT.high + (COLLECTIVES.high if (row.size("tensor") or 1) > 1 else 0)
+    low, middle, high = (max(0.0, (left - taken) / request * context) for taken in (most, CONTEXT.low, 0))
+    measured *= context if row["unit"] == "requests" else 1
+    return MemoryJudged("concurrency", "tokens", measured, low, middle, high, None, None, _groups(row))
 
 
 def _weights(row: Row, what: str, share: Ledger) -> float:

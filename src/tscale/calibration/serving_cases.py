@@ -21,12 +21,15 @@ from tscale.core.costs.serving_prediction import Chip, Load, ServingConstants, S
 from tscale.core.costs.serving_share import Deployed, cut_over, spread_over
 from tscale.core.costs.serving_work import PassWork, decoding, prefilling, ways_of
 from tscale.core.costs.weights import Mixture, Rule, is_converted, mixture, of_stage, tower_bytes
+from tscale.core.costs.workspace import activation_bytes
 from tscale.core.dtypes import DTYPES, Dtype, computed_in, find_format
 from tscale.core.elementwise import larger, smaller
 from tscale.core.ledger import Ledger, Matmul
 from tscale.core.parallelism import Parallelism
 from tscale.core.serving_layout import ServingLayout
+from tscale.core.sharding import serving_share
 from tscale.core.tracing import is_one
+from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError, TscaleError, field, shown
 from tscale.models.lower import lower
 from tscale.models.release import released
@@ -269,10 +272,13 @@ class OverCapacityError(TscaleError):
 
 _HOLDS: Final = 0.95
 """The share of a device's memory that engines give to weights and cache: 0.9 by default of vLLM and SGLang, and often raised."""
+_ACTIVATION_BITS: Final = 16
 
 
 def cache_room(case: ServingCase) -> tuple[float, float]:
     """Bytes that a device has for caches next to its weights, over all stages, and those that a request takes at its longest.
+
+    Engines set aside what a step of the longest chunk takes before caches: longer chunks than an engine's own leave less to them.
 
     Raises `OverCapacityError` where weights alone do not fit, of the pool that decodes or of the one that prefills.
     """
@@ -288,12 +294,30 @@ def cache_room(case: ServingCase) -> tuple[float, float]:
 def _room(case: ServingCase, layout: ServingLayout) -> float:
     """Bytes that weights leave on a device of the stage whose caches are full first, times what a model's cache is of that stage's."""
     memory, tokens = cluster_of(case.hardware).device.device_bytes, round(case.prompt + case.output)
-    whole = deployed_on(case, layout).sequence_bytes(tokens)
+    whole, aside = deployed_on(case, layout).sequence_bytes(tokens), _set_aside(case, layout)
 
     def room(one: Deployed) -> float:
-        return (_HOLDS * memory - one.weight_bytes) / max(one.sequence_bytes(tokens) / whole, _LEAST_PART)
+        return (_HOLDS * memory - aside - one.weight_bytes) / max(one.sequence_bytes(tokens) / whole, _LEAST_PART)
 
     return min(map(room, stages_on(case, layout)))
+
+
+def _set_aside(case: ServingCase, layout: ServingLayout) -> float:
+    """Bytes of a device that the activations of a chunk take beyond those of the engine's own, within what `_HOLDS` leaves.
+
+    Of what decodes alone, none. Source: vLLM, `determine_available_memory`, by a step of max_num_batched_tokens; TensorRT-LLM, "Memory
+    Usage of TensorRT-LLM": activations by max_num_tokens, and what is then left is the cache's.
+    """
+    further = 0 if case.disaggregated else case.chunk_tokens - case._replace(chunk=0).chunk_tokens
+    if not further:
+        return 0.0
+    return further * _remembered((*_objects(case), layout, _set_aside), case, lambda: _token_bytes(case.spec, layout))
+
+
+def _token_bytes(spec: ModelSpec, layout: ServingLayout) -> float:
+    """Bytes of activations that a token of a step takes on a device."""
+    share, one = serving_share(lower(spec), layout), SequenceLengths(target=1)
+    return float(activation_bytes(share, one, 1, 1, int(spec.d_model), _ACTIVATION_BITS))
 
 
 _LEAST_PART: Final = 1e-9

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from fractions import Fraction
-from math import log
+from math import log, sqrt
 from typing import Final, Literal, NamedTuple
 
 from tscale.calibration.interval import Interval, interval
@@ -137,8 +137,14 @@ class Choice(NamedTuple):
 
     @property
     def residual(self) -> Residual:
-        """What others of its kind were measured at; of another source, what each source was by constants fitted to the others."""
-        return self.calibration.residuals["elsewhere" if self.outside or self.another_source else self.kind]
+        """What others of its kind were measured at; of another source, what each source was by constants fitted to the others.
+
+        Where the calibration does not cover a case of another source, both may be as far off, and independent errors add up in squares.
+        """
+        found = self.calibration.residuals["elsewhere" if self.outside or self.another_source else self.kind]
+        if self.outside and self.another_source:
+            return replace(found, low=found.low ** sqrt(2), high=found.high ** sqrt(2))
+        return found
 
 
 class Prediction(NamedTuple):
@@ -169,17 +175,38 @@ def chosen(case: TrainingCase) -> Choice:
     found = min(of_stack, key=lambda one: _apart(case.d_model, one.covers.d_model))
     sources = found.covers.sources
     another = bool(sources) and case.source.split(" ")[0] not in sources
-    return Choice(found, _kind(case, found), tuple(_outside(case, found)), another)
+    return Choice(found, kind_of(case, found.name), tuple(_outside(case, found)), another)
 
 
-def _kind(case: TrainingCase, found: Calibration) -> str:
-    if "experts" in found.residuals:
-        if case.has_adapters and "adapters" in found.residuals:
-            return "adapters"
-        return "experts" if case.has_experts else "dense"
-    if found.name == "training-megatron-node":
-        return "tensor" if case.plan.tensor > 1 else "no tensor"
-    return "cluster"
+def kind_of(case: TrainingCase, name: str) -> str:
+    """The kind of a case by a calibration: runs of a kind scatter alike around what it predicts (`tscale.calibration.fit_training`)."""
+    if name == "training-megatron-node":
+        return _kind_in_a_node(case.plan.tensor, case.batch.micro)
+    if name == "training-megatron-cluster":
+        return "tensor 2 to 4" if 1 < case.plan.tensor < _WHOLE else f"tensor 1, or {_WHOLE} and more"
+    if case.has_adapters and name == "training-current":
+        return "adapters"
+    return "experts" if case.has_experts else "dense"
+
+
+def _kind_in_a_node(tensor: int, micro_batch: int) -> str:
+    if tensor <= _TWICE:
+        return f"tensor {tensor}, micro-batch {micro_batch if micro_batch <= _TWICE else '3 and more'}"
+    return f"tensor 3 and more, micro-batch {1 if micro_batch == 1 else '2 and more'}"
+
+
+_WHOLE: Final = 8
+"""Devices of tensor parallelism that fill a node of the runs that are told apart by it."""
+
+
+def ways_of(case: TrainingCase) -> Iterator[str]:
+    """Ways to divide a model that a calibration covers where one of its runs has them."""
+    if case.plan.interleave > 1:
+        yield "interleaved stages"
+    if case.plan.sequence:
+        yield "sequence parallelism"
+    if case.plan.zero:
+        yield "sharded optimizer states"
 
 
 def _apart(width: int, covered: tuple[int, int]) -> float:
@@ -209,6 +236,7 @@ def _outside(case: TrainingCase, found: Calibration) -> Iterator[str]:
         yield "routed experts"
     if _apart(case.d_model, covers.d_model) > log(_TWICE):
         yield f"a width of {int(case.d_model):,}"
+    yield from filter(lambda way: way not in covers.ways, ways_of(case))
     if case.plan.context > covers.context:
         yield "context parallelism" if covers.context == 1 else f"context parallelism over {case.plan.context} devices"
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
-from tscale.calibration.training_case import TrainingCase
-
 
 class Recipe(NamedTuple):
     """A calibration to be fitted: which rows, which constants, which are held at a value, and how robustly."""
@@ -17,11 +15,10 @@ class Recipe(NamedTuple):
     file: str
     where: str
     takes: Callable[[Mapping[str, str]], bool]
-    kind: Callable[[TrainingCase], str]
     apart: Callable[[Mapping[str, str]], str]
     """The group of a row that stands apart from the others."""
     model: Callable[[Mapping[str, str]], str] | None
-    """Where rows are few, the model that is left out for the error and the intervals; None for a fifth of the layouts."""
+    """Where rows are few, the model that is left out for the error and the intervals; None for a part of the layouts."""
     free: tuple[str, ...]
     held: Mapping[str, float]
     loss: Literal["soft_l1", "cauchy"]
@@ -37,7 +34,6 @@ NODE: Final = Recipe(
     "configs/measured/vtrain.csv",
     "gpus up to 8",
     lambda row: int(row["gpus"]) <= 8,
-    lambda case: "tensor" if case.plan.tensor > 1 else "no tensor",
     lambda row: f"{row['layers']} layers of {row['d_model']}",
     None,
     (
@@ -64,7 +60,6 @@ CLUSTER: Final = Recipe(
     "configs/measured/vtrain.csv",
     "gpus from 64",
     lambda row: int(row["gpus"]) > 8,
-    lambda _: "cluster",
     lambda row: row["d_model"],
     None,
     ("products", "traffic", "nics"),
@@ -98,7 +93,6 @@ CURRENT: Final = Recipe(
     "configs/measured/published_layouts.csv",
     "all",
     lambda _: True,
-    lambda case: "experts" if case.has_experts else "dense",
     lambda row: row["source"].split(" ")[0],
     lambda row: row["model"],
     ("products", "products_8bit", "traffic", "host_expert"),
@@ -163,7 +157,6 @@ LATEST: Final = Recipe(
     "configs/measured/published_26_06.csv",
     "all",
     lambda _: True,
-    lambda _: "experts",
     lambda row: row["gpu"],
     lambda row: row["model"],
     ("traffic", "dispatches"),

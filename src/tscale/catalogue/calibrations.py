@@ -69,6 +69,8 @@ class Covers:
     d_model: tuple[Size, Size]
     context: Size = 1
     """The most devices of context parallelism."""
+    ways: tuple[str, ...] = ()
+    """What some of its runs have of how models can be divided, by the words of `tscale.calibration.training_case.ways_of`."""
     sources: tuple[str, ...] = ()
     """Who published its runs, as the first word of a row's source; empty where its stack is the software of one source."""
 

@@ -34,6 +34,7 @@ _KERNELS: Final = (
     Kernel("parallel", "the vocabulary sharded, by DTensor's loss_parallel", "torch 2.13 loss_parallel"),
     Kernel("in-place", "softmax and gradient in the array of the fp32 logits", "megatron-core 0.16 cross_entropy.py"),
     Kernel("one-kernel", "one kernel that reads logits and writes their gradient", "flash-attn 2.8 cross_entropy.py"),
+    Kernel("compiled", "one compiled kernel each way, which reads the logits as they are", "torchtitan 2025 components/loss.py, torch.compile"),
     Kernel("chunked", f"logits upcast in {CHUNKS} chunks", "torchtune 0.6 CEWithChunkedOutputLoss"),
     Kernel("chunked-compiled", f"logits in {CHUNKS} chunks, the loss of each compiled", "torchtune 0.6 compile_loss, torch 2.13"),
     Kernel("chunked-recomputed", f"head and loss in {CHUNKS} chunks, each recomputed", "torch 2.13 checkpoint"),
@@ -46,7 +47,9 @@ KERNELS: Final[dict[str, Kernel]] = {kernel.name: kernel for kernel in _KERNELS}
 OF_TRANSFORMERS: Final = frozenset({"plain-kept", "hf-old"})
 """Losses that are transformers' own."""
 
-LIVE_AS_RESERVED: Final = frozenset({"bf16", "in-place", "one-kernel", "chunked", "chunked-compiled", "fused-linear"})
+LIVE_AS_RESERVED: Final = frozenset(
+    {"bf16", "in-place", "one-kernel", "compiled", "chunked", "chunked-compiled", "fused-linear"}
+)
 """Losses that have as much live at their peak as an allocator reserves for it."""
 
 ALIASES: Final = {"eager": "plain-kept", "fused": "fused-linear"}
@@ -130,7 +133,7 @@ def loss_bytes(name: str, logits: Logits) -> LossBytes:
             return LossBytes(4 * n, 16 * n, (16 + upcast) * n)
         case "in-place":
             return LossBytes(4 * n, (4 + upcast) * n, (4 + upcast) * n)
-        case "one-kernel":
+        case "one-kernel" | "compiled":
             return LossBytes(a * n, 2 * a * n, 2 * a * n)
         case "chunked":
             peak = (4 + a) * n + ceil_div(8 * n, CHUNKS)
@@ -171,7 +174,7 @@ def scoring_bytes(kernel: str, logits: Logits) -> int:
             return a * n + ceil_div(8 * n, CHUNKS)
         case "chunked-recomputed":
             return ceil_div((8 + a) * n, CHUNKS)
-        case "one-kernel":
+        case "one-kernel" | "compiled":
             return a * n
         case _:  # those that work in place, and pieces of head and loss at once
             return loss_bytes(kernel, logits._replace(trained=False)).live

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, Final, NamedTuple
 
-from tscale.errors import RequestError, called
+from tscale.errors import RequestError, SpecError, called
 from tscale.sweeping import need
 from tscale.sweeping.arrow import Format, encoded, schema_of
 from tscale.sweeping.evaluate import Evaluator
@@ -31,7 +32,7 @@ def on_cluster(
 ) -> Generator[tuple[int, Any]]:
     """The bytes of some parts as they are finished, or in their order. A part whose worker dies is given to another.
 
-    Processes of this machine write files themselves, so that the one that gathers is not what all of them wait for.
+    Workers that see the folder write its files themselves, so that what gathers is not what all of them wait for.
 
     Raises:
         RequestError: for a scheduler that cannot be reached, and where workers die of the same part again and again.
@@ -40,16 +41,16 @@ def on_cluster(
 
     waiting, ready, order = iter(todo), {}, []
     in_order = kept is None or kept.in_order
-    here = kept if scheduler is None else None
-    with _client(scheduler, workers) as client:
+    with _client(scheduler, workers) as client, _sign(kept) as sign:
         threads = max(sum(client.nthreads().values()), 1)
         done = as_completed(loop=client.loop)
 
         def more(count: int) -> None:
             for _, part in zip(range(count), waiting, strict=False):
                 order.append(part)
-                file = None if here is None else here.file(part)
-                task = Task(sweep, part, format, version("tscale"), None if file is None else str(file.absolute()))
+                file = None if kept is None else kept.file(part)
+                own = None if file is None or sign is None else Own(str(file.absolute()), sign)
+                task = Task(sweep, part, format, version("tscale"), own)
                 done.add(client.submit(run_part, task, key=f"{sweep.digest}-{part}"))
 
         more(_PARTS_OF_A_WORKER * threads)
@@ -80,19 +81,43 @@ _EVALUATORS: Final[dict[str, Evaluator]] = {}
 """In a worker: what was compiled for the parts before."""
 
 
+class Own(NamedTuple):
+    """The file of a part, and a file beside it that is nowhere else: a worker that sees it writes to the same disk."""
+
+    file: str
+    sign: str
+
+
 class Task(NamedTuple):
-    """A part to be made: of which sweep, by which version of tscale, and the file that it goes to, if the worker writes it."""
+    """A part to be made: of which sweep, by which version of tscale, and the file that it goes to where the worker can write it."""
 
     sweep: Sweep
     part: int
     format: Format
     of: str
-    file: str | None = None
+    own: Own | None = None
+
+
+@contextmanager
+def _sign(kept: Kept | None) -> Iterator[str | None]:
+    """A file that marks the folder of the parts while they are made; None where parts have no files of their own."""
+    first = None if kept is None else kept.file(0)
+    if first is None:
+        yield None
+        return
+    sign = first.absolute().with_name(
+        f".part-{token_hex(16)}.tmp"
+    )  # what a killed run leaves is swept away by its name
+    write_whole(sign, "")
+    try:
+        yield str(sign)
+    finally:
+        sign.unlink(missing_ok=True)
 
 
 def run_part(task: Task) -> tuple[int, bytes | None]:
     """In a worker: a part and its bytes, or None where it wrote them. Raises `TscaleError`."""
-    sweep, part, format, of, file = task
+    sweep, part, format, of, own = task
     if version("tscale") != of:
         raise RequestError(f"--engine dask: a worker has tscale {version('tscale')}, and here is {of}")
     if sweep.digest not in _EVALUATORS:
@@ -100,15 +125,17 @@ def run_part(task: Task) -> tuple[int, bytes | None]:
         _EVALUATORS[sweep.digest] = sweep.evaluator()
     schema = schema_of(sweep.columns, sweep.about)
     data = encoded(_EVALUATORS[sweep.digest], sweep.parts.at(part), schema, format, first=part == 0)
-    if file is None:
-        return part, data.to_pybytes()
-    write_whole(Path(file), data)
-    return part, None
+    if own is not None and Path(own.sign).exists():
+        with suppress(SpecError):  # what it may not write is sent, and told by the one that may not either
+            write_whole(Path(own.file), data)
+            return part, None
+    return part, data.to_pybytes()
 
 
 @contextmanager
 def _client(scheduler: str | None, workers: int | None) -> Iterator[Any]:
     """A client of a cluster that runs, or of processes of this machine, which end with it."""
+    from dask import config
     from distributed import Client, LocalCluster
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
@@ -122,6 +149,8 @@ def _client(scheduler: str | None, workers: int | None) -> Iterator[Any]:
             yield client
         return
     with (
+        # memory that is handed back after every array is asked for again before the next: a third of a worker's time
+        config.set({"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None}),
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
@@ -129,6 +158,6 @@ def _client(scheduler: str | None, workers: int | None) -> Iterator[Any]:
             dashboard_address=None,
             silence_logs=logging.CRITICAL,
         ) as cluster,
-        Client(cluster, set_as_default=False) as client,
+        Client(cluster, set_as_default=False, direct_to_workers=True) as client,
     ):
         yield client

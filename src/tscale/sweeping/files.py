@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, Final, Protocol
 
 from tscale.errors import RequestError, SpecError, called
@@ -219,7 +220,9 @@ def _difference(said: dict[str, Any], wanted: dict[str, Any]) -> str:
 
 def write_whole(path: Path, data: Any) -> None:
     """Writes a file whole or not at all: under another name first, and on the disk before it has its own."""
-    other = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # another process may be at the same part
+    other = path.with_name(
+        f".{path.name}.{token_hex(8)}.tmp"
+    )  # another process, of any machine, may be at the same part
     with _writing(path):
         try:
             with other.open("wb") as file:

@@ -155,7 +155,11 @@ def in_backward(states: States, ledger: Ledger, precision: Precision, plan: Para
 
 
 Offload = Literal["weights", "states", "activations"]
-"""What is kept in the host's memory and sent when it is needed; states are the optimizer's, with the master copy."""
+"""What is kept in the host's memory and sent when it is needed; states are the optimizer's, with the master copy.
+
+Where the host keeps weights and states, it takes the step, and has the gradients too (CPUOffloadPolicy of torch.distributed.fsdp 2.13;
+ZeRO-Infinity: Rajbhandari 2021, section 5.1.1).
+"""
 OFFLOADS: Final[tuple[Offload, ...]] = ("weights", "states", "activations")
 
 
@@ -175,6 +179,8 @@ def on_device(states: States, offload: frozenset[Offload]) -> States:
         states = states._replace(weights=_away(states.weights))
     if "states" in offload:
         states = states._replace(master=_away(states.master), optimizer=_away(states.optimizer))
+    if {"weights", "states"} <= offload:
+        states = states._replace(gradients=_away(states.gradients))
     return states
 
 

@@ -28,7 +28,7 @@ from tscale.models.spec import ModelSpec
 
 MOST_BATCH: Final = 10**6
 CHUNK: Final = 2048
-"""Tokens of prompts that a step takes at once, for its workspace: vLLM's max_num_batched_tokens, as `tscale memory` takes it."""
+"""Tokens of prompts that a step takes at once where nothing is asked, for its workspace: as `tscale memory` takes them."""
 
 
 class Draft(NamedTuple):
@@ -286,7 +286,7 @@ def _held(one: Served) -> tuple[int, int, int]:
         ask.batch,
         ask.context + ask.output,
         None,
-        CHUNK,
+        ask.deployment.chunk or CHUNK,
         _states(one.spec, dtypes.weights)._replace(by_sequences=setup.by_sequences),
         layout=ServingLayout(tensor=ask.gpus, expert_tensor=ask.gpus),
         stages=(Stage(setup.whole, setup.share),),

@@ -50,6 +50,9 @@ PARTS: Final = {
 """What people call the parts of a predicted step."""
 
 
+_BOTH: Final = ", √2 times as long, for software and cluster may differ too"
+
+
 class PredictedStep(NamedTuple):
     """The predicted seconds of a step as an 80% interval, and the MFU at each of its ends; `why`: why there is none."""
 
@@ -101,7 +104,7 @@ class PredictedStep(NamedTuple):
         if choice.outside:
             yield (
                 f"That calibration does not cover {', '.join(choice.outside)}: the interval is that of runs that stand apart "
-                "from those it was fitted to."
+                f"from those it was fitted to{_BOTH if choice.another_source else ''}."
             )
         elif choice.another_source:
             yield (
