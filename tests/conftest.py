@@ -27,7 +27,16 @@ gc.disable()  # collecting tests makes objects that all stay; looking through th
 def pytest_collection_finish() -> None:
     """From here on garbage is collected, but not looked for among the tests themselves."""
     gc.freeze()
+    gc.set_threshold(100_000, 20, 100)  # a command looks for none at all
     gc.enable()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Each of two workers begins with a half of the tests, so that few files are prepared for twice, and takes from the other in the end."""
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log) if config.getoption("dist") == "load" else None
 
 
 @pytest.hookimpl(tryfirst=True)

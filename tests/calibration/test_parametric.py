@@ -66,9 +66,10 @@ def test_a_few_runs_that_went_wrong_hardly_move_it() -> None:
 @pytest.mark.slow
 def test_one_seed_gives_one_answer_and_another_gives_another() -> None:
     runs = runs_of(HOFFMANN, 40, 0.005, 5)
-    assert fit(runs, 20, 7) == fit(runs, 20, 7)
-    assert fit(runs, 20, 7).draws != fit(runs, 20, 8).draws
-    assert fit(runs, 20, 7).law == fit(runs, 20, 8).law
+    one, again, another = fit(runs, 20, 7), fit(runs, 20, 7), fit(runs, 20, 8)
+    assert one == again
+    assert one.draws != another.draws
+    assert one.law == another.law
 
 
 @pytest.mark.slow

@@ -62,7 +62,7 @@ def test_depths_that_come_near_a_budget_are_tried_from_the_wanted_one_on(like: t
     fit = [n for n in range(1, 200) if count(n, 192) * 100 <= 101 * budget and 100 * count(n, 768) >= 99 * budget]
     near = {min(max(n, 8), 32) for n in range(fit[0] - 1, fit[-1] + 2)}
     expected = sorted(near, key=lambda n: (max(Fraction(n, 16), Fraction(16, n)), n))
-    assert list(_depths_near(line, budget, wanted, Grid(64))) == expected
+    assert list(_depths_near(line, budget, wanted, (192, 768))) == expected
 
 
 @pytest.mark.parametrize("times", [Fraction(2, 3), Fraction(3, 2), Fraction(1), Fraction(201, 200)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import cache
 from typing import Any, Final
 
 from hypothesis import strategies as st
@@ -58,16 +59,31 @@ def _asked_for_another(said: str) -> bool:
 
 
 _LAW_TEXTS: Final = [(configs() / "laws" / f"{name}.yaml").read_bytes() for name in listed_laws()]
-_LAWS: Final[list[Any]] = [parse_document(text.decode(), "law").data for text in _LAW_TEXTS]
-_DRAWN: Final = {
-    **next(law for law in _LAWS if law["name"] == "besiroglu2024"),
-    "draws": [[1.8, 480.0, 2000.0, 0.35, beta] for beta in (0.3, 0.36, 0.4)],
-}
 _HARDWARE_TEXTS: Final = [hardware_text(name).encode() for name in hardware_names()]
-_HARDWARE: Final[list[Any]] = [parse_document(text.decode(), "hardware").data for text in _HARDWARE_TEXTS]
 _RUNS: Final = csv_of(runs_of(BESIROGLU, 12, 0.01, 1)).encode()
 
 
+@cache
+def laws_as_read() -> list[Any]:
+    """What the files of laws say, read where it is asked for: every worker of the tests imports this."""
+    return [parse_document(text.decode(), "law").data for text in _LAW_TEXTS]
+
+
+@cache
+def hardware_as_read() -> list[Any]:
+    """The same of hardware."""
+    return [parse_document(text.decode(), "hardware").data for text in _HARDWARE_TEXTS]
+
+
+def _laws() -> SearchStrategy[Any]:
+    """Those, and one with draws."""
+    drawn = next(law for law in laws_as_read() if law["name"] == "besiroglu2024")
+    draws = [[1.8, 480.0, 2000.0, 0.35, beta] for beta in (0.3, 0.36, 0.4)]
+    return st.sampled_from([*laws_as_read(), {**drawn, "draws": draws}])
+
+
+_any_law_file: Final = st.deferred(_laws)
+_any_hardware_file: Final = st.deferred(lambda: st.sampled_from(hardware_as_read()))
 _any_size: Final = st.one_of(
     st.floats(-38, 38).map(lambda power: float(f"{10**power:.6g}")), st.floats(0.01, 3), st.integers(1, 10**30)
 )
@@ -95,13 +111,13 @@ def _runs_text(draw: DrawFn) -> bytes:
 
 
 _law_text: Final = st.one_of(
-    mutated(st.sampled_from([*_LAWS, _DRAWN])).map(as_yaml),
-    _resized(st.sampled_from([*_LAWS, _DRAWN])),
+    mutated(_any_law_file).map(as_yaml),
+    _resized(_any_law_file),
     scratched(st.sampled_from(_LAW_TEXTS)),
 )
 _hardware_text: Final = st.one_of(
-    mutated(st.sampled_from(_HARDWARE)).map(as_yaml),
-    _resized(st.sampled_from(_HARDWARE)),
+    mutated(_any_hardware_file).map(as_yaml),
+    _resized(_any_hardware_file),
     scratched(st.sampled_from(_HARDWARE_TEXTS)),
 )
 _of_a_law: Final = st.sampled_from(

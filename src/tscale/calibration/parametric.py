@@ -181,11 +181,11 @@ def objective(x: Array, data: Measured, weights: Array) -> tuple[float, Array]:
     of_n, of_d, of_e = np.exp(u - top), np.exp(v - top), np.exp(e - top)
     total = of_n + of_d + of_e
     residual = (top + np.log(total) - data.loss) / DELTA
-    clipped = np.clip(residual, -1, 1)
+    clipped = np.minimum(np.maximum(residual, -1), 1)
     value = float(weights @ (clipped * (residual - clipped / 2)))
     slope = weights * clipped / (total * DELTA)
     by_n, by_d = slope * of_n, slope * of_d
-    return value, np.array([by_n.sum(), by_d.sum(), slope @ of_e, -by_n @ data.n, -by_d @ data.d])
+    return value, np.array([np.add.reduce(by_n), np.add.reduce(by_d), slope @ of_e, -by_n @ data.n, -by_d @ data.d])
 
 
 def starts(data: Measured) -> Array:

@@ -24,6 +24,7 @@ MOST_DEPTH: Final = 40
 MOST_VALUES: Final = 10_000  # keys included; PyYAML reads as many in a second
 MOST_DIGITS: Final = 40
 PATIENCE_SECONDS: Final = 10  # for a pipe that nobody writes to
+_CHUNK: Final = 2**16  # bytes that a pipe gives at once: memory for as many is made each time
 
 _START: Final = "`tscale new NAME` writes a spec to start from"
 
@@ -107,15 +108,15 @@ def _read_bytes(path: Path, most: int) -> bytes:
             return file.read(most + 1)
         from select import select
 
-        read = b""
+        read = bytearray()
         while len(read) <= most:
-            chunk = file.read(most + 1) if select([file], [], [], PATIENCE_SECONDS)[0] else None
+            chunk = file.read(_CHUNK) if select([file], [], [], PATIENCE_SECONDS)[0] else None
             if chunk is None:
                 raise TimeoutError(0, f"nothing came for {PATIENCE_SECONDS} seconds")
             if not chunk:
                 break
             read += chunk
-        return read
+        return bytes(read)
 
 
 def reads_as_text(text: str) -> bool:

@@ -80,6 +80,7 @@ def picture(plots: Sequence[Plot], format: PictureFormat) -> bytes:
         layout.execute(figure)  # places of points in the file are known only now
         figure.set_layout_engine("none")
         for plot, axes in zip(plots, grid[:, 0], strict=True):
+            _minor_ticks(plot, axes)
             _label(plot, axes, canvas.get_renderer())  # type: ignore[no-untyped-call]
         return _written(figure, format)
 
@@ -173,17 +174,26 @@ def _above(plot: Plot) -> float:
 
 
 def _axis(axes: Axes, axis: Axis, which: Literal["x", "y"], reach: Reach) -> None:
-    from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
+    from matplotlib.ticker import NullFormatter, NullLocator
 
     side = axes.xaxis if which == "x" else axes.yaxis
     (axes.set_xscale if which == "x" else axes.set_yscale)("log" if axis.log else "linear")
     (axes.set_xlim if which == "x" else axes.set_ylim)(reach.low, reach.high)
     places = ticks(axis, reach)
     side.set_ticks([tick.at for tick in places], labels=[tick.text for tick in places])
-    side.set_minor_locator(LogLocator(subs=range(2, 10)) if axis.log else NullLocator())
+    side.set_minor_locator(NullLocator())
     side.set_minor_formatter(NullFormatter())
     side.grid(visible=True, which="major", color="#e4e4e4", linewidth=0.6)
     side.set_label_text(axis.label)
+
+
+def _minor_ticks(plot: Plot, axes: Axes) -> None:
+    """Those of logarithms, after the layout: it would place each of them several times, and they are shorter than the others."""
+    from matplotlib.ticker import LogLocator
+
+    for axis, side in ((plot.x, axes.xaxis), (plot.y, axes.yaxis)):
+        if axis.log:
+            side.set_minor_locator(LogLocator(subs=range(2, 10)))
 
 
 def _label(plot: Plot, axes: Axes, renderer: RendererBase) -> None:

@@ -44,6 +44,8 @@ class Record:
 
 
 _RECORD: ContextVar[Record | None] = ContextVar("record", default=None)
+_NOT_ASKED: Final = 2
+"""The sign of a number of which `sign_of` was not asked yet."""
 
 
 @contextmanager
@@ -109,7 +111,7 @@ class Recorded(Recordable):
     the function that is called for each number.
     """
 
-    __slots__ = ("args", "how", "label", "op", "value")
+    __slots__ = ("args", "how", "label", "op", "sign", "value")
 
     def __init__(
         self,
@@ -120,6 +122,7 @@ class Recorded(Recordable):
         how: Any = None,
     ) -> None:
         self.value, self.op, self.args, self.label, self.how = value, op, args, label, how
+        self.sign: int | None = _NOT_ASKED  # `sign_of` keeps it here: numbers share what they are made of
 
     def __array_namespace__(self) -> type[Library]:
         return Library
@@ -250,6 +253,12 @@ def sign_of(number: Number) -> int | None:
     """1 or -1 for numbers above or below 0 in all rows, 0 for 0 itself; None where that is not known. Axes and what is tried are above 0."""
     if not isinstance(number, Recorded):
         return None if isinstance(number, bool) else (number > 0) - (number < 0)
+    if number.sign == _NOT_ASKED:
+        number.sign = _sign_of(number)
+    return number.sign
+
+
+def _sign_of(number: Recorded) -> int | None:
     if number.op in ("axis", "tried"):
         return 1 if number.value > 0 else None
     rule = _SIGNS.get(number.op)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import tscale
 from tests.fuzz.dice import as_json, decoded, mutated, number, scratched, text
-from tests.fuzz.files import _HARDWARE, _LAWS
+from tests.fuzz.files import hardware_as_read, laws_as_read
 from tests.fuzz.kinds.given import CONFIGS, file_of
 from tests.fuzz.requests import _DESCRIPTIONS, _SYSTEMS
 from tests.fuzz.texts import CLAIMS, TEXTS
@@ -116,7 +116,7 @@ def families(dice: Random) -> None:
 def hardware(dice: Random) -> None:
     """A file of hardware, or changes of what is shipped."""
     read_hardware(
-        _as_read(mutated(dice, dice.choice(_HARDWARE))),
+        _as_read(mutated(dice, dice.choice(hardware_as_read()))),
         "x.yaml",
         [f"{text(dice)}={number(dice)}"] if dice.random() < 0.1 else [],
     )
@@ -125,7 +125,7 @@ def hardware(dice: Random) -> None:
 def law(dice: Random) -> None:
     """A file of a scaling law, asked for a loss."""
     with file_of(
-        "law.yaml", yaml_of(_as_read(mutated(dice, dice.choice(_LAWS)))).encode("utf-8", "surrogatepass")
+        "law.yaml", yaml_of(_as_read(mutated(dice, dice.choice(laws_as_read())))).encode("utf-8", "surrogatepass")
     ) as name:
         law_from_yaml(name)
         if dice.random() < 0.2:

@@ -75,12 +75,13 @@ Count = Callable[[Shape], int]
 def distance(shape: Shape, wanted: Proportions, params: int, budget: int) -> float:
     """How far a shape is from proportions and budget: the sum of the squared logarithms of how many times each is off."""
     layers, d, heads, kv_heads, d_ff = shape
-    ratios = [
-        Fraction(d, layers) / wanted.aspect,
-        Fraction(d_ff, d) / wanted.widening,
-        Fraction(heads * wanted.head_dim, d) / wanted.span,
-        Fraction(1) if wanted.sharing is None else Fraction(heads, kv_heads) / wanted.sharing,
-        Fraction(params, budget),
+    aspect, widening, span, sharing = wanted.aspect, wanted.widening, wanted.span, wanted.sharing
+    ratios = [  # as float() has a fraction, but that no divisor is looked for: a search asks for thousands
+        d * aspect.denominator / (layers * aspect.numerator),
+        d_ff * widening.denominator / (d * widening.numerator),
+        heads * wanted.head_dim * span.denominator / (d * span.numerator),
+        1.0 if sharing is None else heads * sharing.denominator / (kv_heads * sharing.numerator),
+        params / budget,
     ]
     return in_order(log(ratio) ** 2 for ratio in ratios)
 
@@ -92,15 +93,17 @@ def search(budget: int, wanted: Proportions, grid: Grid, count: Count, many: int
     """
     best: list[Found] = []
     missed: Found | None = None
+    step = steps(wanted, grid)[1]
     lines = [(line.bound(budget), line) for line in lines_of(wanted, grid, count).within(budget)]
     for bound, line in sorted(lines, key=lambda pair: (pair[0], pair[1].start)):
         if len(best) >= many and bound > best[-1].distance:
             break  # nothing of this line, nor of those behind it, is nearer
-        for layers in _depths_near(line, budget, wanted, grid):
+        ends = _inner_ends(line.start.d_model, wanted, grid)
+        for layers in _depths_near(line, budget, wanted, ends):
             off = log(line.start.d_model / layers / wanted.aspect) ** 2
             if len(best) >= many and max(bound, off) > best[-1].distance:
                 break  # lines come by the least that they can be off, depths of a line by what they are off
-            for shape in _inner(line, layers, budget, wanted, grid):
+            for shape in _inner(line, layers, budget, wanted.widening, step, ends):
                 params = line.at(shape)
                 deviation = Fraction(params - budget, budget)
                 found = Found(shape, params, deviation, distance(shape, wanted, params, budget))
@@ -163,6 +166,13 @@ class _Line:
     def width_for(self, params: int | Fraction, layers: int) -> Fraction:
         """The d_ff, whole or not, with which so many layers come to that."""
         return ((Fraction(params) - self.tables) / (layers - self.leading) - self.rest) / self.column
+
+    def steps_within(self, params: int, layers: int, step: int) -> tuple[int, int]:
+        """The least and the most steps of d_ff with which so many layers are within 1% of that: `width_for`, in whole numbers."""
+        unit, stack = WITHIN.denominator, layers - self.leading
+        fixed, a_step = unit * (self.tables + stack * self.rest), unit * stack * self.column * step
+        least, most = ((unit + off) * params - fixed for off in (-WITHIN.numerator, WITHIN.numerator))
+        return -(-least // a_step), most // a_step
 
     def layers_for(self, params: int | Fraction, d_ff: int) -> Fraction:
         """The layers, whole or not, with which such a d_ff comes to that."""
@@ -271,7 +281,7 @@ def _depths(width: int, wanted: Proportions) -> tuple[int, int]:
     return max(-(-ideal // REACH), fewest), max(int(ideal * REACH // 1), fewest)
 
 
-def _depths_near(line: _Line, budget: int, wanted: Proportions, grid: Grid) -> Iterator[int]:
+def _depths_near(line: _Line, budget: int, wanted: Proportions, ends: tuple[int, int]) -> Iterator[int]:
     """The numbers of layers with which a line can come within 1% of a budget, by how far their aspect is off.
 
     And one on either side of them, or of all depths that nearest to the budget, which may be the one that misses it least: the
@@ -279,7 +289,7 @@ def _depths_near(line: _Line, budget: int, wanted: Proportions, grid: Grid) -> I
     """
     width = line.start.d_model
     least, most = _depths(width, wanted)
-    narrow, wide = _inner_ends(width, wanted, grid)
+    narrow, wide = ends
     first = int(line.layers_for((1 - WITHIN) * budget, wide))
     last = int(line.layers_for((1 + WITHIN) * budget, narrow)) + 1
     first, last = min(max(first, least), most), max(min(last, most), least)
@@ -292,29 +302,31 @@ def _depths_near(line: _Line, budget: int, wanted: Proportions, grid: Grid) -> I
         below, above = (below - 1, above) if down else (below, above + 1)
 
 
-def _inner(line: _Line, layers: int, budget: int, wanted: Proportions, grid: Grid) -> list[Shape]:
+def _inner(line: _Line, layers: int, budget: int, widening: Fraction, step: int, ends: tuple[int, int]) -> list[Shape]:
     """The best inner width within 1% of the budget; where there is none, those on either side of it.
 
     Within 1%, the squared logarithms of d_ff and of the count together are convex in log d_ff, so halving finds their least.
     """
-    step, shape = steps(wanted, grid)[1], line.start._replace(layers=layers)
-    ideal = shape.d_model * wanted.widening
-    low, high = _inner_ends(shape.d_model, wanted, grid)
-    ends = [line.width_for((1 + off) * budget, layers) for off in (-WITHIN, WITHIN)]
-    first, last = max(-(-ends[0] // step) * step, low), min(ends[1] // step * step, high)
+    shape = line.start._replace(layers=layers)
+    ideal = shape.d_model * widening
+    low, high = ends
+    least_step, most_step = line.steps_within(budget, layers, step)
+    first, last = max(least_step * step, low), min(most_step * step, high)
     if first > last:
         exact = _clipped(max(line.width_for(budget, layers), Fraction(0)), step)
         return [shape._replace(d_ff=d_ff) for d_ff in sorted({min(max(end, low), high) for end in exact})]
 
     def off(place: int) -> float:
-        d_ff = int(first) + place * step
-        return log(d_ff / ideal) ** 2 + log(line.at(shape._replace(d_ff=d_ff)) / budget) ** 2
+        d_ff = first + place * step
+        return (
+            log(d_ff * ideal.denominator / ideal.numerator) ** 2 + log(line.at(shape._replace(d_ff=d_ff)) / budget) ** 2
+        )
 
-    least, most = 0, (int(last) - int(first)) // step
+    least, most = 0, (last - first) // step
     while least < most:
         middle = (least + most) // 2
         least, most = (least, middle) if off(middle) <= off(middle + 1) else (middle + 1, most)
-    return [shape._replace(d_ff=int(first) + least * step)]
+    return [shape._replace(d_ff=first + least * step)]
 
 
 def _inner_ends(width: int, wanted: Proportions, grid: Grid) -> tuple[int, int]:
