@@ -187,7 +187,8 @@ def test_a_concurrency_by_hand() -> None:
         "what": "concurrency", "value": "6.44", "unit": "requests", "note": "gpu_memory_utilization 0.93",
     }  # fmt: skip
     found = judge(row)
-    assert (found.unit, found.measured) == ("tokens", pytest.approx(6.44 * 65536))
+    assert found.unit == "tokens"
+    assert found.measured == pytest.approx(6.44 * 65536)
     assert found.covered and found.error < 0.01
     per_token = 36 * 2 * 2 * 128 * 2
     assert found.high - found.middle == pytest.approx(286 * 2**20 / per_token)

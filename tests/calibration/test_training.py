@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Mapping
-from math import log
+from math import comb, log
 from pathlib import Path
 from random import Random
 
@@ -277,7 +277,7 @@ def test_what_steps_lose_on_more_nodes_is_predicted_within_five_percent() -> Non
 
 def test_a_head_in_8_bits_is_a_product_like_those_of_layers() -> None:
     """GPT-OSS 120B's 2,880 by 201,088, forward and two products backward, at the peak of fp8 or at half of it, of 16 bits."""
-    row = {**BRIDGE, "precision": "fp8"}
+    row = {**BRIDGE, "precision": "mxfp8"}
     flops = 3 * 2 * 4 * 4096 * 2880 * 201_088
     (wide,), (narrow,) = (work_of(case_of({**row, "head": head})[0]).stages for head in ("bf16", "fp8"))
     peaks = case_of(row)[0].peak, case_of(row)[0].peak_16
@@ -345,17 +345,17 @@ def test_how_recipes_of_gpt_oss_send_tokens_to_their_experts() -> None:
     }
     wide = [micro_batches_of(case, 1, 1).wide for case in found["26.04"]]
     assert wide == [False, True, True, True, False]
-    fused = {**BRIDGE, "stack": "megatron-bridge-26.06", "source": "Megatron-Bridge (26.06)", "precision": "fp8"}
+    fused = {**BRIDGE, "stack": "megatron-bridge-26.06", "source": "Megatron-Bridge (26.06)", "precision": "mxfp8"}
     for row in (fused, {**BRIDGE, "source": "Automodel", "gpu": "h100-sxm"}):
         assert not micro_batches_of(case_of(row)[0], 1, 1).wide
 
 
 def test_tokens_are_sent_as_the_recipe_of_their_release_has_it() -> None:
-    """gpt-oss on GB200 by all-to-alls in 26.02.01, four copies of each token to 63 of 64 devices; by DeepEP to those that have one of four."""
+    """gpt-oss on GB200 by all-to-alls in 26.02.01, four copies of each token to 63 of 64 devices; by DeepEP to those that have one of four of 128."""
     alltoall, once = (case_of({**BRIDGE, "dispatcher": said})[0] for said in ("", "deepep"))
     assert (alltoall.dispatcher, once.dispatcher) == ("alltoall", "deepep")
     links = [work_of(case).stages[0].dispatches.link for case in (alltoall, once)]
-    assert links[0] / links[1] == pytest.approx(4 * 63 / 64 / (63 * (1 - (63 / 64) ** 4)))
+    assert links[0] / links[1] == pytest.approx(4 / (64 * (1 - comb(126, 4) / comb(128, 4))))
     with pytest.raises(
         RequestError, match=r'dispatcher: "deep" is none of alltoall, deepep, hybridep: did you mean deepep'
     ):
@@ -374,8 +374,12 @@ def test_a_benchmark_of_automodel_sends_to_neighbours_and_waits() -> None:
     assert (ours.hidden, random.hidden) == (0, 1)
     for own, other in zip(ours.stages, random.stages, strict=True):
         assert own.handed.network > other.handed.network == 0
-        assert own.dispatches.link / other.dispatches.link == pytest.approx(2 / (32 * (1 - (31 / 32) ** 8)))
-        assert own.dispatches.network / other.dispatches.network == pytest.approx(1 / (4 * (1 - (3 / 4) ** 8)))
+        assert own.dispatches.link / other.dispatches.link == pytest.approx(
+            2 / (32 * (1 - comb(124, 8) / comb(128, 8)))
+        )
+        assert own.dispatches.network / other.dispatches.network == pytest.approx(
+            1 / (4 * (1 - comb(96, 8) / comb(128, 8)))
+        )
 
 
 def test_gpt_oss_20b_in_automodel_is_predicted_as_it_was_measured() -> None:

@@ -58,6 +58,17 @@ def test_a_product_takes_as_many_waves_as_its_tiles_are_dealt_in(m: int, n: int,
     assert Products(case(), A100).waves(m, n, batch) == pytest.approx(computed)
 
 
+@pytest.mark.parametrize(
+    ("m", "n", "batch", "sides"),
+    [(4096, 8, 1, (128, 64)), (16, 4096, 1, (64, 256)), (64, 64, 1, (64, 64)), (512, 64, 9, (128, 256))],
+)
+def test_a_narrow_result_is_of_narrow_tiles(m: int, n: int, batch: int, sides: tuple[int, int]) -> None:
+    """Of adapters of rank 8, 32 tiles of 128x64 are a wave of 108; batches keep the wide tile."""
+    tiles = -(-m // sides[0]) * -(-n // sides[1]) * batch
+    computed = -(-tiles // 108) * 108 * sides[0] * sides[1] / (m * n * batch)
+    assert Products(case(), A100).waves(m, n, batch) == pytest.approx(computed)
+
+
 @pytest.mark.parametrize("tensor", [1, 2, 8])
 def test_a_layer_of_gpt_reads_and_writes_as_much_as_its_kernels_do(tensor: int) -> None:
     """Two norms, dropouts and residuals of 22·d bytes a token; 28·d/t of bias, activation and transposes; thrice in all.

@@ -423,7 +423,12 @@ def test_devices_ahead_decode_the_rollouts_of_as_many_steps_at_once(monkeypatch:
     asked: list[Any] = []
     monkeypatch.setattr(rollout, "models_of", lambda spec, ask: SimpleNamespace(spec=spec, ask=ask))
     monkeypatch.setattr(rollout, "_rollout_case", lambda *_: "case")
-    monkeypatch.setattr(rollout, "_at_once", lambda models, _: asked.append(models.ask.rollouts) or 4)
+
+    def at_once(models: Any, _: Any) -> int:
+        asked.append(models.ask.rollouts)
+        return 4
+
+    monkeypatch.setattr(rollout, "_at_once", at_once)
     monkeypatch.setattr(rollout, "_rollout", lambda *_: Timed("rollout", 3.0, Interval(6.0, 9.0, 12.0), 30))
     for apart, steps_off, found in (
         (2, 3, (18, 9, 1.0, (2.0, 3.0, 4.0), 10)), (2, 1, (6, 3, 3.0, (6.0, 9.0, 12.0), 30)),

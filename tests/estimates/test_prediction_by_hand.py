@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from tests.blocks.test_experts_and_latents import spec
+from tscale.calibration.interval import Interval
+from tscale.calibration.serving_calibration import Prediction
 from tscale.calibration.serving_case import Pool
 from tscale.calibration.serving_cases import OverCapacityError
 from tscale.catalogue.hardware import find_hardware
@@ -46,9 +48,9 @@ def test_a_rate_is_answered_by_the_fewest_requests_that_do(monkeypatch: pytest.M
         tried: list[int] = []
 
         def rate_of(
-            case: Any, calibration: Any, many: int, measured: Any, holds: int = holds, rates: list[float] = rates, tried: list[int] = tried
+            case: Any, calibration: Any, many: int, measured: Any, end: str, holds: int = holds, rates: list[float] = rates, tried: list[int] = tried
         ) -> float:  # fmt: skip
-            assert (case.prompt, calibration, measured) == (70.4, "constants", "a run")
+            assert (case.prompt, calibration, measured, end) == (70.4, "constants", "a run", "middle")
             tried.append(many)
             assert len(tried) < 16, "each step doubles or halves"
             if many > holds:
@@ -77,12 +79,34 @@ def test_a_rate_is_answered_by_the_fewest_requests_that_do(monkeypatch: pytest.M
 
 def test_requests_answered_a_second_are_those_at_once_over_the_time_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        prediction, "predict", lambda case, *_: SimpleNamespace(latency=SimpleNamespace(middle=2.0 + case.concurrency))
+        prediction, "predict", lambda case, *_: SimpleNamespace(latency=Interval(1.0, 2.0 + case.concurrency, 12.0))
     )
     case: Any = _Case(concurrency=1)
-    assert prediction._rate(case, None, 6, None) == 6 / 8  # type: ignore[arg-type]
+    assert [prediction._rate(case, None, 6, None, end) for end in ("low", "middle", "high")] == [6, 6 / 8, 6 / 12]  # type: ignore[arg-type]
     found: Any = prediction.Predicted(_Case(concurrency=9), None, SimpleNamespace(latency=SimpleNamespace(middle=4.5)))  # type: ignore[arg-type]
     assert found.requests_per_second == 2
+
+
+def test_each_end_of_an_interval_carries_a_rate_by_its_own_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """n requests take 1 + n/4, 1 + n/2 and 2 + n/2 s: 1.5 a second are 3, 6 and 12 at once, of which 12 are more than are held."""
+
+    def predict(case: Any, *_: Any) -> Any:
+        n = case.concurrency
+        if n > case.holds:
+            raise OverCapacityError("too many", case.holds)
+        times = Interval(1 + n / 4, 1 + n / 2, 2 + n / 2)
+        return Prediction(times, times, times, 0, 0, 0, "", "", 1.0, times, 0, 1.0)
+
+    monkeypatch.setattr(prediction, "predict", predict)
+    case: Any = _Case(concurrency=1, holds=99, prompt=1, output=1)
+    found = prediction._predicted_at(case, None, 1.5, None)  # type: ignore[arg-type]
+    assert (found.case.concurrency, found.slow_refused) == (6, "")
+    assert found.times is not None
+    assert found.times.ttft == found.times.tpot == found.times.latency == (1 + 3 / 4, 4, 8)  # 2.4/(1 + 2.4/4) is 1.5
+    short = prediction._predicted_at(case._replace(holds=8), None, 1.5, None)  # type: ignore[arg-type]
+    assert short.times is not None
+    assert short.times.latency == (1 + 3 / 4, 4, 5)
+    assert "over capacity: at most 1.33 requests/s" in short.slow_refused
 
 
 def test_a_deployment_is_what_is_asked_of_it() -> None:

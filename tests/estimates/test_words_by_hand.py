@@ -330,11 +330,11 @@ def test_adapters_have_options_of_no_framework(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(plan_search, "lacks_of", lambda layout, job: {"a": f"lacks {layout} {job.layers}"})
     context = SimpleNamespace(value=4096)
     for adapters, flags, lacks in (
-        (None, ("it", 12, 7, 64, 4096, 8, False), "lacks it 12"),
+        (None, ("it", 12, 7, 64, 4096, 8, False, 2), "lacks it 12"),
         ("some", None, "adapters"),
     ):
         subject = SimpleNamespace(
-            adapters=adapters, spec=SimpleNamespace(layers=12, kind="decoder"), experts=7, context=context
+            adapters=adapters, spec=SimpleNamespace(layers=12, kind="decoder", mtp=2), experts=7, context=context
         )
         one = _sized(subject=subject, ask=SimpleNamespace(batch=64), _cluster=SimpleNamespace(devices_per_node=8))
         assert (one.flags("it"), one.lacks("it")) == ({"a": flags}, {"a": lacks})

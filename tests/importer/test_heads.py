@@ -54,6 +54,12 @@ def test_a_classifier_has_as_many_outputs_as_labels(labels: dict[str, Any], clas
     assert (spec.head.classes, spec.tied) == (classes, None)
 
 
+DRAFT = (
+    "which guesses tokens of another model in speculative decoding and is no model by itself: give the model that it guesses for, and to "
+    "`serve` its guesses as --draft-tokens and --acceptance"
+)
+
+
 @pytest.mark.parametrize(
     ("config", "said"),
     [
@@ -68,17 +74,13 @@ def test_a_classifier_has_as_many_outputs_as_labels(labels: dict[str, Any], clas
         ({"model_type": "bert", "architectures": ["BertForQuestionAnswering"], "num_labels": 3},
          "num_labels: 3 is not known yet for question answering: only 2 is"),
         ({"model_type": "llama", "architectures": ["LlamaForCausalLMEagle3"]},
-         "architectures: LlamaForCausalLMEagle3 is of a draft model, whose parts besides its layers are not known yet: "
-         "give the model that it drafts for"),
+         "architectures: LlamaForCausalLMEagle3 is of a draft head, " + DRAFT),
         ({"model_type": "qwen3", "architectures": ["DFlashDraftModel"], "auto_map": {"AutoModel": "dflash.DFlashDraftModel"}},
-         "architectures: DFlashDraftModel is of a draft model, whose parts besides its layers are not known yet: "
-         "give the model that it drafts for"),
+         "architectures: DFlashDraftModel is of a draft head, " + DRAFT),
         ({"model_type": "llama", "architectures": ["LlamaForCausalLM"], "draft_vocab_size": 32000},
-         "draft_vocab_size is of a draft model, whose parts besides its layers are not known yet: "
-         "give the model that it drafts for"),
+         "draft_vocab_size is of a draft head, " + DRAFT),
         ({"model_type": "medusa", "hidden_size": 64},
-         "model_type medusa is of a draft model, whose parts besides its layers are not known yet: "
-         "give the model that it drafts for"),
+         "model_type medusa is of a draft head, " + DRAFT),
         ({"model_type": "llama", "architectures": ["MineForQuestions"]},
          'architectures: "MineForQuestions" is not known for llama: known: LlamaForCausalLM, LlamaModel'),
     ],

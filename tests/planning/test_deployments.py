@@ -390,10 +390,28 @@ def test_a_target_that_one_request_takes_nearly_all_of_says_so() -> None:
     found = run(
         "plan",
         "llama-3.1-8b",
-        *"--serve --gpu h100 --rate 4 --ttft 71ms --input 2000 --output 200 --pools aggregated".split(),
+        *[
+            "--serve",
+            "--gpu",
+            "h100",
+            "--rate",
+            "4",
+            "--ttft",
+            "71ms",
+            "--input",
+            "2000",
+            "--output",
+            "200",
+            "--pools",
+            "aggregated",
+        ],
     )
     assert re.search(r"One request alone takes up to 70\.\d ms of the TTFT of 71\.0 ms: ", found.out)
-    found = run("plan", "llama-3.1-8b", *"--serve --gpu h100 --rate 4 --ttft 1s --input 2000 --output 200".split())
+    found = run(
+        "plan",
+        "llama-3.1-8b",
+        *["--serve", "--gpu", "h100", "--rate", "4", "--ttft", "1s", "--input", "2000", "--output", "200"],
+    )
     assert "One request alone" not in found.out
 
 

@@ -44,16 +44,19 @@ def test_the_layout_that_llama_3_was_trained_in_is_within_10_percent_of_the_best
 
 
 @pytest.mark.slow
-def test_layouts_that_nvidia_published_are_within_10_percent_of_the_best() -> None:
-    """All 48 fit as their recipes keep parameters, and are compared with what surely fits.
+def test_layouts_that_nvidia_published_are_near_the_best() -> None:
+    """All 48 fit as their recipes keep parameters, and are compared with what surely fits: 47 are within 7%.
 
+    Qwen3 235B in bf16, whose experts are over 32 devices, is 11% behind experts over 8 of them, to which a token is sent less often, in half as many stages.
     Automodel's five are within 5%: its benchmarks send a token to one or two neighbours, however many devices share the experts.
     """
     rows = [row for row in rows_of("published_layouts.csv") if "NeMo" in row["source"]]
     assert len(rows) == 48
     behind = [one for one in (of_row(row).behind for row in rows) if one is not None]
     assert len(behind) == 48
-    assert max(behind) <= 0.1
+    *most, last = sorted(behind)
+    assert max(most) <= 0.07
+    assert 0.1 < last < 0.11
     automodel = [one for one, row in zip(behind, rows, strict=True) if "Automodel" in row["source"]]
     assert len(automodel) == 5
     assert max(automodel) < 0.05

@@ -255,6 +255,11 @@ def test_each_kind_of_cell() -> None:
     assert second[0].text == "part" and second[0].classes[-1] == "ts-in1"
     assert second[1].one("span", "ts-mark").text == "†" and second[1].one("span", "ts-ratio").text == "(×3)"
     assert third[1].text == "not stated" and "ts-none" in third[1].classes
+    assert [one.classes for one in third[1].one("span", "ts-head").children] == [
+        [],
+        ["ts-mark", "ts-slot"],
+        ["ts-ratio"],
+    ]
     root = parse(to_html(Report("title", (table,), {})))
     assert [heading.text for heading in root.one("thead").all("th")] == ["name", "size", "published*"]
     assert [body.classes for body in root.all("tbody")] == [[], ["ts-totals"]]

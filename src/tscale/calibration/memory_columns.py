@@ -33,20 +33,21 @@ class Habits(NamedTuple):
     """What a source says of all of its runs, where a row does not.
 
     `prints_active`: whether its peaks are of live memory. `compiled_loss`: whether its loss in chunks is compiled with the model.
-    `plain_bf16`: whether its bf16 has no master copy.
+    `plain_bf16`: whether its bf16 has no master copy. `one_pass`: whether a step is one micro-batch.
     """
 
     prints_active: bool = False
     compiled_loss: bool = False
     plain_bf16: bool = False
+    one_pass: bool = False
     optimizer: str = "adamw"
 
 
 _HABITS: Final = {
-    "torchtune": Habits(prints_active=True, compiled_loss=True, plain_bf16=True),
+    "torchtune": Habits(prints_active=True, compiled_loss=True, plain_bf16=True, one_pass=True),
     "unsloth": Habits(optimizer="adam-8bit"),
 }
-"""torchtune's README (0.3 to 0.6) has its runs compiled, and `log_peak_memory_stats` prints what is active; unsloth's of January 2025
+"""torchtune's README (0.3 to 0.6) has its runs compiled, without gradient accumulation, and `log_peak_memory_stats` prints what is active; unsloth's of January 2025
 trains with adamw_8bit."""
 
 
@@ -109,13 +110,13 @@ def training_of(row: Row) -> Asked:
     precision = _recipe(row, adapters=bool(method), plain=habits.plain_bf16)
     plan = _plan(row, precision)
     plan.check()
-    again = find_again(row["recompute"] or "none")
+    again, micro_batch = find_again(row["recompute"] or "none"), row.size("micro_batch") or 1
     training = Training(
         precision,
         _optimizer(row["optimizer"] or habits.optimizer),
         plan,
         SequenceLengths(target=0),
-        row.size("micro_batch") or 1,
+        micro_batch,
         recompute=again.policy,
         rank=rank,
         base=DTYPES["nf4"] if method == "qlora" else None,
@@ -125,6 +126,7 @@ def training_of(row: Row) -> Asked:
         optimizer_in_backward=row.flag("optimizer_in_backward"),
         offload=_offload(row["offload"]),
         lora_targets=find_targets(targets) if targets else None,
+        batch=micro_batch * plan.data if habits.one_pass else None,
     )
     return Asked(spec, training, habits.prints_active)
 

@@ -109,7 +109,7 @@ CURRENT: Final = Recipe(
         "GB200, but with experts within a node 1.2 on B200 and 1.0 to 1.2 on B300, and 1.4 on B300 over nodes. Within a node a device has 14 "
         "billion parameters, whose gradients and weights go over the NICs: were none of it hidden behind computing, which its recipes ask "
         "for, these would take 1.0 times as long as predicted on B200, and 1.0 to 1.1 on B300.",
-        "DeepSeek-V3 takes 0.92 to 1.04 times as long as predicted on Blackwell, but 1.15 with two micro-batches in turns on B200, and 1.15 on 512 "
+        "DeepSeek-V3 takes 0.91 to 1.04 times as long as predicted on Blackwell, but 1.09 with two micro-batches in turns on B200, and 1.15 on 512 "
         "B200 of a cloud, with the module that predicts a second token (mtp_num_layers is 1) where its page does not say that it is without: a layer, "
         "and the head once more, in the last stage, which has fewer layers for it.",
         "Qwen3-30B-A3B takes 1.1 to 1.2 times as long as predicted on 8 GB200 and on 16 H100 in one stage.",
@@ -120,19 +120,20 @@ CURRENT: Final = Recipe(
         "much of it was hidden (0.8, fitted to nothing); a share that is hidden, fitted, came to none.",
         "MPT-70B on 64 A100 of 40 GB, two sequences at a time, takes 1.2 times as long as predicted; on 32 of 80 GB, as many at a time "
         "took 0.93 (llm-foundry's page, not fitted), so that it is the memory that was short.",
-        "Llama 3.1 405B on GB300 takes 0.89 to 0.98 times as long as predicted in fp8 that is scaled by whole tensors, 0.97 to 1.00 in MXFP8; on GB200 "
+        "Llama 3.1 405B on GB300 takes 0.89 to 0.98 times as long as predicted in fp8 that is scaled by whole tensors, 0.97 to 1.01 in MXFP8; on GB200 "
         "0.98 to 1.07 and 1.02 to 1.05. In one layout a step in MXFP8 took 1.02 to 1.07 times as long as by whole tensors on Blackwell, where 1.03 to 1.04 "
         "is predicted (8B and 405B, 25.09 and 25.11; nothing is fitted to them), and DeepSeek-V3's blocks of 128 1.02 on H100, as predicted.",
         "What makes inputs of products fp8 is in the rate of the products. Counted by itself from Transformer Engine's kernels, 3 to 6 bytes a number by "
         "whole tensors and 4 by blocks for each input and each gradient of an output, with the rates of kernels alone, layouts left out "
-        "would be at 4.2% to 4.5% and 11.8% to 13.2%, and Bridge 26.06 at up to 2.1% and 6.9%: norms and gates write much of it themselves.",
-        "DeepSeek-V3's own step of 15,360 sequences took 19.9 s (arXiv 2505.09343, Table 4), where 18.1 s is predicted by blocks of 128 and 17.2 s as fp8 is "
+        "were at 4.2% to 4.5% and 11.8% to 13.2%, where they were at 4.2% and 11.8% without, and Bridge 26.06 at up to 2.1% and 6.9%, for 1.8% and 3.8%: "
+        "norms and gates write much of it themselves.",
+        "DeepSeek-V3's own step of 15,360 sequences took 19.9 s (arXiv 2505.09343, Table 4), where 18.0 s is predicted by blocks of 128 and 17.2 s as fp8 is "
         "usual on Hopper. Its profile has 129 ms for four layers forward and backward (deepseek-ai/profile-data), 132 ms here: products are predicted "
         "faster than its kernels of 2024 were, and elementwise work slower. What is left is in filling the pipeline, 2.1 s there and 0.6 s here.",
         "cuDNN's attention, measured by itself (NVIDIA/cudnn-frontend, benchmark/sdpa_benchmark_training, cuDNN 9.19 to 9.22, causal, forward and "
         "backward), reaches 0.51 of the 16-bit peak on H200, 0.49 on GB200 and 0.55 on GB300 at 4,096 tokens and heads of 128, and 0.57, 0.57 and "
         "0.63 at 8,192; of gpt-oss-120b's windows of 128 it reaches 0.07 on GB200, which is 1% of a step. With 0.53 and 0.59 on Blackwell and Blackwell "
-        "Ultra in place of 0.45 and 0.65, layouts left out would be at 3.8% and 12.4% in place of 3.8% and 11.1%, and runs that nothing is "
+        "Ultra in place of 0.45 and 0.65, layouts left out would be at 4.2% and 12.2% in place of 3.9% and 11.8%, and runs that nothing is "
         "fitted to further off on average.",
         "torchtitan's H100 are limited to 500 W, which is not counted: its runs in sequences of 8,192 "
         "take 1.0 to 1.1 times as long as predicted, with asynchronous tensor-parallel sums 1.1 to 1.2, and longer ones in up to two parts 1.2.",
@@ -141,9 +142,9 @@ CURRENT: Final = Recipe(
         "On GB200, Llama 3.1 405B and Nemotron-4 340B by NeMo 25.04 to 25.07 (tests/measured/published_dgxc.csv, fitted to nothing) take 1.2 to 1.3 "
         "times as long as predicted, in bf16 as in fp8, GPT-3 and Llama 3 70B 1.0 to 1.1; on B200 by 25.02 dense models take 0.9 to 1.1, Nemotron-4 340B 0.7. "
         "Megatron-Bridge after it was 6% (405B) to 18% (8B) faster in the same layouts.",
-        "Products on Blackwell are counted without waves: with those of 148 and 152 multiprocessors, layouts left out would be at 4.0% and 11.4%.",
+        "Products on Blackwell are counted without waves: with those of 148 and 152 multiprocessors, layouts left out would be at 4.0% and 11.1%.",
         "Gradients are summed and sent in 16 bits where recipes have it, as those of Megatron-Bridge; with 32 bits everywhere, layouts "
-        "left out would be at 4.4% and 11.2% in place of 3.8% and 11.1%.",
+        "left out would be at 4.8% and 11.6% in place of 3.9% and 11.8%.",
     ),
     (
         "mosaicml/llm-foundry, pytorch/torchtitan, NVIDIA/NeMo, NVIDIA-NeMo/Megatron-Bridge and Automodel: each row's source",

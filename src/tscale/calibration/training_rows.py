@@ -276,7 +276,7 @@ def _has_narrow_head(row: Mapping[str, str]) -> bool:
     said = row.get("head") or "bf16"
     if said not in _HEADS:
         raise _unknown("head", said, _HEADS)
-    return said == row["precision"] == "fp8"
+    return said == of_peak(row["precision"]) == "fp8"
 
 
 def _unknown(column: str, said: str, known: Sequence[str]) -> RequestError:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from tscale.errors import SpecError, called
+from tscale.errors import SpecError, called, field
 
 _TYPES: Final = frozenset({"eagle", "medusa", "mlp_speculator", "speculator_model", "speculators"})
 _CLASS: Final = re.compile(r"Draft|Eagle\d*$|Medusa|Speculator|MTP|NextN")
@@ -35,6 +35,7 @@ def refuse_draft(config: Mapping[str, object], where: str) -> None:
     else:
         return
     raise SpecError(
-        f"{said} is of a draft model, whose parts besides its layers are not known yet: give the model that it drafts for",
+        f"{said} is of a draft head, which guesses tokens of another model in speculative decoding and is no model by itself: give the model "
+        f"that it guesses for, and to `serve` its guesses as {field('draft_tokens')} and {field('acceptance')}",
         where=where,
     )

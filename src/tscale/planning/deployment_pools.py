@@ -17,7 +17,7 @@ import numpy as np
 from tscale.calibration.serving_calibration import Calibration
 from tscale.calibration.serving_case import Pool, ServingCase
 from tscale.planning.deployment_arrays import slow_ends
-from tscale.planning.deployment_curves import Rejected, Unit, units_of, with_pools
+from tscale.planning.deployment_curves import Unit, units_of, with_pools
 from tscale.planning.deployment_loads import Targets, within
 
 _BEST: Final = 4

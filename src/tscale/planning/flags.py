@@ -304,6 +304,8 @@ def _nemo_stages(layout: Layout, job: Job) -> Iterator[str]:
         yield f"model.config.num_layers_in_last_pipeline_stage={ends[1]}"
     elif job.layers % (plan.pipeline * plan.interleave):
         raise NoOptionError(_uneven(job, plan.pipeline * plan.interleave))
+    if job.modules:
+        yield f"model.config.mtp_num_layers={job.modules}"
 
 
 def _nemo(layout: Layout, job: Job) -> Iterator[str]:
@@ -331,8 +333,6 @@ def _nemo(layout: Layout, job: Job) -> Iterator[str]:
         if value is not None:
             yield f"trainer.strategy.{name}={value}"
     yield from _nemo_stages(layout, job)
-    if job.modules:
-        yield f"model.config.mtp_num_layers={job.modules}"
     if job.experts and plan.expert > 1:
         if job.per_node > _DEEPEP_NODE:
             raise NoOptionError("HybridEP")

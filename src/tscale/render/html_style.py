@@ -66,6 +66,7 @@ _COMMON: Final = """
 .tscale .ts-slot { display: inline-block; width: .62em; text-align: left; }
 .tscale .ts-head { display: inline-flex; justify-content: flex-end; align-items: flex-end; }
 .tscale .ts-head > :first-child { max-width: 9em; }
+.tscale .ts-none .ts-head > :first-child { max-width: 18em; }
 .tscale .ts-head > .ts-slot, .tscale .ts-head > .ts-ratio { flex: none; }
 .tscale .ts-ratio { display: inline-block; margin-left: .5em; text-align: left; color: var(--ts-dim); font-weight: 400; }
 .tscale .ts-scroll .ts-bar { width: 9em; min-width: 9em; }

@@ -136,7 +136,10 @@ def _words(cell: Cell) -> str:
 def _numeric(cell: Cell, look: _Look) -> str:
     """A number, or the word in its place, and where any of the column has them, a mark and a ratio."""
     figure = cell.figure if isinstance(cell, Compared) else cell
-    return escaped(cell_text(figure).strip()) + _places(look, mark(cell), ratio_text(cell))
+    text, places = escaped(cell_text(figure).strip()), _places(look, mark(cell), ratio_text(cell))
+    if isinstance(cell, Missing) and places:  # words wrap, and what is empty behind them is no line of its own
+        return f'<span class="ts-head"><span>{text}</span>{places}</span>'
+    return text + places
 
 
 def _bar(cell: Cell, whole: Fraction) -> str:

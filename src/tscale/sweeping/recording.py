@@ -19,11 +19,19 @@ from tscale.sweeping.replay import Conditions, Replay
 from tscale.sweeping.specs import unchecked, with_sizes, without_memory
 
 RECORDED: Final[Mapping[str, frozenset[str]]] = {
-    "memory": frozenset({"batch", "context", "micro_batch", "page", "chunk", "prefix", "lora_rank"}),
-    "train": frozenset({"tokens", "context", "batch", "micro_batch", "gpus", "lora_rank"}),
-    "serve": frozenset({"batch", "concurrency", "context", "input", "output", "prefix"}),
+    "memory": frozenset(
+        {"batch", "context", "micro_batch", "page", "chunk", "prefix", "lora_rank", "draft_tokens", "replicas"}
+    ),
+    "train": frozenset(
+        {"tokens", "context", "batch", "micro_batch", "gpus", "lora_rank", "price", "watts", "tokens_per_second"}
+    ),
+    "serve": frozenset(
+        {"batch", "concurrency", "context", "input", "output", "prefix", "chunk", "draft_tokens", "replicas", "price"}
+    ),
     "attention": frozenset({"context"}),
-    "optimal": frozenset({"flops", "params", "tokens", "unique_tokens", "inference_tokens", "gpus", "days", "dollars"}),
+    "optimal": frozenset(
+        {"flops", "params", "tokens", "unique_tokens", "inference_tokens", "gpus", "days", "dollars", "price"}
+    ),
     "loss": frozenset({"tokens", "unique_tokens", "inference_tokens"}),
     "design": frozenset({"params", "flops"}),
     "summary": frozenset(),

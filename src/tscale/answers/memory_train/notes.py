@@ -11,7 +11,7 @@ from tscale.blocks import attentions
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.activations import LEAVES_OUT as ACTIVATIONS_LEAVE_OUT
 from tscale.core.costs.schedules import in_flight
-from tscale.core.costs.training_memory import LEAVES_OUT
+from tscale.core.costs.training_memory import BESIDE, LEAVES_OUT
 from tscale.core.loss_kernels import KERNELS, OF_TRANSFORMERS, default_kernel
 from tscale.core.metric import Detail
 from tscale.core.number_text import gigabytes
@@ -59,6 +59,11 @@ def notes_held(held: Held) -> Iterator[str]:
     if held.one.least < held.one.total:
         yield Detail(_least_note(held.one.model))
     yield f"{ask.how.precision.name}: {ask.how.precision.note}. {ask.how.optimizer.name}: {ask.how.optimizer.note}."
+    if any(line.name == BESIDE for line in most.gradients.lines):
+        yield (
+            "A step of one micro-batch has no gradients before its backward pass (torch's zero_grad lets them go): those are counted that "
+            "stand beside the activations at the most."
+        )
     yield from _adapter_notes(held.one.model, ask)
     yield from _spread_notes(held)
     yield from _attention_notes(held.one.model, ask)

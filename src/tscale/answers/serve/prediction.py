@@ -101,6 +101,8 @@ def notes_of_prediction(found: Predicted | str) -> Iterator[str]:
     if case.version and case.version not in versions:
         near = nearest(case.version, versions)
         yield ended(f"Version {shown(case.version)} of {case.engine} is not among those that were measured: {near}")
+    if found.slow_refused:
+        yield f"At the slow end of the interval it is {found.slow_refused}; its times are those of as many requests as in the middle."
     if case.chunk or case.crowd > _FELT:
         yield from _chunk_notes(case)
     yield from _notes_of_prompts(case)

@@ -17,6 +17,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Final, NamedTuple, cast
 
+from tscale.core.adding import in_order
 from tscale.core.device import Cluster
 from tscale.core.elementwise import larger
 from tscale.core.tracing import as_float, as_plain, ceil_div, is_array, maximum, minimum, ratio, where
@@ -163,7 +164,7 @@ def nodes_met(nodes: int, chosen: int, experts: int, groups: tuple[int, int] | N
         return cast("float", of_all * (1 - _missed(experts, experts / of_all, chosen)))
     several, few = map(as_plain, groups)
     each = experts / several
-    missed = sum(
+    missed = in_order(
         odds * _missed(few * each, own * each, chosen) for own, odds in enumerate(_odds(several, few, several / of_all))
     )
     within = few / several * (1 - _missed(few * each, experts / of_all, chosen))

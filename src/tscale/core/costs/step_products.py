@@ -45,6 +45,9 @@ WIDTH: Final = 2
 """Bytes of an activation, a weight and a gradient."""
 TILE: Final = (128, 256)
 """Rows and columns of a result that a multiprocessor computes at a time."""
+NARROW: Final = 64
+"""Rows or columns of the narrowest tile, which libraries take where a result has no more, as of a low-rank adapter (NVIDIA, Matrix
+Multiplication Background User's Guide, section 4: from 256x128 to 64x64). Batches, of heads, are as their constants were fitted."""
 _SCORES_FORWARD, _SCORES_BACKWARD, _SOFTMAX_IN_STEPS = 9, 18, 20
 ACCUMULATED: Final = 8
 """Bytes of a weight's gradient in a micro-batch where the product that gives it is not fused with its sum: written in 16 bits, read, and
@@ -157,8 +160,11 @@ class Products:
         many = self.case.multiprocessors
         if many is None:
             return 1.0
-        tiles = rounded_up(m / TILE[0]) * rounded_up(n / TILE[1]) * batch
-        return cast("float", rounded_up(tiles / many) * many / (m * n * batch / (TILE[0] * TILE[1])))
+        rows, columns = (
+            where((side <= NARROW) & (batch == 1), NARROW, tile) for side, tile in zip((m, n), TILE, strict=True)
+        )
+        tiles = rounded_up(m / rows) * rounded_up(n / columns) * batch
+        return cast("float", rounded_up(tiles / many) * many / (m * n * batch / (rows * columns)))
 
 
 _JOINED: Final = {"q": "qkv", "k": "qkv", "v": "qkv", "up": "up", "gate": "up"}

@@ -6,8 +6,9 @@ A pipeline's stage keeps the activations of every micro-batch that has gone forw
 other schedules have their own (`tscale.core.costs.schedules`).
 
 What is needed for a moment is the largest of moments that follow one another, not their sum: the loss, with all activations
-kept; and the backward pass of a layer, when the logits are gone. Gradients stand by the loss of every micro-batch but the first. The
-optimizer's step comes when nothing of a pass is left, and a fused one takes nothing more.
+kept; and the backward pass of a layer, when the logits are gone. Gradients stand by the loss of every micro-batch but the first, so that
+of a step of one micro-batch on one device they come as the activations go (`_not_yet`). The optimizer's step comes when nothing of a pass
+is left, and a fused one takes nothing more.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from tscale.core.costs.activations import numbers_of, saved_by, saved_bytes
+from tscale.core.costs.params import size
 from tscale.core.costs.schedules import embeddings_in_flight, in_flight
 from tscale.core.costs.states import (
     States,
@@ -32,7 +34,7 @@ from tscale.core.ledger import Ledger, Matmul, Saved
 from tscale.core.loss_kernels import KERNELS, LIVE_AS_RESERVED, Logits, LossBytes, least_live_bytes, loss_bytes
 from tscale.core.metric import Line, Quantity
 from tscale.core.roles import Role
-from tscale.core.tracing import ceil_div, is_nothing
+from tscale.core.tracing import ceil_div, is_nothing, is_one, minimum, most_of, where
 from tscale.core.units import BYTES
 
 __all__ = [
@@ -59,10 +61,14 @@ def needs(
     """
     one = _pass(share, kept, layers, stage, training)
     held, temporary = _moment(one, share, training, peak)
+    gradients = states.gradients
+    if _comes_later(training):
+        beside = gradients.total - _not_yet(one, share, training, _sum(held) + _sum(temporary))
+        gradients = gradients._replace(lines=(Line(BESIDE, beside),))
     source = KERNELS[training.loss_kernel].source if held and one.loss is not None else SOURCE
     return Needs(
         states.weights,
-        states.gradients,
+        gradients,
         states.master,
         states.optimizer,
         one.lines._replace(lines=one.activations),
@@ -84,8 +90,43 @@ def totals(
     own = sum(quantity.total for quantity in states) + _sum(one.activations)
     alike = not training.fsdp and (one.made is None or training.loss_kernel in LIVE_AS_RESERVED)
     peaks: tuple[Peak, ...] = ("reserved",) if alike else ("reserved", "live")
-    found = [own + sum(map(_sum, _moment(one, share, training, peak))) for peak in peaks]
+    moments = [sum(map(_sum, _moment(one, share, training, peak))) for peak in peaks]
+    found = [own + moment - _not_yet(one, share, training, moment) for moment in moments]
     return found[0], found[-1]
+
+
+BESIDE: Final = "gradients_beside_activations"
+"""The line of gradients where these come as activations go."""
+
+
+def _comes_later(training: Training) -> bool:
+    """Whether a step may have no gradients before its backward pass: on one device, of a trainer that adds none up in buffers of its own.
+
+    That is torch's, without a master copy: `zero_grad` has let those of the last step go (`set_to_none`, its default since 2.0). FSDP
+    reserves them in a stream of its own, DDP and Megatron-LM keep them in buckets.
+    """
+    plan, precision = training.plan, training.precision
+    alone = is_one(plan.devices) and not precision.master and training.micro_batches is not None
+    return alone and training.rank is None and not training.optimizer_in_backward
+
+
+def _not_yet(one: _Pass, share: Ledger, training: Training, moment: int) -> int:
+    """Bytes of gradients that do not stand beside the activations at their most, where a step is one micro-batch.
+
+    Three moments follow one another: the largest of those before, without gradients; the backward pass of the last layer, with all
+    activations and the gradient of the head; and that of the first, with all gradients and its own activations. `moment`: bytes that
+    are needed beside the activations at the largest of those before.
+    """
+    if not _comes_later(training):
+        return 0
+    gradients = states_of(share, training).gradients.total
+    kept, backward = _sum(one.activations), _sum(one.backward)
+    heads = (size(entry) for entry in share.entries if isinstance(entry, Matmul) and entry.role == "head")
+    head = most_of(heads) * training.precision.gradients
+    first = gradients + layer_bytes(one.layers, training)
+    most = most_of([kept + moment, kept + minimum(head, gradients) + backward, first + backward])
+    later: int = where(training.micro_batches == 1, kept + moment + gradients - most, 0)
+    return later
 
 
 def _sum(lines: Iterable[Line]) -> int:

@@ -8,6 +8,7 @@ from typing import Final
 
 from tscale.core.costs.schedules import in_flight
 from tscale.core.costs.states import shards
+from tscale.core.costs.training_memory import BESIDE
 from tscale.core.ledger import Buffer, Cache, Entry, Ledger, Saved, Scan, Scores
 from tscale.core.metric import Figure
 from tscale.core.parallelism import Parallelism
@@ -75,6 +76,8 @@ def owned_data(model: Trainer, stage: int) -> Iterator[Record]:
                 yield line(adapter, "", states)
     if "largest_gradient" in sizes["gradients"]:
         yield {**line("largest_gradient", "", ""), "name": "largest gradient"}
+    if BESIDE in sizes["gradients"]:
+        yield {**line(BESIDE, "", ""), "name": "beside the activations"}
 
 
 def kept_data(model: Trainer, stage: int) -> Iterator[Record]:

@@ -6,7 +6,7 @@ prompt is taken in beside the decoding of others.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from tscale.calibration.interval import Interval
 from tscale.calibration.serving_calibration import Calibration, Measured, Prediction, predict, shipped, spread_of
@@ -29,6 +29,7 @@ from tscale.estimates.serve.times import Ask, Draft, sixteen_bit_peak
 from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
 
+End = Literal["low", "middle", "high"]
 MOST: Final = 10**6
 """The most requests at once that a rate is looked for among."""
 _MORE: Final = 1.001
@@ -43,6 +44,8 @@ class Predicted(NamedTuple):
     calibration: Calibration
     times: Prediction | None
     refused: str = ""
+    slow_refused: str = ""
+    """Why the slow end of the interval does not carry the rate that is asked for."""
 
     @property
     def requests_per_second(self) -> float:
@@ -63,10 +66,32 @@ def predicted(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Predicted:
     calibration = calibration_of(deployment)
     try:
         if deployment.rate is not None:
-            case = at_rate(case, calibration, float(deployment.rate), measured)
+            return _predicted_at(case, calibration, float(deployment.rate), measured)
         return Predicted(case, calibration, predict(case, calibration, measured))
     except OverCapacityError as error:
         return Predicted(case, calibration, None, str(error))
+
+
+def _predicted_at(case: ServingCase, calibration: Calibration, rate: float, measured: Measured | None) -> Predicted:
+    """The same of requests that come at a rate, which each end of an interval carries by the requests that are then in progress.
+
+    `plan --serve` asks the slow end of the load in the same way. Where that carries no such rate, its times are those of the middle's
+    requests. Raises `OverCapacityError` where the middle does not.
+    """
+    case = at_rate(case, calibration, rate, measured)
+    times = predict(case, calibration, measured)
+
+    fast = predict(at_rate(case, calibration, rate, measured, "low"), calibration, measured)
+    slow, why = times, ""
+    try:
+        slow = predict(at_rate(case, calibration, rate, measured, "high"), calibration, measured)
+    except OverCapacityError as error:
+        why = str(error)
+    spread = {
+        name: getattr(times, name)._replace(low=getattr(fast, name).low, high=getattr(slow, name).high)
+        for name in ("tpot", "ttft", "latency")
+    }
+    return Predicted(case, calibration, times._replace(**spread), slow_refused=why)
 
 
 def calibration_of(deployment: Deployment) -> Calibration:
@@ -81,8 +106,10 @@ def calibration_of(deployment: Deployment) -> Calibration:
     )
 
 
-def at_rate(case: ServingCase, calibration: Calibration, rate: float, measured: Measured | None) -> ServingCase:
-    """The case with as many requests at once as answer `rate` a second (Little's law).
+def at_rate(
+    case: ServingCase, calibration: Calibration, rate: float, measured: Measured | None, end: End = "middle"
+) -> ServingCase:
+    """The case with as many requests at once as answer `rate` a second (Little's law), at an end of the interval of their latency.
 
     Raises:
         OverCapacityError: where no number of them that the cache holds does, with the largest rate that one does.
@@ -90,7 +117,7 @@ def at_rate(case: ServingCase, calibration: Calibration, rate: float, measured: 
     low, high, most, carried = 0, 1, MOST, 0.0
     while True:
         try:
-            found = _rate(case, calibration, high, measured)
+            found = _rate(case, calibration, high, measured, end)
         except OverCapacityError as error:
             if not max(low, 1) <= error.holds < high:
                 raise
@@ -104,7 +131,7 @@ def at_rate(case: ServingCase, calibration: Calibration, rate: float, measured: 
         low, high = high, min(2 * high, most)
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if _rate(case, calibration, middle, measured) >= rate else (middle, high)
+        low, high = (low, middle) if _rate(case, calibration, middle, measured, end) >= rate else (middle, high)
     return case._replace(concurrency=high)
 
 
@@ -117,8 +144,9 @@ def _carried(case: ServingCase, carried: float, rate: float, tried: int, most: i
     )
 
 
-def _rate(case: ServingCase, calibration: Calibration, concurrency: int, measured: Measured | None) -> float:
-    return concurrency / predict(case._replace(concurrency=concurrency), calibration, measured).latency.middle
+def _rate(case: ServingCase, calibration: Calibration, concurrency: int, measured: Measured | None, end: End) -> float:
+    latency = predict(case._replace(concurrency=concurrency), calibration, measured).latency
+    return concurrency / float(getattr(latency, end))
 
 
 def case_of_ask(spec: ModelSpec, hardware: Hardware, ask: Ask, deployment: Deployment) -> ServingCase:
