@@ -125,7 +125,9 @@ def run_part(task: Task) -> tuple[int, bytes | None]:
         _EVALUATORS[sweep.digest] = sweep.evaluator()
     schema = schema_of(sweep.columns, sweep.about)
     data = encoded(_EVALUATORS[sweep.digest], sweep.parts.at(part), schema, format, first=part == 0)
-    with suppress(SpecError, OSError):  # what it may not look for or write is sent, and told by the one that may not either
+    with suppress(
+        SpecError, OSError
+    ):  # what it may not look for or write is sent, and told by the one that may not either
         if own is not None and Path(own.sign).exists():
             write_whole(Path(own.file), data)
             return part, None
