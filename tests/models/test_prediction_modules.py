@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tscale.api import flops
 from tscale.calibration.training_rows import modules_of
 from tscale.calibration.training_settings import with_settings
 from tscale.core.costs.params import params
@@ -46,6 +47,14 @@ def test_flops_a_token_are_those_of_published_runs(modules: int, published: floa
     spec = resolve("deepseek-v3", [f"mtp={modules}"] if modules else [])
     each = training_flops(lower(spec), run_of(spec, 4096), 4096, "causal") / 4096
     assert each == pytest.approx(published, rel=0.006)
+
+
+def test_formulas_of_plain_stacks_say_nothing_of_modules() -> None:
+    """Those of Hoffmann 2022, Chowdhery 2022 and Narayanan 2021 count the layers of the stack and one head."""
+    of_shapes = ("chinchilla", "palm", "megatron", "megatron_recompute")
+    plain, more = (flops("llama-3-8b", set=changes).to_dict()["training_flops"] for changes in ([], ["mtp=1"]))
+    assert [plain[key] is None for key in of_shapes] == [False] * 4
+    assert [more[key] for key in of_shapes] == [None] * 4
 
 
 @pytest.mark.parametrize(

@@ -280,14 +280,14 @@ def cache_room(case: ServingCase) -> tuple[float, float]:
 
     Engines set aside what a step of the longest chunk takes before caches: longer chunks than an engine's own leave less to them.
 
-    Raises `OverCapacityError` where weights alone do not fit, of the pool that decodes or of the one that prefills.
+    Raises `OverCapacityError` where weights alone do not fit, of the pool that decodes or of the one that prefills; or not with such a chunk.
     """
     for pool in dict.fromkeys((case.prefill, case.decode)):
         room = _room(case, pool.layout)
         if room <= 0:
-            raise OverCapacityError(
-                f"over capacity: the weights alone do not fit {pool.layout.devices} {case.hardware.label}"
-            )
+            longer = bool(case.chunk) and _room(case._replace(chunk=0), pool.layout) > 0
+            what = f"weights and a chunk of {case.chunk_tokens:,} tokens" if longer else "the weights alone"
+            raise OverCapacityError(f"over capacity: {what} do not fit {pool.layout.devices} {case.hardware.label}")
     return room, deployed_on(case, case.decode.layout).sequence_bytes(round(case.prompt + case.output))
 
 
