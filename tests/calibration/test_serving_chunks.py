@@ -12,7 +12,8 @@ from typing import NamedTuple
 import pytest
 
 from tscale.calibration.serving_calibration import predict
-from tscale.calibration.serving_cases import OverCapacityError, cache_room, case_of
+from tscale.calibration.serving_cases import case_of
+from tscale.calibration.serving_deployed import OverCapacityError, cache_room
 
 MEASURED = Path(__file__).parents[1] / "measured" / "serving_chunks.csv"
 Row = Mapping[str, str]
