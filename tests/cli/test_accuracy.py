@@ -288,7 +288,9 @@ def test_a_column_that_is_read_is_not_said_to_be_left_out() -> None:
     assert "Columns that are not read: mood." in run("accuracy", file).out
 
 
-@pytest.mark.parametrize(("name", "hint"), [("batches", ": did you mean batches?"), ("sequences", "; not read: sequences")])
+@pytest.mark.parametrize(
+    ("name", "hint"), [("batches", ": did you mean batches?"), ("sequences", "; not read: sequences")]
+)
 def test_what_a_table_lacks_is_named_next_to_what_is_not_read(name: str, hint: str) -> None:
     done = run("accuracy", table(ROWS[0], heading=HEADING.replace(",batch,", f",{name},")))
     assert done.err == f'tscale: steps.csv: a table of training needs the column "batch"{hint}\n'

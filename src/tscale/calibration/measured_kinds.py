@@ -81,7 +81,9 @@ def kind_of(columns: tuple[str, ...], where: str) -> tuple[Kind, tuple[str, ...]
     if missing:
         others = [name for name in columns if name not in found.columns]
         close = nearest(missing[0], others)
-        hint = "" if not others else f": {close}" if close.startswith("did") else f"; not read: {', '.join(others[:12])}"
+        hint = f"; not read: {', '.join(others[:12])}" if others else ""
+        if close.startswith("did"):
+            hint = f": {close}"
         raise SpecError(f"a table of {found.name} needs {_listed(missing)}{hint}", where=where)
     return found, tuple(name for name in columns if name not in found.columns)
 
