@@ -82,6 +82,14 @@ def test_what_a_chunk_takes_is_as_wide_as_its_feed_forward(chunk: int) -> None:
     assert usual - cache_room(case._replace(chunk=chunk))[0] == (chunk - 8192) * 2 * (3 * 5120 + 3 * 25600)
 
 
+def test_a_chunk_that_leaves_no_room_is_named() -> None:
+    case = next(case_of(row) for group in _groups() for row in group if row["model"] == "qwen3-32b")
+    with pytest.raises(
+        OverCapacityError, match=r"the weights with a step of 1,000,000,000 tokens .* do not fit 1 NVIDIA"
+    ):
+        cache_room(case._replace(chunk=10**9))
+
+
 def test_what_decodes_alone_has_no_chunks() -> None:
     case = next(case_of(row) for group in _groups() for row in group if row["model"] == "qwen3-32b")
     apart = case._replace(disaggregated=True)

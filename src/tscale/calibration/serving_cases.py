@@ -280,14 +280,15 @@ def cache_room(case: ServingCase) -> tuple[float, float]:
 
     Engines set aside what a step of the longest chunk takes before caches: longer chunks than an engine's own leave less to them.
 
-    Raises `OverCapacityError` where weights alone do not fit, of the pool that decodes or of the one that prefills.
+    Raises `OverCapacityError` where weights do not fit, alone or with a step, of the pool that decodes or of the one that prefills.
     """
     for pool in dict.fromkeys((case.prefill, case.decode)):
         room = _room(case, pool.layout)
         if room <= 0:
-            raise OverCapacityError(
-                f"over capacity: the weights alone do not fit {pool.layout.devices} {case.hardware.label}"
-            )
+            fits = _room(case._replace(chunk=0), pool.layout) > 0
+            step = f"the weights with a step of {case.chunk_tokens:,} tokens ({field('chunk')})"
+            what = step if fits else "the weights alone"
+            raise OverCapacityError(f"over capacity: {what} do not fit {pool.layout.devices} {case.hardware.label}")
     return room, deployed_on(case, case.decode.layout).sequence_bytes(round(case.prompt + case.output))
 
 
