@@ -18,6 +18,7 @@ from tscale.core.costs.cache import StateBits, cache_bytes
 from tscale.core.costs.kernel_padding import has_padded_experts, padded_for
 from tscale.core.costs.largest import largest
 from tscale.core.costs.reserve import COLLECTIVES, CONTEXT, MOST_IN_FRAGMENTS, Reserve, gpu_reserve
+from tscale.core.costs.serving_chunks import usual_chunk
 from tscale.core.costs.training_setup import Peak
 from tscale.core.costs.weights import weight_bytes
 from tscale.core.costs.workspace import workspace_bytes
@@ -207,11 +208,6 @@ def _workspace(row: Row, spec: ModelSpec, share: Ledger, ledger: Ledger, tokens:
     return max(own, sampled)
 
 
-def _chunk(memory: int) -> int:
-    """Tokens of a pass of vLLM's server where nothing is said (`max_num_batched_tokens` in `get_batch_defaults` of its arg_utils.py)."""
-    return 8192 if memory >= 70 * GIB else 2048
-
-
 def _admitted(share: Ledger, chunk: int) -> Ledger:
     """A ledger whose windows are as wide as what vLLM admits a request by: a chunk beside all of a window but one token (`SlidingWindowSpec`)."""
     return share.each(
@@ -230,13 +226,14 @@ def _concurrency(row: Row, measured: float) -> MemoryJudged:
     memory, context = _memory(row), row.size("context")
     if memory is None or context is None:
         raise RequestError("gpu_gib and context are said, or no concurrency is counted")
+    chunk = usual_chunk("vllm", memory)
     spec, _ = served_model(row)
     ledger = lower(spec)
     share = shard(ledger, Parallelism(tensor=row.size("tensor") or 1))
     said = re.search(r"utili[sz]ation (0?\.\d+)", row["note"])
     left = memory * (float(said[1]) if said else 0.9) - _weights(row, "weights", share)
-    left -= _workspace(row, spec, share, ledger, min(context, _chunk(memory)))
-    request = _cache(_admitted(share, _chunk(memory)), spec, context, DTYPES["bf16"])
+    left -= _workspace(row, spec, share, ledger, min(context, chunk))
+    request = _cache(_admitted(share, chunk), spec, context, DTYPES["bf16"])
     most = CONTEXT.high + (COLLECTIVES.high if (row.size("tensor") or 1) > 1 else 0)
     low, middle, high = (max(0.0, (left - taken) / request * context) for taken in (most, CONTEXT.low, 0))
     measured *= context if row["unit"] == "requests" else 1

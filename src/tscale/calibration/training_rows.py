@@ -31,7 +31,7 @@ from tscale.core.costs.states import adapted, find_targets
 from tscale.core.costs.step_products import Again
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.step_work import MODULES
-from tscale.core.device import of_peak
+from tscale.core.device import SCALED, of_peak
 from tscale.core.ledger import Ledger
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard, shares_of
@@ -91,9 +91,9 @@ def case_of(row: Mapping[str, str]) -> tuple[TrainingCase, float, dict[str, str]
         shares = shares_of(of_stages, plan)
     cluster, dtype = hardware.cluster(), row["precision"]
     if of_peak(dtype) not in cluster.device.flops_per_second:
-        raise RequestError(
-            f"{hardware.name} has no peak in {shown(dtype)}: it has {', '.join(cluster.device.flops_per_second)}"
-        )
+        peaks = cluster.device.flops_per_second
+        scaled = SCALED if "fp8" in peaks else ()
+        raise RequestError(f"{hardware.name} has no peak in {shown(dtype)}: it has {', '.join((*peaks, *scaled))}")
     again, redone = _again(row)
     case = TrainingCase(
         of_stages,
@@ -277,7 +277,9 @@ def _word(row: Mapping[str, str], column: str, usual: str, known: Sequence[str])
 
 
 def _unknown(column: str, said: str, known: Sequence[str]) -> RequestError:
-    return RequestError(f"{column}: {shown(said)} is none of {', '.join(known)}: {nearest(said, known)}")
+    close = nearest(said, known)
+    hint = f": {close}" if close.startswith("did") else ""
+    return RequestError(f"{column}: {shown(said)} is none of {', '.join(known)}{hint}")
 
 
 def _stack(row: Mapping[str, str]) -> str:
