@@ -215,7 +215,8 @@ def _with_adapters(kept: tuple[Saved, ...], share: Ledger, training: Training) -
     """What is saved where a frozen model has adapters: the inputs that these ask for, and what lies between their two matrices."""
     if training.rank is None:
         return kept
-    return _asked_for(kept, training.lora_targets) + adapter_saves(share, training.rank, training.lora_targets)
+    asked = kept if training.inputs_kept else _asked_for(kept, training.lora_targets)
+    return asked + adapter_saves(share, training.rank, training.lora_targets)
 
 
 def _asked_for(kept: tuple[Saved, ...], targets: frozenset[Role] | None) -> tuple[Saved, ...]:
