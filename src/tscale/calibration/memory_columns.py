@@ -36,6 +36,7 @@ class Habits(NamedTuple):
     `prints_active`: whether its peaks are of live memory. `compiled_loss`: whether its loss in chunks is compiled with the model.
     `plain_bf16`: whether its bf16 has no master copy. `one_pass`: whether a step is one micro-batch. `untied`: whether its heads are
     matrices of their own where a model's is tied. `inputs_kept`: whether its products in few bits keep their inputs.
+    `drops`: whether its adapters have dropout.
     """
 
     prints_active: bool = False
@@ -45,16 +46,18 @@ class Habits(NamedTuple):
     optimizer: str = "adamw"
     untied: bool = False
     inputs_kept: bool = False
+    drops: bool = False
 
 
 _HABITS: Final = {
     "torchtune": Habits(prints_active=True, compiled_loss=True, plain_bf16=True, one_pass=True),
     "unsloth": Habits(optimizer="adam-8bit"),
-    "litgpt": Habits(untied=True, inputs_kept=True),
+    "litgpt": Habits(untied=True, inputs_kept=True, drops=True),
 }
 """torchtune's README (0.3 to 0.6) has its runs compiled, without gradient accumulation, and `log_peak_memory_stats` prints what is active; unsloth's of January 2025
-trains with adamw_8bit. litgpt's GPT (litgpt/model.py) has an lm_head of its own, and needs bitsandbytes 0.42 (pyproject.toml), whose
-MatMul4Bit keeps its input (`ctx.tensors = (A, B)`, until bitsandbytes#1270)."""
+trains with adamw_8bit. litgpt's GPT (litgpt/model.py) has an lm_head of its own; its recipes have lora_dropout of 0.05 or
+0.1 (finetune/lora.py, config_hub/finetune), and it needed bitsandbytes 0.41 or 0.42 (pyproject.toml), whose MatMul4Bit keeps its input
+(`ctx.tensors = (A, B)`, until bitsandbytes#1270)."""
 
 
 def _habits(source: str) -> Habits:
@@ -137,6 +140,7 @@ def training_of(row: Row) -> Asked:
         lora_targets=find_targets(targets) if targets else None,
         batch=micro_batch * plan.data if habits.one_pass else None,
         inputs_kept=habits.inputs_kept and method == "qlora",
+        adapter_dropout=habits.drops and bool(method),
     )
     return Asked(spec, training, habits.prints_active)
 

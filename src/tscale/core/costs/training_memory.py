@@ -23,6 +23,7 @@ from tscale.core.costs.states import (
     States,
     adapter_saves,
     adapters,
+    dropped_inputs,
     frozen_states,
     in_backward,
     on_device,
@@ -215,8 +216,11 @@ def _with_adapters(kept: tuple[Saved, ...], share: Ledger, training: Training) -
     """What is saved where a frozen model has adapters: the inputs that these ask for, and what lies between their two matrices."""
     if training.rank is None:
         return kept
-    asked = kept if training.inputs_kept else _asked_for(kept, training.lora_targets)
-    return asked + adapter_saves(share, training.rank, training.lora_targets)
+    targets = training.lora_targets
+    own = adapter_saves(share, training.rank, targets)
+    if training.adapter_dropout:  # adapters read what dropout left, which is kept in place of the inputs themselves
+        own, targets = (*own, *dropped_inputs(share, targets)), frozenset()
+    return (kept if training.inputs_kept else _asked_for(kept, targets)) + own
 
 
 def _asked_for(kept: tuple[Saved, ...], targets: frozenset[Role] | None) -> tuple[Saved, ...]:
