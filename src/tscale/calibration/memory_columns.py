@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from tscale.calibration.names import model_of
 from tscale.core.costs.states import Offload, find_offload, find_targets
 from tscale.core.costs.training_setup import Training
-from tscale.core.dtypes import DTYPES, Dtype, find_format
+from tscale.core.dtypes import DTYPES, Dtype, bytes_of, find_format
 from tscale.core.ledger import NormKernel
 from tscale.core.loss_kernels import find_kernel
 from tscale.core.parallelism import Parallelism
@@ -36,7 +36,7 @@ class Habits(NamedTuple):
     `prints_active`: whether its peaks are of live memory. `compiled_loss`: whether its loss in chunks is compiled with the model.
     `plain_bf16`: whether its bf16 has no master copy. `one_pass`: whether a step is one micro-batch. `untied`: whether its heads are
     matrices of their own where a model's is tied. `inputs_kept`: whether its products in few bits keep their inputs.
-    `drops`: whether its adapters have dropout.
+    `drops`: whether its adapters have dropout. `heads_packed`: whether heads are in few bits as well.
     """
 
     prints_active: bool = False
@@ -47,17 +47,18 @@ class Habits(NamedTuple):
     untied: bool = False
     inputs_kept: bool = False
     drops: bool = False
+    heads_packed: bool = False
 
 
 _HABITS: Final = {
     "torchtune": Habits(prints_active=True, compiled_loss=True, plain_bf16=True, one_pass=True),
     "unsloth": Habits(optimizer="adam-8bit"),
-    "litgpt": Habits(untied=True, inputs_kept=True, drops=True),
+    "litgpt": Habits(untied=True, inputs_kept=True, drops=True, heads_packed=True),
 }
 """torchtune's README (0.3 to 0.6) has its runs compiled, without gradient accumulation, and `log_peak_memory_stats` prints what is active; unsloth's of January 2025
 trains with adamw_8bit. litgpt's GPT (litgpt/model.py) has an lm_head of its own; its recipes have lora_dropout of 0.05 or
 0.1 (finetune/lora.py, config_hub/finetune), and it needed bitsandbytes 0.41 or 0.42 (pyproject.toml), whose MatMul4Bit keeps its input
-(`ctx.tensors = (A, B)`, until bitsandbytes#1270)."""
+(`ctx.tensors = (A, B)`, until bitsandbytes#1270). lightning's BitsandbytesPrecision converts all of its linear layers, the head too."""
 
 
 def _habits(source: str) -> Habits:
@@ -102,11 +103,12 @@ class Row:
 
 
 class Asked(NamedTuple):
-    """What a row asks about. `prints_active`: whether its trainer prints what is live, and not what is reserved."""
+    """What a row asks about. `prints_active`: whether its trainer prints what is live, and not what is reserved. `beside`: further bytes."""
 
     spec: ModelSpec
     training: Training
     prints_active: bool
+    beside: int
 
 
 def training_of(row: Row) -> Asked:
@@ -142,7 +144,14 @@ def training_of(row: Row) -> Asked:
         inputs_kept=habits.inputs_kept and method == "qlora",
         adapter_dropout=habits.drops and bool(method),
     )
-    return Asked(spec, training, habits.prints_active)
+    beside = _packed_head(spec, training.base) if habits.heads_packed and training.base is not None else 0
+    return Asked(spec, training, habits.prints_active, beside)
+
+
+def _packed_head(spec: ModelSpec, base: Dtype) -> int:
+    """Bytes that a head in few bits takes beyond one in 16: at the loss it is unpacked to the fp16 that lightning made it from, and to bf16."""
+    numbers = int(spec.vocabulary) * int(spec.d_model)
+    return bytes_of(numbers, base.bits) + (2 + 2 - 2) * numbers
 
 
 def _method(text: str) -> tuple[str, int | None, str]:

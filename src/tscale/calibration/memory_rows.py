@@ -122,7 +122,7 @@ def _peak(row: Row, what: str, measured: float) -> MemoryJudged:
     if context is None:
         raise RequestError("context is not said, without which no peak is counted")
     model = trainer(asked.spec, asked.training, context)
-    reserved, held, least = (_total(model, peak) for peak in _PEAKS)
+    reserved, held, least = (_total(model, peak) + asked.beside for peak in _PEAKS)
     active = what == "peak_active" or asked.prints_active
     spread = asked.training.plan.devices > 1
     middle = held if active else int(reserved / (1 - MOST_IN_FRAGMENTS / 2)) if spread else reserved
