@@ -2,8 +2,9 @@
 
 A peak is compared with what an allocator shows: what it reserves on one device, and on several with the middle of what fragments were
 measured to add (`tscale.core.costs.reserve`), since each stream for sending has memory of its own. torchtune prints what is live
-instead. The longest context that ran is compared in tokens: an allocator that is full gives back what it does not use, so what is live
-counts, next to the middle of what driver and context take.
+instead. Its interval is as wide as errors of measured peaks are (`PEAKS_WITHIN`). The longest context that ran is compared in tokens: an allocator that is full gives back what it does not use, so what is live
+counts, next to the middle of what driver and context take. Parts of what is served are exact but for what is rounded, and what a file or
+an engine has besides.
 """
 
 from __future__ import annotations

@@ -362,7 +362,9 @@ def dropped_inputs(ledger: Ledger, targets: frozenset[Role] | None = None) -> It
                 if entry.block in joined:
                     continue
                 joined.add(entry.block)
-            own = Saved(f"{entry.name}.dropped", entry.part, entry.stream, entry.d_in, used=entry.used, block=entry.block)
+            own = Saved(
+                f"{entry.name}.dropped", entry.part, entry.stream, entry.d_in, used=entry.used, block=entry.block
+            )
             yield own
             yield own._replace(name=f"{entry.name}.dropout", number="mask")
 

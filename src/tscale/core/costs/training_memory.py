@@ -108,7 +108,7 @@ def _comes_later(training: Training) -> bool:
     """
     plan, precision = training.plan, training.precision
     alone = is_one(plan.devices) and not precision.master and training.micro_batches is not None
-    return alone and training.rank is None and not training.optimizer_in_backward
+    return alone and not training.optimizer_in_backward
 
 
 def _not_yet(one: _Pass, share: Ledger, training: Training, moment: int) -> int:
@@ -123,7 +123,7 @@ def _not_yet(one: _Pass, share: Ledger, training: Training, moment: int) -> int:
     gradients = states_of(share, training).gradients.total
     kept, backward = _sum(one.activations), _sum(one.backward)
     heads = (size(entry) for entry in share.entries if isinstance(entry, Matmul) and entry.role == "head")
-    head = most_of(heads) * training.precision.gradients
+    head = most_of(heads) * training.precision.gradients if training.rank is None else 0  # frozen beside adapters
     first = gradients + layer_bytes(one.layers, training)
     most = most_of([kept + moment, kept + minimum(head, gradients) + backward, first + backward])
     later: int = where(training.micro_batches == 1, kept + moment + gradients - most, 0)
