@@ -132,7 +132,7 @@ class PostTraining(Request):
     )
     skip_old_log_probs: bool = asked(
         Option(
-            "Compute no log-probabilities of the policy before it is trained: all rollouts of a step are one batch, whose ratio is 1.",
+            "Compute no log-probabilities of the policy before it is trained: all rollouts of a step are one batch, and its ratio is 1.",
             heading=HEADING,
             kind="flag",
         ),
