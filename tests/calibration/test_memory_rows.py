@@ -11,7 +11,8 @@ from typing import Final
 import pytest
 
 from tests.agreement import NEAR, case_of, rows
-from tscale.calibration.memory_rows import GIB, PEAKS_WITHIN, MemoryJudged, judge, within
+from tscale.calibration.memory_rows import GIB, MemoryJudged, judge, within
+from tscale.core.costs.reserve import PEAKS_WITHIN
 from tscale.errors import TscaleError
 
 ROWS: Final = rows()

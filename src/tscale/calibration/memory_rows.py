@@ -19,7 +19,7 @@ from tscale.calibration.memory_columns import Row, served_model, training_of
 from tscale.core.costs.cache import StateBits, cache_bytes
 from tscale.core.costs.kernel_padding import has_padded_experts, padded_for
 from tscale.core.costs.largest import largest
-from tscale.core.costs.reserve import COLLECTIVES, CONTEXT, MOST_IN_FRAGMENTS, Reserve, gpu_reserve
+from tscale.core.costs.reserve import COLLECTIVES, CONTEXT, MOST_IN_FRAGMENTS, PEAKS_WITHIN, Reserve, gpu_reserve
 from tscale.core.costs.training_setup import Peak
 from tscale.core.costs.weights import weight_bytes
 from tscale.core.costs.workspace import workspace_bytes
@@ -132,13 +132,6 @@ def _peak(row: Row, what: str, measured: float) -> MemoryJudged:
     bound = least - _printed(row)
     return MemoryJudged(what, "bytes", measured, low, middle, high, bound, verdict, _groups(row))
 
-
-PEAKS_WITHIN: Final = Fraction(1108, 1000)
-"""By how much four peaks of five are off at the most: of 12 in configs/measured/training_memory.csv, to which no term was fitted, the 11th.
-
-The ⌈(n + 1)·0.8⌉-th of n errors, larger over smaller, holds the next of their kind with a chance of 80% or more, however they are distributed
-(Vovk 2005, conformal prediction): of few rows nearly the largest.
-"""
 
 _PEAKS: Final[tuple[Peak, ...]] = ("reserved", "held", "live")
 
