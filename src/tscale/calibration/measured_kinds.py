@@ -38,7 +38,8 @@ KINDS: Final = (
         ("gpu", "gpus", "batch", "micro_batch", "context", "tensor", "pipeline", "precision", "recompute"),
         (
             "layers", "d_model", "heads", "d_ff", "vocabulary", "data", "schedule", "attention", "stack", "source", "model",
-            "interleave", "context_parallel", "expert", "expert_tensor", "sharding", "passes", "queued", "dispatcher", "rank", "targets",
+            "interleave", "context_parallel", "expert", "expert_tensor", "sharding", "passes", "queued", "dispatcher", "mtp", "head", "rank",
+            "targets",
         ),
         "training_rows",
     ),
