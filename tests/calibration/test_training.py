@@ -402,9 +402,10 @@ def test_gpt_oss_20b_in_automodel_is_predicted_as_it_was_measured() -> None:
 
 
 def test_a_pipeline_that_is_filled_several_times_a_step() -> None:
-    """128 micro-batches through two stages idle for one slot; in four passes of 32 for four."""
-    once, four = (work_of(case_of({**H100, "passes": passes})[0]) for passes in ("1", "4"))
+    """128 micro-batches through two stages idle for one slot, and 2 have none beside them; in four passes of 32 so for each of these."""
+    once, four = (work_of(case_of({**H100, "passes": passes, "queued": "overlapped"})[0]) for passes in ("1", "4"))
     assert (once.fill, four.fill) == (1, 4)
+    assert (once.hides, four.hides) == (1 - 2 / 128, 1 - 2 / 32)
 
 
 @pytest.mark.parametrize(
