@@ -24,7 +24,7 @@ from tscale.calibration.training_settings import with_settings
 from tscale.catalogue.calibrations import TRAINING, calibration, family_of
 from tscale.catalogue.models import configs
 from tscale.core.costs.step_prediction import predict
-from tscale.errors import RequestError
+from tscale.errors import RequestError, TscaleError
 
 RECIPES = {recipe.name: recipe for recipe in (NODE, CLUSTER, CURRENT, LATEST)}
 
@@ -420,6 +420,13 @@ def test_a_pipeline_that_is_filled_several_times_a_step() -> None:
 def test_settings_that_are_not_known_are_refused(column: str, text: str, said: str) -> None:
     with pytest.raises(RequestError, match=re.escape(said)):
         judge({**BRIDGE, column: text})
+
+
+def test_a_row_has_no_modules_where_a_spec_may_not() -> None:
+    with pytest.raises(
+        TscaleError, match="bert-large: mtp: modules that predict further tokens are known in a decoder"
+    ):
+        judge({**BRIDGE, "model": "bert-large", "expert": "1", "mtp": "1"})
 
 
 def test_models_without_experts_have_the_constants_of_before_the_latest_stack() -> None:
