@@ -14,16 +14,8 @@ from typing import Final, NamedTuple
 
 from tscale.calibration.interval import Interval, interval
 from tscale.calibration.serving_case import ServingCase, cluster_of
-from tscale.calibration.serving_cases import (
-    OverCapacityError,
-    at_once,
-    cache_room,
-    least_passes,
-    least_step,
-    passes_of,
-    step_curve_of,
-    worker_of,
-)
+from tscale.calibration.serving_cases import at_once, least_passes, least_step, passes_of, step_curve_of
+from tscale.calibration.serving_deployed import OverCapacityError, cache_room, worker_of
 from tscale.calibration.serving_groups import deviation_level, family_of, group_of, keys_of, terms_of, way_of
 from tscale.calibration.serving_meanings import MEANINGS, TERMS, Group
 from tscale.calibration.serving_one_run import FIRST, RunLoad, share_taken

@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple
 from tscale.calibration.interval import Interval
 from tscale.calibration.serving_calibration import Calibration, Measured, Prediction, predict, shipped, spread_of
 from tscale.calibration.serving_case import Pool, ServingCase
-from tscale.calibration.serving_cases import OverCapacityError
+from tscale.calibration.serving_deployed import OverCapacityError
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.weights import Mixture, kept_in
 from tscale.core.dtypes import DTYPES, Dtype
