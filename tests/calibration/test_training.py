@@ -25,7 +25,7 @@ from tscale.calibration.training_settings import with_settings
 from tscale.catalogue.calibrations import TRAINING, calibration, family_of
 from tscale.catalogue.models import configs
 from tscale.core.costs.step_prediction import predict
-from tscale.errors import RequestError
+from tscale.errors import RequestError, TscaleError
 
 RECIPES = {recipe.name: recipe for recipe in (NODE, CLUSTER, CURRENT, LATEST)}
 
@@ -404,9 +404,10 @@ def test_gpt_oss_20b_in_automodel_is_predicted_as_it_was_measured() -> None:
 
 
 def test_a_pipeline_that_is_filled_several_times_a_step() -> None:
-    """128 micro-batches through two stages idle for one slot; in four passes of 32 for four."""
-    once, four = (work_of(case_of({**H100, "passes": passes})[0]) for passes in ("1", "4"))
+    """128 micro-batches through two stages idle for one slot, and 2 have none beside them; in four passes of 32 so for each of these."""
+    once, four = (work_of(case_of({**H100, "passes": passes, "queued": "overlapped"})[0]) for passes in ("1", "4"))
     assert (once.fill, four.fill) == (1, 4)
+    assert (once.hides, four.hides) == (1 - 2 / 128, 1 - 2 / 32)
 
 
 @pytest.mark.parametrize(
@@ -421,6 +422,13 @@ def test_a_pipeline_that_is_filled_several_times_a_step() -> None:
 def test_settings_that_are_not_known_are_refused(column: str, text: str, said: str) -> None:
     with pytest.raises(RequestError, match=re.escape(said)):
         judge({**BRIDGE, column: text})
+
+
+def test_a_row_has_no_modules_where_a_spec_may_not() -> None:
+    with pytest.raises(
+        TscaleError, match="bert-large: mtp: modules that predict further tokens are known in a decoder"
+    ):
+        judge({**BRIDGE, "model": "bert-large", "expert": "1", "mtp": "1"})
 
 
 def test_models_without_experts_have_the_constants_of_before_the_latest_stack() -> None:

@@ -10,7 +10,7 @@ from typing import Final, Literal, NamedTuple
 
 from tscale.calibration.interval import Interval, interval
 from tscale.catalogue.calibrations import TRAINING, UNFUSED, Calibration, Family, Residual, calibration, family_of
-from tscale.core.costs.schedules import predicted_fill, runs
+from tscale.core.costs.schedules import predicted_fill, runs, unpaired
 from tscale.core.costs.step_prediction import StepSeconds, TrainingConstants, predict
 from tscale.core.costs.step_products import REPEATED, Again, Case
 from tscale.core.costs.step_sent import Sent
@@ -258,7 +258,9 @@ def work_of(case: TrainingCase) -> StepWork:
             raise RequestError(
                 f"passes: {case.passes:,} of {run.micro_batches:,} micro-batches: each pass has as many of them"
             )
-        work = work._replace(fill=case.passes * float(predicted_fill(case.plan, run.micro_batches // case.passes)))
+        each = run.micro_batches // case.passes
+        paired = 1 - float(unpaired(case.plan, each)) if work.hides else 0.0
+        work = work._replace(fill=case.passes * float(predicted_fill(case.plan, each)), hides=paired)
     return work._replace(gathers=Sent()) if case.hides_gathers else work
 
 

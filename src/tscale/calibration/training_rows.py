@@ -37,6 +37,7 @@ from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard, shares_of
 from tscale.errors import RequestError, nearest, shown
 from tscale.models.lower import lower, run_of
+from tscale.models.made import checked
 from tscale.models.resolve import resolve
 from tscale.models.spec import ModelSpec
 from tscale.models.stages import stages
@@ -174,7 +175,7 @@ def _shaped(key: str) -> ModelSpec:
 @cache
 def _lowered(key: str, modules: int) -> tuple[ModelSpec, Ledger]:
     spec = _shaped(key[1:]) if key.startswith("=") else model_of(key)
-    spec = replace(spec, mtp=modules) if modules else spec
+    spec = checked(replace(spec, mtp=modules)) if modules else spec
     return spec, lower(spec)
 
 
