@@ -136,6 +136,16 @@ def run(*args: str, stdin: str | bytes | None = None, columns: int | None = None
     return Answer(result.exit_code, result.stdout, result.stderr)
 
 
+def use_hub(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has the hub's client of this process ask a server on loopback, whatever its environment said as it was imported."""
+    path = "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", endpoint)
+    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", endpoint + path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+
 def answer(*args: str) -> Any:
     """The JSON of a command that has an answer."""
     done = run(*args, "--format", "json")

@@ -13,6 +13,7 @@ from contextlib import suppress
 
 import pytest
 
+from tests.helpers import use_hub
 from tscale import hub
 from tscale.errors import SpecError
 
@@ -136,12 +137,8 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Answer], None]]
                 connection, _ = listener.accept()
                 threading.Thread(target=handle, args=(connection,), daemon=True).start()
 
-    endpoint, path = f"http://127.0.0.1:{listener.getsockname()[1]}", "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", endpoint)
-    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", endpoint + path)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
+    endpoint = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    use_hub(endpoint, monkeypatch)
     threading.Thread(target=accept, daemon=True).start()
     yield answers.append
     listener.close()

@@ -446,7 +446,7 @@ def memory(
         dtype: Set the format of the weights: fp8, q4_k, int4-g64; by default that of the release, or bf16.
         cache_dtype: Set the format of the KV cache, such as fp8; by default that of the release, or 16 bits.
         page: Page the cache in blocks of N tokens, such as 16.
-        chunk: Set the prompt tokens of a step (chunked prefill; default: 2048).
+        chunk: Set the prompt tokens of a step (chunked prefill); by default as vLLM's server does on the hardware.
         state_dtype: Set the format of recurrent states; by default the file's, or 16 bits.
         cache_form: Choose what latent attention caches: its latents, or keys and values of all heads (default: latent).
         window_cache: Choose whether layers with a window cache no more than it, or every position (default: cut).

@@ -26,7 +26,8 @@ from tscale.calibration.measured_kinds import kind_of
 from tscale.calibration.names import hardware_of, model_of
 from tscale.calibration.rows import Judged
 from tscale.calibration.serving_calibration import Measured, predict, shipped
-from tscale.calibration.serving_cases import OverCapacityError, case_of
+from tscale.calibration.serving_cases import case_of
+from tscale.calibration.serving_deployed import OverCapacityError
 from tscale.calibration.serving_fit import fit, grouped, problem
 from tscale.calibration.serving_groups import keys_of
 from tscale.calibration.serving_meanings import TERMS

@@ -119,10 +119,14 @@ def test_old_log_probabilities_may_be_left_out() -> None:
     saved = left.pop("old_log_probs")
     assert seconds(fewer) == pytest.approx(left)
     assert fewer["step_seconds"]["middle"] == pytest.approx(every["step_seconds"]["middle"] - saved)
-    assert (
-        "--skip-old-log-probs is of one update a step"
-        in run("train", *f"{step} --skip-old-log-probs --batch 256".split()).err
-    )
+    for more, said in (
+        ("--batch 256", "256: drop it, or --batch"),
+        ("--epochs 2", "512, 2 times: drop it, or --epochs"),
+    ):
+        refused = run("train", *f"{step} --skip-old-log-probs {more}".split()).err
+        assert refused == (
+            f"tscale: --skip-old-log-probs is of one update a step, not of 512 rollouts in batches of {said}\n"
+        )
 
 
 def test_a_run_is_so_many_steps() -> None:

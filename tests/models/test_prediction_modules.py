@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.importer.recorded import spec_of
 from tscale.api import flops
 from tscale.calibration.training_rows import modules_of
 from tscale.calibration.training_settings import with_settings
@@ -14,7 +15,7 @@ from tscale.core.parallelism import Parallelism
 from tscale.core.partition import stretches
 from tscale.errors import TscaleError
 from tscale.models.lower import lower, run_of
-from tscale.models.resolve import resolve
+from tscale.models.resolve import changed, resolve
 from tscale.models.stages import stages
 
 
@@ -91,3 +92,27 @@ def test_what_rows_of_publishers_train() -> None:
 def test_refused_where_nothing_is_known_of_it() -> None:
     with pytest.raises(TscaleError, match="mtp: modules that predict further tokens are known in a decoder"):
         resolve("t5-small", ["mtp=1"])
+
+
+def test_refused_where_the_last_layer_is_half_of_one() -> None:
+    """Nemotron-H's layers are a mixer or a feed-forward each, and its modules are of several by `mtp_hybrid_override_pattern`."""
+    pattern = {"model_type": "nemotron_h", "hybrid_override_pattern": "M*-E", "num_nextn_predict_layers": 1}
+    spec = spec_of({**pattern, "mtp_hybrid_override_pattern": "*E"})
+    assert (
+        "Left out: the layers that predict further tokens (num_nextn_predict_layers), as the class does." in spec.notes
+    )
+    with pytest.raises(TscaleError, match="has both attention and a feed-forward, and the last layer has only one"):
+        changed(spec, ("mtp=1",))
+
+
+@pytest.mark.parametrize(
+    ("family", "counts"),
+    [("step3p5", ""), ("deepseek_v3", "; --set mtp=3 counts them as further last layers")],
+)
+def test_counted_where_they_are_as_the_last_layer(family: str, counts: str) -> None:
+    """Step 3.5's are dense, with a window and a head of their own (ATOM, step3p5_mtp.py), where its last layer has experts."""
+    notes = spec_of({"model_type": family, "num_nextn_predict_layers": 3}).notes
+    assert (
+        f"Left out: the layers that predict further tokens (num_nextn_predict_layers), as the class does{counts}."
+        in notes
+    )

@@ -13,8 +13,10 @@ from fractions import Fraction
 from functools import cache
 
 import pytest
+from typer.testing import CliRunner
 
 from tests.helpers import answer, run
+from tscale.cli import app
 from tscale.core.metric import Compared, Figure
 from tscale.core.units import (
     BYTES,
@@ -93,7 +95,7 @@ def test_rows_keep_their_names_at_any_width(command: list[str], name: str) -> No
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_a_narrow_terminal_says_what_it_leaves_out(command: list[str]) -> None:
-    narrow, wide = run(*command, columns=80).out, run(*command, columns=300).out
+    narrow, wide = shown(80, *command), run(*command, columns=300).out
     assert "Left out at this width" not in wide
     headings = [line for line in wide.splitlines() if line.startswith(("part", "training FLOPs by", "context "))]
     for heading in headings:
@@ -104,21 +106,16 @@ def test_a_narrow_terminal_says_what_it_leaves_out(command: list[str]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_ascii_is_enough(command: list[str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tscale", *command],
-        env={**os.environ, "PYTHONIOENCODING": "ascii", "COLUMNS": "100"},
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode in (0, 3)
-    assert done.stderr == b""
-    text = done.stdout.decode("ascii")
+    done = CliRunner(charset="ascii").invoke(app, command, env={"COLUMNS": "100", "NO_COLOR": None}, prog_name="tscale")
+    assert done.exit_code in (0, 3)
+    assert done.stderr_bytes == b""
+    text = done.stdout_bytes.decode("ascii")
     assert "?" not in text
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_a_pipe_gets_no_escape_codes_and_no_trailing_spaces(command: list[str]) -> None:
-    out = run(*command).out
+    out = shown(None, *command)
     assert "\x1b" not in out
     assert all(line == line.rstrip() for line in out.splitlines())
 

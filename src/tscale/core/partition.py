@@ -136,9 +136,8 @@ def _of_counts(ledger: Ledger, counts: Sequence[int | None], *, first: bool, las
 
 def _with_head(entry: Entry) -> Entry:
     """An entry behind the last layer; a head that is tied, and a table that modules read once more, are stored here too."""
-    if isinstance(entry, Matmul) and entry.role == "head":
-        return entry._replace(stored=1)
-    return entry._replace(stored=1) if isinstance(entry, Lookup) and entry.role == "embedding" else entry
+    shared = isinstance(entry, (Matmul, Lookup)) and entry.role in ("head", "embedding")
+    return entry._replace(stored=1) if shared else entry
 
 
 def one_layer(ledger: Ledger, stack: Stack, layer: int) -> Ledger:

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple, TextIO
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console
+from rich.control import strip_control_codes
 from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -128,7 +129,8 @@ class _Screen:
                     for line in lines:
                         self.line(line.text)
                 else:
-                    self.console.print(Text(self._text("\n".join(line.text for line in lines))), soft_wrap=True)
+                    text = strip_control_codes(self._text("\n".join(line.text for line in lines)))
+                    self.console.file.write(f"{text}\n")  # as it is: thousands of lines take rich a second
             self.line("")
 
     def _wraps(self, line: _Line) -> bool:

@@ -105,9 +105,8 @@ def _sign(kept: Kept | None) -> Iterator[str | None]:
     if first is None:
         yield None
         return
-    sign = first.absolute().with_name(
-        f".part-{token_hex(16)}.tmp"
-    )  # what a killed run leaves is swept away by its name
+    # what a killed run leaves is swept away by its name
+    sign = first.absolute().with_name(f".part-{token_hex(16)}.tmp")
     write_whole(sign, "")
     try:
         yield str(sign)
