@@ -304,7 +304,10 @@ def test_what_a_table_lacks_is_named_next_to_what_is_not_read(name: str, hint: s
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.name != "serving"], ids=lambda kind: kind.name)
 def test_a_column_that_is_said_to_be_read_is(kind: Kind) -> None:
-    """Each stands in what judges such rows; those of serving are put together of a pool's name and a degree's."""
+    """Each stands in what judges such rows; those of serving are put together of a pool's name and a degree's.
+
+    Copies of a model's state follow from the GPUs and the other degrees, so that `data` of training says nothing more.
+    """
     files = Path(measured_kinds.__file__).parent.glob(f"{kind.name}*.py")
     text = "".join(file.read_text(encoding="utf-8") for file in files)
-    assert [name for name in kind.columns if f'"{name}"' not in text] == []
+    assert [name for name in kind.columns if f'"{name}"' not in text and name != "data"] == []

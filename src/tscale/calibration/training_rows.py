@@ -205,6 +205,10 @@ def _plan(row: Mapping[str, str]) -> Parallelism:
         raise RequestError(
             f"{gpus} GPUs are not a multiple of {each}, those of tensor, pipeline and context parallelism"
         )
+    if (schedule := row.get("schedule") or "1f1b") != "1f1b":
+        raise RequestError(
+            f"schedule: runs in the order of 1F1B alone are predicted, not {shown(schedule)}: leave the row out"
+        )
     sharding = row.get("sharding", "").lower()
     if sharding not in ZERO:
         raise RequestError(f"sharding: no way {shown(sharding)} to share states is known: {nearest(sharding, ZERO)}")
