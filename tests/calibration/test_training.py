@@ -422,6 +422,15 @@ def test_settings_that_are_not_known_are_refused(column: str, text: str, said: s
         judge({**BRIDGE, column: text})
 
 
+def test_head_and_scores_are_in_fp32_where_layers_are() -> None:
+    """NVIDIA H100 data sheet: 67 TFLOP/s in fp32 and 989 in bf16, which products of fp8 layers' heads have."""
+    peaks = {dtype: case_of({**H100, "precision": dtype})[0].peak_16 for dtype in ("fp32", "bf16", "fp8")}
+    assert {dtype: round(peak / 1e12) for dtype, peak in peaks.items()} == {"fp32": 67, "bf16": 989, "fp8": 989}
+    options = "--gpu h200 --gpus 1 --micro-batch 4 --batch 4 --context 2048 --precision fp32 --recompute op"
+    reached = answer("train", "qwen3-0.6b", *options.split())["mfu"]  # with a head in bf16, more than the peak
+    assert reached < 0.8
+
+
 def test_a_row_has_no_modules_where_a_spec_may_not() -> None:
     with pytest.raises(
         TscaleError, match="bert-large: mtp: modules that predict further tokens are known in a decoder"
