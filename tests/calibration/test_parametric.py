@@ -160,20 +160,20 @@ def test_brute_force_over_the_exponents_finds_nothing_better() -> None:
     runs = runs_of(BESIROGLU, 60, 0.005, 10)
     best = fit(runs, 1, 0)
     n, d, loss = (np.array([getattr(run, key) for run in runs]) for key in ("params", "tokens", "loss"))
-    found = []
-    for alpha in np.linspace(0.25, 0.45, 21):
-        for beta in np.linspace(0.25, 0.5, 26):
-            shares, weight = np.stack([np.ones(60), n**-alpha, d**-beta], axis=1), 1 / loss
-            for _ in range(60):
-                factors = np.linalg.lstsq(shares * weight[:, None], loss * weight, rcond=None)[0]
-                predicted = shares @ factors
-                if (predicted <= 0).any():
-                    break
-                weight = 1 / loss / np.sqrt(np.maximum(1, abs(np.log(predicted / loss)) / 1e-3))
-            else:
-                if (factors > 0).all():
-                    law = Parametric(*map(float, (*factors, alpha, beta)))
-                    found.append((as_written(law, runs), law))
+    axes = np.meshgrid(np.linspace(0.25, 0.45, 21), np.linspace(0.25, 0.5, 26), indexing="ij")
+    alpha, beta = (axis.reshape(-1, 1) for axis in axes)
+    shares, weight = (
+        np.stack([np.ones((len(alpha), 60)), n**-alpha, d**-beta], axis=-1),
+        np.tile(1 / loss, (len(alpha), 1)),
+    )
+    for _ in range(60):
+        q, r = np.linalg.qr(shares * weight[..., None])
+        factors = np.linalg.solve(r, q.mT @ (loss * weight)[..., None])
+        predicted = np.maximum((shares @ factors)[..., 0], 1e-9)
+        weight = 1 / loss / np.sqrt(np.maximum(1, abs(np.log(predicted / loss)) / 1e-3))
+    points = np.concatenate([factors[..., 0], alpha, beta], axis=1)
+    laws = [Parametric(*map(float, point)) for point in points if (point > 0).all()]
+    found = [(as_written(law, runs), law) for law in laws]
     least, law = min(found)
     assert best.objective <= least
     assert law.alpha == pytest.approx(best.law.alpha, abs=0.02)

@@ -16,8 +16,9 @@ from tests.helpers import answer
 from tests.planning.rankings import rows_of
 from tscale.calibration.fit_training import Predictor, fitted, parts, runs_of, without
 from tscale.calibration.interval import FEW, factors, interval
+from tscale.calibration.measured_kinds import kind_of
 from tscale.calibration.names import model_of
-from tscale.calibration.training_case import constants_of, micro_batches_of, work_of
+from tscale.calibration.training_case import constants_from, micro_batches_of, work_of
 from tscale.calibration.training_recipes import CLUSTER, CURRENT, FROM_NODE, LATEST, NODE, Recipe
 from tscale.calibration.training_rows import case_of, gradient_bytes, judge
 from tscale.calibration.training_settings import with_settings
@@ -43,7 +44,8 @@ def test_runs_are_predicted_alike_alone_and_in_arrays(name: str) -> None:
     runs = runs_of(RECIPES[name], configs())[::7]
     values = {key: one.value for key, one in found.constants.items()}
     alone = [
-        predict(run.work, constants_of(found, run.family, run.kernel, run.chip)).seconds / run.seconds for run in runs
+        predict(run.work, constants_from(values, run.family, run.kernel, run.chip)).seconds / run.seconds
+        for run in runs
     ]
     assert np.allclose(Predictor(runs).ratios(values), alone)
 
@@ -479,7 +481,8 @@ def test_a_chip_whose_products_no_one_timed_is_taken_as_an_h100() -> None:
 
 def test_products_of_a_calibration_are_at_the_rate_of_the_chip() -> None:
     found, family = calibration(CURRENT.name), family_of("gb200")
-    own = constants_of(found, family, family.usual, "gb200")
+    values = {key: one.value for key, one in found.constants.items()}
+    own = constants_from(values, family, family.usual, "gb200")
     assert own.products == found.value("products") * family.products["gb200"]
     assert own.products_8bit == found.value("products_8bit") * family.products_8bit["gb200"]
 
@@ -559,3 +562,9 @@ def test_a_stack_that_names_its_software_is_one_source() -> None:
 def test_sources_are_those_of_the_runs() -> None:
     sources = {row["source"].split(" ")[0] for row in rows_of("published_layouts.csv")}
     assert set(calibration(CURRENT.name).covers.sources) == sources
+
+
+def test_a_table_of_ones_own_may_have_every_column_of_recipes() -> None:
+    needs = ("gpu", "gpus", "batch", "micro_batch", "context", "tensor", "pipeline", "precision")
+    _, unread = kind_of(("step_ms", *needs, "recompute", "queued", "passes", "dispatcher", "mtp", "head"), "runs.csv")
+    assert unread == ()

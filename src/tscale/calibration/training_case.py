@@ -298,13 +298,8 @@ def micro_batches_of(case: TrainingCase, micro: int, micro_batches: int) -> Case
 _FIELDS: Final = tuple(field.name for field in fields(TrainingConstants))
 
 
-def constants_of(found: Calibration, family: Family, kernel: str, chip: str) -> TrainingConstants:
-    """The constants of a calibration, for a kernel of a family of chips and one of them. Raises `RequestError` for an unknown kernel."""
-    return constants_from({name: one.value for name, one in found.constants.items()}, family, kernel, chip)
-
-
 def constants_from(values: Mapping[str, float], family: Family, kernel: str, chip: str) -> TrainingConstants:
-    """The same of values by name."""
+    """The constants of values by name, for a kernel of a family of chips and one of them. Raises `RequestError` for an unknown kernel."""
     known = {name: float(values[name]) for name in _FIELDS if name in values}
     if kernel != UNFUSED:
         known["attention"] = family.share(kernel)
@@ -317,7 +312,8 @@ def constants_from(values: Mapping[str, float], family: Family, kernel: str, chi
 def constants_for(case: TrainingCase, choice: Choice) -> TrainingConstants:
     """The constants that a case is predicted with. Raises `RequestError` for a kernel that is not known on its chip."""
     family = family_of(case.chip)
-    return constants_of(choice.calibration, family, kernel_of(case, family), case.chip)
+    values = {name: one.value for name, one in choice.calibration.constants.items()}
+    return constants_from(values, family, kernel_of(case, family), case.chip)
 
 
 def prediction(case: TrainingCase, bound: Fraction | None = None) -> Prediction:

@@ -109,9 +109,13 @@ class _Screen:
 
     def table(self, table: Table) -> None:
         """A table in as many pieces as the width asks for."""
-        self.between = self._room_between(table)
-        table, below = self._with_below(table)
-        for number, piece in enumerate(self._pieces(table)):
+        if self.console.width >= NO_LIMIT:
+            self._one(table, [])
+            return
+        widths = self._widths(table)
+        self.between = self._room_between(table, widths)
+        kept, below = self._with_below(table, widths)
+        for number, piece in enumerate(self._pieces(kept, widths if kept is table else self._widths(kept))):
             self._one(piece if number == 0 else piece._replace(title=""), below)
 
     def line(self, text: str, style: str = "") -> None:
@@ -151,23 +155,20 @@ class _Screen:
     def _text(self, text: str) -> str:
         return in_encoding(text, self.encoding)
 
-    def _room_between(self, table: Table) -> int:
+    def _room_between(self, table: Table, widths: list[int]) -> int:
         """The spaces between columns: fewer where a column that may go would have to."""
         every = [index for index, column in enumerate(table.columns) if not column.below]
         self.between = _BETWEEN
-        fits = (
-            self._total([self._width(table, index) for index in range(len(table.columns))], every) <= self.console.width
-        )
+        fits = self._total(widths, every) <= self.console.width
         goes = any(table.columns[index].drop for index in every)
         return _BETWEEN if fits or not goes or not self.unicode else _LEAST_BETWEEN
 
     def _total(self, widths: list[int], keep: list[int]) -> int:
         return sum(widths[index] for index in keep) + self.between * (len(keep) - 1)
 
-    def _with_below(self, table: Table) -> tuple[Table, list[str]]:
+    def _with_below(self, table: Table, widths: list[int]) -> tuple[Table, list[str]]:
         """A table that is too wide without the columns that can stand below its rows, and what stands below each."""
         every = list(range(len(table.columns)))
-        widths = [self._width(table, index) for index in every]
         below = [index for index in every if table.columns[index].below]
         firm = [index for index in every if table.columns[index].drop < _READILY]
         if not below or self._total(widths, firm) <= self.console.width:
@@ -175,9 +176,8 @@ class _Screen:
         kept = with_columns(table, [index for index in every if index not in below])
         return kept, [_lines_below(table, row, below) for row in table.rows]
 
-    def _pieces(self, table: Table) -> Iterator[Table]:
+    def _pieces(self, table: Table, widths: list[int]) -> Iterator[Table]:
         """The table if it fits; else without columns that may go; else, where it compares, in several pieces."""
-        widths = [self._width(table, index) for index in range(len(table.columns))]
         keep = list(range(len(table.columns)))
         room = self.console.width
         while self._total(widths, keep) > room:
@@ -196,6 +196,9 @@ class _Screen:
             while rest and self._total(widths, [*piece, rest[0]]) <= room:
                 piece.append(rest.pop(0))
             yield with_columns(table, piece)
+
+    def _widths(self, table: Table) -> list[int]:
+        return [self._width(table, index) for index in range(len(table.columns))]
 
     def _width(self, table: Table, index: int) -> int:
         column, cells = table.columns[index], [row[index] for row in table.rows]
@@ -220,10 +223,15 @@ class _Screen:
             if total and number - 1 not in table.totals:
                 grid.add_section()
             grid.add_row(*(column[number] for column in texts), style="bold" if total else "")
-        # Narrower than its numbers and words a table does not get: past that the terminal wraps, and no digit is cut.
-        least = self.console.measure(grid, options=self.console.options.update(max_width=NO_LIMIT)).minimum
-        self._print(grid, width=max(self.console.width, least))
+        self._print(grid, width=self._width_of(grid))
         self.line("")
+
+    def _width_of(self, grid: RichTable) -> int:
+        """Narrower than its numbers and words a table does not get: past that the terminal wraps, and no digit is cut."""
+        if self.console.width >= NO_LIMIT:
+            return NO_LIMIT
+        least = self.console.measure(grid, options=self.console.options.update(max_width=NO_LIMIT)).minimum
+        return max(self.console.width, least)
 
     def _rows_over(self, table: Table, texts: list[list[Text]], below: list[str]) -> None:
         """Rows one by one, each over what stands below it; all of them, and the heading, in columns of the same widths."""
@@ -242,7 +250,7 @@ class _Screen:
     def _widths_within(self, table: Table, texts: list[list[Text]]) -> list[int]:
         """How wide each column is: numbers and headings in full, and words as wide as the room that these leave them."""
         every = list(range(len(table.columns)))
-        widths = [self._width(table._replace(columns=_without_wraps(table)), index) for index in every]
+        widths = self._widths(table._replace(columns=_without_wraps(table)))
         for index in every:
             if not table.columns[index].numeric:
                 least = max(_longest_word(texts[index]), len(table.columns[index].title))

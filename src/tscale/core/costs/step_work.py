@@ -22,13 +22,13 @@ from tscale.core.costs.step_products import (
     Products,
     attention_work,
     joined,
-    larger,
     shape_of,
     tokens_of,
 )
 from tscale.core.costs.step_sent import WAYS, Sent, copies_of, dispatches_of, handed_of, keys_of, sums_of
 from tscale.core.costs.weights import is_linear
 from tscale.core.device import Cluster
+from tscale.core.elementwise import larger
 from tscale.core.ledger import Conv, Ledger, Lookup, Matmul, Scan, Scores
 from tscale.core.parallelism import Parallelism
 from tscale.core.roles import Role
@@ -304,7 +304,9 @@ def _frozen(share: Ledger) -> float:
 
 
 def _frozen_of(matrices: Iterable[Matmul]) -> float:
-    return in_order(as_float(entry.stored * entry.d_in * entry.d_out) for entry in matrices if not entry.trained)
+    frozen = (entry for entry in matrices if not entry.trained)
+    weights: float = in_order(as_float(entry.stored * entry.d_in * entry.d_out) for entry in frozen)
+    return weights
 
 
 def _again(redone: Ledger, plan: Parallelism, case: Case, make: Products) -> _Again:

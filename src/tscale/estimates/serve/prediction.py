@@ -80,7 +80,6 @@ def _predicted_at(case: ServingCase, calibration: Calibration, rate: float, meas
     """
     case = at_rate(case, calibration, rate, measured)
     times = predict(case, calibration, measured)
-
     fast = predict(at_rate(case, calibration, rate, measured, "low"), calibration, measured)
     slow, why = times, ""
     try:
