@@ -164,6 +164,7 @@ def test_what_a_calibration_does_not_cover_is_said_and_has_a_wider_interval() ->
         ({"batch": "65"}, "a batch of 65 is not"),
         ({"gpus": "eight"}, 'gpus: a whole number from 1 on is wanted, not "eight"'),
         ({"step_ms": "-1"}, 'step_ms: a number above 0 is wanted, not "-1"'),
+        ({"precision": "fp8-magic", "gpu": "h100-sxm"}, 'no peak in "fp8-magic": it has fp32, bf16, fp16, fp8, int8, fp8-tensor, fp8-block'),
         ({"recompute": "half"}, 'recompute: "half" is none of'),
         ({"attention": "flash-9", "stack": ""}, 'no attention kernel "flash-9" is known on ampere'),
         ({"layers": "", "model": "my/own"}, 'model "my/own" is no built-in one'),
