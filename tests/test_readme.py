@@ -132,7 +132,10 @@ def agreement() -> str:
         )
     )
     held = answer("accuracy", str(MEASURED / "training_memory.csv"))
-    unseen = answer("accuracy", str(Path(__file__).parent / "measured" / "published_dgxc.csv"))
+    unseen, shards, tuned, memories = (
+        answer("accuracy", str(Path(__file__).parent / "measured" / f"{name}.csv"))
+        for name in ("published_dgxc", "published_shards", "fine_tuning", "memory_apart")
+    )
     of = serving["cross_validation"]
     runs = serving["fitted_to"]["runs"]
     rows = [
@@ -141,6 +144,8 @@ def agreement() -> str:
         (f"training step, other stacks, A100 to GB300 | {current['fitted_to']['runs']}", current["fitted_to"]),
         (f"training step, Megatron-Bridge 26.06 to 26.08 | {latest['fitted_to']['runs']}", latest["fitted_to"]),
         (f"training step, published elsewhere, 8 to 2,304 GPUs, none fitted | {unseen['answered']}", unseen["step"]),
+        (f"training step, shards alone over nodes, none fitted | {shards['answered']}", shards["step"]),
+        (f"fine-tuning step, packed sequences, none fitted | {tuned['answered']}", tuned["step"]),
         (f"serving, time per output token, other deployments | {runs:,}", of["deployment"]["tpot"]),
         (f"serving, time per output token, models never measured | {runs:,}", of["model"]["tpot"]),
         (f"serving, time to first token, other deployments | {runs:,}", of["deployment"]["ttft"]),
@@ -150,6 +155,7 @@ def agreement() -> str:
             of["measured"]["tpot"],
         ),
         (f"memory of training and serving | {held['answered']}", held["memory"]),
+        (f"memory, published elsewhere, none fitted | {memories['answered']}", memories["memory"]),
     ]
     lines = ["| predicted | measured runs | median error | 90th percentile |\n", "|:---|---:|---:|---:|\n"]
     return "".join([*lines, *(f"| {name} | {_error(found)} |\n" for name, found in rows)])

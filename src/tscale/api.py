@@ -233,7 +233,7 @@ def flops(
             reference, reward, value, all, none (default: rollout).
         epochs: Set the epochs of training on the sequences of a step (default: 1).
         skip_old_log_probs: Compute no log-probabilities of the policy before it is trained: all rollouts of a step are
-            one batch, whose ratio is 1.
+            one batch, and its ratio is 1.
         tokens: Set the training tokens, such as 300e9 or 1.5T; k is 1,000.
         context: Set the tokens of a sequence, such as 2048 or 2k; k is 1,024.
         source: Set the encoder tokens of a sequence; k is 1,024.
@@ -434,7 +434,7 @@ def memory(
             reference, reward, value, all, none (default: rollout).
         epochs: Set the epochs of training on the sequences of a step (default: 1).
         skip_old_log_probs: Compute no log-probabilities of the policy before it is trained: all rollouts of a step are
-            one batch, whose ratio is 1.
+            one batch, and its ratio is 1.
         gpu: Name the hardware that it must fit on: h100, a YAML file, or here (the GPU of this machine); see `tscale
             list hardware`.
         gpu_set: Change a field of the hardware; repeatable.
@@ -446,7 +446,7 @@ def memory(
         dtype: Set the format of the weights: fp8, q4_k, int4-g64; by default that of the release, or bf16.
         cache_dtype: Set the format of the KV cache, such as fp8; by default that of the release, or 16 bits.
         page: Page the cache in blocks of N tokens, such as 16.
-        chunk: Set the prompt tokens of a step (chunked prefill; default: 2048).
+        chunk: Set the prompt tokens of a step (chunked prefill); by default as vLLM's server does on the hardware.
         state_dtype: Set the format of recurrent states; by default the file's, or 16 bits.
         cache_form: Choose what latent attention caches: its latents, or keys and values of all heads (default: latent).
         window_cache: Choose whether layers with a window cache no more than it, or every position (default: cut).
@@ -619,7 +619,7 @@ def train(
             reference, reward, value, all, none (default: rollout).
         epochs: Set the epochs of training on the sequences of a step (default: 1).
         skip_old_log_probs: Compute no log-probabilities of the policy before it is trained: all rollouts of a step are
-            one batch, whose ratio is 1.
+            one batch, and its ratio is 1.
         tokens: Set the training tokens, such as 300e9 or 1.5T; k is 1,000.
         context: Set the tokens of a sequence, such as 2048 or 2k; k is 1,024.
         batch: Set the sequences per step (global batch size), to time a parallel plan.
@@ -897,7 +897,7 @@ def plan(
             reference, reward, value, all, none (default: rollout).
         epochs: Set the epochs of training on the sequences of a step (default: 1).
         skip_old_log_probs: Compute no log-probabilities of the policy before it is trained: all rollouts of a step are
-            one batch, whose ratio is 1.
+            one batch, and its ratio is 1.
         tokens: Set the training tokens, such as 300e9 or 1.5T; k is 1,000.
         context: Set the tokens of a sequence, such as 2048 or 2k; k is 1,024.
         days: Find the fewest devices that train in so many days.

@@ -230,3 +230,20 @@ def test_notes_of_how_a_model_was_trained_are_not_of_serving_it() -> None:
     assert "locally banded sparse attention" in served
     assert "cluster of V100" not in served
     assert "cluster of V100" in run("memory", "gpt3", "--train").out
+
+
+@pytest.mark.parametrize(("gpu", "chunk"), [("rtx-3090", 2048), ("a100", 2048), ("h100", 8192), ("b200", 8192)])
+def test_a_step_is_as_long_as_serve_predicts_it(gpu: str, chunk: int) -> None:
+    """vLLM, `get_batch_defaults`: 8,192 tokens where a device has 70 GiB and is no A100, else 2,048."""
+    found, served = (
+        json.loads(run(command, "llama-3.1-8b", "--gpu", gpu, *asked, "--format", "json").out)
+        for command, asked in (("memory", ["--context", "16k"]), ("serve", ["--context", "16383", "--output", "1"]))
+    )
+    held = found["per_device_bytes"]
+    assert found["chunk"] == served["chunk"] == chunk
+    assert held["activations"] == (1 + chunk) * (2 * 4096 + 3 * 14_336 + 4096) * 2
+    assert held["activations"] + held["logits"] == served["workspace_bytes"]
+
+
+def test_a_step_of_no_known_device_is_vllms_least() -> None:
+    assert json.loads(run("memory", "gpt2", "--format", "json").out)["chunk"] == 2048

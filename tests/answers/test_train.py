@@ -342,7 +342,7 @@ def test_a_measured_speed_in_long_sequences_is_not_refused_for_passing_100_perce
     full = tscale.training_flops(tscale.lower(spec), tscale.SequenceLengths(2**20), 1)
     at = {mfu: f"{mfu * 8 * 989.4e12 / full:.6f}" for mfu in (1.2, 2.1)}
     assert trained(*args, "--tokens-per-second", at[1.2])["mfu"] == pytest.approx(1.2, rel=1e-4)
-    assert "that is 2.1 times the peak" in run("train", *args, "--tokens-per-second", at[2.1]).err
+    assert "the run needs 2.1 times the devices' peak" in run("train", *args, "--tokens-per-second", at[2.1]).err
 
 
 def trained_flops(name: str, sight: Any) -> int:
@@ -627,7 +627,7 @@ def test_a_price_that_is_not_given_is_a_range() -> None:
         ("gpt3 --gpu h100 --gpus 8 --mfu 0.4 --days 3", 2, "--gpus, --days and a utilisation are one too many"),
         ("gpt3 --gpu h100 --gpus 8 --mfu 0.4 --tokens-per-second 3", 2, "--mfu and --tokens-per-second say the same"),
         ("gpt3 --gpu h100 --days 8 --tokens-per-second 3", 2, "--tokens-per-second is that of all devices"),
-        ("gpt3 --gpu h100 --gpus 8 --days 1", 2, "that is 472 times the peak, which no device reaches"),
+        ("gpt3 --gpu h100 --gpus 8 --days 1", 2, "the run needs 472 times the devices' peak, which none reaches"),
         ("gpt3 --gpu h100 --gpus 8 --mfu 0.9 --recompute full", 2, "with --recompute full the devices would do more"),
         ("gpt3 --gpu a100 --gpus 8 --dtype fp8", 2, "NVIDIA A100 SXM 80GB has no peak in fp8: it has fp32, bf16, fp16"),
         ("gpt3 --gpu m4 --gpus 8", 2, "Apple M4: its vendor states no 16-bit peak"),

@@ -16,15 +16,18 @@ from tscale.calibration.interval import (
     SHARE,
     ends_for_next,
     ends_of_all,
+    ends_of_another,
     ends_of_groups,
     factors,
     share_of_others,
+    students,
 )
 from tscale.calibration.measured_kinds import kind_of
 from tscale.calibration.names import hardware_of, model_of
 from tscale.calibration.rows import Judged
 from tscale.calibration.serving_calibration import Measured, predict, shipped
-from tscale.calibration.serving_cases import OverCapacityError, case_of
+from tscale.calibration.serving_cases import case_of
+from tscale.calibration.serving_deployed import OverCapacityError
 from tscale.calibration.serving_fit import fit, grouped, problem
 from tscale.calibration.serving_groups import keys_of
 from tscale.calibration.serving_meanings import TERMS
@@ -115,6 +118,25 @@ def test_ends_for_the_next_of_few_groups_reach_as_far_as_groups_do() -> None:
     even = [exp((place % 50 - 25) / 100) for place in range(200)]
     assert ends_for_next(even, [place // 50 for place in range(200)]) is ends_of_all
     assert ends_for_next(ratios, [0] * len(ratios)) is ends_of_all
+
+
+@pytest.mark.parametrize("between", [0.05, 0.2, 0.4])
+def test_ends_of_another_group_hold_80_percent_of_draws(between: float) -> None:
+    """2,000 times five groups of eight, each off by its own, and one more ratio of a sixth; five are few, and their variance is uncertain."""
+    draws = np.random.default_rng(0)
+    offs = draws.normal(0, between, (2000, 6))
+    ratios = np.exp(offs[:, :5, None] + draws.normal(0, 0.2, (2000, 5, 8)))
+    another = np.exp(offs[:, 5] + draws.normal(0, 0.2, 2000))
+    groups = [place // 8 for place in range(40)]
+    ends = [ends_of_another(list(one.ravel()), groups) for one in ratios]
+    held = sum(low <= one <= high for (low, high), one in zip(ends, another, strict=True)) / 2000
+    assert 0.78 < held < 0.86
+
+
+@pytest.mark.parametrize(("freedom", "quantile"), [(3, 1.638), (5, 1.476), (10, 1.372), (30, 1.310)])
+def test_quantiles_are_those_of_the_printed_table(freedom: float, quantile: float) -> None:
+    """Abramowitz and Stegun 1964, table 26.10: 90% of Student's distribution are below."""
+    assert students(0.9, freedom) == pytest.approx(quantile, abs=0.002)
 
 
 @pytest.mark.slow

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import pytest
 
 from tscale.calibration.serving_calibration import predict
-from tscale.calibration.serving_cases import OverCapacityError, cache_room, case_of
+from tscale.calibration.serving_cases import case_of
+from tscale.calibration.serving_deployed import OverCapacityError, cache_room
 
 MEASURED = Path(__file__).parents[1] / "measured" / "serving_chunks.csv"
 Row = Mapping[str, str]
@@ -80,6 +81,15 @@ def test_what_a_chunk_takes_is_as_wide_as_its_feed_forward(chunk: int) -> None:
     case = next(case_of(row) for group in _groups() for row in group if row["model"] == "qwen3-32b")
     usual, _ = cache_room(case._replace(chunk=0))
     assert usual - cache_room(case._replace(chunk=chunk))[0] == (chunk - 8192) * 2 * (3 * 5120 + 3 * 25600)
+
+
+def test_a_chunk_that_leaves_no_room_is_said_to_be_why() -> None:
+    """Not the weights, which fit: a million tokens of it are 184 GB, and of Qwen3-32B 65.5 GB."""
+    case = next(case_of(row) for group in _groups() for row in group if row["model"] == "qwen3-32b")
+    with pytest.raises(
+        OverCapacityError, match=r"^over capacity: the weights with a step of 1,000,000 tokens \(--chunk\) do not fit "
+    ):
+        cache_room(case._replace(chunk=1_000_000))
 
 
 def test_what_decodes_alone_has_no_chunks() -> None:

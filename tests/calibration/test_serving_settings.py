@@ -10,8 +10,10 @@ import pytest
 from numpy.random import default_rng
 
 from tscale.calibration.fit_serving import table
-from tscale.calibration.serving_calibration import constants_for, physics, shipped
-from tscale.calibration.serving_cases import case_of, deployed_on
+from tscale.calibration.serving_calibration import constants_for, shipped
+from tscale.calibration.serving_cases import case_of
+from tscale.calibration.serving_deployed import deployed_on
+from tscale.calibration.serving_physics import physics
 from tscale.catalogue.models import configs
 from tscale.core.costs.serving_waits import Scheduling
 from tscale.errors import RequestError

@@ -16,15 +16,16 @@ from tests.helpers import answer
 from tests.planning.rankings import rows_of
 from tscale.calibration.fit_training import Predictor, fitted, parts, runs_of, without
 from tscale.calibration.interval import FEW, factors, interval
+from tscale.calibration.measured_kinds import kind_of
 from tscale.calibration.names import model_of
-from tscale.calibration.training_case import constants_of, micro_batches_of, work_of
+from tscale.calibration.training_case import constants_from, micro_batches_of, work_of
 from tscale.calibration.training_recipes import CLUSTER, CURRENT, FROM_NODE, LATEST, NODE, Recipe
 from tscale.calibration.training_rows import case_of, gradient_bytes, judge
 from tscale.calibration.training_settings import with_settings
 from tscale.catalogue.calibrations import TRAINING, calibration, family_of
 from tscale.catalogue.models import configs
 from tscale.core.costs.step_prediction import predict
-from tscale.errors import RequestError
+from tscale.errors import RequestError, TscaleError
 
 RECIPES = {recipe.name: recipe for recipe in (NODE, CLUSTER, CURRENT, LATEST)}
 
@@ -43,7 +44,8 @@ def test_runs_are_predicted_alike_alone_and_in_arrays(name: str) -> None:
     runs = runs_of(RECIPES[name], configs())[::7]
     values = {key: one.value for key, one in found.constants.items()}
     alone = [
-        predict(run.work, constants_of(found, run.family, run.kernel, run.chip)).seconds / run.seconds for run in runs
+        predict(run.work, constants_from(values, run.family, run.kernel, run.chip)).seconds / run.seconds
+        for run in runs
     ]
     assert np.allclose(Predictor(runs).ratios(values), alone)
 
@@ -403,9 +405,10 @@ def test_gpt_oss_20b_in_automodel_is_predicted_as_it_was_measured() -> None:
 
 
 def test_a_pipeline_that_is_filled_several_times_a_step() -> None:
-    """128 micro-batches through two stages idle for one slot; in four passes of 32 for four."""
-    once, four = (work_of(case_of({**H100, "passes": passes})[0]) for passes in ("1", "4"))
+    """128 micro-batches through two stages idle for one slot, and 2 have none beside them; in four passes of 32 so for each of these."""
+    once, four = (work_of(case_of({**H100, "passes": passes, "queued": "overlapped"})[0]) for passes in ("1", "4"))
     assert (once.fill, four.fill) == (1, 4)
+    assert (once.hides, four.hides) == (1 - 2 / 128, 1 - 2 / 32)
 
 
 @pytest.mark.parametrize(
@@ -420,6 +423,13 @@ def test_a_pipeline_that_is_filled_several_times_a_step() -> None:
 def test_settings_that_are_not_known_are_refused(column: str, text: str, said: str) -> None:
     with pytest.raises(RequestError, match=re.escape(said)):
         judge({**BRIDGE, column: text})
+
+
+def test_a_row_has_no_modules_where_a_spec_may_not() -> None:
+    with pytest.raises(
+        TscaleError, match="bert-large: mtp: modules that predict further tokens are known in a decoder"
+    ):
+        judge({**BRIDGE, "model": "bert-large", "expert": "1", "mtp": "1"})
 
 
 def test_models_without_experts_have_the_constants_of_before_the_latest_stack() -> None:
@@ -463,7 +473,8 @@ def test_a_chip_whose_products_no_one_timed_is_taken_as_an_h100() -> None:
 
 def test_products_of_a_calibration_are_at_the_rate_of_the_chip() -> None:
     found, family = calibration(CURRENT.name), family_of("gb200")
-    own = constants_of(found, family, family.usual, "gb200")
+    values = {key: one.value for key, one in found.constants.items()}
+    own = constants_from(values, family, family.usual, "gb200")
     assert own.products == found.value("products") * family.products["gb200"]
     assert own.products_8bit == found.value("products_8bit") * family.products_8bit["gb200"]
 
@@ -506,7 +517,7 @@ def test_how_much_longer_a_step_takes_by_blocks(
 def test_a_chip_that_has_no_products_by_such_scales_says_which_it_has() -> None:
     with pytest.raises(RequestError, match="no products in mxfp8 are known on hopper: fp8-tensor, fp8-block are"):
         judge({**H100, "precision": "mxfp8"})
-    with pytest.raises(RequestError, match='has no peak in "fp8-block"'):
+    with pytest.raises(RequestError, match='has no peak in "fp8-block": it has fp32, bf16, fp16, int8'):
         judge({**H100, "gpu": "a100-sxm-80gb", "precision": "fp8-block"})
 
 
@@ -543,3 +554,9 @@ def test_a_stack_that_names_its_software_is_one_source() -> None:
 def test_sources_are_those_of_the_runs() -> None:
     sources = {row["source"].split(" ")[0] for row in rows_of("published_layouts.csv")}
     assert set(calibration(CURRENT.name).covers.sources) == sources
+
+
+def test_a_table_of_ones_own_may_have_every_column_of_recipes() -> None:
+    needs = ("gpu", "gpus", "batch", "micro_batch", "context", "tensor", "pipeline", "precision")
+    _, unread = kind_of(("step_ms", *needs, "recompute", "queued", "passes", "dispatcher", "mtp", "head"), "runs.csv")
+    assert unread == ()

@@ -275,3 +275,22 @@ def test_train_and_plan_say_which_intervals_they_have() -> None:
     asked = ["llama-3.1-8b", "--gpu", "h100", "--gpus", "8", "--batch", "64", "--tokens", "1e9"]
     for words in (["train", *asked], ["plan", *asked, "--train", "--top", "1", "--details"]):
         assert "publisher of such runs when the fit had none of its own" in " ".join(run(*words).out.split())
+
+
+def test_more_reasons_than_three_are_among_the_details() -> None:
+    cut = [ROWS[1].replace("a100-sxm-80gb", name) for name in ("a1000", "a1001", "a1002", "a1003")]
+    short, whole = (run("accuracy", table(ROWS[0], *cut), *more).out for more in ((), ("--details",)))
+    assert [one.count("without a prediction: ") for one in (short, whole)] == [3, 4]
+
+
+def test_a_column_that_is_read_is_not_said_to_be_left_out() -> None:
+    file = table(f"{ROWS[0]},0,bf16,good", heading=f"{HEADING},mtp,head,mood")
+    assert "Columns that are not read: mood." in run("accuracy", file).out
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("batches", ": did you mean batches?"), ("sequences", "; not read: sequences")]
+)
+def test_what_a_table_lacks_is_named_next_to_what_is_not_read(name: str, hint: str) -> None:
+    done = run("accuracy", table(ROWS[0], heading=HEADING.replace(",batch,", f",{name},")))
+    assert done.err == f'tscale: steps.csv: a table of training needs the column "batch"{hint}\n'

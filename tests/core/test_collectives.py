@@ -141,7 +141,7 @@ def met(nodes: int, chosen: int, experts: int, groups: tuple[int, int]) -> float
 @pytest.mark.parametrize(
     ("nodes", "chosen", "experts", "groups"),
     [(2, 2, 8, None), (8, 2, 8, None), (4, 3, 12, None), (1, 3, 6, None), (2, 3, 12, (4, 2)), (4, 3, 12, (4, 2)), (4, 2, 16, (8, 3)),
-     (2, 4, 16, (8, 4)), (12, 3, 12, (4, 2)), (8, 4, 16, (4, 2)), (1, 3, 12, (4, 2)), (4, 3, 4, None), (4, 4, 16, (2, 1))],
+     (2, 4, 16, (8, 4)), (12, 3, 12, (4, 2)), (8, 4, 16, (4, 2)), (1, 3, 12, (4, 2)), (4, 3, 4, None), (4, 4, 16, (2, 1)), (4, 3, 12, (6, 6))],
 )  # fmt: skip
 def test_a_token_s_experts_are_different_ones(
     nodes: int, chosen: int, experts: int, groups: tuple[int, int] | None

@@ -12,7 +12,7 @@ import pytest
 
 import tscale
 from tests.helpers import run
-from tscale.calibration.training_case import constants_of
+from tscale.calibration.training_case import constants_from
 from tscale.catalogue.calibrations import calibration, family_of
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.costs.schedules import predicted_fill
@@ -406,9 +406,9 @@ def test_a_pipeline_takes_as_long_as_a_walk_through_it(slots: list[float], many:
 def test_a_kernel_is_named_and_changes_the_time_of_attention_alone() -> None:
     spec, plan = gpt(6, 1024, 16), Parallelism()
     work = step_work([lower(spec)], plan, case(fused=True), A100)
+    values = {name: one.value for name, one in calibration("training-current").constants.items()}
     constants = [
-        constants_of(calibration("training-current"), family_of("a100-sxm-80gb"), kernel, "a100-sxm-80gb")
-        for kernel in ("flash-1", "flash-2")
+        constants_from(values, family_of("a100-sxm-80gb"), kernel, "a100-sxm-80gb") for kernel in ("flash-1", "flash-2")
     ]
     slow, fast = (predict(work, one) for one in constants)
     assert slow.attention / fast.attention == pytest.approx(0.5 / 0.35)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 from math import log
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tscale.calibration.interval import Interval, factors
+from tscale.calibration.interval import Interval, ends_of_another
 from tscale.catalogue.index import configs
 from tscale.core.costs.post_training import StepConstants
 from tscale.core.laws import Farseer, KaplanJoint
@@ -33,6 +34,7 @@ STEPS = (
     ("a", "one", 16.2, 9.7, 3 * 10**9, True), ("a", "two", 34.0, 19.3, 4 * 10**9, True), ("b", "one", 41.0, 30.7, 2 * 10**9, False),
     ("b", "one", 17.0, 9.9, 5 * 10**9, False), ("c", "two", 52.0, 41.3, 10**9, True), ("c", "two", 9.0, 5.3, 10**9, False),
 )  # fmt: skip
+RELEASES = ("x", "y", "y", "x", "y", "x")
 MOVED = tuple(step / 2 * 1e-9 for step in range(9))
 
 
@@ -41,8 +43,8 @@ def _runs() -> list[fit.Measured]:
         return StepTime((Timed("training", 0.0, Interval(alone, alone, alone), 1),), False, colocated, 1, 1, size)
 
     return [
-        fit.Measured(model, chip, seconds, time(alone, size, colocated=colocated), "fits")
-        for model, chip, seconds, alone, size, colocated in STEPS
+        fit.Measured(release, model, chip, seconds, time(alone, size, colocated=colocated), "fits")
+        for release, (model, chip, seconds, alone, size, colocated) in zip(RELEASES, STEPS, strict=True)
     ]
 
 
@@ -57,13 +59,25 @@ def _best(steps: list[Any]) -> tuple[float, float]:
     return min(product(MOVED, MOVED), key=lambda one: sum(abs(log(_ratio(step, *one))) for step in steps))
 
 
+def _left_out(groups: Sequence[str]) -> list[float]:
+    """The ratio of each step by the constants of the steps of other groups."""
+    best = {
+        group: _best([step for step, other in zip(STEPS, groups, strict=True) if other != group])
+        for group in dict.fromkeys(groups)
+    }
+    return [_ratio(step, *best[group]) for step, group in zip(STEPS, groups, strict=True)]
+
+
 def test_constants_of_steps_are_those_of_the_least_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fit, "_MOVED", list(MOVED))
     best = _best(list(STEPS))
     assert fit.fitted(_runs()) == StepConstants(*best)
-    left = {model: _best([step for step in STEPS if step[0] != model]) for model in "abc"}
-    ratios = [_ratio(step, *left[step[0]]) for step in STEPS]
-    assert list(fit.left_out(_runs())) == pytest.approx(ratios)
+    models = [step[0] for step in STEPS]
+    ratios, others = _left_out(models), _left_out(RELEASES)
+    of_models, of_releases = fit.left_out(_runs(), lambda run: run.model), fit.left_out(_runs(), lambda run: run.source)
+    assert of_models.ratios == pytest.approx(ratios)
+    assert of_releases.ratios == pytest.approx(others)
+    assert (of_models.groups, of_releases.groups) == (models, list(RELEASES))
     said = fit.calibration(_runs())
     assert [said["constants"][name]["value"] for name in ("moved_colocated", "moved_apart")] == pytest.approx(
         list(best)
@@ -75,13 +89,16 @@ def test_constants_of_steps_are_those_of_the_least_error(monkeypatch: pytest.Mon
     assert said["alone"] == {
         "median_ratio": round(median(alone), 3), "least": round(min(alone), 3), "most": round(max(alone), 3)
     }  # fmt: skip
-    low, high = factors(ratios)
-    errors = median(abs(1 / ratio - 1) for ratio in ratios)
+    high = ends_of_another(ratios, models)[1]
+    near, far = ends_of_another(others, RELEASES)
+    errors, apart = (median(abs(1 / ratio - 1) for ratio in found) for found in (ratios, others))
+    assert far > high, "the wider of the two is the interval"
     assert said["left_out"] == {
-        "by": "model", "median_error": round(errors, 3), "low": round(low, 3), "high": round(high, 3)
+        "by": "model", "median_error": round(errors, 3), "low": round(near, 3), "high": round(far, 3),
+        "releases": {"median_error": round(apart, 3), "low": round(near, 3), "high": round(far, 3)},
     }  # fmt: skip
-    assert len({round(low, 2), round(high, 2), round(errors, 2), 1.0}) == 4, "none can stand for another"
-    assert all(round(one, 3) != round(one, 4) for one in (low, high, errors)), "nor any for one of more digits"
+    assert len({round(one, 2) for one in (near, far, high, errors, apart, 1.0)}) == 6, "none can stand for another"
+    assert all(round(one, 3) != round(one, 4) for one in (near, far, errors, apart)), "nor any for one of more digits"
 
 
 def test_constants_are_looked_for_up_to_four_seconds_for_a_gigabyte() -> None:

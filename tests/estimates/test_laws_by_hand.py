@@ -16,7 +16,7 @@ from tscale.core.laws.experts import Leverage, Mixture, Run
 from tscale.core.metric import Figure
 from tscale.core.units import COUNT, NATS, TOKENS
 from tscale.errors import RequestError
-from tscale.estimates import experts, explaining, hyper, laws, optimal_experts, truths
+from tscale.estimates import experts, explaining, hyper, laws, truths
 from tscale.estimates import fit as fitting
 from tscale.estimates.release import Asked
 from tscale.estimates.trained import published_total
@@ -326,11 +326,6 @@ def test_parameters_are_counted_as_a_law_counts_them() -> None:
     run = Run(active=20, total=100, active_bare=15, total_bare=90, tokens=1000, mixture=Mixture(8, 2))
     counts = {"all": 100, "non_embedding": 90, "active": 20, "active_non_embedding": 15}
     assert {name: experts.counted_by(_law("a", counts=name), run) for name in counts} == counts
-
-
-def test_numbers_that_divide_the_experts() -> None:
-    assert optimal_experts._divisors(12) == [1, 2, 3, 4, 6, 12]
-    assert optimal_experts._divisors(1) == [1]
 
 
 def test_a_law_of_one_expansion_is_asked_near_it_alone() -> None:

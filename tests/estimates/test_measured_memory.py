@@ -12,6 +12,7 @@ from tscale.catalogue.hardware import find_hardware
 from tscale.catalogue.models import built_in
 from tscale.core.costs.largest import largest
 from tscale.core.costs.training_setup import Training
+from tscale.core.device import of_peak
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
 from tscale.core.recompute import find_again
@@ -37,7 +38,7 @@ def test_no_layout_that_ran_is_called_impossible(row: dict[str, str]) -> None:
     assert isinstance(spec, ModelSpec)
     tensor, zero = int(row["tensor"]), ZERO[row["sharding"]]
     plan = Parallelism(tensor=tensor, sequence=tensor > 1, data=int(row["gpus"]) // tensor, zero=zero)
-    precision = "fp32-master" if "torchtitan" in row["source"] else row["precision"]
+    precision = "fp32-master" if "torchtitan" in row["source"] else of_peak(row["precision"])
     how = Training(PRECISIONS[precision], OPTIMIZERS["adamw"], plan, SequenceLengths(target=0), int(row["micro_batch"]))
     model = trainer(spec, how._replace(recompute=find_again(row["recompute"]).policy), int(row["context"]))
     capacity = training_capacity(find_hardware(row["gpu"]).device(), plan)

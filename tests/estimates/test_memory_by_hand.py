@@ -104,7 +104,7 @@ def test_the_least_share_of_the_memory_that_is_enough_leaves_room_for_software()
 def test_larger_hardware_is_of_the_same_kind_and_has_the_least_memory_first() -> None:
     """Three at the most; with the memory of now it is none, nor where nothing has as much."""
     total = 100 * 10**9
-    found = list(serving.larger_hardware(total, 8, H100, _capacity()))
+    found = list(serving.larger_hardware(lambda _: total, 8, H100, _capacity()))
     names = [change.option.removeprefix("--gpu ") for change in found]
     sizes = [find_hardware(name).device().device_bytes for name in names]
     assert len(names) == 3
@@ -115,7 +115,7 @@ def test_larger_hardware_is_of_the_same_kind_and_has_the_least_memory_first() ->
     own = _capacity().device.device_bytes / 1e9
     for change, size in zip(found, sizes, strict=True):
         assert change.costs.startswith(f"{size / 1e9:.4g} GB a device, not {own:.4g}")
-    assert list(serving.larger_hardware(10**15, 8, H100, _capacity())) == []
+    assert list(serving.larger_hardware(lambda _: 10**15, 8, H100, _capacity())) == []
 
 
 def test_an_hour_of_several_devices_is_priced_with_its_range(monkeypatch: pytest.MonkeyPatch) -> None:

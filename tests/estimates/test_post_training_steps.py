@@ -119,10 +119,14 @@ def test_old_log_probabilities_may_be_left_out() -> None:
     saved = left.pop("old_log_probs")
     assert seconds(fewer) == pytest.approx(left)
     assert fewer["step_seconds"]["middle"] == pytest.approx(every["step_seconds"]["middle"] - saved)
-    assert (
-        "--skip-old-log-probs is of one update a step"
-        in run("train", *f"{step} --skip-old-log-probs --batch 256".split()).err
-    )
+    for more, said in (
+        ("--batch 256", "256: drop it, or --batch"),
+        ("--epochs 2", "512, 2 times: drop it, or --epochs"),
+    ):
+        refused = run("train", *f"{step} --skip-old-log-probs {more}".split()).err
+        assert refused == (
+            f"tscale: --skip-old-log-probs is of one update a step, not of 512 rollouts in batches of {said}\n"
+        )
 
 
 def test_a_run_is_so_many_steps() -> None:
@@ -181,8 +185,10 @@ def test_steps_are_predicted_as_the_calibration_says() -> None:
     assert (min(alone), max(alone)) == pytest.approx((said["alone"]["least"], said["alone"]["most"]), abs=0.002)
     ratios = [run.ratio(shipped().constants) for run in runs()]
     assert median(abs(1 / ratio - 1) for ratio in ratios) < said["left_out"]["median_error"] + 0.01
-    covered = sum(shipped().low <= ratio <= shipped().high for ratio in ratios) / len(ratios)
-    assert 0.80 <= covered <= 0.88  # 36 of 43
+    # 38: what the constants were fitted to is closer than another model or release, which the interval is of.
+    assert 29 <= sum(shipped().low <= ratio <= shipped().high for ratio in ratios) <= 39  # 95% of draws of 43 at 80%
+    widest = max(said["left_out"]["releases"]["high"], said["left_out"]["high"])
+    assert (shipped().low, shipped().high) == pytest.approx((1 / widest, widest), abs=0.001)
 
 
 @pytest.mark.slow
@@ -262,13 +268,13 @@ def recorded(name: str) -> tuple[Measured, ...]:
 
 @pytest.mark.slow
 def test_steps_of_later_releases_are_predicted_and_none_beats_its_bound() -> None:
-    """23% off in median: NeMo-RL 0.7 is faster than the releases of the fit, and fewer than half are within 80% intervals of these."""
+    """23% off in median: NeMo-RL 0.7 is faster than the releases of the fit. 19 of 24 are within the intervals of another model or release."""
     later, found = recorded("post_training_later.csv"), shipped()
     ratios = [one.ratio(found.constants) for one in later]
     assert [one.model for one in later if one.seconds < one.time.bound] == []
     assert median(abs(1 / ratio - 1) for ratio in ratios) == pytest.approx(0.23, abs=0.01)
     assert median(ratios) == pytest.approx(0.85, abs=0.01)
-    assert 9 <= sum(found.low <= ratio <= found.high for ratio in ratios) <= 12  # of 24
+    assert 15 <= sum(found.low <= ratio <= found.high for ratio in ratios) <= 23  # 95% of draws of 24 at 80%
 
 
 @pytest.mark.slow

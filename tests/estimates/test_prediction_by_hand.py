@@ -13,7 +13,7 @@ from tests.blocks.test_experts_and_latents import spec
 from tscale.calibration.interval import Interval
 from tscale.calibration.serving_calibration import Prediction
 from tscale.calibration.serving_case import Pool
-from tscale.calibration.serving_cases import OverCapacityError
+from tscale.calibration.serving_deployed import OverCapacityError
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.dtypes import DTYPES
 from tscale.core.serving_layout import ServingLayout

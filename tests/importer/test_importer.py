@@ -593,6 +593,16 @@ def test_a_file_that_describes_more_than_a_text_model_is_counted_whole() -> None
     assert spec.notes == ()
 
 
+def test_a_tower_that_a_file_does_not_describe_is_named() -> None:
+    """Llama 4 Scout without its `vision_config`: the class builds a tower of half the size of the released one."""
+    text = {"model_type": "llama4_text", "num_local_experts": 16}
+    note = "Not in the file: vision_config: its towers have the sizes that their class takes by default."
+    assert note in spec_of({"model_type": "llama4", "text_config": text}).notes
+    assert (
+        note not in spec_of({"model_type": "llama4", "text_config": text, "vision_config": {"hidden_size": 1408}}).notes
+    )
+
+
 def test_layers_that_predict_further_tokens_are_left_out_and_named() -> None:
     note = "Left out: the layers that predict further tokens (num_nextn_predict_layers), as the class does; --set mtp=1 counts them as further last layers."
     assert note in spec_of({"model_type": "deepseek_v3"}).notes

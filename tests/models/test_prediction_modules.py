@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.importer.recorded import spec_of
+from tscale.api import flops
 from tscale.calibration.training_rows import modules_of
 from tscale.calibration.training_settings import with_settings
 from tscale.core.costs.params import params
@@ -13,7 +15,7 @@ from tscale.core.parallelism import Parallelism
 from tscale.core.partition import stretches
 from tscale.errors import TscaleError
 from tscale.models.lower import lower, run_of
-from tscale.models.resolve import resolve
+from tscale.models.resolve import changed, resolve
 from tscale.models.stages import stages
 
 
@@ -46,6 +48,14 @@ def test_flops_a_token_are_those_of_published_runs(modules: int, published: floa
     spec = resolve("deepseek-v3", [f"mtp={modules}"] if modules else [])
     each = training_flops(lower(spec), run_of(spec, 4096), 4096, "causal") / 4096
     assert each == pytest.approx(published, rel=0.006)
+
+
+def test_formulas_of_plain_stacks_say_nothing_of_modules() -> None:
+    """Those of Hoffmann 2022, Chowdhery 2022 and Narayanan 2021 count the layers of the stack and one head."""
+    of_shapes = ("chinchilla", "palm", "megatron", "megatron_recompute")
+    plain, more = (flops("llama-3-8b", set=changes).to_dict()["training_flops"] for changes in ([], ["mtp=1"]))
+    assert [plain[key] is None for key in of_shapes] == [False] * 4
+    assert [more[key] for key in of_shapes] == [None] * 4
 
 
 @pytest.mark.parametrize(
@@ -82,3 +92,27 @@ def test_what_rows_of_publishers_train() -> None:
 def test_refused_where_nothing_is_known_of_it() -> None:
     with pytest.raises(TscaleError, match="mtp: modules that predict further tokens are known in a decoder"):
         resolve("t5-small", ["mtp=1"])
+
+
+def test_refused_where_the_last_layer_is_half_of_one() -> None:
+    """Nemotron-H's layers are a mixer or a feed-forward each, and its modules are of several by `mtp_hybrid_override_pattern`."""
+    pattern = {"model_type": "nemotron_h", "hybrid_override_pattern": "M*-E", "num_nextn_predict_layers": 1}
+    spec = spec_of({**pattern, "mtp_hybrid_override_pattern": "*E"})
+    assert (
+        "Left out: the layers that predict further tokens (num_nextn_predict_layers), as the class does." in spec.notes
+    )
+    with pytest.raises(TscaleError, match="has both attention and a feed-forward, and the last layer has only one"):
+        changed(spec, ("mtp=1",))
+
+
+@pytest.mark.parametrize(
+    ("family", "counts"),
+    [("step3p5", ""), ("deepseek_v3", "; --set mtp=3 counts them as further last layers")],
+)
+def test_counted_where_they_are_as_the_last_layer(family: str, counts: str) -> None:
+    """Step 3.5's are dense, with a window and a head of their own (ATOM, step3p5_mtp.py), where its last layer has experts."""
+    notes = spec_of({"model_type": family, "num_nextn_predict_layers": 3}).notes
+    assert (
+        f"Left out: the layers that predict further tokens (num_nextn_predict_layers), as the class does{counts}."
+        in notes
+    )

@@ -154,6 +154,7 @@ REFUSED: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("t5-small", {"head.kind": "masked"}, "head.kind: a masked head stands on a single stack, not on an encoder-decoder"),
     ("bert-base", {"idle_cross_attention": True}, "idle_cross_attention: known in a decoder with attention of one kind (multi-head) only: drop it"),
     ("t5-small", {"mtp": 1}, "mtp: modules that predict further tokens are known in a decoder with a language-model head, one residual stream and layers of their own weights only: drop it"),
+    ("nemotron-h-56b", {"mtp": 1}, "mtp: a module that predicts a further token has both attention and a feed-forward, and the last layer has only one: drop it"),
     # training
     ("gpt2", {"training": {"stages": [{"context": 9999, "source": "mine"}]}}, "training.stages.0.context: 9999 tokens are more than the model's context of 1024: raise context, or leave it out where there is no limit"),
     ("gpt2", {"training": {"tokens": 5, "source": "mine", "stages": [{"source": "mine"}]}}, "training: each stage says its own tokens and source, and their sum is the total: drop those next to stages"),

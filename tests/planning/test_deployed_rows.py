@@ -13,7 +13,7 @@ from tscale.analysis.questions import question
 from tscale.calibration.interval import Interval
 from tscale.calibration.serving_calibration import Prediction, predict_held, shipped
 from tscale.calibration.serving_case import Pool, ServingCase
-from tscale.calibration.serving_cases import cache_room
+from tscale.calibration.serving_deployed import cache_room
 from tscale.core.serving_layout import ServingLayout
 from tscale.estimates.plan_serve.search import _bases, room_of
 from tscale.planning import deployment_rows

@@ -112,6 +112,8 @@ def test_a_worker_writes_its_part_where_it_sees_the_folder(tmp_path: Path) -> No
     assert file.read_bytes() == sent
     lost = task._replace(own=cluster.Own(str(tmp_path / "none" / file.name), str(sign)))
     assert cluster.run_part(lost) == (0, sent)
+    unseen = task._replace(own=cluster.Own(str(file), str(tmp_path / ("x" * 300))))  # which no worker may ask for
+    assert cluster.run_part(unseen) == (0, sent)
 
 
 def test_a_worker_of_another_version_is_refused() -> None:

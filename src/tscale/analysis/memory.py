@@ -71,8 +71,13 @@ class Ask(PostTraining, Spread, WithMedia, OfModel):
     page: int | None = asked(
         Option("Page the cache in blocks of N tokens, such as 16.", "N", readers.size, heading=options.SERVING)
     )
-    chunk: int = asked(
-        Option("Set the prompt tokens of a step (chunked prefill).", "N", readers.size, heading=options.SERVING), 2048
+    chunk: int | None = asked(
+        Option(
+            "Set the prompt tokens of a step (chunked prefill); by default as vLLM's server does on the hardware.",
+            "N",
+            readers.size,
+            heading=options.SERVING,
+        )
     )
     state_dtype: str | None = asked(options.STATE_DTYPE)
     cache_form: Literal["latent", "full"] = asked(options.CACHE_FORM, "latent")

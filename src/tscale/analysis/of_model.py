@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tscale.analysis import options
 from tscale.analysis.found import hardware_of, spec_of
+from tscale.analysis.media import WithMedia
 from tscale.analysis.request import Request, asked
 from tscale.blocks.spec_dataclass import spec_dataclass
 
@@ -38,12 +39,11 @@ class OfModel(Request):
         from tscale.models.resolve import disclosed
 
         spec = disclosed(self.found)
-        media = getattr(self, "media", None)  # of questions about sequences that may hold some (`analysis.media`)
-        if media is None or not media.any:
+        if not isinstance(self, WithMedia) or not self.media.any:
             return spec
         from tscale.estimates.media import with_images
 
-        return with_images(spec, media)
+        return with_images(spec, self.media)
 
     @property
     def model_words(self) -> list[str]:

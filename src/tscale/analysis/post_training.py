@@ -132,7 +132,7 @@ class PostTraining(Request):
     )
     skip_old_log_probs: bool = asked(
         Option(
-            "Compute no log-probabilities of the policy before it is trained: all rollouts of a step are one batch, whose ratio is 1.",
+            "Compute no log-probabilities of the policy before it is trained: all rollouts of a step are one batch, and its ratio is 1.",
             heading=HEADING,
             kind="flag",
         ),
@@ -199,9 +199,11 @@ class PostTraining(Request):
     def _check_skipped(self, batch: int, rollouts: int) -> None:
         """Raises `RequestError` for a policy that is trained more than once on the rollouts of a step, whose ratio is then not 1."""
         if self.skip_old_log_probs and (batch < rollouts or self.epochs > 1):
+            again = f", {self.epochs:,} times" if self.epochs > 1 else ""
+            given = " and ".join(spelled(name) for name in ("batch", "epochs") if name in self.given)
             raise RequestError(
-                f"--skip-old-log-probs is of one update a step, not of {rollouts:,} rollouts in batches of {batch:,} for {self.epochs:,} "
-                "epochs: drop it, --batch and --epochs"
+                f"--skip-old-log-probs is of one update a step, not of {rollouts:,} rollouts in batches of {batch:,}{again}: "
+                f"drop it, or {given}"
             )
 
     def _lengths(self, context: int | None) -> tuple[int, int | None]:

@@ -32,7 +32,6 @@ _OF_RUNS: Final = (
     "tokens", "days", "mfu", "count", "tokens_per_second", "goodput", "watts", "pue", "grid", "dtype", *MEDIA,
 )  # fmt: skip
 """What is of a run of tokens, and not of a step after pre-training."""
-"""Formats of products that are narrower than those of a frozen model in 4 bits."""
 _OF_PLAN: Final = tuple(name for name in (*POLICIES, *DEGREES) if name != "recompute")
 
 

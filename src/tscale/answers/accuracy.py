@@ -8,7 +8,7 @@ from typing import Final
 from tscale.calibration.rows import Judged, What
 from tscale.calibration.serving_cases import DRAWN_NOTE
 from tscale.calibration.training_case import OF_PUBLISHERS
-from tscale.core.metric import Column, Data, Figure, Report
+from tscale.core.metric import Column, Data, Detail, Figure, Report
 from tscale.core.number_text import number_text
 from tscale.core.units import COUNT, SHARE, TOKENS
 from tscale.core.view import Record, view
@@ -162,6 +162,7 @@ def _notes(found: Accuracy) -> Iterator[str]:
     reasons: dict[str, list[int]] = {}
     for row in found.refused:
         reasons.setdefault(row.refused, []).append(row.number)
-    for why, numbers in sorted(reasons.items(), key=lambda item: -len(item[1]))[:_LISTED]:
+    for place, (why, numbers) in enumerate(sorted(reasons.items(), key=lambda item: -len(item[1]))):
         many = f"{len(numbers):,} rows" if len(numbers) > 1 else f"Row {numbers[0]:,}"
-        yield ended(f"{many} without a prediction: {why}")
+        said = ended(f"{many} without a prediction: {why}")
+        yield said if place < _LISTED else Detail(said)

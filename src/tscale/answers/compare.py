@@ -95,7 +95,9 @@ def _row_data(quantity: Named, values: Values) -> Data:
     return {
         "quantity": quantity.key,
         "values": list(values),
-        "ratios": [_ratio(ratio, _known_of(values[0], value)) for ratio, value in ratios],
+        "ratios": [
+            None if ratio is None else Figure(ratio, RATIO, _known_of(values[0], value)) for ratio, value in ratios
+        ],
     }
 
 
@@ -193,10 +195,6 @@ def ratios_of(values: Sequence[Figure | Missing | str | None]) -> list[Fraction 
         Fraction(value.value) / base if base and isinstance(value, Figure) and place else None
         for place, value in enumerate(values)
     ]
-
-
-def _ratio(ratio: Fraction | None, known: Known) -> Figure | None:
-    return None if ratio is None else Figure(ratio, RATIO, known)
 
 
 def _known_of(*values: Figure | Missing | str) -> Known:

@@ -48,7 +48,8 @@ def verify_report(spec: ModelSpec | TowerSpec, weights: Weights, path: str) -> R
     ledger = spec.ledger() if spec.kind == "tower" else lower(spec)
     result = compared(ledger, weights.tensors)
     wanted = int(params(ledger.whole).total)
-    found = sum(tensor.numbers for tensor in weights.tensors) - _beside(result) - _copied(result)
+    copied = sum(one.extra * one.tensors[0].numbers for one in result.copies)
+    found = sum(tensor.numbers for tensor in weights.tensors) - _beside(result) - copied
     agrees = result.agrees and wanted == found
     surplus = len(result.unexpected) + len(result.copies)
     verdict = "has the tensors that are predicted" if agrees else "differs from the tensors that are predicted"
@@ -123,10 +124,6 @@ def _beside(result: Comparison) -> int:
     """Numbers that are no parameters: known by name, or predicted as buffers."""
     buffers = sum(piece.matched * piece.shape[0] for piece in result.pieces if piece.optional)
     return buffers + sum(tensor.numbers for tensor in result.beside)
-
-
-def _copied(result: Comparison) -> int:
-    return sum(one.extra * one.tensors[0].numbers for one in result.copies)
 
 
 def _piece_row(piece: Piece) -> Record:

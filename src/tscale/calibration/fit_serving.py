@@ -20,7 +20,8 @@ import yaml
 
 from tscale.calibration.interval import Ends, ends_for_next, ends_of_all, factors
 from tscale.calibration.serving_calibration import NAME
-from tscale.calibration.serving_cases import case_of, deployed_on
+from tscale.calibration.serving_cases import case_of
+from tscale.calibration.serving_deployed import deployed_on
 from tscale.calibration.serving_fit import (
     Deviations,
     Figure,

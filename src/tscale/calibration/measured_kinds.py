@@ -39,6 +39,7 @@ KINDS: Final = (
         (
             "layers", "d_model", "heads", "d_ff", "vocabulary", "data", "schedule", "attention", "stack", "source", "model",
             "interleave", "context_parallel", "expert", "expert_tensor", "sharding", "passes", "queued", "dispatcher", "rank", "targets",
+            "mtp", "head",
         ),
         "training_rows",
     ),
@@ -79,7 +80,10 @@ def kind_of(columns: tuple[str, ...], where: str) -> tuple[Kind, tuple[str, ...]
     missing = [name for name in found.needs if name not in columns]
     if missing:
         others = [name for name in columns if name not in found.columns]
-        hint = f": {nearest(missing[0], others)}" if others else ""
+        close = nearest(missing[0], others)
+        hint = f"; not read: {', '.join(others[:12])}" if others else ""
+        if close.startswith("did"):
+            hint = f": {close}"
         raise SpecError(f"a table of {found.name} needs {_listed(missing)}{hint}", where=where)
     return found, tuple(name for name in columns if name not in found.columns)
 

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from tscale.calibration.names import model_of
 from tscale.core.costs.states import Offload, find_offload, find_targets
 from tscale.core.costs.training_setup import Training
-from tscale.core.dtypes import DTYPES, Dtype, find_format
+from tscale.core.dtypes import DTYPES, Dtype, bytes_of, find_format
 from tscale.core.ledger import NormKernel
 from tscale.core.loss_kernels import find_kernel
 from tscale.core.parallelism import Parallelism
@@ -26,6 +26,7 @@ _RANKS: Final = {"lora": 8, "qlora": 64}
 """Ranks where none is said: peft's, and that of Dettmers 2023."""
 _TARGETS: Final = {"lora": "q,v", "qlora": "all"}
 """Matrices that have adapters where nothing else is said: those of Hu 2021 (section 4.2, and peft's for Llama), all of Dettmers 2023."""
+_FEW_BITS: Final = ("nf4", "nf4-single")
 _KERNELS: Final[dict[str, NormKernel]] = {"": "fused", "fused": "fused", "eager": "eager", "composite": "composite"}
 
 
@@ -33,7 +34,9 @@ class Habits(NamedTuple):
     """What a source says of all of its runs, where a row does not.
 
     `prints_active`: whether its peaks are of live memory. `compiled_loss`: whether its loss in chunks is compiled with the model.
-    `plain_bf16`: whether its bf16 has no master copy. `one_pass`: whether a step is one micro-batch.
+    `plain_bf16`: whether its bf16 has no master copy. `one_pass`: whether a step is one micro-batch. `untied`: whether its heads are
+    matrices of their own where a model's is tied. `inputs_kept`: whether its products in few bits keep their inputs.
+    `drops`: whether its adapters have dropout. `heads_packed`: whether heads are in few bits as well.
     """
 
     prints_active: bool = False
@@ -41,14 +44,21 @@ class Habits(NamedTuple):
     plain_bf16: bool = False
     one_pass: bool = False
     optimizer: str = "adamw"
+    untied: bool = False
+    inputs_kept: bool = False
+    drops: bool = False
+    heads_packed: bool = False
 
 
 _HABITS: Final = {
     "torchtune": Habits(prints_active=True, compiled_loss=True, plain_bf16=True, one_pass=True),
     "unsloth": Habits(optimizer="adam-8bit"),
+    "litgpt": Habits(untied=True, inputs_kept=True, drops=True, heads_packed=True),
 }
 """torchtune's README (0.3 to 0.6) has its runs compiled, without gradient accumulation, and `log_peak_memory_stats` prints what is active; unsloth's of January 2025
-trains with adamw_8bit."""
+trains with adamw_8bit. litgpt's GPT (litgpt/model.py) has an lm_head of its own; its recipes have lora_dropout of 0.05 or
+0.1 (finetune/lora.py, config_hub/finetune), and it needed bitsandbytes 0.41 or 0.42 (pyproject.toml), whose MatMul4Bit keeps its input
+(`ctx.tensors = (A, B)`, until bitsandbytes#1270). lightning's BitsandbytesPrecision converts all of its linear layers, the head too."""
 
 
 def _habits(source: str) -> Habits:
@@ -93,19 +103,23 @@ class Row:
 
 
 class Asked(NamedTuple):
-    """What a row asks about. `prints_active`: whether its trainer prints what is live, and not what is reserved."""
+    """What a row asks about. `prints_active`: whether its trainer prints what is live, and not what is reserved. `beside`: further bytes."""
 
     spec: ModelSpec
     training: Training
     prints_active: bool
+    beside: int
 
 
 def training_of(row: Row) -> Asked:
     """How the run of a row trained its model. Raises `TscaleError` for a row that says what is not counted."""
-    spec = model_of(row["model"])
     habits = _habits(row["source"])
+    spec = model_of(row["model"])
+    if habits.untied:
+        spec = replace(spec, tied=False)
     method, rank, targets = _method(row["method"])
-    if not method and row["precision"] == "nf4":
+    few = row["precision"] in _FEW_BITS
+    if not method and few:
         raise RequestError("a model in nf4 is trained by adapters: method says which, such as qlora r16")
     precision = _recipe(row, adapters=bool(method), plain=habits.plain_bf16)
     plan = _plan(row, precision)
@@ -119,7 +133,7 @@ def training_of(row: Row) -> Asked:
         micro_batch,
         recompute=again.policy,
         rank=rank,
-        base=DTYPES["nf4"] if method == "qlora" else None,
+        base=DTYPES[row["precision"] if few else "nf4"] if method == "qlora" else None,
         loss=_loss(row["loss"], compiled=habits.compiled_loss and row["kernels"] in ("", "fused")),
         kernels=_kernels(row["kernels"]),
         again=again if again.of_some else None,
@@ -127,8 +141,17 @@ def training_of(row: Row) -> Asked:
         offload=_offload(row["offload"]),
         lora_targets=find_targets(targets) if targets else None,
         batch=micro_batch * plan.data if habits.one_pass else None,
+        inputs_kept=habits.inputs_kept and method == "qlora",
+        adapter_dropout=habits.drops and bool(method),
     )
-    return Asked(spec, training, habits.prints_active)
+    beside = _packed_head(spec, training.base) if habits.heads_packed and training.base is not None else 0
+    return Asked(spec, training, habits.prints_active, beside)
+
+
+def _packed_head(spec: ModelSpec, base: Dtype) -> int:
+    """Bytes that a head in few bits takes beyond one in 16: at the loss it is unpacked to the fp16 that lightning made it from, and to bf16."""
+    numbers = int(spec.vocabulary) * int(spec.d_model)
+    return bytes_of(numbers, base.bits) + (2 + 2 - 2) * numbers
 
 
 def _method(text: str) -> tuple[str, int | None, str]:
@@ -144,7 +167,7 @@ def _method(text: str) -> tuple[str, int | None, str]:
 def _recipe(row: Row, *, adapters: bool, plain: bool) -> Precision:
     """The precision recipe. torchtune's bf16 has no master copy; nf4 is what adapters stand on, themselves in mixed precision."""
     name, narrow = row["precision"].lower() or "bf16", row["products"].lower()
-    if name == "nf4":
+    if name in _FEW_BITS:
         name = "bf16"
     if name == "bf16" and plain:
         name = "pure-bf16"

@@ -17,4 +17,4 @@ def judge(row: Mapping[str, str]) -> list[Judged]:
     one = memory_rows.judge(row)
     return [
         Judged("memory", one.measured, one.low, one.middle, one.high, None, one.groups)
-    ]  # the least is counted, no bound
+    ]  # what is counted as the least is no bound: runs held less

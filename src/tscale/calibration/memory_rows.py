@@ -2,8 +2,9 @@
 
 A peak is compared with what an allocator shows: what it reserves on one device, and on several with the middle of what fragments were
 measured to add (`tscale.core.costs.reserve`), since each stream for sending has memory of its own. torchtune prints what is live
-instead. The longest context that ran is compared in tokens: an allocator that is full gives back what it does not use, so what is live
-counts, next to the middle of what driver and context take.
+instead. Its interval is as wide as errors of measured peaks are (`PEAKS_WITHIN`). The longest context that ran is compared in tokens: an allocator that is full gives back what it does not use, so what is live
+counts, next to the middle of what driver and context take. Parts of what is served are exact but for what is rounded, and what a file or
+an engine has besides.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Final, Literal, NamedTuple
 
+from tscale.blocks import Attention, attentions
 from tscale.calibration.memory_columns import Row, served_model, training_of
 from tscale.core.costs.cache import StateBits, cache_bytes
 from tscale.core.costs.kernel_padding import has_padded_experts, padded_for
 from tscale.core.costs.largest import largest
-from tscale.core.costs.reserve import COLLECTIVES, CONTEXT, MOST_IN_FRAGMENTS, Reserve, gpu_reserve
+from tscale.core.costs.reserve import COLLECTIVES, CONTEXT, MOST_IN_FRAGMENTS, PEAKS_WITHIN, Reserve, gpu_reserve
+from tscale.core.costs.serving_chunks import usual_chunk
 from tscale.core.costs.training_setup import Peak
 from tscale.core.costs.weights import weight_bytes
 from tscale.core.costs.workspace import workspace_bytes
@@ -45,9 +48,9 @@ _SAMPLED: Final = Fraction(388, 10)
 
 
 class MemoryJudged(NamedTuple):
-    """A measured memory beside what is counted of it: the least, what an allocator shows, and the most; in bytes or tokens.
+    """A measured memory beside what is counted of it: what an allocator shows, and an 80% interval; in bytes or tokens.
 
-    `bound`: what no run holds less than, in bytes; None where tokens are compared. `verdict`: whether the run fits the device that it
+    `bound`: what no run holds less than, in bytes, but for what its figure was rounded by; None where tokens are compared. `verdict`: whether the run fits the device that it
     ran on, None where that is not said. `groups`: what the row is of.
     """
 
@@ -73,7 +76,7 @@ class MemoryJudged(NamedTuple):
 
     @property
     def covered(self) -> bool:
-        """Whether what was measured lies between the least and the most."""
+        """Whether what was measured lies in the interval."""
         return self.low <= self.measured <= self.high
 
     @property
@@ -121,13 +124,14 @@ def _peak(row: Row, what: str, measured: float) -> MemoryJudged:
     if context is None:
         raise RequestError("context is not said, without which no peak is counted")
     model = trainer(asked.spec, asked.training, context)
-    reserved, held, least = (_total(model, peak) for peak in _PEAKS)
+    reserved, held, least = (_total(model, peak) + asked.beside for peak in _PEAKS)
     active = what == "peak_active" or asked.prints_active
     spread = asked.training.plan.devices > 1
     middle = held if active else int(reserved / (1 - MOST_IN_FRAGMENTS / 2)) if spread else reserved
-    high = int(reserved / (1 - MOST_IN_FRAGMENTS))
     verdict = _verdict(row, reserved, least, asked.training.plan)
-    return MemoryJudged(what, "bytes", measured, least, middle, high, least, verdict, _groups(row))
+    low, high = middle / float(PEAKS_WITHIN), middle * float(PEAKS_WITHIN)
+    bound = least - _printed(row)
+    return MemoryJudged(what, "bytes", measured, low, middle, high, bound, verdict, _groups(row))
 
 
 _PEAKS: Final[tuple[Peak, ...]] = ("reserved", "held", "live")
@@ -182,34 +186,65 @@ def _verdict(row: Row, total: int, least: int, plan: Parallelism) -> Verdict | N
 
 def _served(row: Row, what: str, measured: float) -> MemoryJudged:
     """A part of what a device holds while it serves: exact, as far as it is counted and as digits of the measurement are printed."""
-    spec, asked = served_model(row)
+    spec, _ = served_model(row)
     ledger = lower(spec)
     share = shard(ledger, Parallelism(tensor=row.size("tensor") or 1))
-    tokens = row.size("context") or 1
-    least = None
-    if what in ("weights", "file_size"):
-        counted = _weights(row, what, share)
-    elif what == "cache":
-        format = asked or DTYPES["bf16"]
-        counted = _cache(share, spec, tokens, format)
-        least = None if row["precision"] else _cache(share, spec, tokens, DTYPES["fp8"])
-    else:
-        counted = _workspace(row, spec, share, ledger, tokens)
-    printed = _half_a_digit(row["value"]) * _unit(row["unit"])
-    low = (counted if least is None else least) - printed
-    return MemoryJudged(what, "bytes", measured, low, counted, counted + printed, None, None, _groups(row))
+    match what:
+        case "weights":
+            low, middle, high = _loaded(row, spec)
+        case "file_size":
+            low = middle = _weights(row, what, share)
+            high = middle + _WORD_IN_FILE * int(spec.vocabulary)
+        case "cache":
+            low, middle = _caches(row, spec, share)
+            high = middle
+        case _:
+            low, middle, high = _workspace(row, spec, share, ledger, row.size("context") or 1)
+    printed = _printed(row)
+    return MemoryJudged(what, "bytes", measured, low - printed, middle, high + printed, None, None, _groups(row))
 
 
-def _workspace(row: Row, spec: ModelSpec, share: Ledger, ledger: Ledger, tokens: int) -> float:
-    """Bytes of a pass over so many tokens; of what vLLM profiles, of sampling where that is more, which every device does whole."""
+_WORD_IN_FILE: Final = 64
+"""Bytes of a word of the vocabulary that a GGUF file has besides its tensors, at the most: its text with a length of 8 bytes and a type of 4,
+and as many merges again, each with a length (ggml docs/gguf.md); of Llama 3 there are 280,147 merges of 128,256 words."""
+
+
+def _caches(row: Row, spec: ModelSpec, share: Ledger) -> tuple[float, float]:
+    """Bytes of a cache: in 8 bits, where no format is stated, and in the stated one or 16."""
+    tokens, format = row.size("context") or 1, served_model(row)[1] or DTYPES["bf16"]
+    middle = _cache(share, spec, tokens, format)
+    return (middle if row["precision"] else _cache(share, spec, tokens, DTYPES["fp8"])), middle
+
+
+def _loaded(row: Row, spec: ModelSpec) -> tuple[float, float, float]:
+    """Bytes of weights that an engine loads: at the least, in all, and at the most.
+
+    vLLM keeps a table of sines and cosines of all positions on each device, one for each width of head, in the format that it
+    computes in or in fp32 (`RotaryEmbedding` of its model_executor/layers), and towers unless it is told to leave them out.
+    """
+    ledger = lower(spec) if "language model alone" in row["note"] else lower(spec).whole
+    counted = _weights(row, "weights", shard(ledger, Parallelism(tensor=row.size("tensor") or 1)), ledger)
+    if "vllm" not in row["source"] or spec.positions.kind != "rotary":
+        return counted, counted, counted
+    heads = {
+        int(mixer.widths(spec.d_model).head_dim if isinstance(mixer, Attention) else getattr(mixer, "rope_dim", 0))
+        for mixer in attentions(spec.mixers)
+    }
+    table = 2 * int(spec.context or 0) * sum(heads)
+    return counted, counted + table, counted + 2 * table
+
+
+def _workspace(row: Row, spec: ModelSpec, share: Ledger, ledger: Ledger, tokens: int) -> tuple[float, float, float]:
+    """Bytes of a pass over so many tokens: at the least, as counted, and at the most.
+
+    Of what vLLM profiles sampling may be more, which every device does whole, with what the last layer gave still there
+    (`execute_model` of its model_runner.py); at the most the input of the last norm is there, too.
+    """
     own = float(workspace_bytes(share, ledger, run_of(spec, tokens), 1, tokens, spec.d_model, 16).total)
-    sampled = float(_SAMPLED * _PROFILED * spec.vocabulary) if "vllm" in row["source"] else 0.0
-    return max(own, sampled)
-
-
-def _chunk(memory: int) -> int:
-    """Tokens of a pass of vLLM's server where nothing is said (`max_num_batched_tokens` in `get_batch_defaults` of its arg_utils.py)."""
-    return 8192 if memory >= 70 * GIB else 2048
+    if "vllm" not in row["source"]:
+        return own, own, own
+    sampled, stream = float(_SAMPLED * _PROFILED * spec.vocabulary), 2 * tokens * int(spec.d_model)
+    return max(own, sampled), max(own, sampled + stream), max(own, sampled + 2 * stream)
 
 
 def _admitted(share: Ledger, chunk: int) -> Ledger:
@@ -225,30 +260,32 @@ def _concurrency(row: Row, measured: float) -> MemoryJudged:
     """The requests of `context` tokens that what an engine leaves for its cache has room for, in tokens of all of them.
 
     A device's share that may be used is said by the note (`gpu_memory_utilization 0.95`), or vLLM's own 0.9; the context of a process
-    is taken at its least, for its baseline is measured before.
+    is taken at its least, for its baseline is measured before; at the most, what is not torch's is 1.79 GiB on one device and 3.58 on each
+    of two (vllm-project/vllm#10511).
     """
     memory, context = _memory(row), row.size("context")
     if memory is None or context is None:
         raise RequestError("gpu_gib and context are said, or no concurrency is counted")
+    chunk = usual_chunk("vllm", memory)
     spec, _ = served_model(row)
     ledger = lower(spec)
     share = shard(ledger, Parallelism(tensor=row.size("tensor") or 1))
     said = re.search(r"utili[sz]ation (0?\.\d+)", row["note"])
     left = memory * (float(said[1]) if said else 0.9) - _weights(row, "weights", share)
-    left -= _workspace(row, spec, share, ledger, min(context, _chunk(memory)))
-    request = _cache(_admitted(share, _chunk(memory)), spec, context, DTYPES["bf16"])
-    most = CONTEXT.high + (COLLECTIVES.high if (row.size("tensor") or 1) > 1 else 0)
+    left -= _workspace(row, spec, share, ledger, min(context, chunk))[1]
+    request = _cache(_admitted(share, chunk), spec, context, DTYPES["bf16"])
+    most = COLLECTIVES.high * (2 if (row.size("tensor") or 1) > 1 else 1)
     low, middle, high = (max(0.0, (left - taken) / request * context) for taken in (most, CONTEXT.low, 0))
     measured *= context if row["unit"] == "requests" else 1
     return MemoryJudged("concurrency", "tokens", measured, low, middle, high, None, None, _groups(row))
 
 
-def _weights(row: Row, what: str, share: Ledger) -> float:
+def _weights(row: Row, what: str, share: Ledger, ledger: Ledger | None = None) -> float:
     """Bytes of a file or of what an engine loads; vLLM pads routed experts in mxfp4 for Marlin's kernel on most devices."""
     spec, asked = served_model(row)
-    ledger = lower(spec)
+    ledger = ledger or lower(spec)
     format = asked or released(spec) or DTYPES["bf16"]
-    if isinstance(format, Dtype) and format.is_mixture:
+    if isinstance(format, Dtype) and format.mixture:
         format = gguf_mixture(spec, format)
     padded = what == "weights" and "vllm" in row["source"] and has_padded_experts(ledger, format)
     return float(weight_bytes(padded_for(share, "marlin") if padded else share, format, ledger).total)
@@ -260,9 +297,9 @@ def _cache(share: Ledger, spec: ModelSpec, tokens: int, format: Dtype) -> float:
     return float(cache_bytes(share, run_of(spec, tokens), format.bits, None, states).total)
 
 
-def _half_a_digit(text: str) -> float:
-    """Half of the last digit that is printed: as much is rounded off at the most."""
-    return 0.5 * 10.0 ** -len(text.partition(".")[2])
+def _printed(row: Row) -> float:
+    """Bytes of half of the last digit that is printed: as much is rounded off at the most."""
+    return 0.5 * 10.0 ** -len(row["value"].partition(".")[2]) * _unit(row["unit"])
 
 
 def _groups(row: Row) -> dict[str, str]:

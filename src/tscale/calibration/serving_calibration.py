@@ -9,47 +9,24 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping
 from functools import cache
-from math import ceil, inf
+from math import ceil
 from typing import Final, NamedTuple
 
 from tscale.calibration.interval import Interval, interval
-from tscale.calibration.serving_case import ServingCase, cluster_of
-from tscale.calibration.serving_cases import (
-    OverCapacityError,
-    at_once,
-    cache_room,
-    least_passes,
-    least_step,
-    passes_of,
-    step_curve_of,
-    worker_of,
-)
+from tscale.calibration.serving_case import ServingCase
+from tscale.calibration.serving_cases import passes_of
+from tscale.calibration.serving_deployed import OverCapacityError, cache_room, worker_of
 from tscale.calibration.serving_groups import deviation_level, family_of, group_of, keys_of, terms_of, way_of
 from tscale.calibration.serving_meanings import MEANINGS, TERMS, Group
 from tscale.calibration.serving_one_run import FIRST, RunLoad, share_taken
+from tscale.calibration.serving_physics import Physics, chip_of, physics, step_seconds_of, with_guesses
 from tscale.catalogue.models import configs
 from tscale.catalogue.shipped import plain_data
 from tscale.core.adding import in_order
 from tscale.core.costs.largest import largest
-from tscale.core.costs.serving_loop import share_decoding
-from tscale.core.costs.serving_prediction import (
-    Chip,
-    Load,
-    ServingConstants,
-    StepCurve,
-    host_seconds,
-    launch_seconds,
-    least_seconds,
-    pool_seconds,
-    prefill_seconds,
-    prompt_seconds,
-    step_seconds,
-    tpot_seconds,
-    ttft_seconds,
-)
+from tscale.core.costs.serving_prediction import ServingConstants, prompt_seconds
 from tscale.core.costs.serving_share import Structure
-from tscale.core.costs.serving_work import PassWork
-from tscale.core.elementwise import exp_of, larger, log2_of, smaller
+from tscale.core.elementwise import exp_of, larger, smaller
 
 NAME: Final = "serving"
 _MOST: Final = 1.0
@@ -177,10 +154,8 @@ def deviation_of(calibration: Calibration, case: ServingCase, structure: Structu
     level = deviation_level(calibration.deviations, keys) if case.hardware.name in calibration.chips else ""
     known = level or family
     for item in keys.items():
-        found = calibration.deviations.get(item)
-        for place in range(2 if found else 0):
-            assert found is not None
-            sums[place] += in_order(a * b for a, b in zip(found[place], terms, strict=True))
+        for place, found in enumerate(calibration.deviations.get(item, ())):
+            sums[place] += in_order(a * b for a, b in zip(found, terms, strict=True))
     tpot, ttft = (exp_of(smaller(larger(total, -_MOST), _MOST)) for total in sums)
     return Deviation(tpot, ttft, known)
 
@@ -195,120 +170,6 @@ def is_covered(calibration: Calibration, case: ServingCase, structure: Structure
     )
 
 
-class Physics(NamedTuple):
-    """Seconds by the formula alone, and of its bounds."""
-
-    tpot: float
-    ttft: float
-    tpot_bound: float
-    ttft_bound: float
-    answer_bound: float
-    """Of an output token where as many decode as are asked for: a bound of whole requests, for fewer at once end no more of them."""
-    prefill: float
-    """Of a prompt on the devices that prefill, with nothing before it, where all copies of attention have one."""
-    prefill_bound: float
-    prompts_share: float
-    """The share of an output token's time that others' prompts are."""
-    decoding: float
-    """The share of the requests that decode at once, or are taken to."""
-
-
-def load_of(case: ServingCase) -> Load:
-    """The load of a case. Where requests wait, each step is full of prompts, the next one's among them."""
-    return Load(
-        smaller(case.requests, case.most_decoding + 1),
-        case.queue,
-        case.output,
-        log2_of(case.decode.layout.ranks),
-        0.0 if case.disaggregated else 1.0,
-        case.waited,
-        0.0 if case.is_mixing else case.chunks - 1.0,
-        case.scheduling.places,
-        1.0 * case.is_cold,
-        1.0 * case.is_eager,
-        1.0 * case.is_mixing,
-    )
-
-
-def chip_of(case: ServingCase) -> Chip:
-    """The rates of a case's chip; one without a link talks to nobody."""
-    cluster = cluster_of(case.hardware)
-    memory = cluster.device.memory_bytes_per_second
-    link = cluster.device.link_bytes_per_second or memory
-    return Chip(memory, link, cluster.network_bytes_per_second or link, case.host or inf)
-
-
-def physics(case: ServingCase, structure: Structure, constants: ServingConstants) -> Physics:
-    """The times of a case by the formula, and its bounds. Raises `RequestError` where a layout does not divide the model.
-
-    A pipeline of p stages decodes p parts of the batch in turn: a token passes all stages with one of them, and a prompt keeps each
-    stage for a part of its time. Chunks of a prompt beyond the first take a step of decoding each, or a pass of launches. Guessed
-    tokens that are right come with the step that verifies them.
-    """
-    chip, load = chip_of(case), load_of(case)
-    least_case = case._replace(decoding=0.0) if case.decoding is None else case  # how many decode changes no prompt
-    passes = passes_of(least_case)
-    yielded, launches = case.yielded, load.launches * launch_seconds(structure, load, constants)
-    step, host = _step_seconds(case, passes.decode, structure, constants), host_seconds(structure, load, constants)
-    each = prefill_seconds(passes.full, chip, constants) / case.prefill.layout.pipeline + launches
-    first = ttft_seconds(passes.prefill, larger(step, host), structure, chip, load, constants)
-    if case.disaggregated and case.decoding is None:
-        curve = step_curve_of(case, chip, load, constants)
-        case = case._replace(decoding=_decoding(case, curve, first, case.queue * each))
-        step = curve.at(at_once(case, case.batch))
-    prompt = prompt_seconds(passes.prompt, chip, constants) / case.decode.layout.pipeline + launches
-    tpot = larger(tpot_seconds(step, prompt, structure, load, constants, yielded), host / yielded)
-    first = larger(first, pool_seconds(each, tpot, load))
-    least = least_passes(least_case, passes)
-    together = least.decode if not case.disaggregated else least_step(case._replace(decoding=1.0))
-    return Physics(
-        tpot,
-        first + case.crowd * case.output * tpot,
-        least_seconds(least.decode, chip) / yielded,
-        least_seconds(least.prefill, chip) / case.prefill.layout.pipeline,
-        least_seconds(together, chip) / yielded,
-        each,
-        least_seconds(passes.full, chip) / case.prefill.layout.pipeline,
-        1 - larger(step, host) / yielded / tpot,
-        case.batch / case.requests,
-    )
-
-
-def _decoding(case: ServingCase, curve: StepCurve, first: float, full: float) -> float:
-    """The share of the requests that decode, as a closed loop leaves them; `first` and `full` are seconds, as `share_decoding` has them."""
-    requests = case.requests
-
-    def answer_seconds(share: float) -> float:
-        return case.output / case.yielded * curve.at(at_once(case, larger(1.0, requests * share)))
-
-    return share_decoding(answer_seconds, first, full)
-
-
-def _guessed(found: Physics, case: ServingCase, draft: ServingCase, constants: ServingConstants) -> Physics:
-    """The times with those of a model that guesses one token after the other before each step, and takes in each prompt too."""
-    draft = draft._replace(concurrency=case.concurrency, chunk=case.chunk, decoding=found.decoding)
-    structure = worker_of(draft, draft.decode).structure
-    own = physics(draft, structure, constants)
-    least = own
-    if case.disaggregated and case.decoding is None:
-        draft = draft._replace(decoding=0.0)
-        least = physics(draft, structure, constants)
-    rounds, first = case.guesses / case.yielded, own.prefill
-    return found._replace(
-        tpot=found.tpot + rounds * own.tpot,
-        ttft=found.ttft + first,
-        tpot_bound=found.tpot_bound + rounds * least.tpot_bound,
-        answer_bound=found.answer_bound + rounds * own.answer_bound,
-        prefill=found.prefill + first,
-        prefill_bound=found.prefill_bound + own.prefill_bound,
-    )
-
-
-def _step_seconds(case: ServingCase, work: PassWork, structure: Structure, constants: ServingConstants) -> float:
-    """Seconds of a step of decoding, over all stages."""
-    return step_seconds(work, structure, chip_of(case), load_of(case), constants, case.decode.layout.pipeline)
-
-
 def prompt_share(case: ServingCase, calibration: Calibration) -> float:
     """The share of what devices do that is done for prompts, the rest being for answers: what their costs are divided by.
 
@@ -319,7 +180,7 @@ def prompt_share(case: ServingCase, calibration: Calibration) -> float:
     structure, constants = worker_of(case, case.decode).structure, constants_for(calibration, case)
     passes = passes_of(case)
     prompt = prompt_seconds(passes.prompt, chip_of(case), constants) / case.decode.layout.pipeline
-    steps = case.output / case.yielded * _step_seconds(case, passes.decode, structure, constants) / case.batch
+    steps = case.output / case.yielded * step_seconds_of(case, passes.decode, structure, constants) / case.batch
     return prompt / (prompt + steps)
 
 
@@ -336,7 +197,7 @@ def _middle(case: ServingCase, calibration: Calibration) -> _Middle:
     structure = worker_of(case, case.decode).structure
     found = physics(case, structure, constants_for(calibration, case))
     if case.draft is not None:
-        found = _guessed(found, case, case.draft, constants_for(calibration, case.draft))
+        found = with_guesses(found, case, case.draft, constants_for(calibration, case.draft))
     deviation = deviation_of(calibration, case, structure)
     return _Middle(found.tpot * deviation.tpot, found.ttft * deviation.ttft, deviation.known, found)
 
@@ -352,7 +213,8 @@ class Measured(NamedTuple):
 def predict(case: ServingCase, calibration: Calibration | None = None, measured: Measured | None = None) -> Prediction:
     """The times of a case, as 80% intervals about a middle, beside their bounds.
 
-    `measured`: a run of the same deployment and lengths, whose error is taken over. Raises `RequestError` as `physics` does, and `OverCapacityError` where the cache does not hold the requests.
+    `measured`: a run of the same deployment and lengths, whose error is taken over. Raises `RequestError` as `physics` does, and
+    `OverCapacityError` where the cache does not hold the requests.
     """
     calibration = shipped() if calibration is None else calibration
     check_capacity(case, calibration)

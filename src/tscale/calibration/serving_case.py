@@ -6,7 +6,7 @@ from math import inf
 from typing import Final, NamedTuple
 
 from tscale.catalogue.hardware import Hardware
-from tscale.core.costs.serving_chunks import MIXING, chunks_of, most_decoding, usual_chunk
+from tscale.core.costs.serving_chunks import MIXING, chunk_on, chunks_of, most_decoding
 from tscale.core.costs.serving_share import Deployed
 from tscale.core.costs.serving_waits import Scheduling, steps_waited
 from tscale.core.costs.serving_work import PassWork
@@ -134,9 +134,8 @@ class ServingCase(NamedTuple):
     @property
     def chunk_tokens(self) -> int:
         """Tokens of a step of an attention rank: as asked, or as the engine's server does by default."""
-        memory, copies = cluster_of(self.hardware).device.device_bytes, self.prefill.layout.attention_data
-        older = self.hardware.name.startswith("a100")
-        return self.chunk or usual_chunk(self.engine, memory, copies, older=older)
+        device = cluster_of(self.hardware).device
+        return self.chunk or chunk_on(self.engine, device, self.prefill.layout.attention_data)
 
     @property
     def chunks(self) -> int:

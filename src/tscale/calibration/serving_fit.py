@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from tscale.calibration.serving_calibration import chip_of, load_of
 from tscale.calibration.serving_case import ServingCase
-from tscale.calibration.serving_cases import deployed_on, passes_of, step_of
+from tscale.calibration.serving_cases import passes_of, step_of
+from tscale.calibration.serving_deployed import deployed_on
 from tscale.calibration.serving_groups import group_of, keys_of, terms_of
 from tscale.calibration.serving_meanings import LEVELS, MEANINGS, NOISE, SPREADS
+from tscale.calibration.serving_physics import chip_of, load_of
 from tscale.core.costs.serving_prediction import (
     Chip,
     Load,

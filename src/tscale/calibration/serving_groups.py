@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping
 
 from tscale.calibration.serving_case import ServingCase
-from tscale.calibration.serving_cases import generation_of, kind_of
+from tscale.calibration.serving_deployed import generation_of, kind_of
 from tscale.calibration.serving_meanings import CENTRES, PRODUCTS, Group
 from tscale.core.costs.serving_share import Structure
 from tscale.core.elementwise import log2_of

@@ -13,9 +13,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tscale.calibration.measured_tables import read_table
-from tscale.calibration.serving_calibration import Calibration, constants_for, physics, shipped
-from tscale.calibration.serving_cases import deployed_on
+from tscale.calibration.serving_calibration import Calibration, constants_for, shipped
+from tscale.calibration.serving_deployed import deployed_on
 from tscale.calibration.serving_meanings import LEVELS, TERMS
+from tscale.calibration.serving_physics import physics
 from tscale.errors import SpecError, shown
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Final, Literal, NamedTuple
 
 from tscale.calibration.interval import Interval, interval
 from tscale.catalogue.calibrations import TRAINING, UNFUSED, Calibration, Family, Residual, calibration, family_of
-from tscale.core.costs.schedules import predicted_fill, runs
+from tscale.core.costs.schedules import predicted_fill, runs, unpaired
 from tscale.core.costs.step_prediction import StepSeconds, TrainingConstants, predict
 from tscale.core.costs.step_products import REPEATED, Again, Case
 from tscale.core.costs.step_sent import Sent
@@ -258,7 +258,9 @@ def work_of(case: TrainingCase) -> StepWork:
             raise RequestError(
                 f"passes: {case.passes:,} of {run.micro_batches:,} micro-batches: each pass has as many of them"
             )
-        work = work._replace(fill=case.passes * float(predicted_fill(case.plan, run.micro_batches // case.passes)))
+        each = run.micro_batches // case.passes
+        paired = 1 - float(unpaired(case.plan, each)) if work.hides else 0.0
+        work = work._replace(fill=case.passes * float(predicted_fill(case.plan, each)), hides=paired)
     return work._replace(gathers=Sent()) if case.hides_gathers else work
 
 
@@ -294,13 +296,8 @@ def micro_batches_of(case: TrainingCase, micro: int, micro_batches: int) -> Case
 _FIELDS: Final = tuple(field.name for field in fields(TrainingConstants))
 
 
-def constants_of(found: Calibration, family: Family, kernel: str, chip: str) -> TrainingConstants:
-    """The constants of a calibration, for a kernel of a family of chips and one of them. Raises `RequestError` for an unknown kernel."""
-    return constants_from({name: one.value for name, one in found.constants.items()}, family, kernel, chip)
-
-
 def constants_from(values: Mapping[str, float], family: Family, kernel: str, chip: str) -> TrainingConstants:
-    """The same of values by name."""
+    """The constants of values by name, for a kernel of a family of chips and one of them. Raises `RequestError` for an unknown kernel."""
     known = {name: float(values[name]) for name in _FIELDS if name in values}
     if kernel != UNFUSED:
         known["attention"] = family.share(kernel)
@@ -313,7 +310,8 @@ def constants_from(values: Mapping[str, float], family: Family, kernel: str, chi
 def constants_for(case: TrainingCase, choice: Choice) -> TrainingConstants:
     """The constants that a case is predicted with. Raises `RequestError` for a kernel that is not known on its chip."""
     family = family_of(case.chip)
-    return constants_of(choice.calibration, family, kernel_of(case, family), case.chip)
+    values = {name: one.value for name, one in choice.calibration.constants.items()}
+    return constants_from(values, family, kernel_of(case, family), case.chip)
 
 
 def prediction(case: TrainingCase, bound: Fraction | None = None) -> Prediction:

@@ -31,12 +31,13 @@ from tscale.core.costs.states import adapted, find_targets
 from tscale.core.costs.step_products import Again
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.step_work import MODULES
-from tscale.core.device import of_peak
+from tscale.core.device import SCALED, of_peak
 from tscale.core.ledger import Ledger
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard, shares_of
 from tscale.errors import RequestError, nearest, shown
 from tscale.models.lower import lower, run_of
+from tscale.models.made import checked
 from tscale.models.resolve import resolve
 from tscale.models.spec import ModelSpec
 from tscale.models.stages import stages
@@ -46,9 +47,6 @@ ZERO: Final = {
     "zero1": 1, "zero2": 2, "zero3": 3,
 }  # fmt: skip
 """The stage of ZeRO that shards the same, by the words of the source."""
-_QUEUED: Final = get_args(Queued)
-_DISPATCHERS: Final = get_args(Dispatcher)
-_HEADS: Final = ("bf16", "fp8")
 _AGAIN: Final = ("none", "selective", "op", "full")
 _MPT_VOCABULARY: Final = 50_368
 _SITES: Final = {
@@ -94,9 +92,9 @@ def case_of(row: Mapping[str, str]) -> tuple[TrainingCase, float, dict[str, str]
         shares = shares_of(of_stages, plan)
     cluster, dtype = hardware.cluster(), row["precision"]
     if of_peak(dtype) not in cluster.device.flops_per_second:
-        raise RequestError(
-            f"{hardware.name} has no peak in {shown(dtype)}: it has {', '.join(cluster.device.flops_per_second)}"
-        )
+        peaks = cluster.device.flops_per_second
+        scaled = SCALED if "fp8" in peaks else ()
+        raise RequestError(f"{hardware.name} has no peak in {shown(dtype)}: it has {', '.join((*peaks, *scaled))}")
     again, redone = _again(row)
     case = TrainingCase(
         of_stages,
@@ -177,7 +175,7 @@ def _shaped(key: str) -> ModelSpec:
 @cache
 def _lowered(key: str, modules: int) -> tuple[ModelSpec, Ledger]:
     spec = _shaped(key[1:]) if key.startswith("=") else model_of(key)
-    spec = replace(spec, mtp=modules) if modules else spec
+    spec = checked(replace(spec, mtp=modules)) if modules else spec
     return spec, lower(spec)
 
 
@@ -239,18 +237,13 @@ def _again(row: Mapping[str, str]) -> tuple[Again, frozenset[str]]:
 
 def queued_of(row: Mapping[str, str]) -> Queued:
     """How kernels of experts are queued: where nothing says it as `train` takes it, but of recipes of Megatron-Bridge in graphs."""
-    said = row.get("queued") or ("graphs" if "Megatron-Bridge" in row.get("source", "") else "eager")
-    if said not in _QUEUED:
-        raise _unknown("queued", said, _QUEUED)
-    return cast("Queued", said)
+    usual = "graphs" if "Megatron-Bridge" in row.get("source", "") else "eager"
+    return cast("Queued", _word(row, "queued", usual, get_args(Queued)))
 
 
 def dispatcher_of(row: Mapping[str, str]) -> Dispatcher:
     """How tokens go to their experts: once to each device, where nothing says otherwise. Raises `RequestError` for an unknown one."""
-    said = row.get("dispatcher") or "deepep"
-    if said not in _DISPATCHERS:
-        raise _unknown("dispatcher", said, _DISPATCHERS)
-    return cast("Dispatcher", said)
+    return cast("Dispatcher", _word(row, "dispatcher", "deepep", get_args(Dispatcher)))
 
 
 _MODULES: Final = {
@@ -273,14 +266,21 @@ def modules_of(row: Mapping[str, str], model: str) -> int:
 
 def _has_narrow_head(row: Mapping[str, str]) -> bool:
     """Whether the head's products are in 8 bits as those of layers are. Raises `RequestError` for another format."""
-    said = row.get("head") or "bf16"
-    if said not in _HEADS:
-        raise _unknown("head", said, _HEADS)
-    return said == of_peak(row["precision"]) == "fp8"
+    return _word(row, "head", "bf16", ("bf16", "fp8")) == of_peak(row["precision"]) == "fp8"
+
+
+def _word(row: Mapping[str, str], column: str, usual: str, known: Sequence[str]) -> str:
+    """What a column says, of words that are known; `usual` where it says nothing. Raises `RequestError` for others."""
+    said = row.get(column) or usual
+    if said not in known:
+        raise _unknown(column, said, known)
+    return said
 
 
 def _unknown(column: str, said: str, known: Sequence[str]) -> RequestError:
-    return RequestError(f"{column}: {shown(said)} is none of {', '.join(known)}: {nearest(said, known)}")
+    close = nearest(said, known)
+    hint = f": {close}" if close.startswith("did") else ""
+    return RequestError(f"{column}: {shown(said)} is none of {', '.join(known)}{hint}")
 
 
 def _stack(row: Mapping[str, str]) -> str:

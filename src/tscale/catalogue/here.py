@@ -192,7 +192,7 @@ def known_as(found: Found) -> Hardware | None:
     """The shipped hardware that a device is, with the memory of this machine; None where it is not among them."""
     from tscale.catalogue.hardware import listed_hardware
 
-    called = [one for one in listed_hardware() if _same(found.name, one.reports_as)]
+    called = [one for one in listed_hardware() if _plain(found.name) in map(_plain, one.reports_as)]
     for hardware in called:
         if found.cores is not None and hardware.gpu_cores not in (None, found.cores):
             continue
@@ -201,10 +201,6 @@ def known_as(found: Found) -> Hardware | None:
         if abs(found.mib / (hardware.reported_mib or hardware.memory_gb * 1e9 / _MIB) - 1) <= _NEAR:
             return _with_memory(hardware, found)
     return None
-
-
-def _same(name: str, reported: tuple[str, ...]) -> bool:
-    return _plain(name) in map(_plain, reported)
 
 
 def _plain(name: str) -> str:

@@ -16,11 +16,11 @@ MOST_KEPT: Final = 64
 _PLAIN: Final = frozenset({int, bool, str, tuple, type(None)})
 
 
-def keep(made: dict[Any, Any], key: object, make: Callable[[], T]) -> T:
-    """What `make` gives, made once for each key."""
+def keep(made: dict[Any, Any], key: object, make: Callable[[], T], most: int = MOST_KEPT) -> T:
+    """What `make` gives, made once for each key, of which `most` are kept."""
     found: T | None = made.get(key)
     if found is None:
-        if len(made) >= MOST_KEPT:
+        if len(made) >= most:
             made.clear()
         found = made[key] = make()
     return found

@@ -65,7 +65,7 @@ def stage(ledger: Ledger, own: Sequence[Stretch], name: str, *, first: bool, las
 
     A head that is tied to the table of the first stage is a copy of it, unless both are here.
     """
-    return Ledger(name, tuple(_of_stage(ledger, own, first=first, last=last)))
+    return Ledger(name, tuple(_of_counts(ledger, layers_of_groups(ledger, own), first=first, last=last)))
 
 
 def has_group(group: Group, own: Sequence[Stretch], *, first: bool, last: bool) -> bool:
@@ -114,10 +114,6 @@ def _layers(group: Group, own: Sequence[Stretch]) -> int | None:
     return layers or None
 
 
-def _of_stage(ledger: Ledger, own: Sequence[Stretch], *, first: bool, last: bool) -> Iterator[Group]:
-    return _of_counts(ledger, layers_of_groups(ledger, own), first=first, last=last)
-
-
 def _of_counts(ledger: Ledger, counts: Sequence[int | None], *, first: bool, last: bool) -> Iterator[Group]:
     for group, layers in zip(ledger.groups, counts, strict=True):
         match group.where:
@@ -136,9 +132,9 @@ def _of_counts(ledger: Ledger, counts: Sequence[int | None], *, first: bool, las
 
 def _with_head(entry: Entry) -> Entry:
     """An entry behind the last layer; a head that is tied, and a table that modules read once more, are stored here too."""
-    if isinstance(entry, Matmul) and entry.role == "head":
+    if isinstance(entry, (Matmul, Lookup)) and entry.role in ("head", "embedding"):
         return entry._replace(stored=1)
-    return entry._replace(stored=1) if isinstance(entry, Lookup) and entry.role == "embedding" else entry
+    return entry
 
 
 def one_layer(ledger: Ledger, stack: Stack, layer: int) -> Ledger:

@@ -37,7 +37,8 @@ def by_convention(model: TracedModel, run: Trained) -> dict[str, Figure | Missin
         "six_nd": six_nd(n, d),
         "six_nd_non_embedding": six_nd(label("N_non_embedding", others, "parameters"), d),
     }
-    at_lengths = {} if two_stacks(spec) or spec.plain_blocks() is None else _of_shapes(spec, n, run.stages)
+    known = not two_stacks(spec) and spec.plain_blocks() is not None and spec.mtp is None
+    at_lengths = _of_shapes(spec, n, run.stages) if known else {}
     rests = weakest("convention", run.known)
     exact = {"exact": run.flops(model, "full"), "exact_causal": run.flops(model, "causal")}
     figures = {

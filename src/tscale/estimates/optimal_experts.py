@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from tscale.catalogue.laws import Law, read_law
 from tscale.core.laws.experts import Granular, Joint, Mixture, Sparse
 from tscale.core.laws.experts_best import Best, Limits, best
+from tscale.core.parallelism import divisors
 from tscale.errors import RequestError, field
 from tscale.estimates.experts import GRANULAR, JOINT, LOSSES, inside
 
@@ -41,7 +42,7 @@ def best_by_laws(names: Sequence[str], wanted: Wanted) -> Iterator[BestMixture]:
     experts = wanted.experts
     assert experts is not None
     for law in map(read_law, dict.fromkeys(names) or LOSSES):
-        met = [wanted.share * experts] if wanted.share is not None else _divisors(experts)
+        met: Sequence[float] = divisors(experts) if wanted.share is None else [wanted.share * experts]
         near = [one for one in met if names or law.name != GRANULAR or _NEAR[0] <= experts / one <= _NEAR[1]]
         if near:
             yield min((_best(law, Mixture(experts, one), wanted.limits) for one in near), key=lambda row: row.best.loss)
@@ -49,10 +50,6 @@ def best_by_laws(names: Sequence[str], wanted: Wanted) -> Iterator[BestMixture]:
 
 _NEAR: Final = (32, 128)
 """Expansions with which the law of an expansion of 64 is asked unasked."""
-
-
-def _divisors(experts: int) -> list[float]:
-    return [one for one in range(1, experts + 1) if experts % one == 0]
 
 
 def best_by_experts(names: Sequence[str], wanted: Wanted) -> list[BestMixture]:

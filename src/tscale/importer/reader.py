@@ -331,7 +331,8 @@ def _encoder_alone(spec: ModelSpec) -> ModelSpec:
 
 
 def _attention(config: Config) -> Mixer:
-    family, mask = config.family, _mask(config)
+    family = config.family
+    mask = AttentionMask() if family.window is None else family.window(config)
     qk_norm = family.qk_norm if family.qk_norm_if is None or config.flag(family.qk_norm_if) else None
     biased = "".join(letters for letters, said in family.biases.items() if _said(said, config))
     projections = cast("tuple[Projection, ...]", tuple(biased))
@@ -352,10 +353,6 @@ def _attention(config: Config) -> Mixer:
         chunked=mask.chunked and mask.window is not None,
         pattern=mask.pattern,
     )
-
-
-def _mask(config: Config) -> AttentionMask:
-    return AttentionMask() if config.family.window is None else config.family.window(config)
 
 
 def _feed_forward(config: Config) -> Mlp | tuple[Mlp, ...]:

@@ -52,7 +52,12 @@ def with_towers(
     found = towers_of(file, text.whole, text_size, spec.d_model, where)
     if found is None:
         return Whole(spec, (text.left_out, *text.notes))
-    return Whole(replace(spec, towers=found.towers or None), text.notes, found.unread)
+    notes = text.notes
+    if found.absent:
+        notes += (
+            f"Not in the file: {', '.join(found.absent)}: its towers have the sizes that their class takes by default.",
+        )
+    return Whole(replace(spec, towers=found.towers or None), notes, found.unread)
 
 
 def text_config(config: Mapping[str, object], name: str, nested: Nested, where: str, strict: bool) -> Text:

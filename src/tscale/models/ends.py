@@ -79,7 +79,7 @@ def words_of(spec: ModelSpec) -> int:
 
 def losses_of(spec: ModelSpec) -> int:
     """How many words each position predicts: the next one, and one for each module that predicts a further one."""
-    return 1 if spec.mtp is None else 1 + spec.mtp
+    return 1 + (spec.mtp or 0)
 
 
 def head_entries(spec: ModelSpec, stream: Stream) -> Iterator[Entry]:

@@ -5,7 +5,7 @@ Each problem names a field and says what is wrong and what to do. The functions 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from tscale.blocks import Mixer, Mlp, attentions
@@ -294,6 +294,20 @@ def _of_modules(spec: ModelSpec) -> Iterator[Problem]:
             "modules that predict further tokens are known in a decoder with a language-model head, one residual stream and layers of "
             "their own weights only: drop it",
         )
+    elif (
+        spec.mtp is not None
+        and spec.feed_forwards
+        and not all(_in_last(blocks, spec.layers) for blocks in (spec.mixers, spec.feed_forwards))
+    ):
+        yield (
+            ("mtp",),
+            "a module that predicts a further token has both attention and a feed-forward, and the last layer has only one: drop it",
+        )
+
+
+def _in_last(blocks: Sequence[Mixer] | Sequence[Mlp], layers: int) -> bool:
+    """Whether one of the blocks stands in the last layer: one that claims it, or one that has all that no other claims."""
+    return any(block.on is None or block.on.count(layers) > block.on.count(layers - 1) for block in blocks)
 
 
 def _of_idle_attention(spec: ModelSpec) -> Iterator[Problem]:

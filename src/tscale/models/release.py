@@ -32,7 +32,10 @@ def released(spec: ModelSpec, said: Release | None = None) -> Mixture | None:
     if said is None:
         return None
     ledger = lower(spec)
-    rules = [Rule(_format(rule.format), _entries(rule, ledger), _layers(rule.layers)) for rule in said.rules]
+    rules = [
+        Rule(_format(rule.format), _entries(rule, ledger), None if rule.layers is None else frozenset(rule.layers))
+        for rule in said.rules
+    ]
     by_layer = any(rule.layers is not None for rule in rules)
     standing = standing_of(spec, ledger) if by_layer else {}
     made = mixture(ledger, None if said.format is None else _format(said.format), rules, said.rest, standing)
@@ -42,10 +45,6 @@ def released(spec: ModelSpec, said: Release | None = None) -> Mixture | None:
 def _format(name: str) -> Dtype:
     """A format that is spelled out is taken as it is: a release was made, whatever its blocks divide."""
     return scaled(name) or find_format(name, what="weights")
-
-
-def _layers(layers: tuple[int, ...] | None) -> frozenset[int] | None:
-    return None if layers is None else frozenset(layers)
 
 
 def unknown_parts(spec: ModelSpec) -> Iterator[Problem]:

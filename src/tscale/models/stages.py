@@ -182,12 +182,9 @@ def check_sizes(spec: ModelSpec, plan: Parallelism) -> None:
     if plan.stages is None or sum(plan.stages) == spec.layers or spec.kind == "encoder-decoder":
         return
     pieces = plan.pipeline * plan.interleave
-    even = (
-        ",".join(str(piece.size) for piece in stretches(spec.layers, pieces, modules=spec.mtp or 0))
-        if pieces <= spec.layers
-        else ""
-    )
-    advice = f"such as {even}" if even and pieces <= _MOST_SHOWN else f"or leave {field('stages')} out"
+    advice = f"or leave {field('stages')} out"
+    if pieces <= min(spec.layers, _MOST_SHOWN):
+        advice = f"such as {','.join(str(one.size) for one in stretches(spec.layers, pieces, modules=spec.mtp or 0))}"
     raise RequestError(
         f"{field('stages')} has {sum(plan.stages)} layers, and {spec.name} has {spec.layers}: let them add up to that, {advice}"
     )

@@ -207,16 +207,12 @@ def _found(verdicts: list[Any], document: Document) -> list[tuple[Path_, list[Ve
         for place, them in found.items()
         if not (place in inside and (them[0]["type"] in _WANTED or them[0]["type"] == "too_short"))
     ]
-    return sorted(kept, key=lambda pair: (pair[1][0]["type"] == "missing", _place(pair[0], document)))
+    return sorted(kept, key=lambda pair: (pair[1][0]["type"] == "missing", document.values_at.get(pair[0], (1, 1))))
 
 
 def _of_key(verdict: Verdict) -> bool:
     """Whether it is a key that may not stand where it stands."""
     return bool(verdict["type"] == "unexpected_keyword_argument" or verdict["loc"][-1:] == ("[key]",))
-
-
-def _place(path: Path_, document: Document) -> tuple[int, int]:
-    return document.values_at.get(path, (1, 1))
 
 
 _ONE_OR_SEVERAL: Final = frozenset({"one", "several"})

@@ -14,7 +14,8 @@ import numpy as np
 
 from tscale.calibration.serving_calibration import Calibration, predict_held
 from tscale.calibration.serving_case import Pool, ServingCase
-from tscale.calibration.serving_cases import is_grouped, worker_of
+from tscale.calibration.serving_cases import is_grouped
+from tscale.calibration.serving_deployed import worker_of
 from tscale.calibration.serving_groups import keys_of
 from tscale.core.costs.serving_work import ways_of
 from tscale.planning.queueing import Floats

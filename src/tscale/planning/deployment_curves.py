@@ -14,7 +14,7 @@ import numpy as np
 
 from tscale.calibration.serving_calibration import Calibration
 from tscale.calibration.serving_case import Pool, ServingCase
-from tscale.calibration.serving_cases import OverCapacityError, cache_room
+from tscale.calibration.serving_deployed import OverCapacityError, cache_room
 from tscale.errors import RequestError
 from tscale.planning.deployment_arrays import Slow, slow_ends
 from tscale.planning.queueing import Curve

@@ -105,9 +105,8 @@ def _sign(kept: Kept | None) -> Iterator[str | None]:
     if first is None:
         yield None
         return
-    sign = first.absolute().with_name(
-        f".part-{token_hex(16)}.tmp"
-    )  # what a killed run leaves is swept away by its name
+    # what a killed run leaves is swept away by its name
+    sign = first.absolute().with_name(f".part-{token_hex(16)}.tmp")
     write_whole(sign, "")
     try:
         yield str(sign)
@@ -125,8 +124,10 @@ def run_part(task: Task) -> tuple[int, bytes | None]:
         _EVALUATORS[sweep.digest] = sweep.evaluator()
     schema = schema_of(sweep.columns, sweep.about)
     data = encoded(_EVALUATORS[sweep.digest], sweep.parts.at(part), schema, format, first=part == 0)
-    if own is not None and Path(own.sign).exists():
-        with suppress(SpecError):  # what it may not write is sent, and told by the one that may not either
+    with suppress(
+        SpecError, OSError
+    ):  # what it may not look for or write is sent, and told by the one that may not either
+        if own is not None and Path(own.sign).exists():
             write_whole(Path(own.file), data)
             return part, None
     return part, data.to_pybytes()
@@ -155,7 +156,7 @@ def _client(scheduler: str | None, workers: int | None) -> Iterator[Any]:
             n_workers=workers,
             threads_per_worker=1,
             processes=True,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # None is port 8787 of every interface, and a warning where it is taken
             silence_logs=logging.CRITICAL,
         ) as cluster,
         Client(cluster, set_as_default=False, direct_to_workers=True) as client,

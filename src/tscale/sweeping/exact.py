@@ -159,16 +159,12 @@ BOUNDS: Final[dict[str, Callable[..., Bounds]]] = {
 }
 
 
-def _ceil_div(a: Value, b: Value) -> Value:
-    return -(-a // b)
-
-
 _PLAIN: Final[dict[str, Callable[..., Value]]] = {
     "+": lambda a, b: a + b,
     "-": lambda a, b: a - b,
     "*": lambda a, b: a * b,
     "/": lambda a, b: a // b,
-    "ceil": _ceil_div,
+    "ceil": lambda a, b: -(-a // b),
     "^2": lambda a: a * a,
     "%": lambda a, b: a % b,
     "min": np.minimum,

@@ -220,9 +220,8 @@ def _difference(said: dict[str, Any], wanted: dict[str, Any]) -> str:
 
 def write_whole(path: Path, data: Any) -> None:
     """Writes a file whole or not at all: under another name first, and on the disk before it has its own."""
-    other = path.with_name(
-        f".{path.name}.{token_hex(8)}.tmp"
-    )  # another process, of any machine, may be at the same part
+    # another process, of any machine, may be at the same part
+    other = path.with_name(f".{path.name}.{token_hex(8)}.tmp")
     with _writing(path):
         try:
             with other.open("wb") as file:

@@ -14,10 +14,6 @@ Number = Any
 """A plain number, or one that is recorded."""
 
 
-def _where(condition: bool, yes: Number, no: Number) -> Number:
-    return yes if condition else no
-
-
 COMPARISONS: Final[dict[str, Callable[..., Any]]] = {
     "==": operator.eq,
     "!=": operator.ne,
@@ -52,7 +48,7 @@ OPERATIONS: Final[dict[str, Callable[..., Any]]] = {
     "sinh": math.sinh,
     "asinh": math.asinh,
     "power_of_two": power_of_two,
-    "where": _where,
+    "where": lambda condition, yes, no: yes if condition else no,
     "numerator": operator.attrgetter("numerator"),
     "denominator": operator.attrgetter("denominator"),
     **COMPARISONS,

@@ -270,16 +270,12 @@ def _sum_sign(a: int, b: int) -> int | None:
     return a or b if a * b >= 0 else None
 
 
-def _quotient_sign(a: int, b: int) -> int | None:
-    return -1 if a * b < 0 else None  # a quotient of numbers above 0 may be rounded down to 0
-
-
 _SIGNS: Final[dict[str, Callable[..., int | None]]] = {
     "+": _sum_sign,
     "-": lambda a, b: _sum_sign(a, -b),
     "*": lambda a, b: a * b,
     "true": lambda a, b: a * b or None,
-    "/": _quotient_sign,
+    "/": lambda a, b: -1 if a * b < 0 else None,  # a quotient of numbers above 0 may be rounded down to 0
     "neg": lambda a: -a,
     "min": min,
     "max": max,

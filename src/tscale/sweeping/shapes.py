@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from tscale.core.costs.shapes import MOST, Lines, Shape
+from tscale.core.costs.shapes import FEWEST_PARTS, MOST, MOST_PARTS, PARTS, Lines, Shape
 from tscale.sweeping.operations import Number
 from tscale.sweeping.recorded import Recorded, plain_of
 from tscale.sweeping.whole_arrays import Value, Whole, array_of, whole_of
@@ -86,7 +86,7 @@ class _Shapes:
     def _in_halves(self, budgets: Any, places: Any, left: Any) -> Any:
         """The places, with those that are left found for the smaller budgets and for the larger ones apart."""
         least, most = int(budgets[left].min()), int(budgets[left].max())
-        if 100 * most <= 101 * least:  # their shapes are mostly the same
+        if PARTS * most <= MOST_PARTS * least:  # their shapes are mostly the same
             places[left] = [self(int(budget)) for budget in budgets[left]]
             return places
         small = budgets[left] <= isqrt(least * most)
@@ -107,7 +107,8 @@ class _Shapes:
             )
             params: Any = line.at(line.start._replace(layers=layers[:, None], d_ff=d_ff))
             offs = line.off + of_layers[:, None] + of_d_ff
-            deep, wide = np.nonzero((offs <= off) & (100 * params >= 99 * low) & (100 * params <= 101 * high))
+            scaled = PARTS * params
+            deep, wide = np.nonzero((offs <= off) & (scaled >= FEWEST_PARTS * low) & (scaled <= MOST_PARTS * high))
             many += len(deep)
             if many > _MOST_SHAPES:
                 return None
@@ -161,8 +162,9 @@ class _Table(NamedTuple):
 
     def least(self, budgets: Any, off: float) -> tuple[Any, Any]:
         """The rows in which one shape alone is nearest, by no more than proportions are off here; and its place in each."""
-        first = np.searchsorted(100 * self.params, 99 * budgets, "left")
-        last = np.searchsorted(100 * self.params, 101 * budgets, "right")
+        scaled = PARTS * self.params
+        first = np.searchsorted(scaled, FEWEST_PARTS * budgets, "left")
+        last = np.searchsorted(scaled, MOST_PARTS * budgets, "right")
         rows = np.flatnonzero(first < last)
         if not rows.size:
             return rows, rows

@@ -186,14 +186,12 @@ def plot_of(sweep: Sweep, wanted: str) -> Plot:
             series.setdefault(str(row[places[2]]) if len(places) == 3 else "", []).append(Point(one, other))
     if not series:
         raise RequestError(f"--plot: no row has both {x.name} and {y.name}")
-    lines = tuple(Series(name, tuple(sorted(points, key=_along))) for name, points in series.items())
+    lines = tuple(
+        Series(name, tuple(sorted(points, key=lambda point: (point.x, point.y)))) for name, points in series.items()
+    )
     points = [point for line in lines for point in line.points]
     across = Axis(x.name, _unit(x), all(point.x > 0 for point in points))
     return Plot(_subject(sweep), across, Axis(y.name, _unit(y), all(point.y > 0 for point in points)), lines)
-
-
-def _along(point: Point) -> tuple[Any, Any]:
-    return point.x, point.y
 
 
 def _unit(column: Column) -> Unit:

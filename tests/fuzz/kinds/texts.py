@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from decimal import Decimal
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -78,13 +79,13 @@ def spec(dice: Random) -> None:
 
 
 def _as_read(data: Any) -> Any:
-    """Data as a file can hold it: with keys that are texts, and numbers that are numbers."""
+    """Data as a file can hold it: with keys that are texts, and numbers that are numbers, whole ones to the last digit."""
     if isinstance(data, dict):
         return {str(key): _as_read(item) for key, item in data.items()}
     if isinstance(data, list):
         return [_as_read(item) for item in data]
-    if isinstance(data, float) and not abs(data) < 1e300:
-        return None
+    if isinstance(data, float):
+        return None if not abs(data) < 1e300 else data if abs(data) < 2**53 else int(Decimal(repr(data)))
     return _CONTROL.sub("", data.encode("utf-8", "replace").decode()) if isinstance(data, str) else data
 
 

@@ -84,7 +84,7 @@ def _options(server: Server, ask: Ask, capacity: Capacity | None, room: Room | N
     """What would make it fit, where it does not for certain."""
     if ask.hardware is None or capacity is None or room is None or capacity.fits(total):
         return ()
-    return single_changes(server, ask.hardware, capacity, *room, spelled_out=ask.layout is not None)
+    return single_changes(server, ask, capacity, *room)
 
 
 def _room_tables(

@@ -93,17 +93,8 @@ def _lead(plan: ServingPlan, found: Found) -> tuple[str, ...]:
         else f"; times to the first token are those that {round(100 * share)}% of the requests stay within"
     )
     slow = f"Times are the slow end of their 80% intervals, including queueing{of}."
-    return tuple(
-        filter(
-            None,
-            (
-                slow,
-                _all_but_missed(plan, found.rows[0]),
-                *Asked(plan.spec, base.weights, base.cache).lead(),
-                "" if rent is None else rent.said(),
-            ),
-        )
-    )
+    formats, priced = Asked(plan.spec, base.weights, base.cache).lead(), "" if rent is None else rent.said()
+    return tuple(filter(None, (slow, _all_but_missed(plan, found.rows[0]), *formats, priced)))
 
 
 _ALL_BUT_MISSED: Final = 0.9

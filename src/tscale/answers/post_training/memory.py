@@ -37,7 +37,7 @@ NAMES: Final[dict[Phase, str]] = {
     "value": "value model",
     "training": "training",
     "value training": "training the value model",
-    "moving weights": "moving weights",
+    "moving weights": "moving weights, other overhead",
 }
 """Phases, as people read them."""
 METHOD_NAMES: Final[dict[Method, str]] = {"sft": "Supervised fine-tuning", "dpo": "DPO", "grpo": "GRPO", "ppo": "PPO"}

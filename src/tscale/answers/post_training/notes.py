@@ -98,8 +98,6 @@ def step_derivations(one: Answered) -> Iterator[Step]:
     if one.seconds is None or one.time.alone is None:
         return
     parts = [timed for timed in one.time.phases if timed.seconds is not None]
-    for timed in parts:
-        assert timed.seconds is not None
     if one.time.moved:
         each = one.calibration.constants.moved(1.0, colocated=one.time.colocated)
         yield Step(

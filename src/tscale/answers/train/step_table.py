@@ -36,7 +36,8 @@ def step_table(planned: PlannedStep, predicted: PredictedStep | None) -> Table:
     for seconds, mfu, name in whole:
         share = Figure(seconds / computing, SHARE)
         rows.append({"part": name, "seconds": Figure(seconds, SECONDS), "mfu": Figure(mfu, SHARE), "share": share})
-    title = f"lower bound on a step of {planned.batch.sequences:,} sequences on {plan.devices:,} devices ({spread})"
+    devices = f"{plan.devices:,} device{'s' * (plan.devices > 1)}"
+    title = f"lower bound on a step of {planned.batch.sequences:,} sequences on {devices} ({spread})"
     totals = frozenset({len(rows) - 2, len(rows) - 1})
     table = view(title, columns, rows, subject=planned.subject, totals=totals)
     return _with_prediction(predicted, each_cell(table, at_best(planned.known, OF_BOUNDS)))

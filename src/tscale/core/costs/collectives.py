@@ -160,9 +160,9 @@ def nodes_met(nodes: int, chosen: int, experts: int, groups: tuple[int, int] | N
     A token's k experts are different ones of E, so that a node of E/N misses all of them with probability C(E - E/N, k)/C(E, k).
     """
     of_all = as_float(nodes)
-    if groups is None:
+    several, few = (1, 1) if groups is None else map(as_plain, groups)
+    if several == few:  # a token may take any expert
         return cast("float", of_all * (1 - _missed(experts, experts / of_all, chosen)))
-    several, few = map(as_plain, groups)
     each = experts / several
     missed = in_order(
         odds * _missed(few * each, own * each, chosen) for own, odds in enumerate(_odds(several, few, several / of_all))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from tscale.core.device import Device
 from tscale.core.tracing import maximum, rounded_up
 
 GIB: Final = 2**30
@@ -39,6 +40,13 @@ def usual_chunk(engine: str, memory_bytes: float, copies: int = 1, *, older: boo
         chunk = next((chunk for below, chunk in _SGLANG if memory_bytes < below * GIB), 16384)
         return maximum(chunk // copies, 1)
     return 8192
+
+
+def chunk_on(engine: str, device: Device | None, copies: int = 1) -> int:
+    """The same of a device; of one that is not known, as vLLM takes it (`SchedulerConfig.DEFAULT_MAX_NUM_BATCHED_TOKENS`)."""
+    if device is None:
+        return 2048
+    return usual_chunk(engine, device.device_bytes, copies, older=device.name.startswith("a100"))
 
 
 _SGLANG: Final = ((35, 2048), (60, 4096), (160, 8192))

@@ -25,6 +25,8 @@ WITHIN: Final = Fraction(1, 100)
 """How far the count may be from the budget."""
 _WITHIN: Final = log(1 / (1 - WITHIN))
 """The same as a logarithm."""
+PARTS, FEWEST_PARTS, MOST_PARTS = (WITHIN.denominator + off for off in (0, -WITHIN.numerator, WITHIN.numerator))
+"""The same in whole numbers: `PARTS` times the count is from `FEWEST_PARTS` to `MOST_PARTS` times the budget."""
 
 
 class Shape(NamedTuple):
@@ -169,9 +171,9 @@ class _Line:
 
     def steps_within(self, params: int, layers: int, step: int) -> tuple[int, int]:
         """The least and the most steps of d_ff with which so many layers are within 1% of that: `width_for`, in whole numbers."""
-        unit, stack = WITHIN.denominator, layers - self.leading
-        fixed, a_step = unit * (self.tables + stack * self.rest), unit * stack * self.column * step
-        least, most = ((unit + off) * params - fixed for off in (-WITHIN.numerator, WITHIN.numerator))
+        stack = layers - self.leading
+        fixed, a_step = PARTS * (self.tables + stack * self.rest), PARTS * stack * self.column * step
+        least, most = (parts * params - fixed for parts in (FEWEST_PARTS, MOST_PARTS))
         return -(-least // a_step), most // a_step
 
     def layers_for(self, params: int | Fraction, d_ff: int) -> Fraction:

@@ -350,6 +350,25 @@ def adapter_saves(ledger: Ledger, rank: int, targets: frozenset[Role] | None = N
     )
 
 
+def dropped_inputs(ledger: Ledger, targets: frozenset[Role] | None = None) -> Iterator[Saved]:
+    """What dropout in front of adapters keeps: of each one's input what is left of it, and a byte a number that says which.
+
+    Queries, keys and values have one, as in litgpt, where they are one matrix (`LoRAQKVLinear` of litgpt/lora.py).
+    """
+    joined = set[object]()
+    for entry in ledger.entries:
+        if isinstance(entry, Matmul) and _is_target(entry, targets) and entry.role != "position_scores":
+            if entry.role in ("q", "k", "v"):
+                if entry.block in joined:
+                    continue
+                joined.add(entry.block)
+            own = Saved(
+                f"{entry.name}.dropped", entry.part, entry.stream, entry.d_in, used=entry.used, block=entry.block
+            )
+            yield own
+            yield own._replace(name=f"{entry.name}.dropout", number="mask")
+
+
 def _together(one: Quantity, two: Quantity) -> Quantity:
     first = one if one.lines else two
     return first._replace(lines=(*one.lines, *two.lines))

@@ -23,9 +23,10 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from tscale.core.adding import in_order
-from tscale.core.costs.step_products import Product, larger
+from tscale.core.costs.step_products import Product
 from tscale.core.costs.step_sent import Sent
 from tscale.core.costs.step_work import StageWork, StepWork
+from tscale.core.elementwise import larger
 from tscale.core.tracing import where
 
 SOURCE: Final = "narayanan2021 section 2.2"

@@ -14,10 +14,11 @@ from typing import Any, Final, Literal, NamedTuple, cast
 
 from tscale.core.costs.forward import pairs, through_tower
 from tscale.core.device import Cluster
+from tscale.core.elementwise import larger
 from tscale.core.ledger import Ledger, Matmul, Scores
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import is_expert
-from tscale.core.tracing import as_float, is_array, is_nothing, maximum, rounded_up, where
+from tscale.core.tracing import as_float, is_array, is_nothing, rounded_up, where
 from tscale.core.workload import SequenceLengths, TowerRun
 
 Again = Literal["none", "selective", "op", "full"]
@@ -207,15 +208,6 @@ def shape_of(entry: Matmul, tokens: float) -> Shape:
     layers = entry.stored // entry.experts
     copies = tokens * entry.used / layers
     return Shape((larger(copies / entry.experts, 1.0), n, k), as_float(layers), as_float(entry.experts))
-
-
-def larger(one: float, other: float) -> float:
-    """The larger of two numbers, or of two arrays of them."""
-    return max(one, other) if isinstance(one, float) and isinstance(other, float) else _larger(one, other)
-
-
-def _larger(one: float, other: float) -> float:
-    return cast("float", maximum(cast("int", one), cast("int", other)))
 
 
 class Attention(NamedTuple):

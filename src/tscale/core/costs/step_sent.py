@@ -30,7 +30,18 @@ from tscale.core.device import Cluster
 from tscale.core.ledger import Block, Cache, Ledger, Matmul, Scores
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import is_expert
-from tscale.core.tracing import as_float, as_plain, ceil_div, is_array, is_one, maximum, minimum, where, whole
+from tscale.core.tracing import (
+    as_float,
+    as_plain,
+    ceil_div,
+    is_array,
+    is_nothing,
+    is_one,
+    maximum,
+    minimum,
+    where,
+    whole,
+)
 from tscale.core.workload import SequenceLengths
 
 WAYS: Final = 4
@@ -242,23 +253,26 @@ def copies_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) ->
     for one in gradients(share, plan, case.micro_batches, bits, where(plan.zero > 0, 8 * WIDTH, bits)):
         before = together.get(one.group)
         together[one.group] = one if before is None else before.more(one)
-    each_time = where(plan.zero == 3, 1.0, 0.0)
+    each_time = plan.zero == 3
     found = Copies()
     for one in together.values():
         apart = where(plan.zero > 0, one.group < BEYOND, False)
+        scattered, gathered = (where(each_time, 0, part) for part in (one.scattered, one.gathered))
 
         def of(scattered: Any, gathered: Any, one: Exchanged = one) -> Sent:
+            if is_nothing(scattered) and is_nothing(gathered):
+                return Sent()
             among = group(cluster, one.copies, one.apart)
             least = sent(exchange(cluster, among, scattered, gathered), among, 0.0)
             return least._replace(network=least.network * where(plan.zero > 0, _ring(among, cluster), 1.0))
 
-        weights = of(0, where(apart, one.gathered, 0)).times(1 - each_time)
+        weights = of(0, where(apart, gathered, 0))
         late = _waited(share, plan, case, routed=one.group == ROUTED)
         found = Copies(
-            found.gradients.more(of(one.scattered, where(apart, 0, one.gathered)).times(1 - each_time)),
+            found.gradients.more(of(scattered, where(apart, 0, gathered))),
             found.weights.more(weights.times(where(plan.pipeline == 1, 1 - late, 1.0))),
             found.waited.more(weights.times(late)),
-            found.gathers.more(of(one.scattered, one.gathered).times(each_time)),
+            found.gathers.more(of(one.scattered - scattered, one.gathered - gathered)),
         )
     return found
 

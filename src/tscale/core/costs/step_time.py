@@ -213,7 +213,8 @@ def _sent_by_kinds(
     tokens_of = {key: handed_tokens(share, work.run) for key, share in alike.items()}
     tokens = [tokens_of[id(share)] for share in shares]
     least = [min(before, own) for before, own in zip((tokens[0], *tokens), tokens, strict=False)]
-    handing = [_handing(stage, plan, cluster.devices_per_node) for stage in range(plan.pipeline)]
+    per_node = cluster.devices_per_node
+    handing = [_Handing(_hand_overs(at, plan), _crossings(at, plan, per_node)) for at in range(plan.pipeline)]
     kinds = dict.fromkeys((id(share), one, few) for share, one, few in zip(shares, handing, least, strict=True))
     handed_over = {(one, few): _hand_over(one, plan, cluster, _handed_bytes(few, plan, work)) for _, one, few in kinds}
     before = len(parts_of[id(shares[0])]) - _sums_gradients(plan)
@@ -349,10 +350,6 @@ class _Handing(NamedTuple):
 
     times: int
     over: _Crossings
-
-
-def _handing(stage: int, plan: Parallelism, per_node: int) -> _Handing:
-    return _Handing(_hand_overs(stage, plan), _crossings(stage, plan, per_node))
 
 
 def _hand_over(handing: _Handing, plan: Parallelism, cluster: Cluster, sent: int) -> Part:

@@ -2,38 +2,19 @@
 
 Times here are in seconds at the dense peak, at the full bandwidth of memory and NICs, and know no calibrated constant;
 `tscale.core.costs.step_prediction` makes a step's time of them.
-
-What a layer reads and writes beside its products, in bytes a token of 16-bit eager kernels: 4 for each number that a matrix cut
-along its columns gives out (read and written by what follows: an activation function, a bias, a transpose), 11 for each of
-a sum (dropout, residual and norm). Of a GPT layer that is d·(22 + 28/t), twice as much backward, and once more where the layer
-is computed again.
-
-A token's copies are put in the order of experts, and brought back, by kernels of their own, forward, backward and where the layer is
-computed again: of each number of a token that is 4 bytes for each copy and 4 for each device that the token is sent to, which reads it
-once and writes what its experts yield once (DeepEP, HybridEP). By all-to-alls it is 12 for each copy and 4: a device copies before it
-sends, and what arrives from each device is sorted by experts, there and back (Megatron-LM, MoEAlltoAllTokenDispatcher: permute,
-sort_chunks_by_idxs).
-
-Routed experts with biases are those of gpt-oss, which Megatron-LM adds, and limits what is gated, in kernels of their own (core_v0.15.0,
-and later releases too): of each number that is gated 18 bytes forward and backward (fusions/fused_bias_geglu.py: clamp 4 and cat 4,
-their gradients 6 and 4), and of each that an expert gives out 28 (transformer/moe/experts.py, _apply_bias: bias times probability 2, sum
-6, experts joined 4; the gradients of both factors 6 each, and experts joined 4). DeepEP and HybridEP hand on probabilities in 32 bits
-(transformer/moe/token_dispatcher.py), which what they are multiplied by and added to becomes, too: 68 bytes (bias times probability 4,
-sum 10, experts joined 8, back to 16 bits 6; backward to 32 bits 6, to 16 bits 6, the gradients of both factors 12 each, and experts
-joined 4). Automodel adds both biases so, and compiles what limits and gates to one kernel: of each number that is gated 10 (v0.2.0,
-components/moe/layers.py: sum 4 and experts joined 4, and 2 to sum the bias's gradient).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 from tscale.core.adding import in_order
 from tscale.core.costs.forward import conv_flops, scan_flops
 from tscale.core.costs.recompute import computed_again
 from tscale.core.costs.schedules import predicted_fill, unpaired
 from tscale.core.costs.states import shards
+from tscale.core.costs.step_elementwise import PASSES, all_written, placed
 from tscale.core.costs.step_products import (
     ACCUMULATED,
     Case,
@@ -41,16 +22,16 @@ from tscale.core.costs.step_products import (
     Products,
     attention_work,
     joined,
-    larger,
     shape_of,
     tokens_of,
 )
-from tscale.core.costs.step_sent import WAYS, Sent, copies_of, dispatches_of, handed_of, keys_of, reached, sums_of
+from tscale.core.costs.step_sent import WAYS, Sent, copies_of, dispatches_of, handed_of, keys_of, sums_of
 from tscale.core.costs.weights import is_linear
 from tscale.core.device import Cluster
+from tscale.core.elementwise import larger
 from tscale.core.ledger import Conv, Ledger, Lookup, Matmul, Scan, Scores
 from tscale.core.parallelism import Parallelism
-from tscale.core.roles import ADAPTERS, Role
+from tscale.core.roles import Role
 from tscale.core.sharding import is_expert
 from tscale.core.tracing import as_float, is_nothing, maximum, where
 
@@ -61,15 +42,6 @@ _IN_TURNS: Final = 2.0
 """`Case.queued` of two micro-batches in turns."""
 _UNPACKED: Final = 2
 """Times that a frozen matrix in few bits is unpacked: for its product and for that of its input's gradient (Dettmers 2023, equation 5)."""
-_PASSES: Final = 3
-"""Times that elementwise work is done: forward, and twice as much backward."""
-_BY_COLUMNS, _OF_A_SUM = 4, 11
-_PLACED, _SORTED = 4, 8
-"""Of a copy that is put in the order of experts and brought back, and of one that is sorted in between, too."""
-_LIMITED_COLUMNS, _COMPILED_COLUMNS = 18 / _PASSES, 10 / _PASSES
-"""More of the columns of experts with biases, a pass."""
-_BIASED_COPY, _BIASED_WIDE = 28 / _PASSES, 68 / _PASSES
-"""More of the copies of experts with biases, a pass: by probabilities in 16 bits, and in 32."""
 _MODULES: Final[Mapping[str, frozenset[Role]]] = {
     "mla_up_proj": frozenset({"q_up", "kv_up"}),
     "mlp": frozenset({"up", "gate", "down"}),
@@ -79,8 +51,6 @@ _MODULES: Final[Mapping[str, frozenset[Role]]] = {
 MODULES: Final = frozenset(_MODULES)
 """Modules that Megatron-LM can compute again by themselves (transformer_config.py, recompute_modules), and whose products that is: of
 moe_act what is elementwise on the gated outputs of routed experts, of layernorm a twelfth of that, which is not counted."""
-_SUMMED: Final = frozenset({"o", "out", "down"})
-"""Roles of a tower's matrices whose outputs are added to the residual stream."""
 
 
 class StageWork(NamedTuple):
@@ -120,16 +90,16 @@ class StageWork(NamedTuple):
 class StepWork(NamedTuple):
     """A step: its distinct stages, in order, and what comes once a step.
 
-    `micro_batches`: those that run through all that a device has; `fill`: of the time of all other stages, what a device idles.
-    `cut` is 1 where tensor parallelism cuts layers, `wide` where it does so over eight devices and more, else 0. `gathers`:
-    weights that are kept in shards, each time that they are used (ZeRO's stage 3), and their gradients. `states`: seconds to
-    read or write a byte for each parameter that a device updates. `hides`: where the schedule sends tokens to their experts while
-    another micro-batch is computed, as DualPipe does (DeepSeek-AI 2024c, section 3.2.1), or a recipe of measured runs with two
-    micro-batches in turns, the share of passes that have one beside them (`schedules.unpaired`), else 0. `queued`: 1 where the host queues each kernel of layers with routed experts, 2 where it does so for two
-    micro-batches in turns, 0 where CUDA graphs hold them. `weights` are gathered once, and `waited` those that nothing hides (`Copies`).
-    `hidden`: 1 where gradients are scattered while the last micro-batch goes backward and weights are gathered while the first goes
-    forward (Megatron-LM's overlap_grad_reduce and overlap_param_gather, which recipes set), 0 where both wait, as in Megatron-DeepSpeed
-    of 2022 and in pipelines of PyTorch.
+    `micro_batches`: those that run through all that a device has; `fill`: of the time of all other stages, what a device idles. `cut` is 1
+    where tensor parallelism cuts layers, `wide` where it does so over eight devices and more, else 0. `gathers`: weights that are kept in
+    shards, each time that they are used (ZeRO's stage 3), and their gradients. `states`: seconds to read or write a byte for each parameter
+    that a device updates. `hides`: where the schedule sends tokens to their experts while another micro-batch is computed, as DualPipe does
+    (DeepSeek-AI 2024c, section 3.2.1), or a recipe of measured runs with two micro-batches in turns, the share of passes that have one
+    beside them (`schedules.unpaired`), else 0. `queued`: 1 where the host queues each kernel of layers with routed experts, 2 where it does
+    so for two micro-batches in turns, 0 where CUDA graphs hold them. `weights` are gathered once, and `waited` those that nothing hides
+    (`Copies`). `hidden`: 1 where gradients are scattered while the last micro-batch goes backward and weights are gathered while the first
+    goes forward (Megatron-LM's overlap_grad_reduce and overlap_param_gather, which recipes set), 0 where both wait, as in
+    Megatron-DeepSpeed of 2022 and in pipelines of PyTorch.
     """
 
     stages: tuple[StageWork, ...]
@@ -238,7 +208,7 @@ def stage_work(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster, r
     bandwidth = cluster.device.memory_bytes_per_second
     every = tuple(joined(share))
     plain, routed, heads = _matrices(every)
-    matrices = [*plain, *routed]
+    matrices, down = [*plain, *routed], [entry for entry in routed if entry.role == "down"]
     attention = attention_work(share, plan, case, make)
     attention_again = attention if redone is share else attention_work(redone, plan, case, make)
     weights = 0.0
@@ -266,8 +236,8 @@ def stage_work(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster, r
         attention=attention.seconds,
         attention_again=attention_again.seconds_again,
         traffic=(
-            _PASSES * _all_written(matrices, plan, case)
-            + 2 * _placed(routed, plan, case)
+            PASSES * all_written(matrices, plan, case)
+            + 2 * placed(routed, plan, case)
             + attention.traffic
             + ACCUMULATED * weights
             + unpacked
@@ -282,8 +252,8 @@ def stage_work(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster, r
         dispatches=_dispatched(share, redone, plan, case, cluster),
         handed=handed_of(share, plan, case, cluster),
         keys=keys_of(share, plan, case, cluster),
-        routed=_layers_of(routed),
-        held=_held_of(routed),
+        routed=in_order(as_float(entry.stored // entry.experts) for entry in down),
+        held=in_order(as_float(entry.stored) for entry in down),
     )
 
 
@@ -297,18 +267,6 @@ def _dispatched(share: Ledger, redone: Ledger, plan: Parallelism, case: Case, cl
         return found
     again = found if redone is share else dispatches_of(redone, plan, case, cluster)
     return found.more(again.times(case.repeated.layers / WAYS))
-
-
-def _layers_of(routed: Sequence[Matmul]) -> float:
-    """Layers that have routed experts."""
-    layers: float = in_order(as_float(entry.stored // entry.experts) for entry in routed if entry.role == "down")
-    return layers
-
-
-def _held_of(routed: Sequence[Matmul]) -> float:
-    """Routed experts of all layers."""
-    held: float = in_order(as_float(entry.stored) for entry in routed if entry.role == "down")
-    return held
 
 
 def _matrices(every: tuple[Matmul, ...]) -> tuple[list[Matmul], list[Matmul], list[Matmul]]:
@@ -342,8 +300,11 @@ class _Again(NamedTuple):
 
 def _frozen(share: Ledger) -> float:
     """Weights of matrices that are frozen and are kept in few bits where the model is: those that adapters may be on."""
-    matrices = (entry for entry in share.entries if isinstance(entry, Matmul))
-    frozen = (entry for entry in matrices if is_linear(entry) and not entry.trained)
+    return _frozen_of(entry for entry in share.entries if isinstance(entry, Matmul) and is_linear(entry))
+
+
+def _frozen_of(matrices: Iterable[Matmul]) -> float:
+    frozen = (entry for entry in matrices if not entry.trained)
     weights: float = in_order(as_float(entry.stored * entry.d_in * entry.d_out) for entry in frozen)
     return weights
 
@@ -360,13 +321,11 @@ def _again(redone: Ledger, plan: Parallelism, case: Case, make: Products) -> _Ag
         (*_run_once(matrices, whole, plan, case, make), *_run_once(seconds, second, plan, case, make))
         for matrices, seconds in zip((plain, routed), apart, strict=True)
     )
-    of_experts = _all_written(routed, plan, case) + _placed(routed, plan, case)
-    written = (whole + second) * _all_written(plain, plan, case) + whole * of_experts
+    of_experts = all_written(routed, plan, case) + placed(routed, plan, case)
+    written = (whole + second) * all_written(plain, plan, case) + whole * of_experts
     frozen = 0.0
     if not is_nothing(case.unpacked):
-        frozen = whole * _frozen(redone) + second * in_order(
-            as_float(entry.stored * entry.d_in * entry.d_out) for entry in every if not entry.trained
-        )
+        frozen = whole * _frozen(redone) + second * _frozen_of(every)
     return _Again(products, experts, written, frozen)
 
 
@@ -377,7 +336,7 @@ def _of_modules(redone: Ledger, plan: Parallelism, case: Case, make: Products) -
     again = [entry for entry in plain if entry.role in roles]
     gated = [entry for entry in routed if entry.role != "down"] if "moe_act" in case.modules else []
     products = tuple(_run_once(again, 1.0, plan, case, make))
-    return _Again(products, (), _all_written([*again, *gated], plan, case))
+    return _Again(products, (), all_written([*again, *gated], plan, case))
 
 
 def _run_once(
@@ -389,41 +348,6 @@ def _run_once(
     for entry in matrices:
         shape = shape_of(entry, tokens_of(entry, plan, case))
         yield make.of(*shape.sizes, often * shape.times, case.peak, shape.batch)
-
-
-def _all_written(matrices: Iterable[Matmul], plan: Parallelism, case: Case) -> float:
-    """Bytes that elementwise work reads and writes of what matrices give out."""
-    return in_order(_written(entry, plan, case) * tokens_of(entry, plan, case) * entry.used for entry in matrices)
-
-
-def _written(entry: Matmul, plan: Parallelism, case: Case) -> float:
-    """Bytes a token that elementwise work reads and writes of what a matrix gives out; of an adapter's nothing, which its products add."""
-    if entry.role in ADAPTERS:
-        return 0.0
-    if entry.block.stack == "tower" and entry.role in _SUMMED:  # whole on each device
-        return cast("float", as_float(_OF_A_SUM * entry.d_out))
-    biased = is_expert(entry) and entry.bias
-    if entry.cut is not None and entry.cut.axis == "in":
-        each = (_BIASED_WIDE if case.wide else _BIASED_COPY) * biased if is_expert(entry) else _OF_A_SUM
-        return cast("float", each * as_float(entry.d_out) / where(plan.sequence, plan.tensor, 1))
-    limited = _COMPILED_COLUMNS if case.compiled else _LIMITED_COLUMNS
-    return cast("float", (_BY_COLUMNS + limited * biased) * as_float(entry.d_out))
-
-
-def _placed(routed: Iterable[Matmul], plan: Parallelism, case: Case) -> float:
-    """Bytes that are read and written in a pass to put copies of tokens in the order of their experts, and to bring them back."""
-    total = 0.0
-    for entry in routed:
-        if entry.role == "down":
-            layers = as_float(entry.stored // entry.experts)
-            each = _PLACED + where(plan.expert > 1, where(entry.experts > 1, _SORTED, 0), 0) * case.copied
-            parts = where(plan.expert > 1, plan.expert * plan.tensor, 1)
-            devices = 1.0 if case.copied else reached(entry, parts, plan, case)
-            of_a_token = each * as_float(entry.used) + _PLACED * devices * layers
-            total = total + of_a_token * tokens_of(entry, plan, case) * entry.d_out / where(
-                plan.sequence, plan.tensor, 1
-            )
-    return total
 
 
 def _recurrences(share: Ledger, plan: Parallelism, case: Case) -> Iterator[Product]:

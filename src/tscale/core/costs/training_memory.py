@@ -23,6 +23,7 @@ from tscale.core.costs.states import (
     States,
     adapter_saves,
     adapters,
+    dropped_inputs,
     frozen_states,
     in_backward,
     on_device,
@@ -107,7 +108,7 @@ def _comes_later(training: Training) -> bool:
     """
     plan, precision = training.plan, training.precision
     alone = is_one(plan.devices) and not precision.master and training.micro_batches is not None
-    return alone and training.rank is None and not training.optimizer_in_backward
+    return alone and not training.optimizer_in_backward
 
 
 def _not_yet(one: _Pass, share: Ledger, training: Training, moment: int) -> int:
@@ -122,7 +123,7 @@ def _not_yet(one: _Pass, share: Ledger, training: Training, moment: int) -> int:
     gradients = states_of(share, training).gradients.total
     kept, backward = _sum(one.activations), _sum(one.backward)
     heads = (size(entry) for entry in share.entries if isinstance(entry, Matmul) and entry.role == "head")
-    head = most_of(heads) * training.precision.gradients
+    head = most_of(heads) * training.precision.gradients if training.rank is None else 0  # frozen beside adapters
     first = gradients + layer_bytes(one.layers, training)
     most = most_of([kept + moment, kept + minimum(head, gradients) + backward, first + backward])
     later: int = where(training.micro_batches == 1, kept + moment + gradients - most, 0)
@@ -215,7 +216,11 @@ def _with_adapters(kept: tuple[Saved, ...], share: Ledger, training: Training) -
     """What is saved where a frozen model has adapters: the inputs that these ask for, and what lies between their two matrices."""
     if training.rank is None:
         return kept
-    return _asked_for(kept, training.lora_targets) + adapter_saves(share, training.rank, training.lora_targets)
+    targets = training.lora_targets
+    own = adapter_saves(share, training.rank, targets)
+    if training.adapter_dropout:  # adapters read what dropout left, which is kept in place of the inputs themselves
+        own, targets = (*own, *dropped_inputs(share, targets)), frozenset()
+    return (kept if training.inputs_kept else _asked_for(kept, targets)) + own
 
 
 def _asked_for(kept: tuple[Saved, ...], targets: frozenset[Role] | None) -> tuple[Saved, ...]:

@@ -41,7 +41,8 @@ class Training(NamedTuple):
     for all. `loss`: the kernel that computes it, None for that of the common trainer. `kernels`: how norms and gates are computed.
     `again`: the layers that `recompute` is about, where these are not all, or it goes product by product.
     `optimizer_in_backward`: whether a parameter is updated as soon as it has its gradient. `offload`: what the host keeps.
-    `batch`: sequences of a step over all copies; None where that is not said.
+    `batch`: sequences of a step over all copies; None where that is not said. `inputs_kept`: whether frozen matrices keep their inputs
+    that no adapter reads, as those of bitsandbytes before 0.43.2 do. `adapter_dropout`: whether adapters drop out some of their inputs.
     """
 
     precision: Precision = PRECISIONS["bf16"]
@@ -61,6 +62,8 @@ class Training(NamedTuple):
     offload: frozenset[Offload] = frozenset()
     lora_targets: frozenset[Role] | None = None
     batch: int | None = None
+    inputs_kept: bool = False
+    adapter_dropout: bool = False
 
     @property
     def micro_batches(self) -> int | None:

@@ -192,7 +192,7 @@ def kept_in(ledger: Ledger, format: Dtype | Mixture, whole: Ledger | None = None
     """Each entry that owns weights with the format that it is kept in; of several formats, its copies in each of them."""
     whole = ledger if whole is None else whole
     routed = any(isinstance(entry, Matmul) and not is_one(entry.experts) for entry in whole.entries)
-    rest = _rest(format)
+    rest = DTYPES[format.rest]
     for place, (entry, uncut) in enumerate(zip(ledger.entries, whole.entries, strict=True)):
         match entry:
             case Matmul() | Lookup() | Vector() | Buffer() | Conv():
@@ -249,10 +249,6 @@ def _blocks(rows: int, columns: int, block: tuple[int, int]) -> int:
     """Blocks of a matrix, those at its edges whole."""
     high, wide = block
     return (rows if high == 1 else ceil_div(rows, high)) * ceil_div(columns, wide)
-
-
-def _rest(format: Dtype | Mixture) -> Dtype:
-    return DTYPES[format.rest]
 
 
 def _holds(format: Dtype, entry: Entry, *, routed: bool) -> bool:

@@ -74,6 +74,7 @@ def figures_of(found: Answered) -> dict[str, Data]:
         "batch": ask.batch,
         "context": found.context,
         "page": ask.page,
+        "chunk": server.chunk,
         **_keeping_data(ask),
         "per_device_bytes": {**_bytes_by_part(one, found.known, found.asked.known), "total": found.total},
         **capacity_data(found.capacity, ask.hardware, one.total, found.known),

@@ -19,6 +19,7 @@ from tscale.core.view import Record
 from tscale.estimates.capacity import Capacity, kind_of, serving_capacity
 from tscale.estimates.memory.held import Server, held
 from tscale.estimates.memory.layout import fits_model, spelled
+from tscale.estimates.memory.serving import Ask
 from tscale.estimates.release import format_of
 
 _MOST_DEVICES: Final = 1024
@@ -49,19 +50,11 @@ class Change(NamedTuple):
 
 
 def single_changes(
-    server: Server,
-    hardware: Hardware,
-    capacity: Capacity,
-    batch: int | None,
-    context: int | None,
-    *,
-    spelled_out: bool = False,
+    server: Server, ask: Ask, capacity: Capacity, batch: int | None, context: int | None
 ) -> tuple[Change, ...]:
-    """Each change that is enough alone, the least of its kind; `batch` and `context` are the largest that fit.
-
-    `spelled_out`: whether a layout was asked for, and not devices alone.
-    """
-    usable = capacity.usable
+    """Each change that is enough alone, the least of its kind; `batch` and `context` are the largest that fit."""
+    hardware, usable = ask.hardware, capacity.usable
+    assert hardware is not None
     found: list[Change] = []
     found += _narrower_weights(server, usable)
     found += _narrower_cache(server, usable)
@@ -72,8 +65,12 @@ def single_changes(
         shorter = server._replace(context=context)
         costs = f"sequences of {context:,} tokens, not {server.context:,}"
         found.append(Change(f"--context {context}", held(shorter).total, costs))
-    found += _more_devices(server, hardware, capacity, spelled_out=spelled_out)
-    found += larger_hardware(held(server).total, server.layout.devices, hardware, capacity)
+    found += _more_devices(server, hardware, capacity, spelled_out=ask.layout is not None)
+
+    def on(other: Hardware) -> int:
+        return held(server._replace(chunk=ask._replace(hardware=other).step_chunk)).total
+
+    found += larger_hardware(on, server.layout.devices, hardware, capacity)
     found += larger_share(held(server).total, capacity)
     return tuple(found)
 
@@ -147,12 +144,14 @@ def _more_devices(server: Server, hardware: Hardware, capacity: Capacity, *, spe
             return
 
 
-def larger_hardware(total: int, gpus: int, hardware: Hardware, capacity: Capacity) -> Iterator[Change]:
-    """The accelerators with the least memory in which `total` fits, of the kind of this one."""
+def larger_hardware(
+    held_on: Callable[[Hardware], int], gpus: int, hardware: Hardware, capacity: Capacity
+) -> Iterator[Change]:
+    """The accelerators with the least memory in which what is held on them fits, of the kind of this one."""
     own = capacity.device.device_bytes
-    alike = (other for other in roomier(max(own, total - 1)) if kind_of(other.name) == kind_of(hardware.name))
-    fitting = (other for other in alike if capacity._replace(device=other.device()).fits(total))
-    for other in islice(fitting, _MOST_HARDWARE):
+    alike = ((other, held_on(other)) for other in roomier(own) if kind_of(other.name) == kind_of(hardware.name))
+    fitting = ((other, total) for other, total in alike if capacity._replace(device=other.device()).fits(total))
+    for other, total in islice(fitting, _MOST_HARDWARE):
         memory = other.device().device_bytes
         costs = f"{gigabytes(memory)} a device, not {significant(own / 10**9, 4)}{_priced(other, gpus)}"
         yield Change(f"--gpu {other.name}", total, costs)

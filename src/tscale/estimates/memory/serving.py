@@ -6,6 +6,7 @@ from typing import Final, Literal, NamedTuple
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.cache import check_rows
 from tscale.core.costs.kernel_padding import PADDED, Kernel, has_padded_experts
+from tscale.core.costs.serving_chunks import chunk_on
 from tscale.core.dtypes import Dtype
 from tscale.core.metric import Figure
 from tscale.core.serving_layout import ServingLayout
@@ -31,7 +32,8 @@ class Ask(NamedTuple):
     batch: int = 1
     context: int | None = None
     page: int | None = None
-    chunk: int = 2048
+    chunk: int | None = None
+    """Tokens of prompts in a step; None: as vLLM's server takes them on the hardware."""
     gpus: int = 1
     memory_share: Fraction | None = None
     hardware: Hardware | None = None
@@ -51,6 +53,13 @@ class Ask(NamedTuple):
     def spread(self) -> ServingLayout:
         """The layout, where none is given that of so many devices."""
         return ServingLayout(tensor=self.gpus, expert_tensor=self.gpus) if self.layout is None else self.layout
+
+    @property
+    def step_chunk(self) -> int:
+        """Tokens of prompts that a step takes."""
+        if self.chunk is not None:
+            return self.chunk
+        return chunk_on("vllm", None if self.hardware is None else self.hardware.device())
 
     @property
     def devices(self) -> int:
@@ -101,7 +110,7 @@ def _alone(spec: ModelSpec, ask: Ask, context: int) -> Server:
         ask.batch,
         context,
         ask.page,
-        ask.chunk,
+        ask.step_chunk,
         keeping,
         ask.padding,
         prefix=ask.prefix,

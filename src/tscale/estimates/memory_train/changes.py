@@ -36,7 +36,7 @@ def single_changes(
     for more in (_tensor, _pipeline, _expert, _data):
         enough += _first(more(model), capacity)
     total, devices = model.worst()[1].total, model.training.plan.devices
-    enough += larger_hardware(total, devices, hardware, capacity)
+    enough += larger_hardware(lambda _: total, devices, hardware, capacity)
     enough += larger_share(total, capacity)
     return tuple(enough)
 

@@ -248,11 +248,8 @@ class Sized:
             base=None if own is None else own.base, gradient_bytes=PRECISIONS[precision].gradients,
         )  # fmt: skip
 
-    def _capacity(self, groups: int) -> Capacity:
-        return Capacity(self._cluster.device, groups, training=True, share=self.ask.share)
-
     def _rooms(self, groups: int) -> tuple[int, int]:
-        one = self._capacity(groups)
+        one = Capacity(self._cluster.device, groups, training=True, share=self.ask.share)
         return one.usable, one.most
 
     def best(self, count: int) -> list[Best]:

@@ -8,7 +8,7 @@ from tscale.calibration.interval import Interval
 from tscale.calibration.serving_calibration import Prediction, predict_held
 from tscale.calibration.serving_calibration import shipped as serving_calibration
 from tscale.calibration.serving_case import Pool, ServingCase
-from tscale.calibration.serving_cases import cache_room
+from tscale.calibration.serving_deployed import cache_room
 from tscale.calibration.training_case import CURRENT
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.largest import largest

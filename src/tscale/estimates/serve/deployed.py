@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from tscale.calibration.serving_case import Pool, ServingCase, cluster_of
-from tscale.calibration.serving_cases import deployed_on, stages_on
+from tscale.calibration.serving_deployed import deployed_on, stages_on
 from tscale.catalogue.hardware import Hardware
 from tscale.core.adding import in_order
 from tscale.core.costs.collectives import SOURCE as COLLECTIVES

@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple
 from tscale.calibration.interval import Interval
 from tscale.calibration.serving_calibration import Calibration, Measured, Prediction, predict, shipped, spread_of
 from tscale.calibration.serving_case import Pool, ServingCase
-from tscale.calibration.serving_cases import OverCapacityError
+from tscale.calibration.serving_deployed import OverCapacityError
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.weights import Mixture, kept_in
 from tscale.core.dtypes import DTYPES, Dtype
@@ -80,7 +80,6 @@ def _predicted_at(case: ServingCase, calibration: Calibration, rate: float, meas
     """
     case = at_rate(case, calibration, rate, measured)
     times = predict(case, calibration, measured)
-
     fast = predict(at_rate(case, calibration, rate, measured, "low"), calibration, measured)
     slow, why = times, ""
     try:

@@ -10,6 +10,7 @@ from tscale.core.adding import in_order
 from tscale.core.costs.cache import check_rows
 from tscale.core.costs.largest import largest
 from tscale.core.costs.roofline import Dtypes, Pass, Setup, Work, decode_seconds, pass_seconds, works
+from tscale.core.costs.serving_chunks import chunk_on
 from tscale.core.costs.weights import Mixture
 from tscale.core.device import Device
 from tscale.core.dtypes import DTYPES, Dtype, computed_in
@@ -27,8 +28,6 @@ from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
 
 MOST_BATCH: Final = 10**6
-CHUNK: Final = 2048
-"""Tokens of prompts that a step takes at once where nothing is asked, for its workspace: as `tscale memory` takes them."""
 
 
 class Draft(NamedTuple):
@@ -286,7 +285,7 @@ def _held(one: Served) -> tuple[int, int, int]:
         ask.batch,
         ask.context + ask.output,
         None,
-        ask.deployment.chunk or CHUNK,
+        ask.deployment.chunk or chunk_on(ask.deployment.engine, one.device),
         _states(one.spec, dtypes.weights)._replace(by_sequences=setup.by_sequences),
         layout=ServingLayout(tensor=ask.gpus, expert_tensor=ask.gpus),
         stages=(Stage(setup.whole, setup.share),),

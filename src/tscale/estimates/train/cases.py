@@ -118,7 +118,7 @@ def check_peak(model: TracedModel, whole: Trained, redone: Recomputed, mfu: Frac
     """
     if mfu * _least_ratio(model, whole, Recomputed()) > 1:
         raise RequestError(
-            f"that is {significant(mfu)} times the peak, which no device reaches: more devices, more days or fewer tokens"
+            f"the run needs {significant(mfu)} times the devices' peak, which none reaches: more devices, more days or fewer tokens"
         )
     if mfu * _least_ratio(model, whole, redone) > 1:
         raise RequestError(

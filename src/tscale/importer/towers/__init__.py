@@ -28,10 +28,11 @@ _SOUNDS: Final = {"granite_speech": "encoder_config"}
 
 
 class Found(NamedTuple):
-    """The towers of a file, and the keys of theirs that their classes do not have."""
+    """The towers of a file, the keys of theirs that their classes do not have, and the configurations that it does not hold."""
 
     towers: tuple[Tower, ...]
     unread: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
 
 
 def towers_of(
@@ -48,7 +49,7 @@ def towers_of(
     sounds = _of_sounds(file, d_model)
     if images is None or sounds is None:
         return None
-    return Found((*images, *sounds), file.unread())
+    return Found((*images, *sounds), file.unread(), tuple(file.absent))
 
 
 def _of_images(file: File, d_model: int) -> tuple[Tower, ...] | None:

@@ -242,13 +242,9 @@ def _unified_sounds(ends: Ends) -> Pieces:
     yield linear("linear", ends.tower.size("audio_embed_dim"), ends.d_model, bias=False, at="outputs", keeps=READ)
 
 
-def _nothing(_: Ends) -> Pieces:
-    return iter(())
-
-
 BEHIND_VISION: Final[dict[str, Projector]] = {
     "ernie4_5_vl_moe": _ernie,
-    "blip": _nothing,  # every layer of the text model attends to the tower's outputs as they are
+    "blip": lambda _: iter(()),  # every layer of the text model attends to the tower's outputs as they are
     "qwen2_5_omni_thinker": qwen2_5,
     "qwen3_omni_moe_thinker": qwen3,
     "florence2": _florence,

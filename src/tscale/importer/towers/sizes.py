@@ -126,6 +126,8 @@ class File:
         self.own = Sizes(_renamed(config, self._known["aliases"]), self._known["own"], where, "config.json")
         """The keys of the whole."""
         self._read: list[Sizes] = []
+        self.absent: list[str] = []
+        """The configurations that the file does not hold, for which the class has one of its own."""
 
     def inside(self, name: str) -> Sizes | None:
         """The configuration of a tower; None where the whole has none."""
@@ -134,6 +136,8 @@ class File:
             data = known["absent"]
         if data is None:
             return None
+        if self._config.get(name) is None:
+            self.absent.append(name)
         if not isinstance(data, dict):
             raise SpecError(f"{name} must be an object, not {shown(data)}", where=self.where)
         kind = known["type"]
