@@ -116,7 +116,8 @@ def test_kinds_score_better_than_one_and_hold_four_in_five_of_runs_that_were_lef
     shipped = calibration(recipe.name)
     held = {name: one.value for name, one in shipped.constants.items() if not one.fitted}
     runs = runs_of(recipe, configs())
-    ratios = [1 / ratio for ratio in without(recipe, runs, held, parts(recipe, runs))]
+    fifths = [part % 5 for part in parts(recipe, runs)]
+    ratios = [1 / ratio for ratio in without(recipe, runs, held, fifths)]
     scores, inside = [0.0, 0.0], 0
     for run, ratio in zip(runs, ratios, strict=True):
         for place, kinds in enumerate(({run.kind}, {other.kind for other in runs})):
@@ -426,6 +427,15 @@ def test_settings_that_are_not_known_are_refused(column: str, text: str, said: s
         judge({**BRIDGE, column: text})
 
 
+def test_head_and_scores_are_in_fp32_where_layers_are() -> None:
+    """NVIDIA H100 data sheet: 67 TFLOP/s in fp32 and 989 in bf16, which products of fp8 layers' heads have."""
+    peaks = {dtype: case_of({**H100, "precision": dtype})[0].peak_16 for dtype in ("fp32", "bf16", "fp8")}
+    assert {dtype: round(peak / 1e12) for dtype, peak in peaks.items()} == {"fp32": 67, "bf16": 989, "fp8": 989}
+    options = "--gpu h200 --gpus 1 --micro-batch 4 --batch 4 --context 2048 --precision fp32 --recompute op"
+    reached = answer("train", "qwen3-0.6b", *options.split())["mfu"]  # with a head in bf16, more than the peak
+    assert reached < 0.8
+
+
 def test_a_row_has_no_modules_where_a_spec_may_not() -> None:
     with pytest.raises(
         TscaleError, match="bert-large: mtp: modules that predict further tokens are known in a decoder"
@@ -518,6 +528,8 @@ def test_how_much_longer_a_step_takes_by_blocks(
 def test_a_chip_that_has_no_products_by_such_scales_says_which_it_has() -> None:
     with pytest.raises(RequestError, match="no products in mxfp8 are known on hopper: fp8-tensor, fp8-block are"):
         judge({**H100, "precision": "mxfp8"})
+    with pytest.raises(RequestError, match="in mxfp8 are known on chips without calibration: fp8 are"):
+        judge({**H100, "gpu": "mi300x", "precision": "mxfp8"})
     with pytest.raises(RequestError, match='has no peak in "fp8-block": it has fp32, bf16, fp16, int8'):
         judge({**H100, "gpu": "a100-sxm-80gb", "precision": "fp8-block"})
 

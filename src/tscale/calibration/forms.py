@@ -327,7 +327,8 @@ def _from(form: Form, data: Logs, start: Array, steps: int = _STEPS) -> tuple[fl
 
     def residuals(x: Array) -> Array:
         with np.errstate(over="ignore", invalid="ignore"):
-            return np.nan_to_num(form.predict(x, data) - data.loss, nan=1e3, posinf=1e3, neginf=-1e3)
+            off = form.predict(x, data) - data.loss
+        return off if np.isfinite(off).all() else np.nan_to_num(off, nan=1e3, posinf=1e3, neginf=-1e3)
 
     answer: Any = least_squares(
         residuals, begin, bounds=(form.low, form.high), loss="huber", f_scale=DELTA, x_scale="jac", max_nfev=steps
