@@ -118,8 +118,7 @@ def training_of(row: Row) -> Asked:
     if habits.untied:
         spec = replace(spec, tied=False)
     method, rank, targets = _method(row["method"])
-    few = row["precision"] in _FEW_BITS
-    if not method and few:
+    if not method and row["precision"] in _FEW_BITS:
         raise RequestError("a model in nf4 is trained by adapters: method says which, such as qlora r16")
     precision = _recipe(row, adapters=bool(method), plain=habits.plain_bf16)
     plan = _plan(row, precision)
@@ -133,7 +132,7 @@ def training_of(row: Row) -> Asked:
         micro_batch,
         recompute=again.policy,
         rank=rank,
-        base=DTYPES[row["precision"] if few else "nf4"] if method == "qlora" else None,
+        base=_base(row, method),
         loss=_loss(row["loss"], compiled=habits.compiled_loss and row["kernels"] in ("", "fused")),
         kernels=_kernels(row["kernels"]),
         again=again if again.of_some else None,
@@ -146,6 +145,11 @@ def training_of(row: Row) -> Asked:
     )
     beside = _packed_head(spec, training.base) if habits.heads_packed and training.base is not None else 0
     return Asked(spec, training, habits.prints_active, beside)
+
+
+def _base(row: Row, method: str) -> Dtype | None:
+    """The format of a frozen model in few bits."""
+    return DTYPES[row["precision"] if row["precision"] in _FEW_BITS else "nf4"] if method == "qlora" else None
 
 
 def _packed_head(spec: ModelSpec, base: Dtype) -> int:

@@ -211,10 +211,7 @@ def stage_work(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster, r
     matrices, down = [*plain, *routed], [entry for entry in routed if entry.role == "down"]
     attention = attention_work(share, plan, case, make)
     attention_again = attention if redone is share else attention_work(redone, plan, case, make)
-    weights = 0.0
-    if not case.fused:
-        copies = ((maximum(entry.stored, int(entry.part == "head")), entry) for entry in every if entry.trained)
-        weights = in_order(as_float(many * entry.d_in * entry.d_out) for many, entry in copies)
+    weights = 0.0 if case.fused else _trained(every)
     unpacked = 0.0 if is_nothing(case.unpacked) else _UNPACKED * case.unpacked * _frozen(share)
     repeated = case.repeated
     again = _of_modules(redone, plan, case, make) if case.modules else _again(redone, plan, case, make)
@@ -255,6 +252,12 @@ def stage_work(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster, r
         routed=in_order(as_float(entry.stored // entry.experts) for entry in down),
         held=in_order(as_float(entry.stored) for entry in down),
     )
+
+
+def _trained(every: Iterable[Matmul]) -> float:
+    """Numbers of all matrices that are trained; of a head that is the table's, once."""
+    copies = ((maximum(entry.stored, int(entry.part == "head")), entry) for entry in every if entry.trained)
+    return in_order(as_float(many * entry.d_in * entry.d_out) for many, entry in copies)
 
 
 def _dispatched(share: Ledger, redone: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> Sent:
