@@ -257,7 +257,8 @@ def stage_work(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster, r
 def _trained(every: Iterable[Matmul]) -> float:
     """Numbers of all matrices that are trained; of a head that is the table's, once."""
     copies = ((maximum(entry.stored, int(entry.part == "head")), entry) for entry in every if entry.trained)
-    return in_order(as_float(many * entry.d_in * entry.d_out) for many, entry in copies)
+    total: float = in_order(as_float(many * entry.d_in * entry.d_out) for many, entry in copies)
+    return total
 
 
 def _dispatched(share: Ledger, redone: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> Sent:
