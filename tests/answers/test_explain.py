@@ -244,7 +244,7 @@ def test_a_sum_s_terms_have_its_unit_and_a_product_s_factors_their_own() -> None
     done = run("memory", "llama-3.1-8b", "--gpu", "h100", "--batch", "8", "--explain").out
     for name, value in (
         ("cache_of_a_sequence", "1,073,741,824 bytes"),
-        ("target_step_tokens", "2,056 tokens"),
+        ("target_step_tokens", "8,200 tokens"),
         ("attention.outputs", "14,336 numbers per token"),
     ):
         assert re.search(rf"^{re.escape(name)}\n(    = .*\n)*    = {value}", done, re.MULTILINE), name

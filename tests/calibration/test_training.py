@@ -165,6 +165,7 @@ def test_what_a_calibration_does_not_cover_is_said_and_has_a_wider_interval() ->
         ({"batch": "65"}, "a batch of 65 is not"),
         ({"gpus": "eight"}, 'gpus: a whole number from 1 on is wanted, not "eight"'),
         ({"step_ms": "-1"}, 'step_ms: a number above 0 is wanted, not "-1"'),
+        ({"precision": "fp8-magic", "gpu": "h100-sxm"}, 'no peak in "fp8-magic": it has fp32, bf16, fp16, fp8, int8, fp8-tensor, fp8-block'),
         ({"recompute": "half"}, 'recompute: "half" is none of'),
         ({"attention": "flash-9", "stack": ""}, 'no attention kernel "flash-9" is known on ampere'),
         ({"layers": "", "model": "my/own"}, 'model "my/own" is no built-in one'),
@@ -425,6 +426,15 @@ def test_settings_that_are_not_known_are_refused(column: str, text: str, said: s
         judge({**BRIDGE, column: text})
 
 
+def test_head_and_scores_are_in_fp32_where_layers_are() -> None:
+    """NVIDIA H100 data sheet: 67 TFLOP/s in fp32 and 989 in bf16, which products of fp8 layers' heads have."""
+    peaks = {dtype: case_of({**H100, "precision": dtype})[0].peak_16 for dtype in ("fp32", "bf16", "fp8")}
+    assert {dtype: round(peak / 1e12) for dtype, peak in peaks.items()} == {"fp32": 67, "bf16": 989, "fp8": 989}
+    options = "--gpu h200 --gpus 1 --micro-batch 4 --batch 4 --context 2048 --precision fp32 --recompute op"
+    reached = answer("train", "qwen3-0.6b", *options.split())["mfu"]  # with a head in bf16, more than the peak
+    assert reached < 0.8
+
+
 def test_a_row_has_no_modules_where_a_spec_may_not() -> None:
     with pytest.raises(
         TscaleError, match="bert-large: mtp: modules that predict further tokens are known in a decoder"
@@ -517,6 +527,8 @@ def test_how_much_longer_a_step_takes_by_blocks(
 def test_a_chip_that_has_no_products_by_such_scales_says_which_it_has() -> None:
     with pytest.raises(RequestError, match="no products in mxfp8 are known on hopper: fp8-tensor, fp8-block are"):
         judge({**H100, "precision": "mxfp8"})
+    with pytest.raises(RequestError, match="in mxfp8 are known on chips without calibration: fp8 are"):
+        judge({**H100, "gpu": "mi300x", "precision": "mxfp8"})
     with pytest.raises(RequestError, match='has no peak in "fp8-block": it has fp32, bf16, fp16, int8'):
         judge({**H100, "gpu": "a100-sxm-80gb", "precision": "fp8-block"})
 

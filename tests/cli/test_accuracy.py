@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import answer, run
+from tscale.calibration import measured_kinds
+from tscale.calibration.measured_kinds import KINDS, Kind
 from tscale.catalogue.models import configs
 
 LINES = (configs() / "measured" / "vtrain.csv").read_text(encoding="utf-8").splitlines()
@@ -283,6 +285,10 @@ def test_more_reasons_than_three_are_among_the_details() -> None:
     assert [one.count("without a prediction: ") for one in (short, whole)] == [3, 4]
 
 
+def test_one_run_is_one() -> None:
+    assert run("accuracy", table(ROWS[0])).out.startswith("steps.csv: predictions of 1 measured run; ")
+
+
 def test_a_column_that_is_read_is_not_said_to_be_left_out() -> None:
     file = table(f"{ROWS[0]},0,bf16,good", heading=f"{HEADING},mtp,head,mood")
     assert "Columns that are not read: mood." in run("accuracy", file).out
@@ -294,3 +300,11 @@ def test_a_column_that_is_read_is_not_said_to_be_left_out() -> None:
 def test_what_a_table_lacks_is_named_next_to_what_is_not_read(name: str, hint: str) -> None:
     done = run("accuracy", table(ROWS[0], heading=HEADING.replace(",batch,", f",{name},")))
     assert done.err == f'tscale: steps.csv: a table of training needs the column "batch"{hint}\n'
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.name != "serving"], ids=lambda kind: kind.name)
+def test_a_column_that_is_said_to_be_read_is(kind: Kind) -> None:
+    """Each stands in what judges such rows; those of serving are put together of a pool's name and a degree's."""
+    files = Path(measured_kinds.__file__).parent.glob(f"{kind.name}*.py")
+    text = "".join(file.read_text(encoding="utf-8") for file in files)
+    assert [name for name in kind.columns if f'"{name}"' not in text] == []

@@ -38,7 +38,7 @@ def accuracy_report(found: Accuracy) -> Report:
     groups = list(_groups(judged))
     worst = sorted(judged, key=lambda pair: -pair[1].error)[:_WORST]
     many = f"{answered:,} of {len(found.rows):,}" if found.refused else f"{answered:,}"
-    title = f"{found.name}: predictions of {many} measured runs{_medians(judged, whats)}"
+    title = f"{found.name}: predictions of {many} measured run{'s' * (len(found.rows) > 1)}{_medians(judged, whats)}"
     data: dict[str, Data] = {
         "kind": found.kind.name,
         "rows": Figure(len(found.rows), COUNT),

@@ -37,7 +37,7 @@ KINDS: Final = (
         ("step_ms", "tokens_per_second_per_gpu"),
         ("gpu", "gpus", "batch", "micro_batch", "context", "tensor", "pipeline", "precision", "recompute"),
         (
-            "layers", "d_model", "heads", "d_ff", "vocabulary", "data", "schedule", "attention", "stack", "source", "model",
+            "layers", "d_model", "heads", "d_ff", "vocabulary", "attention", "stack", "source", "model",
             "interleave", "context_parallel", "expert", "expert_tensor", "sharding", "passes", "queued", "dispatcher", "rank", "targets",
             "mtp", "head",
         ),

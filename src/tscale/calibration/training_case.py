@@ -103,7 +103,9 @@ class TrainingCase(NamedTuple):
 
     @property
     def peak_16(self) -> int:
-        """FLOP/s of 16 bits; that of the products where there is none."""
+        """FLOP/s of what layers of fewer bits have in 16; that of their products where these are in fp32, or there is none of 16."""
+        if self.dtype == "fp32":
+            return self.peak
         peaks = self.cluster.device.flops_per_second
         return next((peaks[name] for name in _SIXTEEN_BITS if name in peaks), self.peak)
 

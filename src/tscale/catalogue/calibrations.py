@@ -125,9 +125,8 @@ class Family:
     def scaled(self, dtype: str) -> float:
         """What products in a format reach over those in the usual one of its bits. Raises `RequestError` for one that is not known on it."""
         if dtype in SCALED and dtype not in self.eight_bit:
-            raise RequestError(
-                f"no products in {dtype} are known on {self.name}: {', '.join(self.eight_bit) or 'fp8'} are"
-            )
+            chips = self.name if self.chips else "chips without calibration"
+            raise RequestError(f"no products in {dtype} are known on {chips}: {', '.join(self.eight_bit) or 'fp8'} are")
         return float(self.eight_bit.get(dtype, 1.0))
 
     def share(self, kernel: str) -> float:
