@@ -14,7 +14,7 @@ HEADLINES = {
     # Brown 2020: 174.6B parameters (Table D.1), of 2 bytes in bf16
     "summary gpt3": "GPT-3 175B has 175B parameters and takes 349.2 GB in bf16",
     # 671e9 parameters, nearly all in fp8 with a scale for each 128 by 128: more than eight devices of 80 GB have
-    "summary deepseek-v3 --gpu h100": "671B parameters (37.6B active), served in 674.3 GB on 16 devices",
+    "summary deepseek-v3 --gpu h100": "671B parameters (37.6B active), served in 675.9 GB on 16 devices",
     "params gpt3": "GPT-3 175B has 174,604,259,328 parameters, counted from its shape",
     # DeepSeek-AI 2024c: 671B parameters, 37B of them activated for each token (with the embedding)
     "params deepseek-v3": "671,026,404,352 parameters, 37,552,282,624 of them active per token",

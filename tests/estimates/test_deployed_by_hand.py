@@ -195,7 +195,7 @@ def test_growth_is_of_the_parts_at_each_length() -> None:
     assert grown.usable is not None
     assert grown.longest is not None
     for context in (1, 1000, max(grown.rows)):
-        one = held(_server(batch=2, context=context))
+        one = held(_server(batch=2, context=context, chunk=8192))
         assert {name: figure.value for name, figure in grown.rows[context].items()} == {
             "weights": one.weights, "KV cache": one.kv_cache, "activations": one.activations, "logits": one.logits
         }  # fmt: skip

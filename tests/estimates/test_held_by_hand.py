@@ -236,7 +236,7 @@ def test_what_serving_holds_is_data() -> None:
         MODEL, Ask(batch=3, context=1000, gpus=4, hardware=H100, prefix=10, by_sequences=True)
     )
     sizes = {name: figure.value for name, figure in found["per_device_bytes"].items()}
-    one = _server(batch=3, gpus=4, prefix=10, by_sequences=True)
+    one = _server(batch=3, gpus=4, prefix=10, by_sequences=True, chunk=8192)
     assert sizes == {
         "weights": held(one).weights, "gradients": 0, "optimizer": 0, "activations": held(one).activations, "logits": held(one).logits, "kv_cache": held(one).kv_cache,
         "total": held(one).total,

@@ -79,7 +79,12 @@ def test_ratios_of_stages_are_weighed_by_their_flops(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize(
     ("mfu", "said"),
-    [(Fraction(1), ""), (Fraction(5, 4), ""), (Fraction(126, 100), "with"), (Fraction(21, 10), "times the peak")],
+    [
+        (Fraction(1), ""),
+        (Fraction(5, 4), ""),
+        (Fraction(126, 100), "with"),
+        (Fraction(21, 10), "2.1 times the devices' peak"),
+    ],
 )
 def test_no_device_computes_more_than_its_peak(mfu: Fraction, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Causal attention needs half of what is counted, and with all that is computed again four fifths: MFU up to 2, and up to 5/4.
