@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.helpers import run
 from tests.importer.recorded import spec_of
 from tscale.api import flops
 from tscale.calibration.training_rows import modules_of
@@ -116,3 +117,11 @@ def test_counted_where_they_are_as_the_last_layer(family: str, counts: str) -> N
         f"Left out: the layers that predict further tokens (num_nextn_predict_layers), as the class does{counts}."
         in notes
     )
+
+
+@pytest.mark.parametrize("line", ["serve {} --gpu h100", "memory {}"])
+def test_serving_says_that_engines_leave_modules_out(line: str) -> None:
+    said = "its modules that predict further tokens are counted in each step"
+    plain, more = (run(*line.format("qwen3-0.6b").split(), *changes).out for changes in ((), ("--set", "mtp=1")))
+    assert said not in plain
+    assert said in " ".join(more.split())

@@ -207,8 +207,16 @@ OF_SERVING: Final[tuple[NoteTopic, ...]] = ("attention",)
 def notes_of(spec: ModelSpec, *more: str, about: tuple[NoteTopic, ...] = ("attention", "training")) -> tuple[str, ...]:
     """The notes that belong to a model, its own on what the answer is about, then those of the answer."""
     own = (*spec.notes, *(note for topic in about for note in (spec.notes_on or {}).get(topic, ())))
+    if spec.mtp is not None and about == OF_SERVING:
+        own = *own, _MODULES
     named_notes = tuple(f"{spec.label}: {note.strip()}" for note in own)
     return (*named_notes, *(note for note in more if note))
+
+
+_MODULES: Final = (
+    "its modules that predict further tokens are counted in each step, as in training; engines leave them out, or guess with them: "
+    "ask without mtp, and give `serve` --draft-tokens and --acceptance."
+)
 
 
 def streams_note(spec: ModelSpec) -> str:
