@@ -325,7 +325,9 @@ def test_lines_are_summed_under_their_names() -> None:
 
 
 def test_what_notes_are_about() -> None:
-    model: Any = SimpleNamespace(label="It", notes=("a ",), notes_on={"attention": ("b",), "training": ("c",)})
+    model: Any = SimpleNamespace(
+        label="It", mtp=None, notes=("a ",), notes_on={"attention": ("b",), "training": ("c",)}
+    )
     assert explaining.notes_of(model, "", "d") == ("It: a", "It: b", "It: c", "d")
     assert explaining.notes_of(model, about=("attention",)) == ("It: a", "It: b")
-    assert explaining.notes_of(SimpleNamespace(label="It", notes=(), notes_on=None)) == ()  # type: ignore[arg-type]
+    assert explaining.notes_of(SimpleNamespace(label="It", mtp=None, notes=(), notes_on=None)) == ()  # type: ignore[arg-type]
