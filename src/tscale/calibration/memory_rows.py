@@ -1,10 +1,10 @@
 """What is counted of a measured memory, row by row of a table in the columns of configs/measured/training_memory.csv.
 
 A peak is compared with what an allocator shows: what it reserves on one device, and on several with the middle of what fragments were
-measured to add (`tscale.core.costs.reserve`), since each stream for sending has memory of its own. torchtune prints what is live
-instead. Its interval is as wide as errors of measured peaks are (`PEAKS_WITHIN`). The longest context that ran is compared in tokens: an allocator that is full gives back what it does not use, so what is live
-counts, next to the middle of what driver and context take. Parts of what is served are exact but for what is rounded, and what a file or
-an engine has besides.
+measured to add (`tscale.core.costs.reserve`), since each stream for sending has memory of its own. torchtune prints what is live instead.
+Its interval is as wide as errors of measured peaks are (`PEAKS_WITHIN`). The longest context that ran is compared in tokens: an allocator
+that is full gives back what it does not use, so what is live counts, next to the middle of what driver and context take. Parts of what is
+served are exact but for what is rounded, and what a file or an engine has besides.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ _SAMPLED: Final = Fraction(388, 10)
 class MemoryJudged(NamedTuple):
     """A measured memory beside what is counted of it: what an allocator shows, and an 80% interval; in bytes or tokens.
 
-    `bound`: what no run holds less than, in bytes, but for what its figure was rounded by; None where tokens are compared. `verdict`: whether the run fits the device that it
-    ran on, None where that is not said. `groups`: what the row is of.
+    `bound`: what no run holds less than, in bytes, but for what its figure was rounded by; None where tokens are compared.
+    `verdict`: whether the run fits the device that it ran on, None where that is not said. `groups`: what the row is of.
     """
 
     what: str

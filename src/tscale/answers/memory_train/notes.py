@@ -12,7 +12,7 @@ from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.activations import LEAVES_OUT as ACTIVATIONS_LEAVE_OUT
 from tscale.core.costs.reserve import PEAKS_WITHIN
 from tscale.core.costs.schedules import in_flight
-from tscale.core.costs.training_memory import BESIDE, LEAVES_OUT
+from tscale.core.costs.training_memory import LEAVES_OUT
 from tscale.core.loss_kernels import KERNELS, OF_TRANSFORMERS, default_kernel
 from tscale.core.metric import Detail
 from tscale.core.number_text import gigabytes
@@ -60,7 +60,7 @@ def notes_held(held: Held) -> Iterator[str]:
     if held.one.least < held.one.total:
         yield Detail(_least_note(held.one.model))
     yield f"{ask.how.precision.name}: {ask.how.precision.note}. {ask.how.optimizer.name}: {ask.how.optimizer.note}."
-    if any(line.name == BESIDE for line in most.gradients.lines):
+    if most.comes_later:
         yield (
             "A step of one micro-batch has no gradients before its backward pass (torch's zero_grad lets them go): those are counted that "
             "stand beside the activations at the most."

@@ -30,7 +30,7 @@ from tscale.core.costs.states import (
     training_states,
 )
 from tscale.core.costs.training_moments import SOURCE, backward_lines, largest_moment, layer_bytes
-from tscale.core.costs.training_setup import Layer, Needs, Peak, Training, counted_once
+from tscale.core.costs.training_setup import BESIDE, Layer, Needs, Peak, Training, counted_once
 from tscale.core.ledger import Ledger, Matmul, Saved
 from tscale.core.loss_kernels import KERNELS, LIVE_AS_RESERVED, Logits, LossBytes, least_live_bytes, loss_bytes
 from tscale.core.metric import Line, Quantity
@@ -94,10 +94,6 @@ def totals(
     moments = [sum(map(_sum, _moment(one, share, training, peak))) for peak in peaks]
     found = [own + moment - _not_yet(one, share, training, moment) for moment in moments]
     return found[0], found[-1]
-
-
-BESIDE: Final = "gradients_beside_activations"
-"""The line of gradients where these come as activations go."""
 
 
 def _comes_later(training: Training) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple, TypeVar
+from typing import Final, Literal, NamedTuple, TypeVar
 
 from tscale.core.costs.activations import Attention, Kernels, Passes, keeping
 from tscale.core.costs.states import Offload
@@ -112,6 +112,10 @@ class Training(NamedTuple):
         return self.precision.gathered and self.plan.zero >= 2 and not is_one(self.plan.sharing)
 
 
+BESIDE: Final = "gradients_beside_activations"
+"""The line of gradients where these come as activations go."""
+
+
 class Needs(NamedTuple):
     """Bytes that one device needs, by what they are for.
 
@@ -130,6 +134,11 @@ class Needs(NamedTuple):
     @property
     def total(self) -> int:
         return sum(quantity.total for quantity in self)
+
+    @property
+    def comes_later(self) -> bool:
+        """Whether gradients are those alone that stand beside the activations at the most, and not all."""
+        return any(line.name == BESIDE for line in self.gradients.lines)
 
 
 class Layer(NamedTuple):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from tscale.core.costs.largest import largest
-from tscale.core.costs.training_memory import BESIDE
 from tscale.core.costs.training_setup import Needs
 from tscale.core.counts import MOST_CONTEXT
 from tscale.core.metric import Data, Figure, Known, Quantity
@@ -135,9 +134,7 @@ def room_of(model: Trainer, usable: int) -> Room:
 def part_of(most: Needs, part: str, known: Known) -> Figure:
     """The bytes of a part of what a device holds."""
     quantity: Quantity = getattr(most, part)
-    counted = part in ("weights", "gradients", "master", "optimizer") and all(
-        line.name != BESIDE for line in quantity.lines
-    )
+    counted = part in ("weights", "master", "optimizer") or (part == "gradients" and not most.comes_later)
     return Figure(quantity.total, BYTES, "exact" if counted else known, quantity.source)
 
 

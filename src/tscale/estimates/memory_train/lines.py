@@ -8,7 +8,7 @@ from typing import Final
 
 from tscale.core.costs.schedules import in_flight
 from tscale.core.costs.states import shards
-from tscale.core.costs.training_memory import BESIDE
+from tscale.core.costs.training_setup import BESIDE
 from tscale.core.ledger import Buffer, Cache, Entry, Ledger, Saved, Scan, Scores
 from tscale.core.metric import Figure
 from tscale.core.parallelism import Parallelism
