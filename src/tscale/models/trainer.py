@@ -23,7 +23,10 @@ RANK: Final = 64
 
 
 class Trainer(NamedTuple):
-    """A model that is trained: of each of its stages the ledger, one device's share of it, what it keeps and its states."""
+    """A model that is trained: of each of its stages the ledger, one device's share of it, what it keeps and its kinds of layer.
+
+    `fullest`: the stages of which one needs most, in order.
+    """
 
     spec: ModelSpec
     training: Training
@@ -31,13 +34,16 @@ class Trainer(NamedTuple):
     stages: tuple[Ledger, ...]
     shares: tuple[Ledger, ...]
     kept: tuple[tuple[Saved, ...], ...]
-    states: tuple[States, ...]
     layers: tuple[tuple[Layer, ...], ...]
+    fullest: tuple[int, ...]
 
     def needs(self, stage: int, peak: Peak = "reserved") -> Needs:
         """What a device of a stage needs, the loss as an allocator reserves it or as it is live at the least."""
-        given = (self.shares[stage], self.kept[stage], self.states[stage], self.layers[stage])
-        return needs(*given, stage, self.training, peak)
+        return needs(*self._given(stage), peak)
+
+    def _given(self, stage: int) -> tuple[Ledger, tuple[Saved, ...], States, tuple[Layer, ...], int, Training]:
+        share, training = self.shares[stage], self.training
+        return share, self.kept[stage], states_of(share, training), self.layers[stage], stage, training
 
     def loss(self, stage: int) -> LossBytes | None:
         """What the loss of a stage takes; None where it has none over a vocabulary."""
@@ -50,28 +56,17 @@ class Trainer(NamedTuple):
 
     def worst(self) -> tuple[int, Needs]:
         """The stage whose devices need most, the first of several, and what they need."""
-        each = {stage: self.needs(stage) for stage in self._fullest}
+        each = {stage: self.needs(stage) for stage in self.fullest}
         stage = max(each, key=lambda place: each[place].total)
         return stage, each[stage]
 
-    @property
-    def _fullest(self) -> list[int]:
-        """Of stages that have the same, the first: no schedule keeps more micro-batches in flight behind it."""
-        if self.training.again is not None and self.training.again.of_some:  # layers by number: what is kept differs
-            return list(range(len(self.shares)))
-        first = {id(share): stage for stage, share in reversed(list(enumerate(self.shares)))}
-        return sorted(first.values())
-
     def least_total(self) -> int:
         """Bytes that a device of the fullest stage needs at the least: with what is live at the loss's peak."""
-        return max(self.needs(stage, "live").total for stage in self._fullest)
+        return max(self.needs(stage, "live").total for stage in self.fullest)
 
     def totals(self) -> tuple[int, int]:
         """Bytes of the fullest stage as an allocator reserves them, and at the least: what `worst` and `least_total` come to."""
-        each = [
-            totals(self.shares[stage], self.kept[stage], self.states[stage], self.layers[stage], stage, self.training)
-            for stage in self._fullest
-        ]
+        each = [totals(*self._given(stage)) for stage in self.fullest]
         return max(reserved for reserved, _ in each), max(live for _, live in each)
 
     def with_(self, **changes: Any) -> Trainer:
@@ -101,14 +96,12 @@ def trainer(spec: ModelSpec, training: Training, context: int) -> Trainer:
     training = training._replace(plan=training.plan.trained, run=run)
     check_plan(lower(spec), training.plan)
     own = _pieces_of(spec, training.plan, run.media)
-    of_kinds = {first: states_of(own.shares[first], training) for first in set(own.alike)}
-    states = tuple(of_kinds[first] for first in own.alike)
-    made = Trainer(spec, training, context, own.stages, own.shares, own.kept, states, own.layers)
+    made = Trainer(spec, training, context, own.stages, own.shares, own.kept, own.layers, own.fullest)
     return _laid_out_too(made, own) if training.is_laid_out else made
 
 
 class _Pieces(NamedTuple):
-    """What a plan makes of a model, stage by stage; `alike`: the first stage whose share is the same as that of each."""
+    """What a plan makes of a model, stage by stage; `fullest`: as in `Trainer`, where layers are not told apart by number."""
 
     stages: tuple[Ledger, ...]
     shares: tuple[Ledger, ...]
@@ -116,7 +109,7 @@ class _Pieces(NamedTuple):
     layers: tuple[tuple[Layer, ...], ...]
     kinds: tuple[tuple[Ledger, ...], ...]
     """The layers before they are shared."""
-    alike: tuple[int, ...]
+    fullest: tuple[int, ...]
 
 
 def _pieces_of(spec: ModelSpec, plan: Parallelism, media: tuple[TowerPass, ...]) -> _Pieces:
@@ -133,9 +126,21 @@ def _made_pieces(spec: ModelSpec, plan: Parallelism, media: tuple[TowerPass, ...
     shares = shares_of(each, plan)
     kinds = tuple(tuple(of_stage) for of_stage in kinds_of_layers(spec, whole, plan))
     layers = tuple(tuple(map(_layer, (shard(kind, plan) for kind in of_stage))) for of_stage in kinds)
-    same = [id(share) for share in shares]
-    alike = tuple(map(same.index, same))
-    return _Pieces(each, shares, tuple(share.saved for share in shares), layers, kinds, alike)
+    return _Pieces(each, shares, tuple(share.saved for share in shares), layers, kinds, _fullest(each, kinds))
+
+
+def _fullest(each: tuple[Ledger, ...], kinds: tuple[tuple[Ledger, ...], ...]) -> tuple[int, ...]:
+    """The stages that have something which none before them has: of as many layers, and of the same kinds.
+
+    Of those that such a stage has all of, no line is larger: no schedule keeps more micro-batches in flight behind it, and what is
+    needed for a moment is the most that any of its layers, tables or head needs.
+    """
+    found: dict[int, tuple[set[object], set[object]]] = {}
+    for place, (stage, layers) in enumerate(zip(each, kinds, strict=True)):
+        groups, alone = set[object](stage.contents), {layer.contents for layer in layers}
+        if not any(groups <= others and alone <= of_others for others, of_others in found.values()):
+            found[place] = groups, alone
+    return tuple(found)
 
 
 def _layer(share: Ledger) -> Layer:
@@ -152,7 +157,9 @@ def _laid_out_too(made: Trainer, own: _Pieces) -> Trainer:
         for of_stage, kinds in zip(own.layers, own.kinds, strict=True)
     )
     whole = lower(made.spec, saves=True, media=made.training.run.media).whole
-    return made._replace(layers=layers, kept=_kept(made.spec, made.training, whole, own.stages))
+    kept = _kept(made.spec, made.training, whole, own.stages)
+    by_number = made.training.again is not None and made.training.again.of_some  # what stages keep differs, though they hold the same
+    return made._replace(layers=layers, kept=kept, fullest=tuple(range(len(kept))) if by_number else made.fullest)
 
 
 def _laid_out(part: Ledger, training: Training) -> tuple[Saved, ...]:
