@@ -12,7 +12,7 @@ from tscale.core.kept import keep
 from tscale.core.ledger import Ledger, Saved
 from tscale.core.loss_kernels import LossBytes
 from tscale.core.parallelism import Parallelism
-from tscale.core.sharding import check_plan, shard, shares_of
+from tscale.core.sharding import check_plan, shares_of
 from tscale.core.workload import TowerPass
 from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
@@ -125,7 +125,9 @@ def _made_pieces(spec: ModelSpec, plan: Parallelism, media: tuple[TowerPass, ...
     each = stages(spec, plan, whole)
     shares = shares_of(each, plan)
     kinds = tuple(tuple(of_stage) for of_stage in kinds_of_layers(spec, whole, plan))
-    layers = tuple(tuple(map(_layer, (shard(kind, plan) for kind in of_stage))) for of_stage in kinds)
+    apart = {kind.contents: kind for of_stage in kinds for kind in of_stage}
+    layer_of = dict(zip(apart, map(_layer, shares_of(apart.values(), plan)), strict=True))
+    layers = tuple(tuple(layer_of[kind.contents] for kind in of_stage) for of_stage in kinds)
     return _Pieces(each, shares, tuple(share.saved for share in shares), layers, kinds, _fullest(each, kinds))
 
 

@@ -56,11 +56,12 @@ def training_states(
     owned = keep(ledger.made, key, lambda: tuple(_owned(ledger, optimizer, precision.states)))
     scattered, divided = plan.zero >= (2 if is_one(plan.pipeline) else 3), plan.zero >= 1
     among_of = {holders: _shards(holders, plan) for holders in {entry.holders for entry in owned}}
+    by_piece = None if is_one(plan.pipeline) or plan.order != "interleaved" else micro_batches
     gradients, master, states = [], [], []
     for entry in owned:
         name, among = entry.name, among_of[entry.holders]
         own = _divided(entry.numbers * precision.gradients, scattered, among)
-        gradients.append(Line(name, _of_a_piece(own, among, entry.layers, plan, micro_batches)))
+        gradients.append(Line(name, own if by_piece is None else _of_a_piece(own, among, entry.layers, plan, by_piece)))
         if precision.master:
             master.append(Line(name, _divided(entry.numbers * precision.master, divided, among)))
         states.append(Line(name, _divided(entry.state_bytes, divided, among)))
@@ -105,15 +106,15 @@ def _owned(ledger: Ledger, optimizer: Optimizer, number: int) -> Iterator[_Owned
             yield _Owned(entry.name, _holders(entry), many, numbers, states)
 
 
-def _of_a_piece(whole: int, among: int, layers: int | None, plan: Parallelism, micro_batches: int | None) -> int:
-    """Bytes of an entry's gradients that a device keeps beside the most activations, of `whole` that add up over a step.
+def _of_a_piece(whole: int, among: int, layers: int | None, plan: Parallelism, micro_batches: int) -> int:
+    """Bytes of an entry's gradients that a device of several pieces keeps beside the most activations, of `whole` that add up over a step.
 
     With no more micro-batches than stages an interleaved schedule runs the backward passes of a piece of the stack one after
     another, and while activations are at their most those of the last piece: its gradients are scattered before those of the
     next begin, for FSDP reduces them at each piece's own last backward pass (`last_backward` of
     torch/distributed/pipelining/schedules.py). `among`: the devices that they are scattered to.
     """
-    if is_one(plan.pipeline) or plan.order != "interleaved" or micro_batches is None or layers is None:
+    if layers is None:
         return whole
     piece = ceil_div(whole * ceil_div(layers, plan.interleave), layers)
     apart = (plan.zero >= 2) & (plan.zero < 3) & (micro_batches <= plan.pipeline)

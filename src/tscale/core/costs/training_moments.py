@@ -82,12 +82,22 @@ def backward_lines(share: Ledger, layers: tuple[Layer, ...], training: Training)
 
 def _stream(layers: tuple[Layer, ...], training: Training, *, whole: bool) -> int:
     """Bytes of the residual stream of one micro-batch, as a device has it or `whole` along the sequence."""
-    for layer in layers:
+    passes = training.passes
+    of_layers = (_stream_of(layer, training, passes, whole=whole) for layer in layers)
+    return next((number for number in of_layers if number is not None), 0)
+
+
+def _stream_of(layer: Layer, training: Training, passes: Passes, *, whole: bool) -> int | None:
+    """The same of one layer; None where it has none."""
+
+    def count() -> int | None:
         for saved in layer.kept:
             if saved.number == "residual" and saved.keeping == ("full",):
                 one = saved._replace(keeping=ALWAYS, number="activation", gathered=whole, used=1)
-                return activation_bytes((one,), training.run, training.passes, training.plan).total
-    return 0
+                return activation_bytes((one,), training.run, passes, training.plan).total
+        return None
+
+    return counted_once((_stream, whole), layer.share, layer.kept, training, passes, count)
 
 
 def _whole_inputs(layers: tuple[Layer, ...], training: Training) -> Iterator[Line]:
