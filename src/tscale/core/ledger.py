@@ -352,7 +352,7 @@ class Ledger:
         """The model with its towers, before the first layer of the language model and in one ledger with it."""
         return replace(self, groups=self.groups + self.towers, towers=()) if self.towers else self
 
-    @property
+    @cached_property
     def contents(self) -> tuple[tuple[int, int, int | None], ...]:
         """What stages of one model have in common that hold the same: as many layers, and copies, of the same groups."""
         return tuple((id(group.entries), int(group.layers), group.copies) for group in self.groups)

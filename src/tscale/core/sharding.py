@@ -41,19 +41,19 @@ def _check(ledger: Ledger, plan: Parallelism) -> None:
 
 def shares_of(stages: Iterable[Ledger], plan: Parallelism) -> tuple[Ledger, ...]:
     """The same of each stage of a pipeline; stages that have as many layers of the same groups are one and the same ledger."""
+    cuts = plan.cuts
     found: dict[object, Ledger] = {}
     shares: list[Ledger] = []
     for stage in stages:
         key = stage.contents
         if key not in found:
-            found[key] = kept_shard(stage, plan)
+            found[key] = _kept_shard(stage, plan, cuts)
         shares.append(found[key])
     return tuple(shares)
 
 
-def kept_shard(ledger: Ledger, plan: Parallelism) -> Ledger:
-    """The same, kept with the ledger for all plans that cut it alike."""
-    cuts = plan.cuts
+def _kept_shard(ledger: Ledger, plan: Parallelism, cuts: Parallelism | None) -> Ledger:
+    """The same of one stage, kept with its ledger for all plans that cut it alike (`Parallelism.cuts`)."""
     return shard(ledger, plan) if cuts is None else keep(ledger.made, cuts, lambda: _kept_share(ledger, plan))
 
 

@@ -139,7 +139,7 @@ def _fullest(each: tuple[Ledger, ...], kinds: tuple[tuple[Ledger, ...], ...]) ->
     """
     found: dict[int, tuple[set[object], set[object]]] = {}
     for place, (stage, layers) in enumerate(zip(each, kinds, strict=True)):
-        groups, alone = set[object](stage.contents), {layer.contents for layer in layers}
+        groups, alone = set[object](stage.contents), set[object](layer.contents for layer in layers)
         if not any(groups <= others and alone <= of_others for others, of_others in found.values()):
             found[place] = groups, alone
     return tuple(found)

@@ -113,36 +113,43 @@ def gradients(
     """
     whole = plan.zero < 2 if is_one(plan.pipeline) else plan.zero < 3
     scatters = where(whole, 1, micro_batches)
-    of_kinds: dict[int, tuple[int, int, int]] = {}
-    for entry, weights, trained, among in keep(ledger.made, _owners, lambda: tuple(_owners(ledger))):
-        if among not in of_kinds:
-            copies, apart = copies_of(entry, plan)
-            of_kinds[among] = copies, apart, where(plan.zero > 0, shards(entry, plan), copies)
-        copies, apart, sharing = of_kinds[among]
+    each_time = plan.zero == 3
+    for number, owners in keep(ledger.made, _owners, lambda: _owners(ledger)).items():
+        copies, apart = copies_of(owners[0].entry, plan)
         if is_one(copies) or is_nothing(copies):
             continue
-        updated = weights if trained else 0
-        gathered = where(plan.zero == 3, micro_batches * (2 * weights - _whole(entry, weights)), updated)
-        if is_array(sharing) or sharing > 1:
-            yield Exchanged(
-                entry.name,
-                sharing,
-                ceil_div(scatters * updated * bits, 8),
-                ceil_div(gathered * gathered_bits, 8),
-                apart,
-                among,
-            )
-        if plan.shards is not None and (is_array(sharing) or is_array(copies) or sharing < copies):
-            part = ceil_div(updated * bits, 8 * sharing)
-            yield Exchanged(entry.name, copies // sharing, part, part, apart * sharing, among + BEYOND)
+        sharing = where(plan.zero > 0, shards(owners[0].entry, plan), copies)
+        divides = is_array(sharing) or sharing > 1
+        sums = plan.shards is not None and (is_array(sharing) or is_array(copies) or sharing < copies)
+        for entry, weights, updated, left in owners:
+            gathered = where(each_time, micro_batches * (2 * weights - left), updated)
+            if divides:
+                scattered = ceil_div(scatters * updated * bits, 8)
+                yield Exchanged(entry.name, sharing, scattered, ceil_div(gathered * gathered_bits, 8), apart, number)
+            if sums:
+                part = ceil_div(updated * bits, 8 * sharing)
+                yield Exchanged(entry.name, copies // sharing, part, part, apart * sharing, number + BEYOND)
 
 
-def _owners(ledger: Ledger) -> Iterator[tuple[Entry, int, bool, int]]:
-    """Each entry that has weights, how many, whether they have a gradient, and of whom: an expert (1), one that tokens are routed to (2)."""
+class _Owner(NamedTuple):
+    """An entry that has weights: how many, of how many there is a gradient, and how many ZeRO's stage 3 can leave whole (`_whole`)."""
+
+    entry: Entry
+    weights: int
+    updated: int
+    left_whole: int
+
+
+def _owners(ledger: Ledger) -> dict[int, list[_Owner]]:
+    """The entries that have weights, by whose they are: an expert's (1), one's that tokens are routed to (2), or neither's (0)."""
+    groups: dict[int, list[_Owner]] = {}
     for entry in ledger.entries:
         weights = 0 if isinstance(entry, Buffer) else getattr(entry, "stored", 0) * size(entry)
         if not is_nothing(weights):
-            yield entry, weights, getattr(entry, "trained", True), is_routed(entry) + is_expert(entry)
+            updated = weights if getattr(entry, "trained", True) else 0
+            own = _Owner(entry, weights, updated, _whole(entry, weights))
+            groups.setdefault(is_routed(entry) + is_expert(entry), []).append(own)
+    return groups
 
 
 ROUTED: Final = 2

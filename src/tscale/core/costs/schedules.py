@@ -13,6 +13,7 @@ Of p stages, m micro-batches and v pieces a stage, with a backward pass that is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from itertools import groupby
 
@@ -104,8 +105,8 @@ def _waiting(plan: Parallelism, micro_batches: int | None) -> Fraction:
     return ratio(missing, maximum(plan.pipeline, 2) - 1) * (1 - ratio(1, plan.interleave))
 
 
-def with_bubble(computing: list[Fraction], micro_batches: int, plan: Parallelism) -> Fraction:
-    """The least seconds of a step of a pipeline, of the seconds that each of its devices computes."""
+def with_bubble(computing: Sequence[Fraction | int], micro_batches: int, plan: Parallelism) -> Fraction | int:
+    """The least seconds of a step of a pipeline, of the seconds that each of its devices computes; of FLOPs, as many FLOPs."""
     match plan.order:
         case "1f1b" | "interleaved":
             return pipelined(computing, plan.interleave * micro_batches)
@@ -115,15 +116,16 @@ def with_bubble(computing: list[Fraction], micro_batches: int, plan: Parallelism
             return max(computing) + Fraction(plan.pipeline - 2, 3 * micro_batches) * min(computing)
 
 
-def pipelined(computing: list[Fraction], pieces: int) -> Fraction:
+def pipelined(computing: Sequence[Fraction | int], pieces: int) -> Fraction:
     """The least seconds of a pipeline in the order of 1F1B, of the seconds that each stage computes.
 
     `pieces`: micro-batches by pieces of a stage. Stage j begins when the first of them has gone forward through the stages
     before it, and these have the last one's backward pass to do when it has ended.
     """
-    longest = passed = Fraction()
+    longest: Fraction | int = 0
+    passed: Fraction | int = 0
     for own, alike in groupby(computing):  # of stages that compute the same, the last one waits longest
         many = len(list(alike))
-        longest = max(longest, own + (passed + (many - 1) * own) / pieces)
+        longest = max(longest, (pieces + many - 1) * own + passed)
         passed += many * own
-    return longest
+    return Fraction(longest, pieces)

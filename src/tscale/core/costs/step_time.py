@@ -12,13 +12,13 @@ Where all stages take the same time, that is 1 + (p-1)/(v·m) of it (Narayanan 2
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from typing import Final, Literal, NamedTuple
 
 from tscale.core.costs.collectives import NOTHING, Least, Level, all_to_all, exchange, group, link_of, nics_of
 from tscale.core.costs.collectives import SOURCE as COLLECTIVES
-from tscale.core.costs.communication import dense_sums, expert_sums, gradients, tensor_sums
+from tscale.core.costs.communication import Exchanged, dense_sums, expert_sums, gradients, tensor_sums
 from tscale.core.costs.schedules import runs, with_bubble
 from tscale.core.costs.step_sent import handed_tokens
 from tscale.core.costs.wall_time import Recompute, last_products, least_flops
@@ -69,13 +69,22 @@ class Batch(NamedTuple):
 
 
 class Part(NamedTuple):
-    """One thing that a step takes: the least seconds of computing, or those of sending and the bytes that a device sends."""
+    """One thing that a step takes: the least seconds of computing, or those of sending and what a device sends.
+
+    That is what it exchanges in collectives, or bytes that it passes on.
+    """
 
     name: str
     computing: Fraction = Fraction(0)
     least: Least = Least()
-    sent: int | None = None
+    exchanged: tuple[Exchanged, ...] = ()
+    passed: int | None = None
     source: str = SOURCE
+
+    @property
+    def sent(self) -> int | None:
+        """Bytes that a device sends; None where it sends nothing at all."""
+        return sum(one.sent for one in self.exchanged) if self.exchanged else self.passed
 
     @property
     def seconds(self) -> Fraction:
@@ -84,10 +93,16 @@ class Part(NamedTuple):
 
 
 class Step(NamedTuple):
-    """The parts of a step, each on the stage where it takes longest, and the least time by what it may be bound by."""
+    """What a step takes: computing and the bubble, what each kind of stage sends, and the least time by what it may be bound by."""
 
-    parts: tuple[Part, ...]
+    computing: tuple[Part, ...]
+    sent: tuple[tuple[Part, ...], ...]
     seconds_by: dict[Resource, Fraction]
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts of a step, each on the stage where it takes longest."""
+        return (*self.computing, *(max(same, key=_time_and_bytes) for same in zip(*self.sent, strict=True)))
 
     @property
     def bound_by(self) -> Resource:
@@ -97,12 +112,16 @@ class Step(NamedTuple):
     @property
     def seconds(self) -> Fraction:
         """The least time of a step: whatever may overlap does."""
-        return self.seconds_by[self.bound_by]
+        return max(self.seconds_by.values())
 
     @property
     def seconds_in_turn(self) -> Fraction:
         """The time of all parts one after the other, where nothing overlaps. No bound: a run that overlaps is faster."""
         return sum((part.seconds for part in self.parts), Fraction())
+
+
+def _time_and_bytes(part: Part) -> tuple[Fraction, int]:
+    return part.seconds, part.sent or 0
 
 
 class Workload(NamedTuple):
@@ -136,62 +155,60 @@ def step_of(stages: tuple[Ledger, ...], plan: Parallelism, work: Workload, clust
     plan = plan.trained
     many = work.batch.micro_batches(plan)
     shares = shares_of(stages, plan)
-    sent = _sent_by_kinds(shares, plan, work, cluster)
-    sequences = Fraction(work.batch.runs(plan), plan.context)
     again = shares if work.again is None else shares_of(work.again, plan)
     kinds = {(id(share), id(redone)): (share, redone) for share, redone in zip(shares, again, strict=True)}
-    of_each = {key: _flops(share, plan, work, redone) * sequences / peak for key, (share, redone) in kinds.items()}
-    computing = [of_each[id(share), id(redone)] for share, redone in zip(shares, again, strict=True)]
-    longest, whole = max(of_each.values()), with_bubble(computing, many, plan)
-    parts = [Part("computing", longest)]
+    of_each = {key: _flops(share, plan, work, redone) for key, (share, redone) in kinds.items()}
+    flops = [of_each[id(share), id(redone)] for share, redone in zip(shares, again, strict=True)]
+    each = Fraction(work.batch.runs(plan), plan.context * peak)  # seconds of a FLOP of a sequence, times all sequences
+    longest, whole = max(of_each.values()) * each, with_bubble(flops, many, plan) * each
+    computing = [Part("computing", longest)]
     if plan.pipeline > 1:
-        parts.append(Part("pipeline bubble", whole - longest))
-    parts += [_longest(same) for same in zip(*sent, strict=True)]
+        computing.append(Part("pipeline bubble", whole - longest))
+    sent = _sent_by_kinds(shares, plan, work, cluster)
     seconds: dict[Resource, Fraction] = {
         "computing": whole,
-        "link": max(sum((part.least.link.seconds for part in stage), Fraction()) for stage in sent),
-        "network": max(sum((part.least.network.seconds for part in stage), Fraction()) for stage in sent),
+        "link": max(_seconds(part.least.link for part in stage) for stage in sent),
+        "network": max(_seconds(part.least.network for part in stage) for stage in sent),
     }
-    return Step(tuple(parts), seconds)
+    return Step(tuple(computing), tuple(sent), seconds)
 
 
-def _longest(same: tuple[Part, ...]) -> Part:
-    """Of what several stages do alike, the one that takes longest."""
-    return same[0] if len(same) == 1 else max(same, key=lambda part: (part.seconds, part.sent))
+def _seconds(levels: Iterable[Level]) -> Fraction:
+    """The least time of several sends over one link."""
+    first, *others = [level.seconds for level in levels if level is not NOTHING] or [Fraction()]
+    return sum(others, first)
 
 
-_Count = Callable[[Ledger, Workload, Ledger], int]
-
-
-def _flops(share: Ledger, plan: Parallelism, work: Workload, again: Ledger) -> Fraction:
+def _flops(share: Ledger, plan: Parallelism, work: Workload, again: Ledger) -> Fraction | int:
     """The least FLOPs of a device for a sequence that tensor-parallel devices read together.
 
     Of the tokens that routed experts are sent, in balance, it computes as many as these devices have for each other; of images its part.
     """
-    every, routed = (_kept_flops(count, share, work, again) for count in (_all_flops, _routed_flops))
-    flops = every + routed * (Fraction(plan.expert_cut, plan.tensor) - 1)
+    every, routed = _kept_flops(share, work, again)
+    flops = every + routed * (Fraction(plan.expert_cut, plan.tensor) - 1) if routed else every
     if work.run.media:
         seen = Ledger.of(share.model, (entry for entry in share.entries if entry.block.stack == "tower"))
         flops -= _all_flops(seen, work, seen) * (1 - Fraction(1, plan.tensor))
     return flops
 
 
-def _kept_flops(count: _Count, share: Ledger, work: Workload, again: Ledger) -> int:
-    """What is counted, kept with the share where all of its layers are computed again, or none."""
+def _kept_flops(share: Ledger, work: Workload, again: Ledger) -> tuple[int, int]:
+    """All FLOPs, and those of routed experts alone, kept with the share where all of its layers are computed again, or none."""
     if again is share and is_plain(work.run):
-        return keep(share.made, (count, work.run, work.recompute), lambda: count(share, work, again))
-    return count(share, work, again)
+        return keep(share.made, (_kept_flops, work.run, work.recompute), lambda: _counted_flops(share, work, again))
+    return _counted_flops(share, work, again)
+
+
+def _counted_flops(share: Ledger, work: Workload, again: Ledger) -> tuple[int, int]:
+    """The same: those of routed experts are what they would take more, were they used by twice as many tokens."""
+    every = _all_flops(share, work, again)
+    if not any(map(is_routed, share.entries)):
+        return every, 0
+    return every, _all_flops(share.each(_twice), work, again.each(_twice)) - every
 
 
 def _all_flops(share: Ledger, work: Workload, again: Ledger) -> int:
     return least_flops(share, work.run, work.recompute, [again])
-
-
-def _routed_flops(share: Ledger, work: Workload, again: Ledger) -> int:
-    """Those of routed experts alone: what they would take more, were they used by twice as many tokens."""
-    if not any(map(is_routed, share.entries)):
-        return 0
-    return _all_flops(share.each(_twice), work, again.each(_twice)) - _all_flops(share, work, again)
 
 
 def _twice(entry: Entry) -> Entry:
@@ -214,7 +231,7 @@ def _sent_by_kinds(
     tokens = [tokens_of[id(share)] for share in shares]
     least = [min(before, own) for before, own in zip((tokens[0], *tokens), tokens, strict=False)]
     per_node = cluster.devices_per_node
-    handing = [_Handing(_hand_overs(at, plan), _crossings(at, plan, per_node)) for at in range(plan.pipeline)]
+    handing = [_crossings(at, plan, per_node) for at in range(plan.pipeline)]
     kinds = dict.fromkeys((id(share), one, few) for share, one, few in zip(shares, handing, least, strict=True))
     handed_over = {(one, few): _hand_over(one, plan, cluster, _handed_bytes(few, plan, work)) for _, one, few in kinds}
     before = len(parts_of[id(shares[0])]) - _sums_gradients(plan)
@@ -255,13 +272,7 @@ def _tensor_sums(share: Ledger, plan: Parallelism, work: Workload, cluster: Clus
     sequences = work.batch.runs(plan)
     scattered = ceil_div(summed * sequences, plan.context)
     gathered = ceil_div(ceil_div((summed + alone) * sequences, plan.context) * work.gathered_bits, BITS)
-    least = exchange(cluster, group(cluster, plan.tensor), scattered, gathered)
-    return Part(
-        "tensor-parallel all-reduces",
-        least=least,
-        sent=ceil_div((plan.tensor - 1) * (scattered + gathered), plan.tensor),
-        source=COLLECTIVES,
-    )
+    return _exchanges("tensor-parallel all-reduces", (Exchanged("sums", plan.tensor, scattered, gathered),), cluster)
 
 
 def _passes(share: Ledger, work: Workload, sums: Callable[..., Quantity], **how: bool) -> int:
@@ -287,9 +298,7 @@ def _expert_sums(share: Ledger, plan: Parallelism, work: Workload, cluster: Clus
     summed = _passes(share, work, expert_sums)
     scattered = ceil_div(summed * work.batch.runs(plan) * plan.expert_cut, plan.context * plan.tensor)
     gathered = ceil_div(scattered * work.gathered_bits, BITS)
-    least = exchange(cluster, group(cluster, plan.expert_cut), scattered, gathered)
-    sent = ceil_div((plan.expert_cut - 1) * (scattered + gathered), plan.expert_cut)
-    return Part("expert-tensor all-reduces", least=least, sent=sent, source=COLLECTIVES)
+    return _exchanges("expert-tensor all-reduces", (Exchanged("sums", plan.expert_cut, scattered, gathered),), cluster)
 
 
 def _dispatches(share: Ledger, plan: Parallelism, work: Workload, cluster: Cluster) -> Part:
@@ -307,20 +316,23 @@ def _dispatches(share: Ledger, plan: Parallelism, work: Workload, cluster: Clust
     numbers = 4 * widths * work.batch.runs(plan)
     sent = ceil_div(numbers * work.gathered_bits, 8 * plan.tensor * plan.context)
     least = all_to_all(cluster, group(cluster, plan.expert, plan.expert_cut), sent)
-    return Part("expert-parallel all-to-alls", least=least, sent=sent, source=COLLECTIVES)
+    return Part("expert-parallel all-to-alls", least=least, passed=sent, source=COLLECTIVES)
 
 
 def _gradients(share: Ledger, plan: Parallelism, work: Workload, cluster: Cluster) -> Part:
     """Gradients over the copies of a stage, experts' over those of each expert; in hybrid sharding in two steps."""
     many = runs(work.batch.micro_batches(plan), plan)
-    by_group: dict[tuple[int, int], tuple[int, int]] = {}
-    sent = 0
-    for one in gradients(share, plan, many, BITS, work.gathered_bits):
-        scattered, gathered = by_group.get((one.copies, one.apart), (0, 0))
-        by_group[one.copies, one.apart] = (scattered + one.scattered, gathered + one.gathered)
-        sent += one.sent
-    each = [exchange(cluster, group(cluster, copies, apart), *sizes) for (copies, apart), sizes in by_group.items()]
-    return Part("gradients", least=_together(each or [Least()]), sent=sent, source=COLLECTIVES)
+    return _exchanges("gradients", tuple(gradients(share, plan, many, BITS, work.gathered_bits)), cluster)
+
+
+def _exchanges(name: str, exchanged: tuple[Exchanged, ...], cluster: Cluster) -> Part:
+    """What is exchanged in collectives: together among the same devices, and over the same links one after the other."""
+    groups: dict[tuple[int, int], tuple[int, int]] = {}
+    for one in exchanged:
+        scattered, gathered = groups.get((one.copies, one.apart), (0, 0))
+        groups[one.copies, one.apart] = scattered + one.scattered, gathered + one.gathered
+    each = [exchange(cluster, group(cluster, copies, apart), *sizes) for (copies, apart), sizes in groups.items()]
+    return Part(name, least=_together(each or [Least()]), exchanged=exchanged, passed=0, source=COLLECTIVES)
 
 
 def _together(each: list[Least]) -> Least:
@@ -339,25 +351,19 @@ def _added(levels: list[Level]) -> Level:
 
 
 class _Crossings(NamedTuple):
-    """How often a device of a stage hands on what it made of a micro-batch: within its node, and all devices of a node beyond."""
+    """How often a device of a stage hands on what it made of a micro-batch: in all, within its node, and all devices of a node beyond."""
 
+    times: int
     within: int
     beyond: int
 
 
-class _Handing(NamedTuple):
-    """How often a device of a stage hands on in all, and over what."""
-
-    times: int
-    over: _Crossings
-
-
-def _hand_over(handing: _Handing, plan: Parallelism, cluster: Cluster, sent: int) -> Part:
+def _hand_over(over: _Crossings, plan: Parallelism, cluster: Cluster, sent: int) -> Part:
     """Activations handed on to the next stage and their gradients to the one before, by each device its part of them.
 
     A device of tensor parallelism sends its part (Narayanan 2021, section 4.1), `sent` bytes each time for all micro-batches.
     """
-    within, beyond = handing.over
+    times, within, beyond = over
     link = network = NOTHING
     if within:
         rate = link_of(cluster, plan.devices)
@@ -365,24 +371,24 @@ def _hand_over(handing: _Handing, plan: Parallelism, cluster: Cluster, sent: int
     if beyond:
         rate = nics_of(cluster, plan.devices)
         network = Level(Fraction(beyond * sent), rate, "times_of_all_devices·sent", f"{beyond}·{sent}")
-    return Part("pipeline send/receive", least=Least(link, network), sent=handing.times * sent)
+    return Part("pipeline send/receive", least=Least(link, network), passed=times * sent)
 
 
 def _crossings(stage: int, plan: Parallelism, per_node: int) -> _Crossings:
     """Where a stage's neighbours are: a stage has `block` devices, a node as many stages as fit, or one of many devices."""
-    block = plan.devices // plan.pipeline
+    block, times = plan.devices // plan.pipeline, _hand_overs(stage, plan)
     if plan.devices <= per_node:
-        return _Crossings(_hand_overs(stage, plan), 0)
+        return _Crossings(times, times, 0)
     if block > per_node:
         # A node that holds devices of two stages hands on for the one that does so less often.
         whole = block % per_node == 0
-        return _Crossings(0, per_node * (_hand_overs(stage, plan) if whole else 2 * plan.interleave - 1))
+        return _Crossings(times, 0, per_node * (times if whole else 2 * plan.interleave - 1))
     if per_node % block:
-        return _Crossings(0, 0)  # nodes cut stages: some neighbours are within a node and some are not
+        return _Crossings(times, 0, 0)  # nodes cut stages: some neighbours are within a node and some are not
     each = per_node // block
     node = range(stage // each * each, min(stage // each * each + each, plan.pipeline))
     leaving = sum(_hand_overs(one, plan, node) for one in node)
-    return _Crossings(_hand_overs(stage, plan) - _hand_overs(stage, plan, node), block * leaving)
+    return _Crossings(times, times - _hand_overs(stage, plan, node), block * leaving)
 
 
 def _hand_overs(stage: int, plan: Parallelism, node: range = range(0)) -> int:
