@@ -101,11 +101,8 @@ def exchange(cluster: Cluster, group: Group, scattered: int, gathered: int) -> L
     if any_above_one(group.nodes):
         rate = nics_of(cluster, group.ranks)
         one = _level(rate, group.nodes, scattered, gathered, reduces=cluster.network_reduces, ranks="nodes")
-        network = one._replace(
-            sent=one.sent * group.sharing,
-            names=f"groups_on_a_node·{one.names}",
-            numbers=f"{int(group.sharing)}·{one.numbers}" if one.numbers else "",
-        )
+        numbers = f"{int(group.sharing)}·{one.numbers}" if one.numbers else ""
+        network = Level(one.sent * group.sharing, rate, f"groups_on_a_node·{one.names}", numbers)
     return Least(link, network)
 
 
