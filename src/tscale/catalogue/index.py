@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 from zlib import crc32
@@ -82,6 +82,7 @@ def _entry(kind: Kind, name: str) -> dict[str, Any] | None:
     return None if place < 0 else cast("dict[str, Any]", json.JSONDecoder().raw_decode(_text(kind), place)[0])
 
 
+@lru_cache
 def _place(kind: Kind, name: str) -> int:
     """Where in the text of an index the entry of a name begins, below 0 where there is none: one is at the start of a line."""
     key = f"\n {json.dumps(name, ensure_ascii=False)}: "

@@ -66,7 +66,7 @@ def known_name(name: str) -> str | None:
     wanted = normalised(name)
     if index.is_compiled("models", wanted):
         return wanted
-    return next((name for name, spec in index.everything("models") if wanted in spec.get("aliases", ())), None)
+    return index.aliases_of("models").get(wanted)
 
 
 def no_such_model(name: str) -> UnknownNameError:
