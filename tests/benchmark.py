@@ -20,9 +20,10 @@ from shutil import which
 from typing import Any, Final
 
 import numpy as np
+from pyarrow.dataset import dataset
 
 import tscale
-from tests.helpers import function_of
+from tests.helpers import function_of, run
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.costs.params import params as parameters
 from tscale.core.costs.step_time import BITS, Batch, Workload, step_of
@@ -157,6 +158,53 @@ def sweeps(count: int = 1_000_000) -> None:
     print(f"tscale.params of specs that are new, the whole way, checks and all: {1_000 / seconds:,.0f} a second")
 
 
+SWEEPS: Final = {
+    "params, 4 figures": (
+        "params gpt3",
+        ["set.layers=1..200", "set.d_model=96..9600+96", "set.d_ff=1024..1048576+1024"],
+    ),
+    "FLOPs, 2 figures": (
+        "flops gpt3 --columns training_flops.exact,forward_flops_per_sequence.full",
+        ["set.layers=1..100", "set.d_model=96..9600+96", "set.d_ff=1024..1048576+1024"],
+    ),
+    "FLOPs, 15 figures": ("flops gpt3", ["context=1..8192", "tokens=1e9..1e12+1e9"]),
+    "memory, of batch and context": ("memory llama-3.1-8b", ["batch=1..1024", "context=1..8192"]),
+    "train of a plan, of tokens": (
+        "train gpt3 --gpu h100 --gpus 1024 --tensor 8 --pipeline 8 --batch 1536",
+        ["tokens=1e9..4e14+1e9"],
+    ),
+}
+"""The rows of the README's table of sweeps: a question, and what is varied."""
+
+
+def sweeps_to_parquet() -> None:
+    """The README's table: rows per second of one core that a sweep writes, and what 10^9 and 10^12 rows take of time and disk."""
+    for name, (words, vary) in SWEEPS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "rows.parquet"
+            command = ["sweep", *words.split(), *(word for axis in vary for word in ("--vary", axis)), "-o", str(out)]
+            start = time.process_time()
+            done = run(*command)
+            seconds = time.process_time() - start
+            assert done.code == 0, done.err
+            files = sorted(out.rglob("*.parquet"))
+            rows, size = dataset(files).count_rows(), sum(file.stat().st_size for file in files)
+        cells = [f"{_span_of(many * seconds / rows)}, {_size_of(many * size / rows)}" for many in (10**9, 10**12)]
+        print(f"| {name} | {float(f'{rows / seconds:.2g}'):,.0f} | {cells[0]} | {cells[1]} |")
+
+
+def _span_of(seconds: float) -> str:
+    for unit, each in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * each:
+            return f"{float(f'{seconds / each:.2g}'):g} {unit}"
+    return f"{seconds:.0f} seconds"
+
+
+def _size_of(size: float) -> str:
+    unit, each = ("TB", 1e12) if size >= 1e12 else ("GB", 1e9)
+    return f"{float(f'{size / each:.2g}'):g} {unit}"
+
+
 PLANS: Final = {
     "8 tensor, 64 data": Parallelism(tensor=8, data=64, zero=1),
     "8 tensor, 8 pipeline, 16 data": Parallelism(tensor=8, sequence=True, pipeline=8, data=16),
@@ -202,4 +250,5 @@ if __name__ == "__main__":
     start_up(int(sys.argv[1]) if len(sys.argv) > 1 else 15)
     depth_and_context()
     sweeps()
+    sweeps_to_parquet()
     plans()

@@ -24,6 +24,7 @@ from tscale.core.loss_kernels import KERNELS
 from tscale.core.metric import Line
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
+from tscale.core.recompute import Recompute
 from tscale.core.sharding import tensor_degrees
 from tscale.core.workload import SequenceLengths
 from tscale.models.lower import lower, run_of
@@ -433,3 +434,35 @@ def test_of_layouts_those_that_do_not_cut_sequences_gather_nothing(gathered: Cal
     assert training.fsdp
     (line,) = gathered((), training)
     assert list(line.value) == [0, 0]  # type: ignore[call-overload]
+
+
+FULLEST = {
+    "gpt3": Parallelism(tensor=8, sequence=True, pipeline=8, data=4, zero=1),
+    "deepseek-v3": Parallelism(pipeline=4, data=4, zero=2, expert=4, stages=(20, 20, 15, 6)),
+    "gemma-2-27b": Parallelism(pipeline=5, data=2, zero=3),
+    "jamba": Parallelism(tensor=2, pipeline=6, interleave=2, data=2, zero=2),
+    "llama-3.1-405b": Parallelism(tensor=8, pipeline=16, schedule="dualpipe"),
+    "t5-11b": Parallelism(tensor=8, pipeline=4),
+    "albert-xxlarge": Parallelism(pipeline=4),
+}
+"""Stages of one kind, of uneven sizes, of layers of several kinds, with both ends, of two stacks, with one block in all layers."""
+
+
+@pytest.mark.parametrize("recompute", ["none", "full"])
+@pytest.mark.parametrize("name", FULLEST)
+def test_the_fullest_stage_is_the_first_that_needs_most_of_all(name: str, recompute: Recompute) -> None:
+    """Not of those alone that are asked, which have something that none before them has."""
+    spec, plan = tscale.load(name), FULLEST[name]
+    one = trainer(spec, MIXED._replace(plan=plan, recompute=recompute, batch=256), 512)
+    totals = [one.needs(stage).total for stage in range(plan.pipeline)]
+    assert one.worst()[0] == totals.index(max(totals))
+    assert one.totals() == (max(totals), max(one.needs(stage, "live").total for stage in range(plan.pipeline)))
+
+
+def test_larger_micro_batches_are_fewer_of_a_step() -> None:
+    """32 micro-batches, then 8 and 4: with no more of them than stages, gradients are kept of one interleaved piece at a time."""
+    training = MIXED._replace(plan=Parallelism(pipeline=8, interleave=3, data=16, zero=2), batch=512)
+    spec = tscale.load("gpt3")
+    one = trainer(spec, training, 2048)
+    for many in (1, 4, 8):
+        assert one.with_(micro_batch=many).totals() == trainer(spec, training._replace(micro_batch=many), 2048).totals()

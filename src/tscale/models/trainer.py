@@ -160,7 +160,9 @@ def _laid_out_too(made: Trainer, own: _Pieces) -> Trainer:
     )
     whole = lower(made.spec, saves=True, media=made.training.run.media).whole
     kept = _kept(made.spec, made.training, whole, own.stages)
-    by_number = made.training.again is not None and made.training.again.of_some  # what stages keep differs, though they hold the same
+    by_number = (
+        made.training.again is not None and made.training.again.of_some
+    )  # what stages keep differs, though they hold the same
     return made._replace(layers=layers, kept=kept, fullest=tuple(range(len(kept))) if by_number else made.fullest)
 
 
