@@ -31,9 +31,7 @@ class Quoted:
         return {"anyOf": [*number["anyOf"], {"type": "string", "pattern": r"^×?\d"}]}
 
 
-_NUMBER: Final = (
-    r"×?\s*(\d{1,3}(?:,\d{3})+|\d[\d_]*)(?:\.(\d+))?(?:e\+?(\d{1,2}))?\s*(?:([kmgbt]|thousand|million|billion|trillion)\b)?"
-)
+_NUMBER: Final = r"×?\s*(\d{1,3}(?:,\d{3})+|\d[\d_]*)(?:\.(\d+))?(?:e\+?(\d{1,2}))?\s*(?:([kmgbt]|thousand|million|billion|trillion)\b)?"
 _SCALES: Final = {
     "": 0,
     "k": 1,
