@@ -59,6 +59,44 @@ def test_verdicts(tmp_path: Path, claim: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "claim, claimed, expected",
+    [
+        ("subject: gpt3, quantity: parameters, claimed: 175B", 175 * 10**9, "holds"),
+        ("subject: gpt3, quantity: parameters, claimed: 175 billion parameters", 175 * 10**9, "holds"),
+        ("subject: gpt2-xl, quantity: params, claimed: 1542m", 1542 * 10**6, "misprint"),
+        ('subject: gpt2-xl, quantity: params, claimed: "1,542,000,000"', 1542 * 10**6, "misprint"),
+        ("subject: gpt3, quantity: layers, claimed: 96 layers", 96, "holds"),
+        ("subject: gpt3, quantity: training_tokens, claimed: 0.3 trillion tokens", 3 * 10**11, "holds"),
+        ("subject: gpt3, quantity: context, claimed: 2K tokens", 2048, "holds"),
+        ("subject: gpt3, quantity: common_crawl_share, claimed: 60%", 0.6, "holds"),
+        ("subject: gpt3, quantity: training_flops, claimed: 3.14E23 FLOPs", 314 * 10**21, "holds"),
+        ("subject: gpt3, quantity: training_flops, claimed: 3640 PF-days", 3640 * 86_400 * 10**15, "holds"),
+        ("subject: gpt3, quantity: pf_days, claimed: 3640 petaflop/s-days", 3640, "holds"),
+        ("subject: gpt3, quantity: heads, relative_to: transformer, claimed: 12x", 12, "holds"),
+        ("subject: gpt3, quantity: heads, relative_to: transformer, claimed: ×12", 12, "holds"),
+        ("subject: gpt3, quantity: params, claimed: 170B, tolerance: 5%", 170 * 10**9, "holds"),
+        ("subject: gpt3, quantity: layers, claimed: 96 heads", None, "cannot be read"),
+        ("subject: gpt3, quantity: training_tokens, claimed: 45TB", None, "cannot be read"),
+        ("subject: gpt3, quantity: params, claimed: 175Bn", None, "cannot be read"),
+        ("subject: gpt3, quantity: params, claimed: about 175B", None, "cannot be read"),
+        ("subject: gpt3, quantity: params, claimed: 175%", None, "cannot be read"),
+        ("subject: gpt3, quantity: layers, claimed: 12x", None, "cannot be read"),
+    ],
+)
+def test_a_claim_is_read_as_people_write_it(tmp_path: Path, claim: str, claimed: float | None, expected: str) -> None:
+    """A number, its power of ten in letters or words, and the unit that its quantity has; of any other unit it is refused."""
+    if claimed is None:
+        file = tmp_path / "claims.yaml"
+        file.write_text(f"title: test\nclaims:\n  - {{{claim}}}\n", encoding="utf-8")
+        done = run("check", str(file))
+        assert done.code == 1
+        assert "claimed must be a number above 0, such as" in done.err
+        return
+    found = verdict(tmp_path, claim)
+    assert (found["claimed"], found["verdict"]) == (claimed, expected)
+
+
+@pytest.mark.parametrize(
     "subject, quantity, right, off",
     [
         ("gpt3", "layers", 96, 98),

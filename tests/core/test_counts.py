@@ -29,6 +29,7 @@ def test_a_count_is_exact(text: str, value: int) -> None:
         ("1e41", 10**45, "--it of 1e41 is too large (at most 1e45)"), ("1" * 41, 10**50, f"--it of {'1' * 40} is too large (at most 1e50)"),
         ("101", 100, "--it of 101 is too large (at most 100)"), ("1M", 999_999, "--it of 1M is too large (at most 999,999)"), ("2M", 10**6, "--it of 2M is too large (at most 1e6)"),
         ("1k", 1023, None), ("0.25", 100, 'not "0.25"'), ("0", 100, 'not "0"'), ("0.0k", 100, 'not "0.0k"'), ("1e0.5", 100, 'not "1e0.5"'), ("k", 100, 'not "k"'),
+        ("048", 100, 'not "048"'), ("00", 100, 'not "00"'), ("0_1", 100, 'not "0_1"'),  # 2,048 in a list of contexts is no 2 and 48
     ],
 )  # fmt: skip
 def test_what_is_no_count_or_too_large_is_refused(text: str, most: int, said: str | None) -> None:

@@ -77,6 +77,15 @@ def test_a_file_without_a_thinker_is_left_as_it_is() -> None:
         spec_of({"model_type": "qwen2_5_omni"})
 
 
+@pytest.mark.parametrize("depth, full", [(4, {3}), (6, {1, 5}), (7, {2, 6})])
+def test_layers_of_muse_glimmer_that_see_all_are_counted_from_the_last(depth: int, full: set[int]) -> None:
+    """As `MuseGlimmerTextConfig` of transformers 5.24.0 lists them where a file does not."""
+    kinds = ["full_attention" if layer in full else "sliding_attention" for layer in range(depth)]
+    config = {"model_type": "muse_glimmer_text", "num_hidden_layers": depth}
+    assert spec_of(config) == spec_of({**config, "layer_types": kinds})
+    assert spec_of(config) != spec_of({**config, "layer_types": kinds[1:] + kinds[:1]})
+
+
 @pytest.mark.parametrize(
     ("config", "message"),
     [

@@ -26,7 +26,7 @@ from transformers import CONFIG_MAPPING, AutoModel, AutoModelForCausalLM, AutoMo
 
 FAMILIES = {
     AutoModelForMaskedLM: "xmod fnet convbert luke roc_bert ultrabert esmc",
-    AutoModel: "lilt markuplm layoutlmv3 openai_privacy_filter",
+    AutoModel: "lilt markuplm layoutlmv3 openai_privacy_filter muse_glimmer_text hy_v4_vl_text",
     AutoModelForCausalLM: "longcat_flash beam doge apertus1p5_text",
     AutoModelForSeq2SeqLM: "prophetnet",
 }
@@ -57,6 +57,17 @@ record.BASE |= {
     },
     "doge": SMALL | {"num_key_value_heads": 2},
     "apertus1p5_text": SMALL | {"num_key_value_heads": 2},
+    "hy_v4_vl_text": {
+        "pad_token_id": 0,
+        "n_routed_experts": 8,
+        "num_experts_per_tok": 2,
+        "hidden_size": 256,
+        "vocab_size": 500,
+        "num_hidden_layers": 4,
+        "intermediate_size": 512,
+        "moe_intermediate_size": 128,
+    },
+    "muse_glimmer_text": SMALL | {"num_key_value_heads": 2, "head_dim": 40, "pad_token_id": 0},
     "openai_privacy_filter": SMALL
     | {"num_key_value_heads": 2, "num_local_experts": 8, "num_experts_per_tok": 2, "pad_token_id": 0},
     "longcat_flash": {
@@ -118,6 +129,7 @@ record_more.EXTRA |= {
         {"sliding_window": 16, "num_key_value_heads": None},
     ],
     "apertus1p5_text": [{"output_vocab_size": 700}, {"output_vocab_size": 1000}],
+    "muse_glimmer_text": [{"num_hidden_layers": 6}, {"layer_types": ["full_attention", "sliding_attention"] * 2}],
     "openai_privacy_filter": [{"architectures": ["OpenAIPrivacyFilterForTokenClassification"]}],
     "longcat_flash": [{"zero_expert_num": 0}, {"zero_expert_num": 12, "n_routed_experts": 16}, {"router_bias": True}],
     "beam": [

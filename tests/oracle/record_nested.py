@@ -81,6 +81,12 @@ FAMILIES = [
     "instructblipvideo",
     "audioflamingo3",
     "musicflamingo",
+    "muse_glimmer",
+    "lfm3_vl",
+    "cohere_compass",
+    "minicpm_ocr",
+    "nemotron_h_omni",
+    "hy_v4_vl",
 ]
 CLASSES = {
     **modeling_auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
@@ -98,7 +104,12 @@ MORE = {
     },
     "aya_vision": {"vision_config": {"model_type": "siglip_vision_model", "num_attention_heads": 16}},
 }
-TEXT = {"glm4v_moe": {"head_dim": 128}, "qwen3_omni_moe_thinker": {"head_dim": 128}}
+ROTARY = {"rope_type": "default", "rope_theta": 50000.0}
+TEXT = {
+    "glm4v_moe": {"head_dim": 128},
+    "qwen3_omni_moe_thinker": {"head_dim": 128},
+    "cohere_compass": {"rope_parameters": {"full_attention": ROTARY, "sliding_attention": ROTARY}},
+}
 OTHERS = {
     "llava": ("mistral", "qwen2", "phi3"),
     "llava_next": ("mistral", "qwen2"),
@@ -111,6 +122,17 @@ OTHERS = {
 SLIDES, FULL = "sliding_attention", "full_attention"
 SLIDING = {"layer_types": [FULL, SLIDES, SLIDES, FULL], "sliding_window": 16}
 INSIDE = {
+    "hy_v4_vl": (
+        {"num_attention_heads": 32},
+        {"index_n_heads": 16},
+        {"q_lora_rank": 1024},
+        {"moe_intermediate_size": 1024},
+        {"hc_mult": 2},
+        {"mlp_layer_types": ["dense", "sparse", "dense", "sparse"]},
+        {"indexer_types": ["full", "shared", "full", "shared"]},
+    ),
+    "muse_glimmer": ({"head_dim": 64}, {"attention_bias": True}, {"num_hidden_layers": 6}, {"num_key_value_heads": 4}),
+    "cohere_compass": ({"num_attention_heads": 32}, {"attention_bias": True}),
     "minimax_m3_vl": (
         {"moe_layer_freq": [0, 1, 1, 1]},
         {"sparse_attention_config": {"sparse_attention_freq": [0, 1, 1, 1], "sparse_index_dim": 64}},

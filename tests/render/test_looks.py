@@ -103,6 +103,11 @@ def test_a_narrow_terminal_says_what_it_leaves_out(command: list[str]) -> None:
         assert not missing or "Left out at this width" in narrow
 
 
+def test_a_width_of_0_is_none() -> None:
+    """Some shells and containers export COLUMNS=0; a headline must not be wrapped to nothing."""
+    assert run("params", "gpt2", columns=0) == run("params", "gpt2")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_ascii_is_enough(command: list[str]) -> None:

@@ -67,7 +67,8 @@ def check_report(claims: Claims, document: Document) -> Report:
         "verdicts": {verdict.replace(" ", "_"): count for verdict, count in counts.items()},
     }
     wrong = counts["does not hold"] + counts["misprint"]
-    title = f"{claims.title}: of {len(judged)} claims, {summary}" if judged else claims.title
+    of = "1 claim" if len(judged) == 1 else f"{len(judged)} claims"
+    title = f"{claims.title}: of {of}, {summary}" if judged else claims.title
     rows = [{**record, **_in_words(one)} for record, one in zip(records, judged, strict=True)]
     table = view(title, (*_COLUMNS, _QUOTE if any(one.claim.quote for one in judged) else None), rows)
     return Report(title, (table,), data, _notes(claims, judged), exit_code=3 if wrong else 0)
@@ -93,9 +94,9 @@ _ROUNDED: Final = (
 
 
 def _plural(verdict: Verdict, count: int) -> str:
-    if verdict == "misprint":
-        return "misprint" if count == 1 else "misprints"
-    return {"holds": "hold", "does not hold": "do not hold"}.get(verdict, verdict)
+    if count == 1:
+        return verdict
+    return {"holds": "hold", "misprint": "misprints", "does not hold": "do not hold"}.get(verdict, verdict)
 
 
 def _in_words(one: _Judged) -> Record:

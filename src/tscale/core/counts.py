@@ -11,14 +11,14 @@ from tscale.errors import RequestError
 MOST_TOKENS: Final = 10**24  # past all the text there is: a slip of the keyboard, not a training run
 MOST_CONTEXT: Final = 10**12
 MOST_FLOPS: Final = 10**36
-_COUNT: Final = r"(\d+(?:_\d+)*)(?:\.(\d+))?(?:[eE]\+?(\d{1,3}))?\s?([kKMGBT]?)"  # compiled when first used
+_COUNT: Final = r"(0|[1-9]\d*(?:_\d+)*)(?:\.(\d+))?(?:[eE]\+?(\d{1,3}))?\s?([kKMGBT]?)"  # compiled when first used
 _POWER: Final = {"": 0, "k": 1, "K": 1, "M": 2, "G": 3, "B": 3, "T": 4}
 
 
 def parse_count(text: str, *, what: str, most: int, kilo: int = 1000) -> int:
     """The exact positive whole number that `text` spells: `300e9`, `1.5T`, `128k`, `4_096`.
 
-    Suffixes are k, M, B (or G) and T in powers of `kilo`: 1000 for tokens, 1024 for context lengths, where model
+    No number begins with a 0 that says nothing: 2,048 in a list would be 2 and 48. Suffixes are k, M, B (or G) and T in powers of `kilo`: 1000 for tokens, 1024 for context lengths, where model
     cards write 128k for 131,072. Raises `RequestError` for anything else, naming `what` was asked for.
     """
     wanted = f"{what} must be a whole number above 0, such as {_examples(most)}"

@@ -231,14 +231,14 @@ COMPARED = (
 )
 """What models are compared by, in the order in which they are read."""
 
-_ONLY_PUBLISHED: tuple[tuple[PublishedName, Unit], ...] = (
-    ("embedding_params", PARAMETERS),
-    ("pf_days", PF_DAYS),
-    ("dataset_tokens", TOKENS),
-    ("common_crawl_tokens", TOKENS),
-    ("common_crawl_share", SHARE),
-    ("sentence_pairs", COUNT),
-    ("batch_tokens", TOKENS),
+_ONLY_PUBLISHED: tuple[tuple[PublishedName, str, Unit], ...] = (
+    ("embedding_params", "embedding parameters", PARAMETERS),
+    ("pf_days", "training PF-days", PF_DAYS),
+    ("dataset_tokens", "", TOKENS),
+    ("common_crawl_tokens", "", TOKENS),
+    ("common_crawl_share", "", SHARE),
+    ("sentence_pairs", "", COUNT),
+    ("batch_tokens", "", TOKENS),
 )
 
 _ONLY_CLAIMED = (Named("layer_kinds", "kinds of layers", _layer_kinds, "layer_kinds", whole=True),)
@@ -248,7 +248,8 @@ CLAIMABLE: dict[str, Named] = {
     **{quantity.key: quantity for quantity in COMPARED if quantity.key not in ("kind", "positions")},
     **{quantity.key: quantity for quantity in _ONLY_CLAIMED},
     **{
-        name: Named(name, name.replace("_", " "), lambda _: NOT_PUBLISHED, name, unit) for name, unit in _ONLY_PUBLISHED
+        key: Named(key, name or key.replace("_", " "), lambda _: NOT_PUBLISHED, key, unit)
+        for key, name, unit in _ONLY_PUBLISHED
     },
 }
 """What a claim may be about, by key."""

@@ -149,8 +149,8 @@ _REASONS: Final = {
     "it is a decoder without its encoder": "trocr",
     "both of its streams attend to one another": "lxmert",
     "it is an encoder that reads pages by towers of its own": "layoutlmv2 modernvbert ultravbert udop pix2struct pp_formulanet",
-    "its tower is not known": "granite_speech_plus nemo_speechlm omniasr vibevoice_asr voxtral_realtime cohere_compass deepseek_ocr2 "
-    "granite4_vision hunyuan_vl hy_v4_vl inkling2 inkling_mm_model lfm3_vl minicpm_ocr molmo2 cosmos3_edge cosmos3_omni muse_glimmer muse_spark nemotron_h_omni unlimited_ocr "
+    "its tower is not known": "granite_speech_plus nemo_speechlm omniasr vibevoice_asr voxtral_realtime deepseek_ocr2 "
+    "granite4_vision hunyuan_vl inkling2 inkling_mm_model molmo2 cosmos3_edge cosmos3_omni muse_spark unlimited_ocr "
     "fun_asr_nano moss_transcribe_diarize dots3_note kosmos-2 kosmos-2.5 git t5gemma2 kyutai_speech_to_text",
     "its kinds of layers are not known": "dots3_note_text inkling_text inkling2_text",
 }

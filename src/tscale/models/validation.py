@@ -243,9 +243,9 @@ def _message(verdicts: list[Verdict], path: Path_, document: Document, legal_key
         return f"unknown key {shown(path[-1])}: {nearest(str(path[-1]), legal_keys(path[:-1], document))}"
     if kind == "kind" and isinstance(value, dict):
         return _message_of_kind(error, name)
-    if kind in ("whole", "number", "kind"):
+    if kind in ("whole", "number", "quoted", "kind"):
         return f"{name} {error['msg']}, not {shown(value)}" + (
-            "" if kind == "kind" else _how_numbers_are_written(value)
+            "" if kind in ("quoted", "kind") else _how_numbers_are_written(value)
         )
     if kind == "literal_error":
         expected = str(error["ctx"]["expected"]).replace("'", "")

@@ -51,7 +51,7 @@ _COMMON: Final = """
 .tscale .ts-scroll .ts-long { min-width: 13em; }
 .tscale .ts-scroll .ts-num { text-align: right; white-space: nowrap; max-width: none; }
 .tscale .ts-scroll thead .ts-num { white-space: normal; max-width: 9em; }
-.tscale .ts-scroll .ts-num.ts-none { white-space: normal; max-width: 18em; }
+.tscale .ts-scroll .ts-num.ts-none:not(.ts-short) { white-space: normal; max-width: 18em; }
 .tscale .ts-scroll thead .ts-num:has(.ts-head) { max-width: none; }
 .tscale .ts-scroll tbody > tr:last-child > * { border-bottom: 0; }
 .tscale .ts-scroll .ts-totals > tr:first-child > * { border-top: 1px solid currentColor; }

@@ -16,6 +16,7 @@ from tscale.render.html_text import breakable, escaped, inline, plain
 _INDENTS: Final = 3
 _KEYBOARD: Final = 44  # characters: a wider table may have to be scrolled, also by who has no mouse
 _WRAPS: Final = 42  # a column of words wraps there
+_A_WORD_OR_TWO: Final = 14  # in the place of a number: no loss, not published
 _LONG: Final = 20  # shorter words are never wrapped, and longer ones not at each word
 
 
@@ -120,6 +121,8 @@ def _cell(cell: Cell, look: _Look, *, first: bool) -> str:
 def _classes(cell: Cell, look: _Look) -> Iterator[str]:
     if look.column.numeric:
         yield "ts-num"
+        if isinstance(cell, Missing) and len(cell_text(cell)) <= _A_WORD_OR_TWO:
+            yield "ts-short"
     elif cell_text(cell):
         yield "ts-long" if len(cell_text(cell)) > _LONG else "ts-short"
     if isinstance(cell, Missing):

@@ -17,7 +17,7 @@ from tscale.core.plot import Axis, Plot, Rule, Series, Value
 from tscale.render.axes import Reach, label_text, reach_x, reach_y, ticks
 from tscale.render.format import in_encoding
 from tscale.render.label_layout import Box, Word, placed, quietest
-from tscale.render.streams import takes_colour
+from tscale.render.streams import has_width, takes_colour
 
 _GAP: Final = (1.5, 0.5)  # from the middle of a point: one cell is left free beside it, none above it
 _LOUD: Final = (1, 0.6)  # words are beside their point, for no line leads to them, or are told of below the picture
@@ -66,8 +66,7 @@ def drawn(plots: Sequence[Plot]) -> str:
 
 def _screen() -> _Screen:
     is_terminal = sys.stdout.isatty()
-    given = os.environ.get("COLUMNS", "")
-    size = get_terminal_size((_WIDTH, _ROWS)) if is_terminal or given.isdigit() else os.terminal_size((_WIDTH, _ROWS))
+    size = get_terminal_size((_WIDTH, _ROWS)) if has_width(sys.stdout) else os.terminal_size((_WIDTH, _ROWS))
     colour = takes_colour(sys.stdout)
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
     unicode = in_encoding("─●⠤¹╌", encoding) == "─●⠤¹╌"

@@ -1,4 +1,4 @@
-"""What a stream takes: colours or plain text."""
+"""What a stream takes: colours or plain text, and lines of what width."""
 
 from __future__ import annotations
 
@@ -12,3 +12,9 @@ def takes_colour(stream: TextIO) -> bool:
     Source: https://no-color.org
     """
     return stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+
+
+def has_width(stream: TextIO) -> bool:
+    """Whether lines are as wide as `shutil.get_terminal_size` says: in a terminal, or where COLUMNS says so, which is 0 in some shells."""
+    columns = os.environ.get("COLUMNS", "")
+    return stream.isatty() or (columns.isdecimal() and int(columns) > 0)

@@ -6,10 +6,10 @@ several side by side where it compares things; what was left out is said. A pipe
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from io import BytesIO, TextIOWrapper
 from itertools import groupby
+from shutil import get_terminal_size
 from typing import Final, NamedTuple, TextIO
 
 from rich import box
@@ -25,7 +25,7 @@ from tscale.core.sources import cited, reference
 from tscale.render.bars import bar_texts, with_columns
 from tscale.render.footnotes import legend, shared_mark
 from tscale.render.format import cell_text, derived_text, in_encoding, mark, ratio_text
-from tscale.render.streams import takes_colour
+from tscale.render.streams import has_width, takes_colour
 
 NO_LIMIT: Final = 100_000
 _BETWEEN: Final = 3  # between columns: a box's own divider, and what stands beside it
@@ -66,12 +66,10 @@ def show_in_terminal(report: Report, stream: TextIO, *, explain: bool = False) -
 
 def _console(stream: TextIO) -> Console:
     """A console that neither cuts nor colours what its reader did not ask it to."""
-    is_terminal = stream.isatty()
     colour = takes_colour(stream)
-    width = None if is_terminal or os.environ.get("COLUMNS", "").isdigit() else NO_LIMIT
     return Console(
         file=stream,
-        width=width,
+        width=get_terminal_size().columns if has_width(stream) else NO_LIMIT,
         markup=False,
         highlight=False,
         emoji=False,

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Literal
 
 from tscale.importer.config_keys import Config
-from tscale.importer.layer_lists import MOST_LAYERS, AttentionMask, a_layer_each, by_layer_types
+from tscale.importer.layer_lists import MOST_LAYERS, AttentionMask, a_layer_each, by_layer_types, layers_told_apart
 from tscale.importer.rules import Key
 
-Place = Literal["first", "last"]
+Place = Literal["first", "last", "counted from the end"]
 
 
 def windows(
@@ -37,7 +37,8 @@ def windows(
         when: A flag without which there is none.
         listed: A list of what each layer is, which goes before all that follows.
         period: Layers until the pattern comes again, or the key that says how many.
-        global_at: The place in a period of its one global layer, the last where neither is said.
+        global_at: The place in a period of its one global layer, the last where neither is said; counted from the end, periods
+            begin behind the last layer, which is global.
         local_at: The place in a period of its one local layer, which goes before.
         from_layer: The first layer that may be local.
         to_layer: The first layer behind those that may be.
@@ -93,4 +94,7 @@ def _in_turn(
     marked = None if marks is None or config.value(marks) == [] else a_layer_each(config, marks, int)
     if marked is not None:
         return lambda layer: not marked[layer]
+    if place == "counted from the end":
+        last = layers_told_apart(config) - 1
+        return lambda layer: (last - layer) % every == 0
     return lambda layer: layer % every == (0 if place == "first" else every - 1)
