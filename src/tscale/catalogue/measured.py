@@ -1,4 +1,4 @@
-"""What others measured: published training runs and their goodput, prices of accelerators, what electricity emits by country."""
+"""What others measured: published runs and their goodput, prices, what electricity emits, and how far predictions are from it."""
 
 from __future__ import annotations
 
@@ -106,12 +106,38 @@ class Goodputs:
     interrupted: tuple[Interrupted, ...]
 
 
-Measured = Goodputs | Grids | Prices | TrainingRuns
+@spec_dataclass
+class Judged:
+    """How far predictions of a kind are from published figures that nothing here was fitted to."""
+
+    of: Literal["hours", "power", "loss", "loss_ratio", "learning_rate", "batch", "best_learning_rate", "best_batch"]
+    by: str | None = None
+    """What predicts: a law by its name, a kind of device."""
+    figures: Size
+    """Published figures, or of `loss_ratio` pairs of them."""
+    unit: Literal["share", "factor"] = "share"
+    """|predicted/published - 1|, or the larger of the two over the smaller."""
+    median: Positive
+    p90: Positive
+    within: Positive | None = None
+    """The share of the figures that the predicted range holds, where there is one."""
+    table: str
+
+
+@spec_dataclass
+class Judgements:
+    """All of them."""
+
+    judged: tuple[Judged, ...]
+
+
+Measured = Goodputs | Grids | Judgements | Prices | TrainingRuns
 """What a file of configs/measured holds."""
 
 FILES: Final[dict[str, type[Measured]]] = {
     "goodput": Goodputs,
     "grid": Grids,
+    "judged": Judgements,
     "prices": Prices,
     "utilisation": TrainingRuns,
 }
@@ -123,7 +149,13 @@ def measured_from_yaml(name: str) -> Measured:
     return read_as(FILES[name], shipped_document("measured", name), _INNER)
 
 
-_INNER: Final[dict[str, type]] = {"runs": TrainingRun, "prices": Price, "shape": Shape, "interrupted": Interrupted}
+_INNER: Final[dict[str, type]] = {
+    "runs": TrainingRun,
+    "prices": Price,
+    "shape": Shape,
+    "interrupted": Interrupted,
+    "judged": Judged,
+}
 
 
 def grids() -> Grids:
@@ -156,6 +188,17 @@ def training_runs() -> tuple[TrainingRun, ...]:
 def interrupted_runs() -> tuple[Interrupted, ...]:
     """The published runs whose goodput is known."""
     return shipped_as(Goodputs, "measured", "goodput", _INNER).interrupted
+
+
+@cache
+def judgements() -> tuple[Judged, ...]:
+    """How far predictions are from published figures, as `python -m tests.judged` wrote it."""
+    return shipped_as(Judgements, "measured", "judged", _INNER).judged
+
+
+def judged(of: str, by: str | None = None) -> Judged | None:
+    """How far predictions of a kind are; None where no published figure says."""
+    return next((one for one in judgements() if (one.of, one.by) == (of, by)), None)
 
 
 @cache
