@@ -18,14 +18,14 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import yaml
 
+from tscale.blocks import Attention, FeedForward
 from tscale.catalogue.hardware import find_hardware
-from tscale.catalogue.laws import Law, shipped_laws
+from tscale.catalogue.laws import shipped_laws
 from tscale.catalogue.measured import training_runs
 from tscale.catalogue.models import built_in, configs
 from tscale.core.costs.params import non_embedding_params, params
 from tscale.core.laws import Power
 from tscale.core.laws.experts import Mixture
-from tscale.errors import RequestError
 from tscale.estimates.capacity import kind_of
 from tscale.estimates.experts import mixture_of, run_of
 from tscale.estimates.explaining import counted
@@ -35,7 +35,7 @@ from tscale.estimates.loss import dense_by_laws
 from tscale.estimates.train.ask import Ask
 from tscale.estimates.train.data import timed
 from tscale.estimates.trained import trained
-from tscale.models.spec import Attention, FeedForward, ModelSpec
+from tscale.models.spec import ModelSpec
 
 HERE: Final = Path(__file__).parent / "measured"
 WRITTEN: Final = configs() / "measured" / "judged.yaml"
@@ -201,10 +201,8 @@ def _of(of: str, by: str | None, pairs: list[Pair], unit: str, table: str) -> di
 
 def main() -> None:
     """Writes the errors."""
-    lines = [HEAD, "judged:\n"]
-    for one in judged():
-        lines.append("  - {" + ", ".join(f"{key}: {value}" for key, value in one.items()) + "}\n")
-    WRITTEN.write_text("".join(lines), encoding="utf-8")
+    rows = ("  - {" + ", ".join(f"{key}: {value}" for key, value in one.items()) + "}\n" for one in judged())
+    WRITTEN.write_text("".join((HEAD, "judged:\n", *rows)), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,19 @@
-"""The error of a prediction on published figures that it was not fitted to, in words and for programs."""
+"""The error of predictions on published figures that they were not fitted to, in words and for programs."""
 
 from __future__ import annotations
 
-from tscale.catalogue.measured import Judged
+from collections.abc import Iterable
+from typing import Final
+
+from tscale.catalogue.laws import Law
+from tscale.catalogue.measured import Judged, judged
 from tscale.core.metric import Data, Figure
+from tscale.core.number_text import significant
 from tscale.core.units import COUNT, RATIO, SHARE
+
+_TENTH: Final = 0.1
+OF_LAWS: Final = ("loss", "loss_ratio", "learning_rate", "batch", "best_learning_rate", "best_batch")
+"""What published figures judge of laws."""
 
 
 def error_text(one: Judged, of: str) -> str:
@@ -13,19 +22,21 @@ def error_text(one: Judged, of: str) -> str:
     >>> error_text(Judged(of="hours", figures=33, median=0.341, p90=0.715, table="hours.yaml"), "published runs")
     'within 34% (median) of 33 published runs that it was not fitted to'
     """
-    far = f"a factor of {one.median:.2g}" if one.unit == "factor" else f"{one.median:.2g}"
-    if one.unit == "share":
-        far = f"{one.median:.1%}" if one.median < _TENTH else f"{one.median:.0%}"
-    return f"within {far} (median) of {one.figures} {of} that it was not fitted to"
+    return f"within {_far(one)} (median) of {one.figures} {of} that it was not fitted to"
 
 
-_TENTH = 0.1
+def _far(one: Judged) -> str:
+    if one.unit == "factor":
+        return f"×{significant(one.median, 2)}"
+    return f"{one.median:.1%}" if one.median < _TENTH else f"{one.median:.0%}"
 
 
-def error_data(one: Judged | None) -> Data:
-    """The same for programs: `median_error` and `p90_error`, or the factors; None where no published figure says."""
-    if one is None:
-        return None
+def errors_data(errors: Iterable[tuple[str, Judged | None]]) -> list[dict[str, Data]]:
+    """The same for programs: of each figure, by its key, the median and the 90th percentile; nothing of what no published figure judges."""
+    return [{"of": key, **_data(one)} for key, one in errors if one is not None]
+
+
+def _data(one: Judged) -> dict[str, Data]:
     name, unit = ("factor", RATIO) if one.unit == "factor" else ("error", SHARE)
     within = None if one.within is None else Figure(one.within, SHARE, "cited", one.table)
     return {
@@ -34,3 +45,30 @@ def error_data(one: Judged | None) -> Data:
         f"p90_{name}": Figure(one.p90, unit, "cited", one.table),
         **({} if within is None else {"within_range": within}),
     }
+
+
+def law_errors(law: Law) -> list[dict[str, Data]]:
+    """What published figures say of a law, for programs."""
+    return errors_data((of, judged(of, law.name)) for of in OF_LAWS)
+
+
+def loss_note(laws: Iterable[Law]) -> str:
+    """How far losses by laws are from published ones, and which laws none judges; "" where there is no law."""
+    names = [law.name for law in laws]
+    if not names:
+        return ""
+    many, losses = _of_laws("loss", names)
+    if not many:
+        return "No published loss judges these laws here."
+    without = [name for name in names if judged("loss", name) is None]
+    unjudged = f" None judges {', '.join(without)}." if without else ""
+    return (
+        f"Within (median) of {many} published losses that the laws were not fitted to, each of its own data: {losses}; of the ratio of two "
+        f"of the same data: {_of_laws('loss_ratio', names)[1]}.{unjudged}"
+    )
+
+
+def _of_laws(of: str, names: list[str]) -> tuple[int, str]:
+    """The figures that judge laws, and the median error of each law."""
+    found = [(name, one) for name in names if (one := judged(of, name)) is not None]
+    return max((one.figures for _, one in found), default=0), ", ".join(f"{name} {_far(one)}" for name, one in found)

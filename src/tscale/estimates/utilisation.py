@@ -28,7 +28,7 @@ from typing import Any, Final, NamedTuple
 
 from tscale.blocks import Attention, FeedForward
 from tscale.catalogue.hardware import Hardware, find_hardware
-from tscale.catalogue.measured import Shape, TrainingRun, training_runs
+from tscale.catalogue.measured import Shape, TrainingRun, judged, training_runs
 from tscale.catalogue.models import built_in
 from tscale.core.adding import in_order
 from tscale.core.costs.params import active_params
@@ -41,11 +41,14 @@ from tscale.core.sources import cited
 from tscale.core.tracing import Recordable
 from tscale.core.units import COUNT, SHARE, TOKENS, TOKENS_PER_SECOND
 from tscale.estimates.capacity import kind_of
+from tscale.estimates.judged import error_text
 from tscale.estimates.memory.peak import SIXTEEN_BITS
 from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
 
 NEAREST: Final = 5
+HOURS: Final = "hours"
+"""What published hours judge."""
 _MARGIN: Final = Fraction(11, 10)
 _LEAST_WEIGHT: Final = 0.05
 """Of the nearest run's."""
@@ -105,6 +108,13 @@ class Utilisation(NamedTuple):
         """The middle and the range, in a line."""
         many = "1 published run" if len(self.runs) == 1 else f"{len(self.runs)} published runs"
         return f"MFU assumed: {percent_text(self.middle)} ({percent_text(self.low)} to {percent_text(self.high)}: {many} and a 10% margin)."
+
+    def error_said(self) -> str:
+        """How far hours at such a utilisation are from those of published runs, in a line."""
+        error = judged(HOURS)
+        assert error is not None
+        assert error.within is not None
+        return f"Hours at it: {error_text(error, 'published runs')}; its range holds {error.within:.0%} of them."
 
     def data(self) -> Data:
         """The runs, for programs."""
