@@ -195,14 +195,14 @@ def _of(of: str, by: str | None, pairs: list[Pair], unit: str, table: str) -> di
         "median": round(float(median), 4),
         "p90": round(float(p90), 4),
         **({"within": round(sum(held) / len(held), 4)} if held else {}),
-        "table": f"tests/measured/{table}",
+        "source": f"tests/measured/{table}",
     }
 
 
 def main() -> None:
     """Writes the errors."""
     rows = ("  - {" + ", ".join(f"{key}: {value}" for key, value in one.items()) + "}\n" for one in judged())
-    WRITTEN.write_text("".join((HEAD, "judged:\n", *rows)), encoding="utf-8")
+    WRITTEN.write_text("".join((HEAD, "evidence: derived\njudged:\n", *rows)), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -315,7 +315,7 @@ def test_a_budget_whose_utilisation_is_assumed_says_its_range_first() -> None:
     for end, share in (("low", found.assumed.low), ("high", found.assumed.high)):
         assert made["flops_range"][end].value == pytest.approx(1024 * 30 * 86_400 * PEAK * share, rel=1e-5)
     assert found.figure.known == "assumed"
-    assert found.lead == (found.assumed.said(),)
+    assert found.lead == (found.assumed.said(), found.assumed.error_said())
 
 
 def test_dollars_train_whole_steps() -> None:

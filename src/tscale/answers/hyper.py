@@ -107,7 +107,7 @@ def _judged_tables(rows: Sequence[LawSays]) -> Iterator[Table]:
 def _errors(row: LawSays) -> dict[str, Figure | None]:
     """The median error of a law as a factor, by what judges it; None of what nothing judges."""
     found = {of: judged(of, row.law.name) for of in _JUDGES}
-    return {of: None if one is None else Figure(one.median, RATIO, "cited", one.table) for of, one in found.items()}
+    return {of: None if one is None else Figure(one.median, RATIO, "cited", one.source) for of, one in found.items()}
 
 
 def _judged_note(rows: Sequence[LawSays]) -> str:

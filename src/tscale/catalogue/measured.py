@@ -121,13 +121,14 @@ class Judged:
     p90: Positive
     within: Positive | None = None
     """The share of the figures that the predicted range holds, where there is one."""
-    table: str
+    source: str
 
 
 @spec_dataclass
 class Judgements:
     """All of them."""
 
+    evidence: Evidence
     judged: tuple[Judged, ...]
 
 

@@ -19,7 +19,7 @@ OF_LAWS: Final = ("loss", "loss_ratio", "learning_rate", "batch", "best_learning
 def error_text(one: Judged, of: str) -> str:
     """The median error, and of how many figures of what, in the words of all predictions.
 
-    >>> error_text(Judged(of="hours", figures=33, median=0.341, p90=0.715, table="hours.yaml"), "published runs")
+    >>> error_text(Judged(of="hours", figures=33, median=0.341, p90=0.715, source="hours.yaml"), "published runs")
     'within 34% (median) of 33 published runs that it was not fitted to'
     """
     return f"within {_far(one)} (median) of {one.figures} {of} that it was not fitted to"
@@ -38,11 +38,11 @@ def errors_data(errors: Iterable[tuple[str, Judged | None]]) -> list[dict[str, D
 
 def _data(one: Judged) -> dict[str, Data]:
     name, unit = ("factor", RATIO) if one.unit == "factor" else ("error", SHARE)
-    within = None if one.within is None else Figure(one.within, SHARE, "cited", one.table)
+    within = None if one.within is None else Figure(one.within, SHARE, "cited", one.source)
     return {
-        "figures": Figure(one.figures, COUNT, "cited", one.table),
-        f"median_{name}": Figure(one.median, unit, "cited", one.table),
-        f"p90_{name}": Figure(one.p90, unit, "cited", one.table),
+        "figures": Figure(one.figures, COUNT, "cited", one.source),
+        f"median_{name}": Figure(one.median, unit, "cited", one.source),
+        f"p90_{name}": Figure(one.p90, unit, "cited", one.source),
         **({} if within is None else {"within_range": within}),
     }
 

@@ -114,7 +114,7 @@ class Utilisation(NamedTuple):
         error = judged(HOURS)
         assert error is not None
         assert error.within is not None
-        return f"Hours at it: {error_text(error, 'published runs')}; its range holds {error.within:.0%} of them."
+        return f"Hours {error_text(error, 'runs')}; range holds {error.within:.0%}."
 
     def data(self) -> Data:
         """The runs, for programs."""
