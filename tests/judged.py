@@ -19,6 +19,7 @@ import numpy as np
 import yaml
 
 from tscale.blocks import Attention, FeedForward
+from tscale.calibration.memory_rows import judge
 from tscale.catalogue.hardware import find_hardware
 from tscale.catalogue.laws import shipped_laws
 from tscale.catalogue.measured import training_runs
@@ -94,6 +95,14 @@ def power() -> Iterator[tuple[str, Pair]]:
         yield kind_of(hardware.name), Pair(float(hardware.tdp_watts), float(row["watts"]))
 
 
+def memory() -> Iterator[tuple[str, Pair]]:
+    """Bytes that a device holds, or the longest context that runs, beside what was measured, of serving and of training."""
+    for row in rows("memory_apart.csv"):
+        found = judge(row)
+        of = "training" if row["what"].startswith("peak") or row["what"] == "longest_context" else "serving"
+        yield of, Pair(found.middle, found.measured, found.covered)
+
+
 def of_shape(row: Mapping[str, str]) -> ModelSpec:
     """The model of a row: a built-in one, or one of another size."""
     spec = built_in(row.get("model") or "llama-7b")
@@ -164,11 +173,12 @@ def rates(table: str, context: int | None) -> tuple[dict[str, list[Pair]], dict[
 def judged() -> Iterator[dict[str, Any]]:
     """Each error as configs/measured/judged.yaml has it; laws that fewer than five figures judge are left out."""
     yield _of("hours", None, list(hours()), "share", "training_hours.yaml")
-    kinds: dict[str, list[Pair]] = defaultdict(list)
-    for kind, pair in power():
-        kinds[kind].append(pair)
-    for kind, pairs in sorted(kinds.items()):
-        yield _of("power", kind, pairs, "share", "training_power.csv")
+    for of, found_pairs, table in (("power", power(), "training_power.csv"), ("memory", memory(), "memory_apart.csv")):
+        kinds: dict[str, list[Pair]] = defaultdict(list)
+        for kind, pair in found_pairs:
+            kinds[kind].append(pair)
+        for kind, pairs in sorted(kinds.items()):
+            yield _of(of, kind, pairs, "share", table)
     for law, by_data in losses().items():
         yield _of("loss", law, [pair for pairs in by_data.values() for pair in pairs], "share", "losses.csv")
         yield _of(

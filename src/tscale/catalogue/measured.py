@@ -110,7 +110,9 @@ class Goodputs:
 class Judged:
     """How far predictions of a kind are from published figures that nothing here was fitted to."""
 
-    of: Literal["hours", "power", "loss", "loss_ratio", "learning_rate", "batch", "best_learning_rate", "best_batch"]
+    of: Literal[
+        "hours", "power", "memory", "loss", "loss_ratio", "learning_rate", "batch", "best_learning_rate", "best_batch"
+    ]
     by: str | None = None
     """What predicts: a law by its name, a kind of device."""
     figures: Size
