@@ -30,6 +30,7 @@ from tscale.core.laws.experts import Mixture
 from tscale.estimates.capacity import kind_of
 from tscale.estimates.experts import mixture_of, run_of
 from tscale.estimates.explaining import counted
+from tscale.estimates.goodput import goodput_of
 from tscale.estimates.hyper import flops_without_head, laws_of, said_by
 from tscale.estimates.laws import Bound
 from tscale.estimates.loss import dense_by_laws
@@ -42,8 +43,8 @@ HERE: Final = Path(__file__).parent / "measured"
 WRITTEN: Final = configs() / "measured" / "judged.yaml"
 HEAD: Final = """\
 # How far predictions are from published figures that nothing is fitted to. Made by `python -m tests.judged`, not by hand.
-# share: |predicted/published - 1|. factor: the larger of predicted and published over the smaller. within: the share of the figures that the
-# predicted range holds. loss_ratio: of two losses of one data set. best_: what was best in a grid of runs, not what makers chose.
+# share: |predicted/published - 1|. factor: the larger of predicted and published over the smaller. held: how many of the figures the predicted
+# range holds. loss_ratio: of two losses of one data set. best_: what was best in a grid of runs, not what makers chose.
 """
 STEP_LAW: Final = "li2025"
 """The law that was fitted to such grids as step_law_best.csv has."""
@@ -93,6 +94,13 @@ def power() -> Iterator[tuple[str, Pair]]:
         hardware = find_hardware(row["gpu"])
         assert hardware.tdp_watts is not None
         yield kind_of(hardware.name), Pair(float(hardware.tdp_watts), float(row["watts"]))
+
+
+def goodput() -> Iterator[Pair]:
+    """The share of the time that goes to steps that count, of runs that it is not assumed from."""
+    for row in rows("goodput_apart.csv"):
+        found, published = goodput_of(int(row["gpus"])), float(row["goodput"])
+        yield Pair(float(found.middle), published, float(found.low) <= published <= float(found.high))
 
 
 def memory() -> Iterator[tuple[str, Pair]]:
@@ -173,6 +181,7 @@ def rates(table: str, context: int | None) -> tuple[dict[str, list[Pair]], dict[
 def judged() -> Iterator[dict[str, Any]]:
     """Each error as configs/measured/judged.yaml has it; laws that fewer than five figures judge are left out."""
     yield _of("hours", None, list(hours()), "share", "training_hours.yaml")
+    yield _of("goodput", None, list(goodput()), "share", "goodput_apart.csv")
     for of, found_pairs, table in (("power", power(), "training_power.csv"), ("memory", memory(), "memory_apart.csv")):
         kinds: dict[str, list[Pair]] = defaultdict(list)
         for kind, pair in found_pairs:
@@ -204,7 +213,7 @@ def _of(of: str, by: str | None, pairs: list[Pair], unit: str, table: str) -> di
         **({} if unit == "share" else {"unit": unit}),
         "median": round(float(median), 4),
         "p90": round(float(p90), 4),
-        **({"within": round(sum(held) / len(held), 4)} if held else {}),
+        **({"held": sum(held)} if held else {}),
         "source": f"tests/measured/{table}",
     }
 

@@ -7,8 +7,8 @@ import yaml
 
 from tests import judged
 from tests.helpers import answer, run
+from tscale.catalogue.judged import judged as recorded
 from tscale.catalogue.laws import read_law
-from tscale.catalogue.measured import judged as recorded
 from tscale.estimates.judged import loss_note
 
 
@@ -48,8 +48,19 @@ def test_hours_and_energy_are_said_with_their_error() -> None:
     assert f"within {watts['median_error']:.0%} (median) of {watts['figures']} measured runs" in text
 
 
+def test_an_assumed_goodput_is_said_with_its_error() -> None:
+    asked = ("train", "llama-3.1-405b", "--gpu", "h100", "--gpus", "16384", "--mfu", "0.4")
+    error = next(one for one in answer(*asked)["errors"] if one["of"] == "goodput")
+    assert (
+        f"within {error['median_error']:.1%} (median) of 5 runs that it was not fitted to."
+        in run(*asked, columns=200).out
+    )
+
+
 def test_what_is_given_has_no_error() -> None:
-    found = answer("train", "llama-3.1-8b", "--gpu", "h100", "--gpus", "1024", "--mfu", "0.4", "--watts", "650")
+    found = answer(
+        "train", "llama-3.1-8b", "--gpu", "h100", "--gpus", "1024", "--mfu", "0.4", "--watts", "650", "--goodput", "0.9"
+    )
     assert found["errors"] == []
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from tscale.catalogue.judged import judged
 from tscale.catalogue.laws import read_law
-from tscale.catalogue.measured import judged
 from tscale.core.costs.params import active_params, params
 from tscale.core.laws.experts import Mixture
 from tscale.core.metric import Column, Data, Derivations, Figure, Missing, Report, Step, Table

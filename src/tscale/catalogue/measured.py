@@ -1,4 +1,4 @@
-"""What others measured: published runs and their goodput, prices, what electricity emits, and how far predictions are from it."""
+"""What others measured: published training runs and their goodput, prices of accelerators, what electricity emits by country."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal
 
 from tscale.blocks.fields import Positive, Size, Whole
 from tscale.blocks.spec_dataclass import spec_dataclass
+from tscale.catalogue.judged import JUDGED, Judgements
 from tscale.catalogue.prices import Price, Prices, exact
 from tscale.catalogue.shipped import read_as, shipped_as, shipped_document
 from tscale.errors import RequestError, field, nearest, shown
@@ -106,34 +107,6 @@ class Goodputs:
     interrupted: tuple[Interrupted, ...]
 
 
-@spec_dataclass
-class Judged:
-    """How far predictions of a kind are from published figures that nothing here was fitted to."""
-
-    of: Literal[
-        "hours", "power", "memory", "loss", "loss_ratio", "learning_rate", "batch", "best_learning_rate", "best_batch"
-    ]
-    by: str | None = None
-    """What predicts: a law by its name, a kind of device."""
-    figures: Size
-    """Published figures, or of `loss_ratio` pairs of them."""
-    unit: Literal["share", "factor"] = "share"
-    """|predicted/published - 1|, or the larger of the two over the smaller."""
-    median: Positive
-    p90: Positive
-    within: Positive | None = None
-    """The share of the figures that the predicted range holds, where there is one."""
-    source: str
-
-
-@spec_dataclass
-class Judgements:
-    """All of them."""
-
-    evidence: Evidence
-    judged: tuple[Judged, ...]
-
-
 Measured = Goodputs | Grids | Judgements | Prices | TrainingRuns
 """What a file of configs/measured holds."""
 
@@ -149,7 +122,7 @@ FILES: Final[dict[str, type[Measured]]] = {
 
 def measured_from_yaml(name: str) -> Measured:
     """What a file of configs/measured says, read and validated."""
-    return read_as(FILES[name], shipped_document("measured", name), _INNER)
+    return read_as(FILES[name], shipped_document("measured", name), _INNER | JUDGED)
 
 
 _INNER: Final[dict[str, type]] = {
@@ -157,7 +130,6 @@ _INNER: Final[dict[str, type]] = {
     "prices": Price,
     "shape": Shape,
     "interrupted": Interrupted,
-    "judged": Judged,
 }
 
 
@@ -191,17 +163,6 @@ def training_runs() -> tuple[TrainingRun, ...]:
 def interrupted_runs() -> tuple[Interrupted, ...]:
     """The published runs whose goodput is known."""
     return shipped_as(Goodputs, "measured", "goodput", _INNER).interrupted
-
-
-@cache
-def judgements() -> tuple[Judged, ...]:
-    """How far predictions are from published figures, as `python -m tests.judged` wrote it."""
-    return shipped_as(Judgements, "measured", "judged", _INNER).judged
-
-
-def judged(of: str, by: str | None = None) -> Judged | None:
-    """How far predictions of a kind are; None where no published figure says."""
-    return next((one for one in judgements() if (one.of, one.by) == (of, by)), None)
 
 
 @cache

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Final, Literal, NamedTuple
 
 from tscale.catalogue.hardware import Hardware
-from tscale.catalogue.measured import judged
+from tscale.catalogue.judged import judged
 from tscale.core.costs.wall_time import MILLION, SOURCE, flops_within
 from tscale.core.metric import Data, Figure, Known, Step, weakest
 from tscale.core.tracing import TracedInt, label

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from tscale.catalogue.laws import Law
-from tscale.catalogue.measured import Judged, judged
+from tscale.catalogue.judged import Judged, judged
 from tscale.core.metric import Data, Figure
 from tscale.core.number_text import significant
 from tscale.core.units import COUNT, RATIO, SHARE
+
+if TYPE_CHECKING:
+    from tscale.catalogue.laws import Law
 
 _TENTH: Final = 0.1
 OF_LAWS: Final = ("loss", "loss_ratio", "learning_rate", "batch", "best_learning_rate", "best_batch")
@@ -38,12 +40,12 @@ def errors_data(errors: Iterable[tuple[str, Judged | None]]) -> list[dict[str, D
 
 def _data(one: Judged) -> dict[str, Data]:
     name, unit = ("factor", RATIO) if one.unit == "factor" else ("error", SHARE)
-    within = None if one.within is None else Figure(one.within, SHARE, "cited", one.source)
+    held = one.held_share
     return {
         "figures": Figure(one.figures, COUNT, "cited", one.source),
         f"median_{name}": Figure(one.median, unit, "cited", one.source),
         f"p90_{name}": Figure(one.p90, unit, "cited", one.source),
-        **({} if within is None else {"within_range": within}),
+        **({} if held is None else {"within_range": Figure(held, SHARE, "cited", one.source)}),
     }
 
 

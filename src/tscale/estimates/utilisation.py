@@ -28,7 +28,8 @@ from typing import Any, Final, NamedTuple
 
 from tscale.blocks import Attention, FeedForward
 from tscale.catalogue.hardware import Hardware, find_hardware
-from tscale.catalogue.measured import Shape, TrainingRun, judged, training_runs
+from tscale.catalogue.judged import judged
+from tscale.catalogue.measured import Shape, TrainingRun, training_runs
 from tscale.catalogue.models import built_in
 from tscale.core.adding import in_order
 from tscale.core.costs.params import active_params
@@ -113,8 +114,8 @@ class Utilisation(NamedTuple):
         """How far hours at such a utilisation are from those of published runs, in a line."""
         error = judged(HOURS)
         assert error is not None
-        assert error.within is not None
-        return f"Hours {error_text(error, 'runs')}; range holds {error.within:.0%}."
+        assert error.held_share is not None
+        return f"Hours {error_text(error, 'runs')}; range holds {error.held_share:.0%}."
 
     def data(self) -> Data:
         """The runs, for programs."""

@@ -15,7 +15,7 @@ from tscale.answers.memory.tables import (
     parts_table,
     room_table,
 )
-from tscale.catalogue.measured import judged
+from tscale.catalogue.judged import judged
 from tscale.core.metric import Data, Derivations, Report, Table
 from tscale.core.number_text import number_text
 from tscale.estimates.capacity import Capacity, exit_code, on_devices, verdict_text

@@ -10,7 +10,7 @@ from tscale.answers.memory_train.lines import kept_table, owned_table, shortcut_
 from tscale.answers.memory_train.media import trained_media_table
 from tscale.answers.memory_train.notes import notes_held
 from tscale.answers.train.step_table import step_table
-from tscale.catalogue.measured import judged
+from tscale.catalogue.judged import judged
 from tscale.core.metric import Data, Derivations, Figure, Report, Step, Table
 from tscale.core.tracing import TracedInt
 from tscale.core.units import BYTES

@@ -9,7 +9,7 @@ from tscale.answers.memory.tables import no_change_note
 from tscale.answers.memory_train.media import trained_media_notes
 from tscale.blocks import attentions
 from tscale.catalogue.hardware import Hardware
-from tscale.catalogue.measured import judged
+from tscale.catalogue.judged import judged
 from tscale.core.costs.activations import LEAVES_OUT as ACTIVATIONS_LEAVE_OUT
 from tscale.core.costs.reserve import PEAKS_WITHIN
 from tscale.core.costs.schedules import in_flight
@@ -77,8 +77,8 @@ def notes_held(held: Held) -> Iterator[str]:
     yield Detail(ACTIVATIONS_LEAVE_OUT)
     error = judged("memory", "training")
     assert error is not None
-    assert error.within is not None
-    yield f"The total: {error_text(error, 'measured peaks')}; a factor of {float(PEAKS_WITHIN)} holds {error.within:.0%} of them."
+    assert error.held_share is not None
+    yield f"The total: {error_text(error, 'measured peaks')}; a factor of {float(PEAKS_WITHIN)} holds {error.held_share:.0%} of them."
     yield left_out(capacity, LEAVES_OUT)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 
 from tscale.catalogue.hardware import Hardware
-from tscale.catalogue.measured import Judged, judged
+from tscale.catalogue.judged import Judged, judged
 from tscale.core.metric import Data, Figure
 from tscale.core.units import FLOPS, FLOPS_PER_SECOND
 from tscale.estimates.judged import errors_data
@@ -63,5 +63,7 @@ def _errors(one: Answered) -> Iterator[tuple[str, Judged | None]]:
     """What published runs say of the figures that rest on assumptions: hours of an assumed utilisation, energy at the TDP."""
     if isinstance(one.assumed, Utilisation):
         yield "gpu_hours", judged(HOURS)
+    if one.goodput is not None and one.goodput.runs:
+        yield "goodput", judged("goodput")
     if one.ask.watts is None:
         yield "watts", power_error(one.hardware)

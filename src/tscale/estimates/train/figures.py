@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from tscale.catalogue.hardware import Hardware
-from tscale.catalogue.measured import Judged, judged
+from tscale.catalogue.judged import Judged, judged
 from tscale.core.costs.wall_time import SOURCE
 from tscale.core.device import Device
 from tscale.core.metric import Data, Figure, Known, weakest
