@@ -108,3 +108,10 @@ def test_a_model_that_was_not_measured_is_served_with_the_error_of_models_left_o
     assert (calibration["known"], calibration["judged_runs_left_out"]) == ("family", True)
     assert calibration["median_error"]["tpot"] == pytest.approx(0.1076, abs=0.01)
     assert "of models that were left out of the fit one after the other" in run(*asked, columns=200).out
+
+
+def test_a_summary_says_the_error_of_its_hours() -> None:
+    hours = recorded("hours")
+    assert hours is not None
+    said = run("summary", "llama-3.1-8b", "--gpu", "h100", columns=80).out
+    assert f"training, GPU-hours ({hours.median:.0%} off)" in said

@@ -110,13 +110,6 @@ class Utilisation(NamedTuple):
         many = "1 published run" if len(self.runs) == 1 else f"{len(self.runs)} published runs"
         return f"MFU assumed: {percent_text(self.middle)} ({percent_text(self.low)} to {percent_text(self.high)}: {many} and a 10% margin)."
 
-    def error_said(self) -> str:
-        """How far hours at such a utilisation are from those of published runs, in a line."""
-        error = judged(HOURS)
-        assert error is not None
-        assert error.held_share is not None
-        return f"Hours {error_text(error, 'runs')}; range holds {error.held_share:.0%}."
-
     def data(self) -> Data:
         """The runs, for programs."""
         return [
@@ -136,6 +129,14 @@ class Utilisation(NamedTuple):
             }
             for one, weight in zip(self.runs, self.weights, strict=True)
         ]
+
+
+def hours_error() -> str:
+    """How far hours at an assumed utilisation are from those of published runs, in a line."""
+    error = judged(HOURS)
+    assert error is not None
+    assert error.held_share is not None
+    return f"Hours {error_text(error, 'runs')}; range holds {error.held_share:.0%}."
 
 
 def case_of(ledger: Ledger | None, gpus: int | None, hardware: Hardware, dtype: str) -> Case:
