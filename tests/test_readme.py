@@ -119,6 +119,14 @@ def _error(found: dict[str, Any]) -> str:
     return f"{found['median']:.1%} | {found['p90']:.1%}"
 
 
+JUDGED = (
+    ("GPU-hours of whole training runs, utilisation assumed", "hours", None),
+    ("power of a GPU in training, taken as its TDP", "power", "gpu"),
+    ("loss by hoffmann2022-3, on other data", "loss", "hoffmann2022-3"),
+    ("loss by hoffmann2022-3, ratio of two on the same data", "loss_ratio", "hoffmann2022-3"),
+)
+
+
 def agreement() -> str:
     """The README's table of errors: cross-validated ones from the calibrations, and of memory and of later pages, to which nothing was fitted, as counted."""
     node, cluster, current, latest, serving = (
@@ -157,6 +165,15 @@ def agreement() -> str:
         (f"memory of training and serving | {held['answered']}", held["memory"]),
         (f"memory, published elsewhere, none fitted | {memories['answered']}", memories["memory"]),
     ]
+    judged = [
+        (f"{name}, none fitted | {one['figures']}", one)
+        for name, of, by in JUDGED
+        for one in yaml.safe_load((CALIBRATIONS.parent / "measured" / "judged.yaml").read_text(encoding="utf-8"))[
+            "judged"
+        ]
+        if (one["of"], one.get("by")) == (of, by)
+    ]
+    rows += judged
     lines = ["| predicted | measured runs | median error | 90th percentile |\n", "|:---|---:|---:|---:|\n"]
     return "".join([*lines, *(f"| {name} | {_error(found)} |\n" for name, found in rows)])
 

@@ -11,6 +11,7 @@ import pytest
 from tscale.catalogue import calibrations, hardware, index, laws, measured, models
 from tscale.catalogue.compiling import made
 from tscale.catalogue.index import KINDS, Kind
+from tscale.catalogue.judged import Judgements, judgements
 from tscale.catalogue.prices import Prices
 from tscale.models.spec import ModelSpec
 
@@ -41,6 +42,7 @@ def test_index_says_what_the_yaml_says() -> None:
         assert laws.read_law(name) == laws.law_from_yaml(name)
     assert measured.grids() == measured.measured_from_yaml("grid")
     assert measured.Goodputs(interrupted=measured.interrupted_runs()) == measured.measured_from_yaml("goodput")
+    assert Judgements(evidence="derived", judged=judgements()) == measured.measured_from_yaml("judged")
     assert Prices(prices=measured.prices()) == measured.measured_from_yaml("prices")
     assert measured.TrainingRuns(runs=measured.training_runs()) == measured.measured_from_yaml("utilisation")
     for name in calibrations.TRAINING:

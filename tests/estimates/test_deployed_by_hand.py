@@ -111,7 +111,7 @@ def test_a_prediction_is_data(monkeypatch: pytest.MonkeyPatch) -> None:
         ttft=ttft, tpot=tpot, latency=latency, ttft_bound=0.5, tpot_bound=0.005, latency_bound=1.5, prefill=ttft, prefill_bound=0.5, known="family", kind="dense"
     )  # fmt: skip
     calibration = SimpleNamespace(name="it", runs=9)
-    monkeypatch.setattr("tscale.estimates.serve.prediction.spread_of", lambda _, figure, *__: SimpleNamespace(median=len(figure) / 100, runs=7))  # fmt: skip
+    monkeypatch.setattr("tscale.estimates.serve.prediction.error_of", lambda _, figure, *__: SimpleNamespace(median=len(figure) / 100, runs=7))  # fmt: skip
     found: Any = Predicted(_case(), calibration, times)  # type: ignore[arg-type]
     speeds = [value for _, value, _ in speeds_of(found).values()]
     assert speeds == pytest.approx([1 / 0.05, 2 * 20.3 / 14, 2 * 20.3, 2])
@@ -121,9 +121,7 @@ def test_a_prediction_is_data(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (data["host_bytes_per_second"], data["over_capacity"], data["engine_version"]) == (None, None, None)
     assert data["prefill_layout"]["pipeline"] == 3
     assert data["calibration"]["median_error"]["latency"].value == 0.07
-    assert (data["calibration"]["judged_runs"], data["calibration"]["judged_runs_left_out"]) == (7, False)
-    times.known = "other"
-    assert data_of(found)["calibration"]["judged_runs_left_out"]  # type: ignore[index, call-overload]
+    assert (data["calibration"]["judged_runs"], data["calibration"]["judged_runs_left_out"]) == (7, True)
     over: Any = data_of(Predicted(_case(disaggregated=False, host=5e9, version="1"), calibration, None, "too many"))  # type: ignore[arg-type]
     assert (over["over_capacity"], over["ttft_seconds"], over["prefill_layout"]) == ("too many", None, None)
     assert (over["host_bytes_per_second"].value, over["engine_version"]) == (5 * 10**9, "1")

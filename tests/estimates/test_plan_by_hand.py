@@ -19,6 +19,7 @@ from tscale.estimates.budget import Machines, on_machines
 from tscale.estimates.memory.peak import products_of
 from tscale.estimates.plan import axes, inverse, planned
 from tscale.estimates.plan import search as plan_search
+from tscale.estimates.utilisation import hours_error
 from tscale.models.lower import lower
 
 H100 = find_hardware("h100")
@@ -315,7 +316,7 @@ def test_a_budget_whose_utilisation_is_assumed_says_its_range_first() -> None:
     for end, share in (("low", found.assumed.low), ("high", found.assumed.high)):
         assert made["flops_range"][end].value == pytest.approx(1024 * 30 * 86_400 * PEAK * share, rel=1e-5)
     assert found.figure.known == "assumed"
-    assert found.lead == (found.assumed.said(),)
+    assert found.lead == (found.assumed.said(), hours_error())
 
 
 def test_dollars_train_whole_steps() -> None:

@@ -283,9 +283,9 @@ def test_what_was_assumed_stands_between_the_title_and_the_table() -> None:
     assert lines[0].startswith("Training GPT-3 175B on 64 × ") and lines[1].startswith("MFU assumed: ")
     markdown = run(*args, "--format", "markdown").out.split("\n\n")
     assert markdown[0].startswith("**Training GPT-3 175B") and markdown[1].startswith("MFU assumed: ")
-    assert markdown[3].startswith("|")
+    assert markdown[2].startswith("Hours within ") and markdown[4].startswith("|")
     notes = answer(*args)["notes"]
-    assert notes[0].startswith("MFU assumed: ") and notes[1].startswith("Price assumed: ")
+    assert [note.partition(" ")[0] for note in notes[:3]] == ["MFU", "Hours", "Price"]
 
 
 def test_a_compared_figure_has_its_ratio_beside_it() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from tscale.catalogue.judged import judged
 from tscale.catalogue.laws import read_law
 from tscale.core.costs.params import active_params, params
 from tscale.core.laws.experts import Mixture
 from tscale.core.metric import Column, Data, Derivations, Figure, Missing, Report, Step, Table
 from tscale.core.number_text import count_text, number_text
-from tscale.core.units import COUNT, FLOPS, PARAMETERS, PREDICTED_TOKENS, SHARE, Unit
+from tscale.core.units import COUNT, FLOPS, PARAMETERS, PREDICTED_TOKENS, RATIO, SHARE, Unit
 from tscale.core.view import Record, view
 from tscale.errors import NotPublishedError
 from tscale.estimates.experts import mixture_of, run_of
@@ -80,9 +81,47 @@ def hyper_report(
     laws = [row.law for row in rows]
     notes = (*_notes(rows, spec), *law_notes(laws, explain=explain))
     table = view(title, _COLUMNS, records, subject=spec.name)
-    tables = (table, *_vocabulary_tables(vocabularies, spec))
+    tables = (table, *_judged_tables(rows), *_vocabulary_tables(vocabularies, spec))
     return Report(
         title, tables, data, tuple(filter(None, notes)), Derivations(lambda: _steps(rows)), lead=training.lead
+    )
+
+
+_JUDGES: Final = ("best_learning_rate", "best_batch", "learning_rate", "batch")
+
+
+def _judged_tables(rows: Sequence[LawSays]) -> Iterator[Table]:
+    """By law, the median error of learning rates and batches on figures that it was not fitted to."""
+    columns = (
+        Column("median error", "law", numeric=False),
+        Column("LR, best", "best_learning_rate", absent=_NONE),
+        Column("batch, best", "best_batch", absent=_NONE),
+        Column("LR, chosen", "learning_rate", absent=_NONE),
+        Column("batch, chosen", "batch", absent=_NONE),
+    )
+    records: list[Record] = [{"law": row.law.name, **_errors(row)} for row in rows if any(_errors(row).values())]
+    if records:
+        yield view("", columns, records, aside=True)
+
+
+def _errors(row: LawSays) -> dict[str, Figure | None]:
+    """The median error of a law as a factor, by what judges it; None of what nothing judges."""
+    found = {of: judged(of, row.law.name) for of in _JUDGES}
+    return {of: None if one is None else Figure(one.median, RATIO, "cited", one.source) for of, one in found.items()}
+
+
+def _judged_note(rows: Sequence[LawSays]) -> str:
+    """What judges the laws, and which of them nothing does."""
+    found = [one for row in rows for of in _JUDGES if (one := judged(of, row.law.name)) is not None]
+    best, chosen = (
+        max((one.figures for one in found if one.of.startswith("best") is of_best), default=0)
+        for of_best in (True, False)
+    )
+    said = [f"the best of {best} grids of runs"] * bool(best) + [f"what makers of {chosen} models chose"] * bool(chosen)
+    without = [row.law.name for row in rows if not any(_errors(row).values())]
+    return " ".join(
+        [f"Median errors are factors from {' and from '.join(said)}, that the law was not fitted to."] * bool(said)
+        + [f"No published figure judges {', '.join(without)}."] * bool(without)
     )
 
 
@@ -156,6 +195,7 @@ def _notes(rows: Sequence[LawSays], spec: ModelSpec) -> Iterator[str]:
     if exact:
         yield f"C is 6·N·D, and in {', '.join(exact)} the FLOPs of training with attention and without the head."
     yield range_note([(row.law, row.extrapolated) for row in rows])
+    yield _judged_note(rows)
     yield "Learning rates are the peak of a schedule, for the optimizer named; batches are in tokens, of all devices together."
     if any(row.critical is not None for row in rows):
         yield (

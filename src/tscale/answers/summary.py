@@ -10,6 +10,7 @@ from tscale.answers.assumed import as_assumed
 from tscale.answers.params.answer import undisclosed
 from tscale.answers.tower_alone import summary_of_tower
 from tscale.catalogue.hardware import Hardware
+from tscale.catalogue.judged import judged
 from tscale.core.costs.weights import Mixture, tower_bytes, weight_bytes
 from tscale.core.dtypes import DTYPES, Dtype
 from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Table
@@ -29,6 +30,7 @@ from tscale.estimates.serve.times import Ask as ServeAsk
 from tscale.estimates.serve.times import served
 from tscale.estimates.train.ask import Ask as TrainAsk
 from tscale.estimates.train.data import train_figures
+from tscale.estimates.utilisation import HOURS
 from tscale.models.resolve import disclosed
 from tscale.models.spec import MOST_ASSUMED, ModelSpec, PublishedName, Spec
 
@@ -315,7 +317,12 @@ def _speed(spec: ModelSpec, hardware: Hardware, ask: ServeAsk | None) -> Figure 
 
 def _training(spec: ModelSpec, hardware: Hardware) -> Iterator[_Row]:
     """GPU-hours and dollars of its training, at the utilisation and the price that are assumed, each with its range."""
-    rows = (("gpu_hours", "training, GPU-hours"), ("cost_usd", "training, US dollars"))
+    error = judged(HOURS)
+    assert error is not None
+    rows = (
+        ("gpu_hours", f"training, GPU-hours ({error.median:.0%} off)"),
+        ("cost_usd", "training, US dollars"),
+    )
     try:
         answer = train_figures(spec, hardware, TrainAsk(days=Fraction(_DAYS)))
     except (NotPublishedError, RequestError):

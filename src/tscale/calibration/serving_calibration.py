@@ -302,6 +302,11 @@ def predict_held(case: ServingCase, calibration: Calibration, measured: Measured
     )
 
 
+def error_of(calibration: Calibration, figure: str, known: str, kind: str) -> Spread:
+    """How far runs that were left out are from what is predicted: of a new model of a measured family, models left out one by one."""
+    return spread_of(calibration, figure, *(name.replace("family", "elsewhere") for name in (known, kind)))
+
+
 def spread_of(calibration: Calibration, figure: str, known: str, kind: str) -> Spread:
     """How far runs of a kind are from what is predicted; of few, those of all kinds that as much is known of."""
     kinds = calibration.spreads[figure]

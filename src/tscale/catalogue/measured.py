@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal
 
 from tscale.blocks.fields import Positive, Size, Whole
 from tscale.blocks.spec_dataclass import spec_dataclass
+from tscale.catalogue.judged import JUDGED, Judgements
 from tscale.catalogue.prices import Price, Prices, exact
 from tscale.catalogue.shipped import read_as, shipped_as, shipped_document
 from tscale.errors import RequestError, field, nearest, shown
@@ -106,12 +107,13 @@ class Goodputs:
     interrupted: tuple[Interrupted, ...]
 
 
-Measured = Goodputs | Grids | Prices | TrainingRuns
+Measured = Goodputs | Grids | Judgements | Prices | TrainingRuns
 """What a file of configs/measured holds."""
 
 FILES: Final[dict[str, type[Measured]]] = {
     "goodput": Goodputs,
     "grid": Grids,
+    "judged": Judgements,
     "prices": Prices,
     "utilisation": TrainingRuns,
 }
@@ -120,10 +122,15 @@ FILES: Final[dict[str, type[Measured]]] = {
 
 def measured_from_yaml(name: str) -> Measured:
     """What a file of configs/measured says, read and validated."""
-    return read_as(FILES[name], shipped_document("measured", name), _INNER)
+    return read_as(FILES[name], shipped_document("measured", name), _INNER | JUDGED)
 
 
-_INNER: Final[dict[str, type]] = {"runs": TrainingRun, "prices": Price, "shape": Shape, "interrupted": Interrupted}
+_INNER: Final[dict[str, type]] = {
+    "runs": TrainingRun,
+    "prices": Price,
+    "shape": Shape,
+    "interrupted": Interrupted,
+}
 
 
 def grids() -> Grids:

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Final, Literal, NamedTuple
 
 from tscale.catalogue.hardware import Hardware
+from tscale.catalogue.judged import judged
 from tscale.core.costs.wall_time import MILLION, SOURCE, flops_within
 from tscale.core.metric import Data, Figure, Known, Step, weakest
 from tscale.core.tracing import TracedInt, label
@@ -24,9 +25,10 @@ from tscale.core.units import (
 )
 from tscale.errors import RequestError, field
 from tscale.estimates.explaining import steps_of
+from tscale.estimates.judged import errors_data
 from tscale.estimates.memory.peak import peak_of
 from tscale.estimates.rent import Rent, rent_of
-from tscale.estimates.utilisation import Utilisation, assumed_utilisation, case_of, percent_text
+from tscale.estimates.utilisation import HOURS, Utilisation, assumed_utilisation, case_of, hours_error, percent_text
 
 Asked = Literal["flops", "params", "tokens"]
 _UNITS: Final[dict[Asked, Unit]] = {"flops": FLOPS, "params": PREDICTED_PARAMETERS, "tokens": PREDICTED_TOKENS}
@@ -96,6 +98,7 @@ def on_machines(hardware: Hardware, asked: Machines) -> Budget:
         "gpu_hours": Figure(hours, GPU_HOURS, priced),
         "mfu": Figure(mfu, SHARE, how),
         "utilisation_runs": [] if assumed is None else assumed.data(),
+        "errors": [] if assumed is None else errors_data([("flops", judged(HOURS))]),
         "flops_range": {"low": Figure(least, FLOPS, known), "high": Figure(most, FLOPS, known)}
         if least < most
         else None,
@@ -107,7 +110,10 @@ def on_machines(hardware: Hardware, asked: Machines) -> Budget:
         f"{peak / 10**12:,.1f} TFLOP/s in {dtype} ({hardware.source}).",
         *_of_range(least, most),
     )
-    said = ("" if assumed is None else assumed.said(), "" if rent is None else rent.said())
+    said = (
+        *(() if assumed is None else (assumed.said(), hours_error())),
+        "" if rent is None else rent.said(),
+    )
     steps = tuple(steps_of([("training_flops", figure._replace(value=flops))], hardware.name))
     lead = tuple(filter(None, said))
     return Budget("flops", int(flops), figure, notes, made_of, steps, lead, hardware, assumed, rent)

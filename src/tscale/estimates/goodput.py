@@ -12,10 +12,12 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Final, NamedTuple
 
+from tscale.catalogue.judged import judged
 from tscale.catalogue.measured import Interrupted, interrupted_runs
 from tscale.core.metric import Data, Figure, Known, weakest
 from tscale.core.sources import cited
 from tscale.core.units import COUNT, DAYS, SHARE
+from tscale.estimates.judged import error_text
 from tscale.estimates.utilisation import Utilisation, percent_text
 
 _NOTICED: Final = Fraction(1, 100)
@@ -49,7 +51,12 @@ class Goodput(NamedTuple):
         if not self.runs or not self.noticed:
             return ""
         low, middle, high = (percent_text(share) for share in (self.low, self.middle, self.high))
-        return f"Goodput assumed: {middle} ({low} to {high}: {len(self.runs)} published runs, failures per device)."
+        error = judged("goodput")
+        assert error is not None
+        return (
+            f"Goodput assumed: {middle} ({low} to {high}: {len(self.runs)} published runs, failures per device), "
+            f"{error_text(error, 'runs')}."
+        )
 
     def data(self) -> Data:
         """The share, its range and the published runs, for programs."""

@@ -21,6 +21,7 @@ from tscale.core.units import (
     Unit,
 )
 from tscale.errors import RequestError, field
+from tscale.estimates.judged import law_errors
 
 INCOMPARABLE: Final = (
     "Losses are in nats per token, each on the data and tokenizer of its law: losses of two laws cannot be compared."
@@ -256,4 +257,5 @@ def law_data(law: Law) -> dict[str, Data]:
             for name, one in law.constants.items()
         },
         "law_notes": [note.strip() for note in law.notes],
+        "errors": law_errors(law),
     }

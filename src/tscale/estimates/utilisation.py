@@ -28,6 +28,7 @@ from typing import Any, Final, NamedTuple
 
 from tscale.blocks import Attention, FeedForward
 from tscale.catalogue.hardware import Hardware, find_hardware
+from tscale.catalogue.judged import judged
 from tscale.catalogue.measured import Shape, TrainingRun, training_runs
 from tscale.catalogue.models import built_in
 from tscale.core.adding import in_order
@@ -41,11 +42,14 @@ from tscale.core.sources import cited
 from tscale.core.tracing import Recordable
 from tscale.core.units import COUNT, SHARE, TOKENS, TOKENS_PER_SECOND
 from tscale.estimates.capacity import kind_of
+from tscale.estimates.judged import error_text
 from tscale.estimates.memory.peak import SIXTEEN_BITS
 from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
 
 NEAREST: Final = 5
+HOURS: Final = "hours"
+"""What published hours judge."""
 _MARGIN: Final = Fraction(11, 10)
 _LEAST_WEIGHT: Final = 0.05
 """Of the nearest run's."""
@@ -125,6 +129,14 @@ class Utilisation(NamedTuple):
             }
             for one, weight in zip(self.runs, self.weights, strict=True)
         ]
+
+
+def hours_error() -> str:
+    """How far hours at an assumed utilisation are from those of published runs, in a line."""
+    error = judged(HOURS)
+    assert error is not None
+    assert error.held_share is not None
+    return f"Hours {error_text(error, 'runs')}; range holds {error.held_share:.0%}."
 
 
 def case_of(ledger: Ledger | None, gpus: int | None, hardware: Hardware, dtype: str) -> Case:

@@ -26,6 +26,7 @@ from tscale.core.units import FLOPS, PARAMETERS, PREDICTED_PARAMETERS, PREDICTED
 from tscale.core.view import Record, view
 from tscale.estimates.experts import equivalents, mixture_of, run_of
 from tscale.estimates.explaining import TracedModel, counted
+from tscale.estimates.judged import loss_note
 from tscale.estimates.laws import (
     INCOMPARABLE,
     NO_LOSS,
@@ -129,6 +130,7 @@ def loss_report(
         "" if mixture is None else mixture_note(mixture),
         range_note([(one.law, one.extrapolated) for one in judged]),
         INCOMPARABLE if len(judged) > 1 else "",
+        loss_note(laws),
         *_notes(model, judged, without, served, unique),
         *precision_notes(judged, bits),
         *law_notes(laws, explain=explain),

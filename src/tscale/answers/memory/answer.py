@@ -15,10 +15,12 @@ from tscale.answers.memory.tables import (
     parts_table,
     room_table,
 )
+from tscale.catalogue.judged import judged
 from tscale.core.metric import Data, Derivations, Report, Table
 from tscale.core.number_text import number_text
 from tscale.estimates.capacity import Capacity, exit_code, on_devices, verdict_text
 from tscale.estimates.explaining import OF_SERVING, notes_of
+from tscale.estimates.judged import errors_data
 from tscale.estimates.memory.answered import answered, at_contexts, figures_of, parts_of
 from tscale.estimates.memory.changes import Change, single_changes
 from tscale.estimates.memory.held import Server, held
@@ -55,6 +57,7 @@ def memory_report(spec: ModelSpec, ask: Ask) -> Report:
         "model": spec.name,
         "title": spec.label,
         **figures_of(found),
+        "errors": errors_data([("per_device_bytes", judged("memory", "serving"))]),
         "contexts": [at.data() for at in contexts],
         "changes": [change.data() for change in options],
         **({} if media is None else media.data),

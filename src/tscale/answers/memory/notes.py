@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from tscale.answers.capacity import capacity_notes, left_out
 from tscale.answers.memory.tables import no_change_note
 from tscale.catalogue.hardware import Hardware
+from tscale.catalogue.judged import judged
 from tscale.core.costs.cache import LEAVES_OUT as CACHE_LEAVES_OUT
 from tscale.core.costs.cache import growing
 from tscale.core.costs.params import params
@@ -18,6 +19,7 @@ from tscale.core.ledger import Cache
 from tscale.core.metric import Detail
 from tscale.estimates.capacity import Capacity
 from tscale.estimates.explaining import streams_note
+from tscale.estimates.judged import error_text
 from tscale.estimates.memory.changes import Change
 from tscale.estimates.memory.held import Server, held
 from tscale.estimates.memory.layout import keeping_notes, layout_notes
@@ -56,6 +58,9 @@ def serving_notes(
             "layer with all of its products; no scores are stored. Logits: a row for each sequence in fp32."
         )
     )
+    error = judged("memory", "serving")
+    assert error is not None
+    said.append(f"Its parts: {error_text(error, 'measured ones')}.")
     said.append(Detail(WEIGHTS_LEAVE_OUT))
     if server.page is None and any(isinstance(entry, Cache) for entry in growing(server.whole).entries):
         said.append(Detail(f"{CACHE_LEAVES_OUT} --page adds it."))

@@ -10,11 +10,13 @@ from tscale.answers.memory_train.lines import kept_table, owned_table, shortcut_
 from tscale.answers.memory_train.media import trained_media_table
 from tscale.answers.memory_train.notes import notes_held
 from tscale.answers.train.step_table import step_table
+from tscale.catalogue.judged import judged
 from tscale.core.metric import Data, Derivations, Figure, Report, Step, Table
 from tscale.core.tracing import TracedInt
 from tscale.core.units import BYTES
 from tscale.estimates.capacity import exit_code
 from tscale.estimates.explaining import notes_of, part_steps
+from tscale.estimates.judged import errors_data
 from tscale.estimates.memory_train.ask import Ask, training_of
 from tscale.estimates.memory_train.figures import figures_of
 from tscale.estimates.memory_train.held import PARTS, Held, all_held, part_of, weighed
@@ -78,6 +80,7 @@ def _data(held: Held) -> dict[str, Data]:
         "model": spec.name,
         "title": spec.label,
         **figures_of(held),
+        "errors": errors_data([("per_device_bytes.total", judged("memory", "training"))]),
         "changes": [change.data() for change in held.options],
         "stages": [Figure(model.needs(place).total, BYTES, held.one.known) for place in range(ask.how.plan.pipeline)],
         "shortcut": None if held.shortcut is None else held.shortcut.data(),

@@ -9,6 +9,7 @@ from tscale.answers.memory.tables import no_change_note
 from tscale.answers.memory_train.media import trained_media_notes
 from tscale.blocks import attentions
 from tscale.catalogue.hardware import Hardware
+from tscale.catalogue.judged import judged
 from tscale.core.costs.activations import LEAVES_OUT as ACTIVATIONS_LEAVE_OUT
 from tscale.core.costs.reserve import PEAKS_WITHIN
 from tscale.core.costs.schedules import in_flight
@@ -17,6 +18,7 @@ from tscale.core.loss_kernels import KERNELS, OF_TRANSFORMERS, default_kernel
 from tscale.core.metric import Detail
 from tscale.core.number_text import gigabytes
 from tscale.estimates.explaining import streams_note
+from tscale.estimates.judged import error_text
 from tscale.estimates.memory_train.ask import Ask
 from tscale.estimates.memory_train.held import Held
 from tscale.estimates.memory_train.lines import MOMENTS
@@ -73,10 +75,10 @@ def notes_held(held: Held) -> Iterator[str]:
     when = "at the loss" if most.logits.lines else "in the backward pass of a layer, after the logits are freed"
     yield Detail(f"Largest temporary, {when}: {moment}.")
     yield Detail(ACTIVATIONS_LEAVE_OUT)
-    yield Detail(
-        f"Four of five peaks that were measured are within a factor of {float(PEAKS_WITHIN)} of the total, on several devices with a twentieth "
-        "of what is reserved in fragments."
-    )
+    error = judged("memory", "training")
+    assert error is not None
+    assert error.held_share is not None
+    yield f"The total: {error_text(error, 'measured peaks')}; a factor of {float(PEAKS_WITHIN)} holds {error.held_share:.0%} of them."
     yield left_out(capacity, LEAVES_OUT)
 
 

@@ -12,6 +12,7 @@ from tscale.core.number_text import number_text
 from tscale.core.units import EPOCHS, FLOPS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, SHARE
 from tscale.core.view import Record, view
 from tscale.estimates.budget import Budget
+from tscale.estimates.judged import loss_note
 from tscale.estimates.laws import (
     INCOMPARABLE,
     LEVEL,
@@ -91,6 +92,7 @@ def optimal_report(
         counts_note(laws),
         range_note([(answer.bound.law, extrapolated(*answer.pair)) for answer in answers]),
         INCOMPARABLE if len([a for a in answers if a.point.loss is not None]) > 1 else "",
+        loss_note(answer.bound.law for answer in answers if answer.point.loss is not None),
         *_binding_notes(answers, unique, served),
         *law_notes(laws, explain=explain),
     ]

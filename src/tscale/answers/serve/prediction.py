@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from tscale.calibration.interval import Interval
-from tscale.calibration.serving_calibration import Prediction, spread_of
+from tscale.calibration.serving_calibration import Prediction, error_of
 from tscale.calibration.serving_case import ServingCase
 from tscale.calibration.serving_cases import is_grouped
 from tscale.calibration.serving_groups import versions_of
@@ -78,7 +78,7 @@ _KNOWN: Final = {
     "deployment": "that it was not fitted to, of deployments that were measured at other lengths",
     "build": "that it was not fitted to, of models, engine versions and chips that were measured in other layouts",
     "model": "that it was not fitted to, of models that were measured in another version of the engine or on a sibling of the chip",
-    "family": "that its constants were fitted to, by the formula alone: this model was not measured, others of its kind were",
+    "family": "of models that were left out of the fit one after the other: this model was not measured, others of its kind were",
     "elsewhere": "of models that were left out of the fit one after the other: none like this one was measured",
 }
 
@@ -91,8 +91,8 @@ def notes_of_prediction(found: Predicted | str) -> Iterator[str]:
     if found.times is None:  # the answer begins with why
         return
     case, times = found.case, found.times
-    spread = spread_of(found.calibration, "tpot", times.known, times.kind)
-    first = spread_of(found.calibration, "ttft", times.known, times.kind)
+    spread = error_of(found.calibration, "tpot", times.known, times.kind)
+    first = error_of(found.calibration, "ttft", times.known, times.kind)
     yield (
         f"Predicted for {case.engine} by calibration {found.calibration.name}: within {100 * spread.median:.0f}% (median; to the first "
         f"token {100 * first.median:.0f}%) of {spread.runs:,} runs {_KNOWN[times.known]}."

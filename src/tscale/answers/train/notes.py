@@ -17,9 +17,11 @@ from tscale.core.ledger import Scores
 from tscale.core.metric import Detail, Figure
 from tscale.core.number_text import duration, durations, number_text
 from tscale.estimates.explaining import TracedModel, notes_of
+from tscale.estimates.judged import error_text
 from tscale.estimates.train.answered import Answered
 from tscale.estimates.train.ask import DAY, Ask
 from tscale.estimates.train.cases import BoundUtilisation
+from tscale.estimates.train.figures import power_error
 from tscale.estimates.train.memory import States
 from tscale.estimates.train.planned import Planned
 from tscale.estimates.trained import Trained
@@ -122,9 +124,9 @@ def _notes(model: TracedModel, hardware: Hardware, ask: Ask, dtype: str, peak: i
     if ask.base is not None and ask.plan is not None:
         said.append(unpacking_note(ask.base))
     if ask.watts is None and hardware.tdp_watts is not None:
-        said.append(
-            Detail(f"Energy is at the TDP of {hardware.tdp_watts} W all the time, times a PUE of {float(ask.pue):g}.")
-        )
+        error = power_error(hardware)
+        how = "no measured run judges that" if error is None else error_text(error, "measured runs")
+        said.append(f"Energy is at the TDP of {hardware.tdp_watts} W, times a PUE of {float(ask.pue):g}: {how}.")
     if ask.grid_source and ask.grid is not None:
         said.append(f"A kWh emits {float(ask.grid):g} g of CO2e in {ask.grid_source}.")
     said += _departures(model)

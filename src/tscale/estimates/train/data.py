@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 
 from tscale.catalogue.hardware import Hardware
+from tscale.catalogue.judged import Judged, judged
 from tscale.core.metric import Data, Figure
 from tscale.core.units import FLOPS, FLOPS_PER_SECOND
+from tscale.estimates.judged import errors_data
 from tscale.estimates.train.answered import Answered, answered
 from tscale.estimates.train.ask import Ask
 from tscale.estimates.train.cases import Case
-from tscale.estimates.train.figures import in_range, rent_data
+from tscale.estimates.train.figures import in_range, power_error, rent_data
 from tscale.estimates.train.media import run_media_records
-from tscale.estimates.utilisation import Utilisation
+from tscale.estimates.utilisation import HOURS, Utilisation
 from tscale.models.spec import ModelSpec
 
 
@@ -49,7 +52,18 @@ def train_data(one: Answered) -> dict[str, Data]:
         "memory": None if one.states is None else one.states.data(),
         "assumed": isinstance(one.assumed, Utilisation),
         "utilisation_runs": one.assumed.data() if isinstance(one.assumed, Utilisation) else [],
+        "errors": errors_data(_errors(one)),
         "range": [in_range(*pair, one.rent) for pair in zip(one.cases, one.columns, strict=True)] if several else [],
         **({} if one.planned is None else {"plan": one.planned.data}),
         **({"media": media} if media else {}),
     }
+
+
+def _errors(one: Answered) -> Iterator[tuple[str, Judged | None]]:
+    """What published runs say of the figures that rest on assumptions: hours of an assumed utilisation, energy at the TDP."""
+    if isinstance(one.assumed, Utilisation):
+        yield "gpu_hours", judged(HOURS)
+    if one.goodput is not None and one.goodput.runs:
+        yield "goodput", judged("goodput")
+    if one.ask.watts is None:
+        yield "watts", power_error(one.hardware)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from tscale.catalogue.hardware import Hardware
+from tscale.catalogue.judged import Judged, judged
 from tscale.core.costs.wall_time import SOURCE
 from tscale.core.device import Device
 from tscale.core.metric import Data, Figure, Known, weakest
@@ -21,6 +23,7 @@ from tscale.core.units import (
     Unit,
     as_given,
 )
+from tscale.estimates.capacity import kind_of
 from tscale.estimates.rent import Rent
 from tscale.estimates.train.ask import DAY, Ask
 from tscale.estimates.train.cases import Case
@@ -38,6 +41,11 @@ def _cost_range(columns: list[dict[str, Figure | None]], rent: Rent) -> Data:
     """The fewest hours at the lowest price, and the most at the highest."""
     hours = [Fraction(column["gpu_hours"].value) for column in columns if column["gpu_hours"] is not None]
     return rent.range(min(hours), max(hours) if len(hours) > 1 else None)
+
+
+def power_error(hardware: Hardware) -> Judged | None:
+    """How far the TDP of a device of its kind is from what published runs were measured to draw."""
+    return None if hardware.tdp_watts is None else judged("power", kind_of(hardware.name))
 
 
 def in_range(case: Case, column: dict[str, Figure | None], rent: Rent | None) -> Data:

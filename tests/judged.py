@@ -1,0 +1,228 @@
+"""How far predictions are from published figures that nothing was fitted to: `python -m tests.judged` writes configs/measured/judged.yaml.
+
+Hours of whole training runs at the utilisation that `train` assumes, the power that it takes a device to draw, losses that scaling laws predict,
+and the learning rates and batches of laws of hyper-parameters, beside those that makers chose and those that were best in grids of runs.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from fractions import Fraction
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import yaml
+
+from tscale.blocks import Attention, FeedForward
+from tscale.calibration.memory_rows import judge
+from tscale.catalogue.hardware import find_hardware
+from tscale.catalogue.laws import shipped_laws
+from tscale.catalogue.measured import training_runs
+from tscale.catalogue.models import built_in, configs
+from tscale.core.costs.params import non_embedding_params, params
+from tscale.core.laws import Power
+from tscale.core.laws.experts import Mixture
+from tscale.estimates.capacity import kind_of
+from tscale.estimates.experts import mixture_of, run_of
+from tscale.estimates.explaining import counted
+from tscale.estimates.goodput import goodput_of
+from tscale.estimates.hyper import flops_without_head, laws_of, said_by
+from tscale.estimates.laws import Bound
+from tscale.estimates.loss import dense_by_laws
+from tscale.estimates.train.ask import Ask
+from tscale.estimates.train.data import timed
+from tscale.estimates.trained import trained
+from tscale.models.spec import ModelSpec
+
+HERE: Final = Path(__file__).parent / "measured"
+WRITTEN: Final = configs() / "measured" / "judged.yaml"
+HEAD: Final = """\
+# How far predictions are from published figures that nothing is fitted to. Made by `python -m tests.judged`, not by hand.
+# share: |predicted/published - 1|. factor: the larger of predicted and published over the smaller. held: how many of the figures the predicted
+# range holds. loss_ratio: of two losses of one data set. best_: what was best in a grid of runs, not what makers chose.
+"""
+STEP_LAW: Final = "li2025"
+"""The law that was fitted to such grids as step_law_best.csv has."""
+
+
+class Pair(NamedTuple):
+    """A prediction beside what was published; whether the predicted range holds it, where there is one."""
+
+    predicted: float
+    published: float
+    held: bool | None = None
+
+    @property
+    def share(self) -> float:
+        """|predicted/published - 1|."""
+        return abs(self.predicted / self.published - 1)
+
+    @property
+    def factor(self) -> float:
+        """The larger over the smaller."""
+        return max(self.predicted / self.published, self.published / self.predicted)
+
+
+def rows(name: str) -> list[dict[str, str]]:
+    """The rows of a table in tests/measured."""
+    lines = (HERE / name).read_text(encoding="utf-8").splitlines()
+    return list(csv.DictReader(line for line in lines if not line.startswith("#")))
+
+
+def hours() -> Iterator[Pair]:
+    """GPU-hours of whole runs at the assumed utilisation, of models that are in no row it is assumed from on such devices."""
+    known = {(run.model, run.hardware) for run in training_runs()}
+    for row in yaml.safe_load((HERE / "training_hours.yaml").read_text(encoding="utf-8"))["rows"]:
+        if not row["gpu"] or not row["tokens"] or (row["model"], row["gpu"]) in known:
+            continue
+        spec, hardware = built_in(row["model"]), find_hardware(row["gpu"])
+        assert isinstance(spec, ModelSpec)
+        ask = Ask(gpus=row["gpus"] or 1024, tokens=int(float(row["tokens"])))
+        found = [float(Fraction(int(case.gpus) * int(case.seconds), 3600)) for case in timed(spec, hardware, ask)]
+        published = float(row["gpu_hours"])
+        yield Pair(found[len(found) // 2], published, min(found) <= published <= max(found))
+
+
+def power() -> Iterator[tuple[str, Pair]]:
+    """The watts that `train` takes a device to draw, beside what was measured, by the kind of device."""
+    for row in rows("training_power.csv"):
+        hardware = find_hardware(row["gpu"])
+        assert hardware.tdp_watts is not None
+        yield kind_of(hardware.name), Pair(float(hardware.tdp_watts), float(row["watts"]))
+
+
+def goodput() -> Iterator[Pair]:
+    """The share of the time that goes to steps that count, of runs that it is not assumed from."""
+    for row in rows("goodput_apart.csv"):
+        found, published = goodput_of(int(row["gpus"])), float(row["goodput"])
+        yield Pair(float(found.middle), published, float(found.low) <= published <= float(found.high))
+
+
+def memory() -> Iterator[tuple[str, Pair]]:
+    """Bytes that a device holds, or the longest context that runs, beside what was measured, of serving and of training."""
+    for row in rows("memory_apart.csv"):
+        found = judge(row)
+        of = "training" if row["what"].startswith("peak") or row["what"] == "longest_context" else "serving"
+        yield of, Pair(found.middle, found.measured, found.covered)
+
+
+def of_shape(row: Mapping[str, str]) -> ModelSpec:
+    """The model of a row: a built-in one, or one of another size."""
+    spec = built_in(row.get("model") or "llama-7b")
+    assert isinstance(spec, ModelSpec)
+    if not row.get("layers"):
+        return spec
+    assert isinstance(spec.attention, Attention)
+    assert isinstance(spec.feed_forward, FeedForward)
+    heads = int(row["heads"])
+    return replace(
+        spec,
+        layers=int(row["layers"]),
+        d_model=int(row["d_model"]),
+        vocabulary=int(row.get("vocabulary") or 65536),
+        attention=replace(spec.attention, heads=heads, kv_heads=heads),
+        feed_forward=replace(spec.feed_forward, d_ff=int(row["d_ff"])),
+    )
+
+
+def losses() -> dict[str, dict[str, list[Pair]]]:
+    """By law, and by the data of the losses: what it predicts beside what was published."""
+    found: dict[str, dict[str, list[Pair]]] = defaultdict(lambda: defaultdict(list))
+    bounds = list(_bounds())
+    for row in rows("losses.csv"):
+        ledger = counted(of_shape(row)).ledger
+        sizes = {"all": int(params(ledger).total), "non_embedding": int(non_embedding_params(ledger))}
+        for one in dense_by_laws(sizes, int(row["tokens"]), bounds)[0]:
+            assert one.point.loss is not None
+            found[one.law.name][row["data"]].append(Pair(one.point.loss, float(row["loss"])))
+    return found
+
+
+def _bounds() -> Iterator[Bound]:
+    """The laws of plain training that predict nats a token of a dense model."""
+    for law in shipped_laws():
+        if law.dense and law.losses == "nats per token" and law.kind not in ("repeated", "lifetime", "precision"):
+            formula = law.formula(None, None, None)
+            if not isinstance(formula, Power):
+                yield Bound(law, formula)
+
+
+def of_two(pairs: Iterable[Pair]) -> Iterator[Pair]:
+    """The ratio of each two losses of one data set."""
+    for one, other in combinations(pairs, 2):
+        yield Pair(one.predicted / other.predicted, one.published / other.published)
+
+
+def rates(table: str, context: int | None) -> tuple[dict[str, list[Pair]], dict[str, list[Pair]]]:
+    """Learning rates, and batches, by law, beside those of a table."""
+    found: tuple[dict[str, list[Pair]], dict[str, list[Pair]]] = (defaultdict(list), defaultdict(list))
+    for row in rows(table):
+        spec = of_shape(row)
+        mixture, tokens = mixture_of(spec), int(row["tokens"]) if row.get("tokens") else None
+        model, training = counted(spec), trained(spec, tokens, context)
+        run = run_of(model, mixture or Mixture(), int(training.tokens.value))
+        for law in laws_of((), mixture):
+            if (law.optimizer == "Muon") is not (row.get("optimizer") == "Muon"):
+                continue
+            says = said_by(law, run, flops_without_head(model, training))
+            for pairs, value, published in zip(
+                found, (says.learning_rate, says.batch), (row["learning_rate"], row["batch_tokens"]), strict=True
+            ):
+                if value is not None and published:
+                    pairs[law.name].append(Pair(value, float(published)))
+    return found
+
+
+def judged() -> Iterator[dict[str, Any]]:
+    """Each error as configs/measured/judged.yaml has it; laws that fewer than five figures judge are left out."""
+    yield _of("hours", None, list(hours()), "share", "training_hours.yaml")
+    yield _of("goodput", None, list(goodput()), "share", "goodput_apart.csv")
+    for of, found_pairs, table in (("power", power(), "training_power.csv"), ("memory", memory(), "memory_apart.csv")):
+        kinds: dict[str, list[Pair]] = defaultdict(list)
+        for kind, pair in found_pairs:
+            kinds[kind].append(pair)
+        for kind, pairs in sorted(kinds.items()):
+            yield _of(of, kind, pairs, "share", table)
+    for law, by_data in losses().items():
+        yield _of("loss", law, [pair for pairs in by_data.values() for pair in pairs], "share", "losses.csv")
+        yield _of(
+            "loss_ratio", law, [two for pairs in by_data.values() for two in of_two(pairs)], "share", "losses.csv"
+        )
+    for table, prefix, context in (("learning_rates.csv", "", None), ("step_law_best.csv", "best_", 2048)):
+        for what, found in zip(("learning_rate", "batch"), rates(table, context), strict=True):
+            for law, pairs in found.items():
+                if len(pairs) >= LEAST and not (prefix and law == STEP_LAW):
+                    yield _of(prefix + what, law, pairs, "factor", table)
+
+
+LEAST: Final = 5
+
+
+def _of(of: str, by: str | None, pairs: list[Pair], unit: str, table: str) -> dict[str, Any]:
+    median, p90 = np.quantile([pair.share if unit == "share" else pair.factor for pair in pairs], (0.5, 0.9))
+    held = [pair.held for pair in pairs if pair.held is not None]
+    return {
+        "of": of,
+        **({} if by is None else {"by": by}),
+        "figures": len(pairs),
+        **({} if unit == "share" else {"unit": unit}),
+        "median": round(float(median), 4),
+        "p90": round(float(p90), 4),
+        **({"held": sum(held)} if held else {}),
+        "source": f"tests/measured/{table}",
+    }
+
+
+def main() -> None:
+    """Writes the errors."""
+    rows = ("  - {" + ", ".join(f"{key}: {value}" for key, value in one.items()) + "}\n" for one in judged())
+    WRITTEN.write_text("".join((HEAD, "evidence: derived\njudged:\n", *rows)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
