@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from math import inf
 from types import SimpleNamespace
 from typing import Any
@@ -194,8 +195,8 @@ def test_units_that_cannot_be_among_the_best_are_not_measured(
 
     monkeypatch.setattr(deployment_search, "_choice", watched)
     units = [_unit(devices) for devices in (8, 1, 16, 4, 2, 32)]
-    found = deployment_search.chosen(units, Wanted("users", load, 16, Targets(ttft=1.0)), 2)
-    assert [choice.unit.devices for choice in found] == [1, 2]
+    found = islice(deployment_search.chosen(units, Wanted("users", load, 16, Targets(ttft=1.0))), 2)
+    assert [choice.unit.devices for _, choice in found] == [1, 2]
     assert seen == [1, 2]
 
 
@@ -205,8 +206,8 @@ def test_a_unit_is_measured_as_long_as_its_bound_is_below_the_last_of_the_best(m
     monkeypatch.setattr(deployment_search, "_bounds", lambda units, _: [keys[unit.devices][0] for unit in units])
     monkeypatch.setattr(deployment_search, "_choice", lambda unit, _: Choice(unit, 1, Carried(1.0, 1.0)))
     monkeypatch.setattr(deployment_search, "_key", lambda choice, _: (keys[choice.unit.devices][1], 0.0))
-    found = deployment_search.chosen(list(map(_unit, keys)), Wanted("rate", 1.0, None, Targets()), 2)
-    assert [choice.unit.devices for choice in found] == [1, 3]
+    found = deployment_search.chosen(list(map(_unit, keys)), Wanted("rate", 1.0, None, Targets()))
+    assert [choice.unit.devices for _, choice in islice(found, 2)] == [1, 3]
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.3, 0.31, 0.99, 1.0])
