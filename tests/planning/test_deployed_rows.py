@@ -237,7 +237,9 @@ def test_a_worker_of_a_pool_takes_prompts_where_one_that_is_alone_meets_the_targ
     (worker,) = _prefilling([case], Targets(ttft=alone.ttft.high), shipped())
     assert (worker.pool, worker.rate, worker.left) == (case.prefill, alone.prompts_per_second, 0.0)
     (roomy,) = _prefilling([case], Targets(ttft=4 * alone.ttft.high), shipped())
-    assert (roomy.left, roomy.rate_per_device) == pytest.approx((0.75, 0.75 * alone.prompts_per_second))
+    assert roomy.left == pytest.approx(0.75)
+    assert roomy.does(within=True) == (roomy.left * roomy.rate, roomy.rate)
+    assert roomy.does(within=False) == (roomy.rate, roomy.left * roomy.rate)
     (endless,) = _prefilling([case], Targets(), shipped())
     assert endless.left == 1
     (late,) = _prefilling(

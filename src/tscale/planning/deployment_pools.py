@@ -20,12 +20,10 @@ from tscale.planning.deployment_arrays import slow_ends
 from tscale.planning.deployment_curves import Unit, units_of, with_pools
 from tscale.planning.deployment_loads import Targets, within
 
-_BEST: Final = 4
-"""Layouts of a pool that are paired."""
 _MOST_WORKERS: Final = 32
 _MORE: Final = 4
 """Workers that prefill for one that decodes, which are tried however little they have to do: the wait for a prefill is shorter."""
-_SHARES: Final = (0.7, 1.0, 1.3, 1.8)
+_SHARES: Final = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.45, 1.6, 1.8)
 """Workers of one pool that are tried, over those that just do for the other."""
 
 
@@ -37,10 +35,10 @@ class _Worker(NamedTuple):
     left: float = 1.0
     """The share of the target that is left where nobody waits."""
 
-    @property
-    def rate_per_device(self) -> float:
-        """What a device does in the time that is left."""
-        return self.rate * self.left / self.pool.layout.devices
+    def does(self, *, within: bool) -> tuple[float, float]:
+        """The requests a second that it takes in or answers, in the time that is left, or in all of it; then the other of both."""
+        limited = self.rate * self.left
+        return (limited, self.rate) if within else (self.rate, limited)
 
 
 def pooled_cases(
@@ -62,16 +60,19 @@ def pooled_cases(
 
 
 def _best(workers: Iterable[_Worker]) -> list[_Worker]:
-    """The best for each device, and the one that does most where the target is longer.
+    """Of each number of devices the one that does most in the time that is left, and the one that does most where the target is longer.
 
-    Of those that are predicted alike, as experts that are spread or cut often are, the first.
+    So that what is tried beside them changes nothing but for the better, whatever the load. Of those that are predicted alike, as
+    experts that are spread or cut often are, the first.
     """
-    apart: dict[tuple[int, float], _Worker] = {}
+    found: dict[tuple[int, bool], _Worker] = {}
     for worker in workers:
-        apart.setdefault((worker.pool.layout.devices, worker.rate), worker)
-    found = sorted(apart.values(), key=lambda worker: -worker.rate_per_device)[:_BEST]
-    most = sorted(apart.values(), key=lambda worker: -worker.rate / worker.pool.layout.devices)[:1]
-    return found + [worker for worker in most if worker not in found]
+        for within in (True, False):
+            key = worker.pool.layout.devices, within
+            best = found.get(key)
+            if best is None or worker.does(within=within) > best.does(within=within):
+                found[key] = worker
+    return list(dict.fromkeys(found.values()))
 
 
 def _prefilling(cases: Sequence[ServingCase], targets: Targets, calibration: Calibration) -> list[_Worker]:

@@ -41,8 +41,8 @@ class Wanted(NamedTuple):
 
     def allowed(self, unit: Unit, copies: int) -> int:
         """The fewest copies of a unit that may be, and are no fewer than so many; 0 where there are none."""
-        few = copies if self.copies is None else min((n for n in self.copies if n >= copies), default=inf)
-        return int(few) if few <= self.room(unit) else 0
+        few = copies if self.copies is None else min((n for n in self.copies if n >= copies), default=0)
+        return few if few <= self.room(unit) else 0
 
 
 class Choice(NamedTuple):
