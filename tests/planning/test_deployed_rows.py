@@ -237,9 +237,8 @@ def test_a_worker_of_a_pool_takes_prompts_where_one_that_is_alone_meets_the_targ
     (worker,) = _prefilling([case], Targets(ttft=alone.ttft.high), shipped())
     assert (worker.pool, worker.rate, worker.left) == (case.prefill, alone.prompts_per_second, 0.0)
     (roomy,) = _prefilling([case], Targets(ttft=4 * alone.ttft.high), shipped())
-    assert roomy.left == pytest.approx(0.75)
-    assert roomy.does(within=True) == (roomy.left * roomy.rate, roomy.rate)
-    assert roomy.does(within=False) == (roomy.rate, roomy.left * roomy.rate)
+    assert (roomy.alone, roomy.left) == pytest.approx((alone.ttft.high, 0.75))
+    assert roomy.limited == roomy.left * roomy.rate
     (endless,) = _prefilling([case], Targets(), shipped())
     assert endless.left == 1
     (late,) = _prefilling(

@@ -70,9 +70,9 @@ def deployed_row(choice: Choice, wanted: Wanted, calibration: Calibration) -> De
 
     Of a load that it misses by little, with a few more copies where there may be some.
     """
-    if wanted.load is None:
-        return _most(choice, wanted, calibration)
-    return _fewest(choice, wanted, calibration)
+    if _is_idle(_at_most(choice, wanted)):
+        return None
+    return (_most if wanted.load is None else _fewest)(choice, wanted, calibration)
 
 
 def _most(choice: Choice, wanted: Wanted, calibration: Calibration) -> Deployed | None:
@@ -113,6 +113,14 @@ def _fewest(choice: Choice, wanted: Wanted, calibration: Calibration) -> Deploye
         fewer = _at(choice._replace(copies=middle), wanted, calibration, load)
         less, copies, found = (middle, copies, found) if fewer is None else (less, middle, fewer)
     return found
+
+
+def _at_most(choice: Choice, wanted: Wanted) -> ServingCase:
+    """The choice with no fewer requests in progress than there are under the load, by its curve: looked at before they are counted."""
+    curve, load = choice.unit.curve, choice.load if wanted.load is None else wanted.load
+    enough = np.flatnonzero(curve.throughput >= load / choice.copies)
+    each = curve.at_once[int(enough[0]) if wanted.arrivals == "rate" and len(enough) else -1]
+    return copied(choice.unit.case, choice.copies, int(each) * choice.copies)
 
 
 def _at(choice: Choice, wanted: Wanted, calibration: Calibration, load: float) -> Deployed | None:
