@@ -48,7 +48,9 @@ def test_the_best_workers_are_those_of_each_number_of_devices_and_of_equals_the_
     assert _best([]) == []
 
 
-def test_of_a_number_of_devices_those_that_do_most_in_the_time_that_is_left_or_in_all_of_it_and_the_quickest_are_best() -> None:
+def test_of_a_number_of_devices_those_that_do_most_in_the_time_that_is_left_or_in_all_of_it_and_the_quickest_are_best() -> (
+    None
+):
     """Of 10, 8, 6, 5, 4 and 3 prompts a second with 0, 10, 50, 50, 60 and 90% left: 3 is most, 10 the most of all, 3 at 90% the soonest."""
     left = [(10.0, 0.0), (8.0, 0.1), (6.0, 0.5), (5.0, 0.5), (4.0, 0.6), (3.0, 0.9)]
     found = _best(_Worker(_pool(1), rate, 1 - share, share) for rate, share in left)
@@ -115,7 +117,9 @@ def test_pools_are_pairs_of_the_best_on_no_more_than_the_devices_that_there_are(
         for one in pooled_cases(units, Targets(), nobody, devices)
     )
     room = 10**6 if devices is None else devices
-    best = [(size, rate) for size, rate in ((1, 1.0), (2, 4.0), (4, 12.0), (8, 72.0)) if size < room]  # 72: the best of five
+    best = [
+        (size, rate) for size, rate in ((1, 1.0), (2, 4.0), (4, 12.0), (8, 72.0)) if size < room
+    ]  # 72: the best of five
     expected = Counter(
         (one, some, other, others)
         for one, takes in best

@@ -27,6 +27,7 @@ from tscale.planning.deployment_curves import Unit, _grid, unit_of, with_pools
 from tscale.planning.deployment_layouts import layouts, powers
 from tscale.planning.deployment_loads import Targets
 from tscale.planning.deployment_pools import _workers
+from tscale.planning.deployment_rows import ranking
 from tscale.planning.deployment_search import Wanted, chosen, nearest_miss
 from tscale.planning.pareto import front
 from tscale.planning.queueing import Curve
@@ -259,6 +260,57 @@ def test_arrays_of_loads_are_predicted_as_one_load_is() -> None:
         for name in ("tpot", "ttft", "latency"):
             ends = [np.broadcast_to(end, loads.shape)[place] for end in getattr(many, name)]
             assert ends == pytest.approx(list(getattr(one, name)), rel=1e-12)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# A wider search finds no less
+# ---------------------------------------------------------------------------------------------------------------------
+
+_AXES = {
+    "tensor": ("1", "2", "4"), "pipeline": ("1", "2"), "expert": ("1", "2", "4"), "attention_data": ("1", "2", "4"),
+    "dtype": ("bf16", "fp8"), "cache_dtype": ("bf16", "fp8"), "engine": ("vllm", "sglang", "trtllm"), "chunk": ("1024", "4096"),
+    "replicas": ("1", "3", "4", "9", "40"), "gpu": ("h100", "b200"), "draft_tokens": ("1", "3"), "pools": ("aggregated", "any"),
+}  # fmt: skip
+_LOADS: tuple[dict[str, Any], ...] = ({"rate": 2}, {"rate": 900}, {"users": 60}, {"users": 9000}, {"gpus": 16})
+
+
+def _cost(**asked: Any) -> float:
+    """Dollars an hour of the best, or the load that it carries, negated; infinite where none meets the targets."""
+    asked = {
+        "input": "1k",
+        "output": 64,
+        "ttft": "400ms",
+        "tpot": "15ms",
+        "acceptance": 0.7,
+        "rank": "dollars",
+        **asked,
+    }
+    if "draft_tokens" not in asked:
+        del asked["acceptance"]
+    search = question("plan").made({"serve": True, "top": 1, **asked}).deployments
+    rows = searched(search).rows
+    return ranking(rows[0], search.wanted)[0] if rows else np.inf
+
+
+@pytest.mark.parametrize("seed", [*range(3), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 20))])
+def test_a_search_with_more_values_of_an_axis_finds_no_worse(seed: int) -> None:
+    """Values that are left out of an axis, or two, at random; for users and requests a second, and for the load of 16 devices."""
+    random = default_rng(seed)
+    asked: dict[str, Any] = {"model": "gpt-oss-20b", "gpu": "h100", "pools": "aggregated", **_LOADS[seed % len(_LOADS)]}
+    asked |= {"tensor": "1,2", "pipeline": 1, "expert": 1, "attention_data": "1,2"}
+    few, many = dict(asked), dict(asked)
+    for name in random.permutation(list(_AXES))[:2]:
+        values = _AXES[name]
+        few[name] = values[int(random.integers(len(values)))]
+        many[name] = values[-1] if name == "pools" else ",".join(values)
+    assert _cost(**many) <= _cost(**few), (few, many)
+
+
+def test_pools_that_are_none_hide_no_deployment_that_is() -> None:
+    """Where a prompt alone takes nearly all of its time, pools apart take fewest devices, but have workers with nothing to do."""
+    asked = {"rate": 500, "input": 512, "output": 256, "ttft": "49954us", "tpot": "8ms"}
+    together, any = (plan("llama-3.1-8b", "h100", **asked, pools=pools)["rows"] for pools in ("aggregated", "any"))
+    assert any[0]["gpus"] <= together[0]["gpus"]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
