@@ -308,7 +308,7 @@ def test_a_search_with_more_values_of_an_axis_finds_no_worse(seed: int) -> None:
 
 def test_pools_that_are_none_hide_no_deployment_that_is() -> None:
     """Where a prompt alone takes nearly all of its time, pools apart take fewest devices, but have workers with nothing to do."""
-    asked = {"rate": 500, "input": 512, "output": 256, "ttft": "49954us", "tpot": "8ms"}
+    asked = {"rate": 500, "input": 512, "output": 256, "ttft": "49954us", "tpot": "8ms", "top": 1}
     together, any = (plan("llama-3.1-8b", "h100", **asked, pools=pools)["rows"] for pools in ("aggregated", "any"))
     assert any[0]["gpus"] <= together[0]["gpus"]
 
