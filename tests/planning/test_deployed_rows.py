@@ -98,7 +98,7 @@ def test_a_row_meets_its_targets_at_the_slow_side_of_both_times() -> None:
 
 
 @pytest.mark.usefixtures("rule_of_thumb")
-def test_where_a_load_just_misses_a_copy_more_is_tried_if_there_may_be_one() -> None:
+def test_where_a_load_just_misses_the_next_number_of_copies_is_tried_that_may_be() -> None:
     """9 users on 2 copies are 4.5 on each, 0.45 s to the first token; on 3 they are 3 on each."""
     targets = Targets(ttft=0.4)
 
@@ -107,8 +107,7 @@ def test_where_a_load_just_misses_a_copy_more_is_tried_if_there_may_be_one() -> 
         return None if row is None else row.choice.copies
 
     assert [copies(devices) for devices in (None, 5, 6, 7)] == [3, None, 3, 3]
-    assert copies(None, (2, 3)) is None
-    assert copies(None, (3,)) is None
+    assert [copies(None, may) for may in ((2, 3), (3,), (2, 8), (2,))] == [3, 3, 8, None]
 
 
 @pytest.mark.usefixtures("rule_of_thumb")
@@ -238,7 +237,8 @@ def test_a_worker_of_a_pool_takes_prompts_where_one_that_is_alone_meets_the_targ
     (worker,) = _prefilling([case], Targets(ttft=alone.ttft.high), shipped())
     assert (worker.pool, worker.rate, worker.left) == (case.prefill, alone.prompts_per_second, 0.0)
     (roomy,) = _prefilling([case], Targets(ttft=4 * alone.ttft.high), shipped())
-    assert (roomy.left, roomy.rate_per_device) == pytest.approx((0.75, 0.75 * alone.prompts_per_second))
+    assert (roomy.alone, roomy.left) == pytest.approx((alone.ttft.high, 0.75))
+    assert roomy.limited == roomy.left * roomy.rate
     (endless,) = _prefilling([case], Targets(), shipped())
     assert endless.left == 1
     (late,) = _prefilling(

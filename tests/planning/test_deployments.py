@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from itertools import pairwise, product
+from itertools import islice, pairwise, product
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,6 +27,7 @@ from tscale.planning.deployment_curves import Unit, _grid, unit_of, with_pools
 from tscale.planning.deployment_layouts import layouts, powers
 from tscale.planning.deployment_loads import Targets
 from tscale.planning.deployment_pools import _workers
+from tscale.planning.deployment_rows import ranking
 from tscale.planning.deployment_search import Wanted, chosen, nearest_miss
 from tscale.planning.pareto import front
 from tscale.planning.queueing import Curve
@@ -262,6 +263,57 @@ def test_arrays_of_loads_are_predicted_as_one_load_is() -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# A wider search finds no less
+# ---------------------------------------------------------------------------------------------------------------------
+
+_AXES = {
+    "tensor": ("1", "2", "4"), "pipeline": ("1", "2"), "expert": ("1", "2", "4"), "attention_data": ("1", "2", "4"),
+    "dtype": ("bf16", "fp8"), "cache_dtype": ("bf16", "fp8"), "engine": ("vllm", "sglang", "trtllm"), "chunk": ("1024", "4096"),
+    "replicas": ("1", "3", "4", "9", "40"), "gpu": ("h100", "b200"), "draft_tokens": ("1", "3"), "pools": ("aggregated", "any"),
+}  # fmt: skip
+_LOADS: tuple[dict[str, Any], ...] = ({"rate": 2}, {"rate": 900}, {"users": 60}, {"users": 9000}, {"gpus": 16})
+
+
+def _cost(**asked: Any) -> float:
+    """Dollars an hour of the best, or the load that it carries, negated; infinite where none meets the targets."""
+    asked = {
+        "input": "1k",
+        "output": 64,
+        "ttft": "400ms",
+        "tpot": "15ms",
+        "acceptance": 0.7,
+        "rank": "dollars",
+        **asked,
+    }
+    if "draft_tokens" not in asked:
+        del asked["acceptance"]
+    search = question("plan").made({"serve": True, "top": 1, **asked}).deployments
+    rows = searched(search).rows
+    return ranking(rows[0], search.wanted)[0] if rows else np.inf
+
+
+@pytest.mark.parametrize("seed", [*range(3), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 20))])
+def test_a_search_with_more_values_of_an_axis_finds_no_worse(seed: int) -> None:
+    """Values that are left out of an axis, or two, at random; for users and requests a second, and for the load of 16 devices."""
+    random = default_rng(seed)
+    asked: dict[str, Any] = {"model": "gpt-oss-20b", "gpu": "h100", "pools": "aggregated", **_LOADS[seed % len(_LOADS)]}
+    asked |= {"tensor": "1,2", "pipeline": 1, "expert": 1, "attention_data": "1,2"}
+    few, many = dict(asked), dict(asked)
+    for name in random.permutation(list(_AXES))[:2]:
+        values = _AXES[name]
+        few[name] = values[int(random.integers(len(values)))]
+        many[name] = values[-1] if name == "pools" else ",".join(values)
+    assert _cost(**many) <= _cost(**few), (few, many)
+
+
+def test_pools_that_are_none_hide_no_deployment_that_is() -> None:
+    """Where a prompt alone takes nearly all of its time, pools apart take fewest devices, but have workers with nothing to do."""
+    asked = {"rate": 500, "input": 512, "output": 256, "ttft": "49954us", "tpot": "8ms", "top": 1}
+    together, any = (plan("llama-3.1-8b", "h100", **asked, pools=pools)["rows"] for pools in ("aggregated", "any"))
+    assert any[0]["gpus"] <= together[0]["gpus"]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # Measured deployments
 # ---------------------------------------------------------------------------------------------------------------------
 
@@ -427,16 +479,16 @@ def test_what_carries_most_on_all_devices_is_found_whatever_is_looked_at_first(m
     """Eight devices: 8 copies for 10 users each, one for 100, or 2 for 45 each."""
     units = {"small": made(1, 10), "large": made(8, 100), "middle": made(4, 45)}
     wanted = Wanted("users", None, 8, Targets(ttft=1.0, tpot=1.0))
-    found = chosen(list(units.values()), wanted, most)
-    assert [choice.load for choice in found] == [100, 90, 80][:most]
+    found = islice(chosen(list(units.values()), wanted), most)
+    assert [choice.load for _, choice in found] == [100, 90, 80][:most]
 
 
 @pytest.mark.parametrize(("users", "devices"), [(20, 2), (21, 3), (100, 8), (101, None)])
 def test_as_many_copies_as_there_are_devices_may_be(users: int, devices: int | None) -> None:
     """Units of one device for 10 users and of eight for 100, of which there are 8: 10 of the first would be too many for 100."""
     wanted = Wanted("users", users, 8, Targets(ttft=1.0, tpot=1.0))
-    found = chosen([made(1, 10), made(8, 100)], wanted, 1)
-    assert [choice.devices for choice in found] == ([] if devices is None else [devices])
+    found = [choice.devices for _, choice in chosen([made(1, 10), made(8, 100)], wanted)][:1]
+    assert found == ([] if devices is None else [devices])
 
 
 def test_the_nearest_miss_is_the_least_times_over_the_worse_of_its_targets() -> None:

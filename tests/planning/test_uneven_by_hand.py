@@ -138,4 +138,4 @@ def test_a_unit_whose_bound_is_that_of_the_last_of_the_best_may_carry_more(monke
     monkeypatch.setattr(deployment_search, "_key", lambda choice, _: keys[choice])
     units: Any = list(keys)
     wanted: Any = None
-    assert deployment_search.chosen(units, wanted, 1) == [2]  # type: ignore[comparison-overlap]
+    assert [choice for _, choice in deployment_search.chosen(units, wanted)] == [2, 1, 3]  # type: ignore[comparison-overlap]

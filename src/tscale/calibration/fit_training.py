@@ -70,7 +70,7 @@ def runs_of(recipe: Recipe, root: Path) -> list[RunOf]:
                     family,
                     kernel,
                     case.chip,
-                    kind_of(case, recipe.name),
+                    kind_of(case, recipe.kinds),
                     layout,
                     recipe.apart(row),
                     frozenset(ways_of(case)),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from tscale.core.elementwise import exp_of, larger, log2_of
+from tscale.core.elementwise import exp_of, larger, log2_of, smaller
 
 
 class Effects(NamedTuple):
@@ -36,12 +36,18 @@ class RunLoad(NamedTuple):
 
 
 def share_taken(there: RunLoad, here: RunLoad) -> float:
-    """The share of a run's error of a time per output token, in logarithms, that another load is taken to have.
+    """The share of a run's error of a time per output token, in logarithms, that another load is taken to have: at most all of it.
+
+    Where prompts take far more of the time than in the run, the best linear prediction is a multiple of its error, up to 3.3 times it.
+    Errors are not: of pairs of loads of deployments that were left out of the fit, they are 1.00 times the run's where it is more than
+    one (521 pairs, by least squares), and 0.89 times where it is more than 1.2 (230 pairs).
 
     >>> round(share_taken(RunLoad(64, 0.3), RunLoad(64, 0.3)), 2), round(share_taken(RunLoad(64, 0.3), RunLoad(8, 0.05)), 2)
     (1.0, 0.25)
+    >>> share_taken(RunLoad(8, 0.1), RunLoad(16, 0.9))  # 2.7 times it by the linear prediction
+    1.0
     """
     apart = log2_of(there.concurrency / here.concurrency)
     close = exp_of(-larger(apart, -apart) / EFFECTS.doublings)
     both = EFFECTS.prompts * there.prompts * here.prompts + close
-    return both / (EFFECTS.prompts * there.prompts**2 + 1)
+    return smaller(both / (EFFECTS.prompts * there.prompts**2 + 1), 1.0)

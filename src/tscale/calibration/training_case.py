@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields, replace
 from fractions import Fraction
 from math import log, sqrt
@@ -177,18 +177,20 @@ def chosen(case: TrainingCase) -> Choice:
     found = min(of_stack, key=lambda one: _apart(case.d_model, one.covers.d_model))
     sources = found.covers.sources
     another = bool(sources) and case.source.split(" ")[0] not in sources
-    return Choice(found, kind_of(case, found.name), tuple(_outside(case, found)), another)
+    return Choice(found, kind_of(case, found.residuals), tuple(_outside(case, found)), another)
 
 
-def kind_of(case: TrainingCase, name: str) -> str:
-    """The kind of a case by a calibration: runs of a kind scatter alike around what it predicts (`tscale.calibration.fit_training`)."""
-    if name == "training-megatron-node":
-        return _kind_in_a_node(case.plan.tensor, case.batch.micro)
-    if name == "training-megatron-cluster":
-        return "tensor 2 to 4" if 1 < case.plan.tensor < _WHOLE else f"tensor 1, or {_WHOLE} and more"
-    if case.has_adapters and name == "training-current":
-        return "adapters"
-    return "experts" if case.has_experts else "dense"
+def kind_of(case: TrainingCase, kinds: Collection[str]) -> str:
+    """The kind of a case, of those that a calibration divides its runs into: they scatter alike around what it predicts.
+
+    See `tscale.calibration.fit_training`. Of a calibration that has none that the case is of, whether it has experts: it is not covered.
+    """
+    tensor = case.plan.tensor
+    of_cluster = "tensor 2 to 4" if 1 < tensor < _WHOLE else f"tensor 1, or {_WHOLE} and more"
+    adapters = ("adapters",) if case.has_adapters else ()
+    plain = "experts" if case.has_experts else "dense"
+    possible = (_kind_in_a_node(tensor, case.batch.micro), of_cluster, *adapters, plain)
+    return next((kind for kind in possible if kind in kinds), plain)
 
 
 def _kind_in_a_node(tensor: int, micro_batch: int) -> str:

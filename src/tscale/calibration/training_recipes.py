@@ -25,6 +25,8 @@ class Recipe(NamedTuple):
     scale: float
     unexplained: tuple[str, ...]
     sources: tuple[str, ...]
+    kinds: tuple[str, ...]
+    """What its runs are divided into, as `training_case.kind_of` calls them: intervals are as wide as each scatters."""
 
 
 NODE: Final = Recipe(
@@ -51,6 +53,11 @@ NODE: Final = Recipe(
         "25% faster than predicted.",
     ),
     ("VIA-Research/vTrain, data/ground_truth_single.csv (MIT License), MICRO 2024",),
+    (
+        "tensor 1, micro-batch 1", "tensor 1, micro-batch 2", "tensor 1, micro-batch 3 and more",
+        "tensor 2, micro-batch 1", "tensor 2, micro-batch 2", "tensor 2, micro-batch 3 and more",
+        "tensor 3 and more, micro-batch 1", "tensor 3 and more, micro-batch 2 and more",
+    ),
 )  # fmt: skip
 
 CLUSTER: Final = Recipe(
@@ -84,6 +91,7 @@ CLUSTER: Final = Recipe(
         "than one, where the MFU of Korthikanti 2022 (54.2% on 2,240 GPUs, 56.0% on 280) says 1.3 s, and this share 1.0 s.",
     ),
     ("VIA-Research/vTrain, data/ground_truth_multi.csv (MIT License), MICRO 2024",),
+    ("tensor 1, or 8 and more", "tensor 2 to 4"),
 )
 
 CURRENT: Final = Recipe(
@@ -149,6 +157,7 @@ CURRENT: Final = Recipe(
     (
         "mosaicml/llm-foundry, pytorch/torchtitan, NVIDIA/NeMo, NVIDIA-NeMo/Megatron-Bridge and Automodel: each row's source",
     ),
+    ("adapters", "experts", "dense"),
 )
 
 LATEST: Final = Recipe(
@@ -172,6 +181,7 @@ LATEST: Final = Recipe(
     (
         "NVIDIA-NeMo/Megatron-Bridge docs/performance-summary.md and docs/performance-summary-archive.md: each row's release",
     ),
+    ("experts",),
 )
 
 

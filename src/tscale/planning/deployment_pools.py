@@ -1,9 +1,9 @@
 """Pools of their own for prefill and for decoding: which layouts are paired, and how many workers of each make a unit.
 
-All pairs are thousands; those are tried that are best of their kind alone: prompts a second of a device within the time to first
-token, and tokens a second of a device within the time of an output token. A worker that takes nearly all of the time to first token
-for a prompt that is alone has none left for others to wait in: those come first that do most in what is left, as a server of random
-arrivals answers within T on average up to a share 1 - s/T of what it can, where it takes s alone (M/M/1).
+All pairs are thousands; those are tried that are best of their kind alone among the layouts of as many devices: by prompts or answers a
+second within the target, and by the time of one that is alone. A worker that takes nearly all of the time to first token for a prompt that
+is alone has none left for others to wait in: it counts for what it does in what is left, as a server of random arrivals answers within T
+on average up to a share 1 - s/T of what it can, where it takes s alone (M/M/1).
 """
 
 from __future__ import annotations
@@ -20,12 +20,10 @@ from tscale.planning.deployment_arrays import slow_ends
 from tscale.planning.deployment_curves import Unit, units_of, with_pools
 from tscale.planning.deployment_loads import Targets, within
 
-_BEST: Final = 4
-"""Layouts of a pool that are paired."""
 _MOST_WORKERS: Final = 32
 _MORE: Final = 4
 """Workers that prefill for one that decodes, which are tried however little they have to do: the wait for a prefill is shorter."""
-_SHARES: Final = (0.7, 1.0, 1.3, 1.8)
+_SHARES: Final = (0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.45, 1.6, 1.8)
 """Workers of one pool that are tried, over those that just do for the other."""
 
 
@@ -34,13 +32,20 @@ class _Worker(NamedTuple):
 
     pool: Pool
     rate: float
+    alone: float
+    """Seconds to the first token, or of an output token, of a request that is alone."""
     left: float = 1.0
     """The share of the target that is left where nobody waits."""
 
     @property
-    def rate_per_device(self) -> float:
-        """What a device does in the time that is left."""
-        return self.rate * self.left / self.pool.layout.devices
+    def limited(self) -> float:
+        """Requests a second in the time that is left."""
+        return self.rate * self.left
+
+    @property
+    def merits(self) -> tuple[tuple[float, float], ...]:
+        """What may make it the best: what it does in the time that is left, or in all of it, and how soon; then another of them."""
+        return (self.limited, self.rate), (self.rate, self.limited), (-self.alone, self.rate)
 
 
 def pooled_cases(
@@ -54,7 +59,9 @@ def pooled_cases(
     decodes = _best(_decoding(apart, targets, calibration))
     for prefill in prefills:
         for decode in decodes:
-            for takes, answers in _workers(prefill.rate, decode.rate):
+            rates = dict.fromkeys((prefill.rate, prefill.limited))
+            pairs = dict.fromkeys(pair for rate in rates if rate for pair in _workers(rate, decode.rate))
+            for takes, answers in pairs:
                 pools = prefill.pool._replace(workers=takes), decode.pool._replace(workers=answers)
                 case = with_pools(singles[0].case, *pools)
                 if case.devices <= room:
@@ -62,16 +69,18 @@ def pooled_cases(
 
 
 def _best(workers: Iterable[_Worker]) -> list[_Worker]:
-    """The best for each device, and the one that does most where the target is longer.
+    """Of each number of devices the one that does most in the time that is left, that which does most in all of it, and the quickest.
 
-    Of those that are predicted alike, as experts that are spread or cut often are, the first.
+    So that what is tried beside them changes nothing but for the better, whatever the load. Of those that are predicted alike, as
+    experts that are spread or cut often are, the first.
     """
-    apart: dict[tuple[int, float], _Worker] = {}
+    found: dict[tuple[int, int], _Worker] = {}
     for worker in workers:
-        apart.setdefault((worker.pool.layout.devices, worker.rate), worker)
-    found = sorted(apart.values(), key=lambda worker: -worker.rate_per_device)[:_BEST]
-    most = sorted(apart.values(), key=lambda worker: -worker.rate / worker.pool.layout.devices)[:1]
-    return found + [worker for worker in most if worker not in found]
+        for which, merit in enumerate(worker.merits):
+            best = found.setdefault((worker.pool.layout.devices, which), worker)
+            if merit > best.merits[which]:
+                found[worker.pool.layout.devices, which] = worker
+    return list({id(worker): worker for worker in found.values()}.values())
 
 
 def _prefilling(cases: Sequence[ServingCase], targets: Targets, calibration: Calibration) -> list[_Worker]:
@@ -80,7 +89,7 @@ def _prefilling(cases: Sequence[ServingCase], targets: Targets, calibration: Cal
     alone = [float(one.ttft[0]) for one in slow]
     most = max(targets.ttft, min(alone, default=inf))
     return [
-        _Worker(case.prefill, one.prompts_per_second, max(1 - ttft / targets.ttft, 0.0))
+        _Worker(case.prefill, one.prompts_per_second, ttft, max(1 - ttft / targets.ttft, 0.0))
         for case, one, ttft in zip(cases, slow, alone, strict=True)
         if ttft <= most
     ]
@@ -95,7 +104,8 @@ def _decoding(cases: Sequence[ServingCase], targets: Targets, calibration: Calib
     for unit in units:
         points = within(unit.curve, targets)
         if len(points.tpot):
-            yield _Worker(unit.case.decode, float(np.max(points.at_once / points.tpot)) / unit.case.output)
+            rate = float(np.max(points.at_once / points.tpot)) / unit.case.output
+            yield _Worker(unit.case.decode, rate, float(points.tpot[0]))
 
 
 def _workers(takes: float, answers: float) -> Iterator[tuple[int, int]]:

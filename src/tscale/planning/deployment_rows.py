@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from math import sqrt
+from collections.abc import Iterator, Sequence
+from math import ceil, sqrt
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from tscale.calibration.serving_calibration import Calibration, Prediction, predict_held
 from tscale.calibration.serving_case import ServingCase
-from tscale.planning.deployment_curves import copied
+from tscale.planning.best_first import Key, best_first
+from tscale.planning.deployment_curves import Unit, copied
 from tscale.planning.deployment_loads import Targets, places, ttft_at, within
-from tscale.planning.deployment_search import Choice, Wanted, least_at_once
+from tscale.planning.deployment_search import Choice, Wanted, chosen, least_at_once
 from tscale.planning.queueing import Curve, Floats
 
 
@@ -49,30 +50,88 @@ class Deployed(NamedTuple):
 
 _A_LITTLE_LESS: Final = (1.0, 0.995, 0.98, 0.95, 0.9, 0.8)
 """Shares of the largest load of a curve that are tried: what `serve` predicts of whole requests and of all copies is a little off it."""
+_HALVINGS: Final = 5
+"""Times that the span between two of those is halved."""
+
+
+def ranked_rows(units: Sequence[Unit], wanted: Wanted, calibration: Calibration) -> Iterator[Deployed]:
+    """Every deployment that meets the targets, the best first; whoever takes a few waits for few."""
+    for _, row in best_first(chosen(units, wanted), lambda choice: _ranked(choice, wanted, calibration)):
+        yield row
+
+
+def _ranked(choice: Choice, wanted: Wanted, calibration: Calibration) -> tuple[Key, Deployed] | None:
+    row = deployed_row(choice, wanted, calibration)
+    return None if row is None else (ranking(row, wanted), row)
 
 
 def deployed_row(choice: Choice, wanted: Wanted, calibration: Calibration) -> Deployed | None:
     """A choice under the load that is asked about, or under the largest that it carries; None where it then misses the targets.
 
-    Of a load that it misses by little, with one copy more where there may be one.
+    Of a load that it misses by little, with a few more copies where there may be some.
     """
-    if wanted.load is None:
-        loads = (choice.load * share for share in _A_LITTLE_LESS)
-        return _first(choice, wanted, calibration, loads)
-    found = _first(choice, wanted, calibration, (wanted.load,))
-    more = choice._replace(copies=choice.copies + 1)
-    if found is not None or wanted.copies is not None or more.devices > (wanted.devices or more.devices):
+    if _is_idle(_at_most(choice, wanted)):
+        return None
+    return (_most if wanted.load is None else _fewest)(choice, wanted, calibration)
+
+
+def _most(choice: Choice, wanted: Wanted, calibration: Calibration) -> Deployed | None:
+    """Under the largest load, to a part in some thousands, of those that are no more than its curve says."""
+    above: float | None = None
+    for share in _A_LITTLE_LESS:
+        found = _at(choice, wanted, calibration, share * choice.load)
+        if found is not None:
+            break
+        above = share
+    else:
+        return None
+    if above is None:
         return found
-    return _first(more, wanted, calibration, (wanted.load,))
+    for _ in range(_HALVINGS):
+        middle = (share + above) / 2
+        more = _at(choice, wanted, calibration, middle * choice.load)
+        share, above, found = (share, middle, found) if more is None else (middle, above, more)
+    return found
 
 
-def _first(choice: Choice, wanted: Wanted, calibration: Calibration, loads: Iterable[float]) -> Deployed | None:
-    """The deployment under the first load at which it meets the targets."""
-    row = _at_rate if wanted.arrivals == "rate" else _of_users
-    found = (row(choice, wanted, calibration, load) for load in loads)
-    return next(
-        (one for one in found if one is not None and one.meets(wanted.targets) and not _is_idle(one.case)), None
-    )
+def _fewest(choice: Choice, wanted: Wanted, calibration: Calibration) -> Deployed | None:
+    """With the fewest copies of those that may be, and are no fewer than its curve says."""
+    assert wanted.load is not None
+    load, less = wanted.load, choice.copies - 1
+    tried = (choice.copies, choice.copies + 1, *(ceil(choice.copies / share) for share in _A_LITTLE_LESS[1:]))
+    for copies in dict.fromkeys(wanted.allowed(choice.unit, number) for number in tried):
+        found = _under(choice._replace(copies=copies), wanted, calibration, load) if copies else None
+        if found is not None and _is_idle(found.case):
+            return None  # the more copies, the more there are that wait for work
+        if found is not None and found.meets(wanted.targets):
+            break
+        less = copies
+    else:
+        return None
+    while wanted.copies is None and copies - less > 1:
+        middle = (copies + less) // 2
+        fewer = _at(choice._replace(copies=middle), wanted, calibration, load)
+        less, copies, found = (middle, copies, found) if fewer is None else (less, middle, fewer)
+    return found
+
+
+def _at_most(choice: Choice, wanted: Wanted) -> ServingCase:
+    """The choice with no fewer requests in progress than there are under the load, by its curve: looked at before they are counted."""
+    curve, load = choice.unit.curve, choice.load if wanted.load is None else wanted.load
+    enough = np.flatnonzero(curve.throughput >= load / choice.copies)
+    each = curve.at_once[int(enough[0]) if wanted.arrivals == "rate" and len(enough) else -1]
+    return copied(choice.unit.case, choice.copies, int(each) * choice.copies)
+
+
+def _at(choice: Choice, wanted: Wanted, calibration: Calibration, load: float) -> Deployed | None:
+    """The deployment under a load; None where it misses the targets, or some of it has next to nothing to do."""
+    row = _under(choice, wanted, calibration, load)
+    return None if row is None or not row.meets(wanted.targets) or _is_idle(row.case) else row
+
+
+def _under(choice: Choice, wanted: Wanted, calibration: Calibration, load: float) -> Deployed | None:
+    """The deployment under a load, whether or not it is within the targets; None where it does not come to the load."""
+    return (_at_rate if wanted.arrivals == "rate" else _of_users)(choice, wanted, calibration, load)
 
 
 def _is_idle(case: ServingCase) -> bool:
@@ -125,7 +184,7 @@ def _of_users(choice: Choice, wanted: Wanted, calibration: Calibration, load: fl
     return Deployed(choice, case, times, users, waiting, room, max(choice.load, users))
 
 
-def ranking(row: Deployed, wanted: Wanted) -> tuple[float, float]:
+def ranking(row: Deployed, wanted: Wanted) -> Key:
     """What deployments are ordered by: devices or dollars, then the load that they carry; or the load alone, then devices."""
     cost = wanted.cost(row.case, row.case.devices)
     return (-row.load, cost) if wanted.load is None else (cost, -row.most)

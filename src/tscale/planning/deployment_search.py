@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import inf
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 
 from tscale.calibration.serving_case import ServingCase
+from tscale.planning.best_first import Key, best_first
 from tscale.planning.deployment_curves import Unit
 from tscale.planning.deployment_loads import Carried, Targets, at_most, largest_rate, largest_users, units_for
 from tscale.planning.queueing import Curve, Floats
@@ -33,6 +34,15 @@ class Wanted(NamedTuple):
     def cost(self, case: ServingCase, devices: int) -> float:
         """What devices of a case count for: one each, or what an hour of them costs."""
         return float(devices) if self.price is None else devices * self.price[case.hardware.name]
+
+    def room(self, unit: Unit) -> float:
+        """Copies of a unit that there are devices for."""
+        return inf if self.devices is None else self.devices // unit.devices
+
+    def allowed(self, unit: Unit, copies: int) -> int:
+        """The fewest copies of a unit that may be, and are no fewer than so many; 0 where there are none."""
+        few = copies if self.copies is None else min((n for n in self.copies if n >= copies), default=0)
+        return few if few <= self.room(unit) else 0
 
 
 class Choice(NamedTuple):
@@ -59,18 +69,16 @@ def largest(unit: Unit, wanted: Wanted) -> Carried | None:
     return find(unit.curve, wanted.targets)
 
 
-def chosen(units: Sequence[Unit], wanted: Wanted, most: int) -> list[Choice]:
-    """The best choices, no more than `most`, the best first; units that cannot be among them are passed over unmeasured."""
+def chosen(units: Sequence[Unit], wanted: Wanted) -> Iterator[tuple[Key, Choice]]:
+    """All choices with their keys, the best first; each unit is measured when no other can come before it."""
     bounds = sorted(zip(_bounds(units, wanted), range(len(units)), strict=True))
-    found: list[tuple[tuple[float, float], int, Choice]] = []
-    for bound, place in bounds:
-        if bound == inf or (len(found) >= most and bound > found[most - 1][0][0]):
-            break
-        choice = _choice(units[place], wanted)
-        if choice is not None:
-            found.append((_key(choice, wanted), place, choice))
-            found.sort(key=lambda one: one[:2])
-    return [choice for _, _, choice in found[:most]]
+    possible = (((bound, -inf), units[place]) for bound, place in bounds if bound < inf)
+
+    def exactly(unit: Unit) -> tuple[Key, Choice] | None:
+        choice = _choice(unit, wanted)
+        return None if choice is None else (_key(choice, wanted), choice)
+
+    return best_first(possible, exactly)
 
 
 def _choice(unit: Unit, wanted: Wanted) -> Choice | None:
@@ -84,16 +92,13 @@ def _choice(unit: Unit, wanted: Wanted) -> Choice | None:
 
 def _copies(unit: Unit, wanted: Wanted, load: float) -> int:
     """How many copies of a unit that carries so much; 0 where there are not as many devices, or they may not be so many."""
-    room = inf if wanted.devices is None else wanted.devices // unit.devices
     if wanted.load is None:
+        room = wanted.room(unit)
         return int(room) if wanted.copies is None else max((n for n in wanted.copies if n <= room), default=0)
-    copies = units_for(wanted.load, load)
-    if wanted.copies is not None:
-        copies = min((n for n in wanted.copies if n >= copies), default=0)
-    return copies if copies <= room else 0
+    return wanted.allowed(unit, units_for(wanted.load, load))
 
 
-def _key(choice: Choice, wanted: Wanted) -> tuple[float, float]:
+def _key(choice: Choice, wanted: Wanted) -> Key:
     """What choices are ordered by: devices or dollars, then the load that they carry; or the load alone, then devices."""
     cost = wanted.cost(choice.unit.case, choice.devices)
     return (-choice.load, cost) if wanted.load is None else (cost, -choice.load)

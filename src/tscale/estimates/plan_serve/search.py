@@ -29,13 +29,11 @@ from tscale.planning.deployment_curves import Rejected, Unit, units_of, with_poo
 from tscale.planning.deployment_layouts import LayoutAxes, Room, layouts
 from tscale.planning.deployment_loads import Targets
 from tscale.planning.deployment_pools import pooled_cases
-from tscale.planning.deployment_rows import Deployed, deployed_row, ranking
-from tscale.planning.deployment_search import Arrivals, Wanted, chosen
+from tscale.planning.deployment_rows import Deployed, ranked_rows
+from tscale.planning.deployment_search import Arrivals, Wanted
 
 Pools = Literal["any", "aggregated", "disaggregated"]
 MOST_LAYOUTS: Final = 5000
-_SPARE: Final = 4
-"""Choices beyond those that are listed, in the place of some that miss the targets when all copies are predicted."""
 _ANY_DEVICES: Final = 10**6
 
 
@@ -173,10 +171,12 @@ def rows_of(units: list[Unit], wanted: Wanted, calibration: Calibration, most: i
 
     Of several that are predicted alike, as experts that are spread or cut often are, the first is one for all.
     """
-    found = (deployed_row(choice, wanted, calibration) for choice in chosen(units, wanted, most + _SPARE))
-    rows = sorted((row for row in found if row is not None), key=lambda row: ranking(row, wanted))
-    alike = {(row.case.devices, row.load, row.case.hardware.name, row.times[:2]): row for row in reversed(rows)}
-    return tuple(reversed(alike.values()))[:most]
+    found: dict[object, Deployed] = {}
+    for row in ranked_rows(units, wanted, calibration):
+        found.setdefault((row.case.devices, row.load, row.case.hardware.name, row.times[:2]), row)
+        if len(found) == most:
+            break
+    return tuple(found.values())
 
 
 def _bases(plan: ServingPlan) -> Iterator[tuple[Base, ServingCase]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from tscale.calibration.serving_calibration import prompt_share
 from tscale.core.metric import Figure
 from tscale.core.units import USD
 from tscale.estimates.rent import Rent
@@ -17,17 +18,14 @@ DOLLARS: Final = {
 
 
 def dollars_of(found: Predicted | str, rent: Rent | None) -> Iterator[tuple[str, Figure]]:
-    """What tokens in and out cost, which add up to all devices: each pool's, or the time that prompts take of one pool and the rest.
+    """What tokens in and out cost, which add up to all devices, divided as `prompt_share` divides them.
 
     Yields: the key of each in `DOLLARS` with its figure; nothing without a price or a prediction.
     """
     if isinstance(found, str) or rent is None or found.times is None:
         return
     case, requests = found.case, found.requests_per_second
-    if case.disaggregated:
-        prompts = float(case.prefill.layout.devices * case.prefill.workers)
-    else:
-        prompts = case.devices * min(requests / found.times.prompts_per_second, 1.0)
+    prompts = case.devices * prompt_share(case, found.calibration)
     for key, devices, tokens in zip(
         DOLLARS, (prompts, case.devices - prompts), (case.prompt, case.output), strict=True
     ):
