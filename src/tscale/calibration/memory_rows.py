@@ -16,6 +16,7 @@ from typing import Final, Literal, NamedTuple
 
 from tscale.blocks import Attention, attentions
 from tscale.calibration.memory_columns import Row, served_model, training_of
+from tscale.core.costs.activations import activation_bytes
 from tscale.core.costs.cache import StateBits, cache_bytes
 from tscale.core.costs.kernel_padding import has_padded_experts, padded_for
 from tscale.core.costs.largest import largest
@@ -125,6 +126,8 @@ def _peak(row: Row, what: str, measured: float) -> MemoryJudged:
         raise RequestError("context is not said, without which no peak is counted")
     model = trainer(asked.spec, asked.training, context)
     reserved, held, least = (_total(model, peak) + asked.beside for peak in _PEAKS)
+    if asked.graph_kept:  # of a micro-batch before that was as long, at the most
+        reserved, held = (peak + _inputs_before(model) for peak in (reserved, held))
     active = what == "peak_active" or asked.prints_active
     spread = asked.training.plan.devices > 1
     middle = held if active else int(reserved / (1 - MOST_IN_FRAGMENTS / 2)) if spread else reserved
@@ -135,6 +138,14 @@ def _peak(row: Row, what: str, measured: float) -> MemoryJudged:
 
 
 _PEAKS: Final[tuple[Peak, ...]] = ("reserved", "held", "live")
+
+
+def _inputs_before(model: Trainer) -> int:
+    """Bytes of the inputs of products of one micro-batch, as they are kept until the next one has its loss."""
+    training = model.training
+    inputs = (saved for saved in model.kept[0] if saved.number == "product")
+    passes = training.passes._replace(product_bytes=training.precision.activations)
+    return int(activation_bytes(inputs, training.run, passes, training.plan).total)
 
 
 def _total(model: Trainer, peak: Peak) -> int:

@@ -37,6 +37,7 @@ _KERNELS: Final = (
     Kernel("compiled", "one compiled kernel each way, which reads the logits as they are", "torchtitan 2025 components/loss.py, torch.compile"),
     Kernel("chunked", f"logits upcast in {CHUNKS} chunks", "torchtune 0.6 CEWithChunkedOutputLoss"),
     Kernel("chunked-compiled", f"logits in {CHUNKS} chunks, the loss of each compiled", "torchtune 0.6 compile_loss, torch 2.13"),
+    Kernel("chunked-kept", "logits in fp32 in the output, the loss in pieces", "litgpt 0.4 chunked_cross_entropy, lightning 2.3 convert_output"),
     Kernel("chunked-recomputed", f"head and loss in {CHUNKS} chunks, each recomputed", "torch 2.13 checkpoint"),
     Kernel("fused-linear", "head, loss and both gradients in chunks of the forward pass", "liger-kernel 0.8 fused_linear_cross_entropy.py"),
 )  # fmt: skip
@@ -48,7 +49,7 @@ OF_TRANSFORMERS: Final = frozenset({"plain-kept", "hf-old"})
 """Losses that are transformers' own."""
 
 LIVE_AS_RESERVED: Final = frozenset(
-    {"bf16", "in-place", "one-kernel", "compiled", "chunked", "chunked-compiled", "fused-linear"}
+    {"bf16", "in-place", "one-kernel", "compiled", "chunked", "chunked-compiled", "chunked-kept", "fused-linear"}
 )
 """Losses that have as much live at their peak as an allocator reserves for it."""
 
@@ -141,6 +142,8 @@ def loss_bytes(name: str, logits: Logits) -> LossBytes:
         case "chunked-compiled":
             peak = a * n + ceil_div(a * n, CHUNKS) + _head_again(logits)
             return LossBytes(a * n, peak, peak)
+        case "chunked-kept":  # the gradients of whole logits are joined, and those of pieces are cast one by one
+            return LossBytes(8 * n, (12 if logits.trained else 8 + a) * n, (12 if logits.trained else 8 + a) * n)
         case "chunked-recomputed":
             again = _head_again(logits)
             return LossBytes(0, ceil_div(12 * n, CHUNKS) + again, ceil_div((12 + upcast) * n, CHUNKS) + again)
@@ -162,7 +165,7 @@ def scoring_bytes(kernel: str, logits: Logits) -> int:
     """
     n, a = logits.numbers, logits.number_bytes  # logits, bytes of one as the head makes it
     match kernel:
-        case "plain" | "parallel":
+        case "plain" | "parallel" | "chunked-kept":
             return 8 * n
         case "plain-kept":
             return (8 + a) * n

@@ -209,9 +209,14 @@ def _without_frozen_head(kept: tuple[Saved, ...], training: Training) -> tuple[S
 
 
 def _with_adapters(kept: tuple[Saved, ...], share: Ledger, training: Training) -> tuple[Saved, ...]:
-    """What is saved where a frozen model has adapters: the inputs that these ask for, and what lies between their two matrices."""
+    """What is saved where a frozen model has adapters: the inputs that these ask for, and what lies between their two matrices.
+
+    Gains are frozen, so that a norm in steps keeps its input in fp32 alone, and nothing that is normalised.
+    """
     if training.rank is None:
         return kept
+    if training.kernels != "fused":
+        kept = tuple(saved for saved in kept if saved.read_by != ("norm",))
     targets = training.lora_targets
     own = adapter_saves(share, training.rank, targets)
     if training.adapter_dropout:  # adapters read what dropout left, which is kept in place of the inputs themselves
@@ -223,7 +228,8 @@ def _asked_for(kept: tuple[Saved, ...], targets: frozenset[Role] | None) -> tupl
     """What is saved where only some matrices have adapters: no gradient asks for the inputs of the others."""
     if targets is None:
         return kept
-    return tuple(saved for saved in kept if not saved.read_by or targets.intersection(saved.read_by))
+    asking = targets | {"norm"}  # what norms in one kernel keep, their inputs' gradients ask for, too
+    return tuple(saved for saved in kept if not saved.read_by or asking.intersection(saved.read_by))
 
 
 def loss_of(share: Ledger, kept: tuple[Saved, ...], training: Training) -> LossBytes | None:

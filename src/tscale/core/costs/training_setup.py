@@ -43,6 +43,7 @@ class Training(NamedTuple):
     `optimizer_in_backward`: whether a parameter is updated as soon as it has its gradient. `offload`: what the host keeps.
     `batch`: sequences of a step over all copies; None where that is not said. `inputs_kept`: whether frozen matrices keep their inputs
     that no adapter reads, as those of bitsandbytes before 0.43.2 do. `adapter_dropout`: whether adapters drop out some of their inputs.
+    `repeats_keys`: whether a fused attention is given a copy of grouped keys and values for every head.
     """
 
     precision: Precision = PRECISIONS["bf16"]
@@ -64,6 +65,7 @@ class Training(NamedTuple):
     batch: int | None = None
     inputs_kept: bool = False
     adapter_dropout: bool = False
+    repeats_keys: bool = False
 
     @property
     def micro_batches(self) -> int | None:
@@ -78,7 +80,15 @@ class Training(NamedTuple):
         gates: Kernels = "fused" if self.kernels == "fused" else "eager"
         products = self.precision.products or None
         return Passes(
-            self.micro_batch, how, self.precision.activations, self.dropout, gates, residual, products, self.kernels
+            self.micro_batch,
+            how,
+            self.precision.activations,
+            self.dropout,
+            gates,
+            residual,
+            products,
+            self.kernels,
+            self.repeats_keys,
         )
 
     @property
