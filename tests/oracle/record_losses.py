@@ -138,6 +138,17 @@ def chunked(hidden, head, words):  # noqa: ANN001, ANN201
     return CEWithChunkedOutputLoss(CHUNKS)(logits, words), logits
 
 
+def chunked_kept(hidden, head, words):  # noqa: ANN001, ANN201
+    """litgpt's, of logits that lightning has brought to fp32: pieces of them where the head is frozen, whole where it is trained."""
+    from litgpt_utils import chunked_cross_entropy
+
+    frozen = not head.requires_grad
+    pieces = [functional.linear(piece, head).float() for piece in hidden.chunk(CHUNKS, dim=1)] if frozen else None
+    logits = functional.linear(hidden, head).float() if pieces is None else pieces
+    shifted = [*logits[:-1], logits[-1][..., :-1, :]] if frozen else logits[..., :-1, :]
+    return chunked_cross_entropy(shifted, words[..., 1:]), logits
+
+
 def chunked_recomputed(hidden, head, words):  # noqa: ANN001, ANN201
     """The head and the loss of each piece computed again in the backward pass."""
 
@@ -157,7 +168,7 @@ def fused_linear(hidden, head, words):  # noqa: ANN001, ANN201
 
 LOSSES: dict[str, Callable[..., Any]] = {
     "plain": plain, "plain-kept": plain_kept, "hf-old": hf_old, "bf16": bf16, "parallel": parallel, "in-place": in_place,
-    "one-kernel": one_kernel, "chunked": chunked, "chunked-recomputed": chunked_recomputed, "fused-linear": fused_linear,
+    "one-kernel": one_kernel, "chunked": chunked, "chunked-kept": chunked_kept, "chunked-recomputed": chunked_recomputed, "fused-linear": fused_linear,
 }  # fmt: skip
 
 

@@ -172,9 +172,11 @@ def training_of(row: Row) -> Asked:
         adapter_dropout=habits.drops and bool(method),
         repeats_keys=habits.repeats_keys,
     )
-    beside = _packed_head(spec, training.base) if habits.heads_packed and training.base is not None else 0
+    tokens, beside = (row.size("context") or 0) * micro_batch, 0
+    if habits.heads_packed and training.base is not None:
+        beside += _packed_head(spec, training.base, tokens)
     if habits.joined and training.recompute == "none":
-        beside += (row.size("context") or 0) * micro_batch * _joined_bytes(spec, training)
+        beside += tokens * _joined_bytes(spec, training)
     if habits.whole_gradients and training.plan.zero == 3:
         beside += _whole_gradients(spec, training)
     graph_kept = habits.graph_kept and method == "qlora"
@@ -213,10 +215,14 @@ def _base(row: Row, method: str) -> Dtype | None:
     return DTYPES[row["precision"] if row["precision"] in _FEW_BITS else "nf4"] if method == "qlora" else None
 
 
-def _packed_head(spec: ModelSpec, base: Dtype) -> int:
-    """Bytes that a head in few bits takes beyond one in 16: at the loss it is unpacked to the fp16 that lightning made it from, and to bf16."""
-    numbers = int(spec.vocabulary) * int(spec.d_model)
-    return bytes_of(numbers, base.bits) + (2 + 2 - 2) * numbers
+def _packed_head(spec: ModelSpec, base: Dtype, tokens: int) -> int:
+    """Bytes that a head in few bits takes beyond one in 16, where the logits of so many tokens come to 10 bytes each at the loss.
+
+    Its product is no part of that moment: before and after, 6 bytes a logit are there (those of the output, of this micro-batch or of
+    the one before, and new ones in 16 bits or their gradients), and the head unpacked to the fp16 that lightning made it from, and to bf16.
+    """
+    numbers, logits = int(spec.vocabulary) * int(spec.d_model), tokens * int(spec.vocabulary)
+    return bytes_of(numbers, base.bits) - 2 * numbers + max(0, (2 + 2) * numbers - (10 - 6) * logits)
 
 
 def _method(text: str) -> tuple[str, int | None, str]:

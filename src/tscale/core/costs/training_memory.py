@@ -30,7 +30,7 @@ from tscale.core.costs.states import (
     training_states,
 )
 from tscale.core.costs.training_moments import SOURCE, backward_lines, largest_moment, layer_bytes
-from tscale.core.costs.training_setup import BESIDE, Layer, Needs, Peak, Training, counted_once
+from tscale.core.costs.training_setup import BesideActivations, Layer, Needs, Peak, Training, counted_once
 from tscale.core.ledger import Ledger, Matmul, Saved
 from tscale.core.loss_kernels import KERNELS, LIVE_AS_RESERVED, Logits, LossBytes, least_live_bytes, loss_bytes
 from tscale.core.metric import Line, Quantity
@@ -65,7 +65,7 @@ def needs(
     gradients = states.gradients
     if _comes_later(training):
         beside = gradients.total - _not_yet(one, share, training, _sum(held) + _sum(temporary))
-        gradients = gradients._replace(lines=(Line(BESIDE, beside),))
+        gradients = gradients._replace(lines=(BesideActivations("gradients_beside_activations", beside),))
     source = KERNELS[training.loss_kernel].source if held and one.loss is not None else SOURCE
     return Needs(
         states.weights,
