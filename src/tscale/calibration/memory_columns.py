@@ -70,7 +70,7 @@ _HABITS: Final = {
         prints_active=True, compiled_loss=True, plain_bf16=True, one_pass=True, own_norms=True, repeats_keys=True
     ),
     "torchtitan": Habits(repeats_keys=True),
-    "unsloth": Habits(optimizer="adam-8bit"),
+    "unsloth": Habits(optimizer="adam-8bit", repeats_keys=True),
     "litgpt tutorials/resource-tables": _LITGPT._replace(graph_kept=False),
     "litgpt": _LITGPT,
 }
@@ -170,7 +170,7 @@ def training_of(row: Row) -> Asked:
         batch=micro_batch * plan.data if habits.one_pass else None,
         inputs_kept=habits.inputs_kept and method == "qlora",
         adapter_dropout=habits.drops and bool(method),
-        repeats_keys=habits.repeats_keys,
+        repeats_keys=habits.repeats_keys and row["loss"] != "plain-kept",  # transformers with FlashAttention 2 has no copies
     )
     tokens, beside = (row.size("context") or 0) * micro_batch, 0
     if habits.heads_packed and training.base is not None:
