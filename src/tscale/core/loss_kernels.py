@@ -18,6 +18,10 @@ CHUNKS: Final = 8
 """Pieces of a sequence in torchtune's and torchtitan's chunked losses."""
 
 
+PIECES: Final = 4
+"""Pieces of a sequence of 512 tokens, as litgpt's configurations have, in its loss, which are of 128."""
+
+
 class Kernel(NamedTuple):
     """A way of computing the loss: what it does, and whose code does it."""
 
@@ -49,7 +53,7 @@ OF_TRANSFORMERS: Final = frozenset({"plain-kept", "hf-old"})
 """Losses that are transformers' own."""
 
 LIVE_AS_RESERVED: Final = frozenset(
-    {"bf16", "in-place", "one-kernel", "compiled", "chunked", "chunked-compiled", "chunked-kept", "fused-linear"}
+    {"bf16", "in-place", "one-kernel", "compiled", "chunked", "chunked-compiled", "fused-linear"}
 )
 """Losses that have as much live at their peak as an allocator reserves for it."""
 
@@ -142,8 +146,10 @@ def loss_bytes(name: str, logits: Logits) -> LossBytes:
         case "chunked-compiled":
             peak = a * n + ceil_div(a * n, CHUNKS) + _head_again(logits)
             return LossBytes(a * n, peak, peak)
-        case "chunked-kept":  # the gradients of whole logits are joined, and those of pieces are cast one by one
-            return LossBytes(8 * n, (12 if logits.trained else 8 + a) * n, (12 if logits.trained else 8 + a) * n)
+        case "chunked-kept" if logits.trained:  # of several sequences; the gradients of pieces are joined, and joined ones padded
+            return LossBytes(8 * n, 12 * n, (16 + upcast) * n)
+        case "chunked-kept":  # where the head is in pieces, too, the gradient of one is padded and cast
+            return LossBytes(8 * n, 8 * n + ceil_div(8 * n, PIECES), 8 * n + ceil_div((8 + upcast) * n, PIECES))
         case "chunked-recomputed":
             again = _head_again(logits)
             return LossBytes(0, ceil_div(12 * n, CHUNKS) + again, ceil_div((12 + upcast) * n, CHUNKS) + again)
