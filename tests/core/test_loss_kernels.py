@@ -114,7 +114,9 @@ def test_a_loss_takes_what_its_code_makes(record: dict[str, Any]) -> None:
         assert expected.reserved <= found.reserved < 1.02 * expected.reserved
         return
     found = replayed(record["events"], lambda shape: shape[-1] == logits.words, logits.numbers // 8)
-    if record["loss"] == "chunked-kept" and record["trained"]:  # of one sequence, whose pieces are no copies, four bytes more
+    if (
+        record["loss"] == "chunked-kept" and record["trained"]
+    ):  # of one sequence, whose pieces are no copies, four bytes more
         expected, grain = loss_bytes("chunked-kept", logits), logits.numbers // 8
         assert found.kept - expected.kept in (0, grain)
         assert found.live - expected.live in (grain, 4 * logits.numbers)

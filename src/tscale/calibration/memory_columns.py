@@ -170,7 +170,8 @@ def training_of(row: Row) -> Asked:
         batch=micro_batch * plan.data if habits.one_pass else None,
         inputs_kept=habits.inputs_kept and method == "qlora",
         adapter_dropout=habits.drops and bool(method),
-        repeats_keys=habits.repeats_keys and row["loss"] != "plain-kept",  # transformers with FlashAttention 2 has no copies
+        repeats_keys=habits.repeats_keys
+        and row["loss"] != "plain-kept",  # transformers with FlashAttention 2 has no copies
     )
     tokens, beside = (row.size("context") or 0) * micro_batch, 0
     if habits.heads_packed and training.base is not None:
@@ -197,7 +198,9 @@ def _joined_bytes(spec: ModelSpec, training: Training) -> int:
     for own in widths.values():
         if own["q"] == own.get("k"):
             kept += own["q"] + own["k"]
-        adapted = [width for role, width in own.items() if training.lora_targets is None or role in training.lora_targets]
+        adapted = [
+            width for role, width in own.items() if training.lora_targets is None or role in training.lora_targets
+        ]
         if training.rank is not None and len(adapted) < len(own):
             kept += sum(adapted)
     return 2 * kept
@@ -206,7 +209,12 @@ def _joined_bytes(spec: ModelSpec, training: Training) -> int:
 def _whole_gradients(spec: ModelSpec, training: Training) -> int:
     """Bytes of gradients that each device adds up whole, beside its shard of those that are trained."""
     ledger, plan = lower(spec), training.plan
-    whole = sum(line.value for line in training_states(ledger, training.precision, training.optimizer, plan._replace(zero=0)).gradients.lines)
+    whole = sum(
+        line.value
+        for line in training_states(
+            ledger, training.precision, training.optimizer, plan._replace(zero=0)
+        ).gradients.lines
+    )
     return int(whole - whole // plan.sharing) if training.rank is None else int(whole)
 
 

@@ -146,7 +146,9 @@ def loss_bytes(name: str, logits: Logits) -> LossBytes:
         case "chunked-compiled":
             peak = a * n + ceil_div(a * n, CHUNKS) + _head_again(logits)
             return LossBytes(a * n, peak, peak)
-        case "chunked-kept" if logits.trained:  # of several sequences; the gradients of pieces are joined, and joined ones padded
+        case "chunked-kept" if (
+            logits.trained
+        ):  # of several sequences; the gradients of pieces are joined, and joined ones padded
             return LossBytes(8 * n, 12 * n, (16 + upcast) * n)
         case "chunked-kept":  # where the head is in pieces, too, the gradient of one is padded and cast
             return LossBytes(8 * n, 8 * n + ceil_div(8 * n, PIECES), 8 * n + ceil_div((8 + upcast) * n, PIECES))
