@@ -12,7 +12,7 @@ from tests.blocks.test_experts_and_latents import spec
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.dtypes import DTYPES
 from tscale.core.ledger import Buffer, Cache, Cut, Saved, Scan, Scores
-from tscale.core.metric import Line
+from tscale.core.metric import JointLine, Line
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
 from tscale.core.recompute import Again
@@ -479,7 +479,7 @@ def test_what_is_owned_is_cut_by_zero_where_it_is_trained(monkeypatch: pytest.Mo
     entries = (matrix, vector, absent, buffer)
     monkeypatch.setattr(lines, "shards", lambda entry, _: {"q": 4, "n": 1}[entry.name])
     monkeypatch.setattr(lines, "division", lambda entry, _: "1/2" if entry is matrix else "")
-    gradients = [Line(name, size) for name, size in (("q", 20), ("q.lora_a", 3), ("largest_gradient", 7))]
+    gradients = [Line("q", 20), Line("q.lora_a", 3), JointLine("largest_gradient", 7)]
     kinds = {"weights": [Line("q", 10), Line("bias", 5)], "gradients": gradients, "master": [], "optimizer": []}
     needs = SimpleNamespace(**{kind: SimpleNamespace(lines=found) for kind, found in kinds.items()})
 

@@ -2,7 +2,7 @@
 
 `python tests/oracle/record_losses.py > tests/oracle/losses.jsonl` needs `torch` 2.13.0, `transformers` 5.23.0, `accelerate` 1.15.0,
 `peft` 0.21.2, `triton`, and on PYTHONPATH `liger_kernel` 0.8.5, `megatron-core` 0.16.1, flash-attn's `flash_attn/ops/triton/cross_entropy.py` (2.8.3) and torchtune's
-`ce_chunked_output_loss.py` (0.6.1), the last two as files alone. It knows nothing of tscale. The libraries' own Python code makes the
+`ce_chunked_output_loss.py` (0.6.1) and litgpt's `utils.py` (0.4.3) as `litgpt_utils.py`, the last three as files alone. It knows nothing of tscale. The libraries' own Python code makes the
 arrays; kernels that need a GPU are left out, so that theirs are never filled.
 
 Each line holds a loss, whether the head is trained, a batch, a length, a number format, and `events` in the order in which they came: `[n, bytes,
@@ -44,7 +44,7 @@ from torch.utils.checkpoint import checkpoint
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 SHAPES = ((1, 96), (2, 160))
 """Batches and lengths."""
-VOCABULARY, WIDTH, CHUNKS = 512, 64, 8
+VOCABULARY, WIDTH, CHUNKS, PIECES = 512, 64, 8, 4
 SMALL = 1024
 """Bytes under which an array is passed over: words, sums and losses of a few positions."""
 
@@ -138,6 +138,17 @@ def chunked(hidden, head, words):  # noqa: ANN001, ANN201
     return CEWithChunkedOutputLoss(CHUNKS)(logits, words), logits
 
 
+def chunked_kept(hidden, head, words):  # noqa: ANN001, ANN201
+    """litgpt's, of logits that lightning has brought to fp32: pieces of them where the head is frozen, whole where it is trained."""
+    from litgpt_utils import chunked_cross_entropy
+
+    frozen = not head.requires_grad
+    pieces = [functional.linear(piece, head).float() for piece in hidden.chunk(PIECES, dim=1)] if frozen else None
+    logits = functional.linear(hidden, head).float() if pieces is None else pieces
+    shifted = [*logits[:-1], logits[-1][..., :-1, :]] if frozen else logits[..., :-1, :]
+    return chunked_cross_entropy(shifted, words[..., 1:]), logits
+
+
 def chunked_recomputed(hidden, head, words):  # noqa: ANN001, ANN201
     """The head and the loss of each piece computed again in the backward pass."""
 
@@ -157,7 +168,7 @@ def fused_linear(hidden, head, words):  # noqa: ANN001, ANN201
 
 LOSSES: dict[str, Callable[..., Any]] = {
     "plain": plain, "plain-kept": plain_kept, "hf-old": hf_old, "bf16": bf16, "parallel": parallel, "in-place": in_place,
-    "one-kernel": one_kernel, "chunked": chunked, "chunked-recomputed": chunked_recomputed, "fused-linear": fused_linear,
+    "one-kernel": one_kernel, "chunked": chunked, "chunked-kept": chunked_kept, "chunked-recomputed": chunked_recomputed, "fused-linear": fused_linear,
 }  # fmt: skip
 
 

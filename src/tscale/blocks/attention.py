@@ -259,7 +259,8 @@ class Attention:
     def saves(self, site: LayerContext) -> Iterator[Saved | Subset]:
         """Queries, keys and values, the probabilities where they are kept, and what the last projection multiplies.
 
-        Attention step by step makes copies of grouped keys and values for every head, and keeps those. One number that
+        Attention step by step makes copies of grouped keys and values for every head, and keeps those; so do torchtune, torchtitan and
+        litgpt before they call a fused kernel. One number that
         gates a head comes of a softplus in 32 bits, which keeps its input (Laguna).
         """
         self._refuse_unrecorded()
@@ -317,8 +318,9 @@ class Attention:
             elif self.kv_heads is None:
                 yield kept._replace(width=heads * width, cut=by_head)
             else:
-                yield kept._replace(keeping=("selective", "flash"))
+                yield kept._replace(keeping=("selective", "flash"), repeated=False)
                 yield copies
+                yield copies._replace(keeping=("selective", "flash"), repeated=True)
 
     def _norms_kept(self, site: LayerContext) -> Iterator[Saved]:
         """Inputs and statistics of the norms on queries, keys and values. Values that are keys are one input for two."""

@@ -97,17 +97,18 @@ class Norm:
         """A norm's input, and its mean and deviation, or the deviation alone; fused, with nothing between.
 
         An rmsnorm in steps keeps its input in fp32 and the normalised input, which in torch's own composition is in fp32 as well:
-        4 or 6 bytes a number more, in 16 bits.
+        4 or 6 bytes a number more, in 16 bits. Of those, the gradient of its gain alone asks for what
+        stands for its input here: what the gain multiplies, in the format of the activations (`read_by`).
         """
         kept = Saved(f"{name}.input", part, stream, width, number)
         if part != "norm":
             kept = kept._replace(keeping=ALWAYS)
-        yield kept
+        yield kept._replace(read_by=("norm",)) if self.kind == "rmsnorm" else kept
         statistics = 2 if self.kind == "layernorm" else 1
         yield kept._replace(name=f"{name}.statistics", width=statistics, number="fp32")
         if self.kind == "rmsnorm":
             yield kept._replace(name=f"{name}.upcast", number="fp32", norms=("eager", "composite"))
-            yield kept._replace(name=f"{name}.normalised", number="activation", norms=("composite",))
+            yield kept._replace(name=f"{name}.normalised", number="activation", norms=("composite",), read_by=("norm",))
 
     def _places(self) -> tuple[str, ...]:
         places: dict[str, tuple[str, ...]] = {"pre": ("",), "post": ("",), "sandwich": ("before_", "after_")}

@@ -9,16 +9,17 @@ from fractions import Fraction
 from typing import Final, NamedTuple
 
 from tscale.calibration.names import model_of
-from tscale.core.costs.states import Offload, find_offload, find_targets
+from tscale.core.costs.states import Offload, find_offload, find_targets, training_states
 from tscale.core.costs.training_setup import Training
 from tscale.core.dtypes import DTYPES, Dtype, bytes_of, find_format
-from tscale.core.ledger import NormKernel
+from tscale.core.ledger import Block, Matmul, NormKernel
 from tscale.core.loss_kernels import find_kernel
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS, Optimizer, Precision
 from tscale.core.recompute import find_again
 from tscale.core.workload import SequenceLengths
 from tscale.errors import RequestError, nearest, shown
+from tscale.models.lower import lower
 from tscale.models.spec import ModelSpec
 from tscale.models.weights_spec import Release, WeightRule
 
@@ -36,7 +37,11 @@ class Habits(NamedTuple):
     `prints_active`: whether its peaks are of live memory. `compiled_loss`: whether its loss in chunks is compiled with the model.
     `plain_bf16`: whether its bf16 has no master copy. `one_pass`: whether a step is one micro-batch. `untied`: whether its heads are
     matrices of their own where a model's is tied. `inputs_kept`: whether its products in few bits keep their inputs.
-    `drops`: whether its adapters have dropout. `heads_packed`: whether heads are in few bits as well.
+    `drops`: whether its adapters have dropout. `heads_packed`: whether heads are in few bits as well. `own_norms`: whether norms that
+    nothing compiles are steps of its own. `repeats_keys`: whether it copies grouped keys and values for every head. `joined`: whether
+    queries, keys and values are parts of one array. `loss_kept`: whether its loss in 16 bits is of logits in fp32, in pieces.
+    `whole_gradients`: whether devices add up gradients of all that ZeRO divides before they scatter them. `graph_kept`: whether the
+    inputs of products in few bits are there until the next micro-batch has its loss.
     """
 
     prints_active: bool = False
@@ -48,17 +53,36 @@ class Habits(NamedTuple):
     inputs_kept: bool = False
     drops: bool = False
     heads_packed: bool = False
+    own_norms: bool = False
+    repeats_keys: bool = False
+    joined: bool = False
+    loss_kept: bool = False
+    whole_gradients: bool = False
+    graph_kept: bool = False
 
 
+_LITGPT: Final = Habits(
+    untied=True, inputs_kept=True, drops=True, heads_packed=True, own_norms=True, repeats_keys=True, joined=True,
+    loss_kept=True, whole_gradients=True, graph_kept=True,
+)  # fmt: skip
 _HABITS: Final = {
-    "torchtune": Habits(prints_active=True, compiled_loss=True, plain_bf16=True, one_pass=True),
-    "unsloth": Habits(optimizer="adam-8bit"),
-    "litgpt": Habits(untied=True, inputs_kept=True, drops=True, heads_packed=True),
+    "torchtune": Habits(
+        prints_active=True, compiled_loss=True, plain_bf16=True, one_pass=True, own_norms=True, repeats_keys=True
+    ),
+    "torchtitan": Habits(repeats_keys=True),
+    "unsloth": Habits(optimizer="adam-8bit", repeats_keys=True),
+    "litgpt tutorials/resource-tables": _LITGPT._replace(graph_kept=False),
+    "litgpt": _LITGPT,
 }
 """torchtune's README (0.3 to 0.6) has its runs compiled, without gradient accumulation, and `log_peak_memory_stats` prints what is active; unsloth's of January 2025
 trains with adamw_8bit. litgpt's GPT (litgpt/model.py) has an lm_head of its own; its recipes have lora_dropout of 0.05 or
 0.1 (finetune/lora.py, config_hub/finetune), and it needed bitsandbytes 0.41 or 0.42 (pyproject.toml), whose MatMul4Bit keeps its input
-(`ctx.tensors = (A, B)`, until bitsandbytes#1270). lightning's BitsandbytesPrecision converts all of its linear layers, the head too."""
+(`ctx.tensors = (A, B)`, until bitsandbytes#1270), beyond its backward pass: as long as something refers to the loss, which in litgpt's loop is
+until the next one is there. In 2023 the longest sequence came first (litgpt#184 to #950), with nothing before it. lightning's
+BitsandbytesPrecision converts all of its linear layers, the head too, and its `convert_output` brings logits to fp32. RMSNorm of torchtune (modules/rms_norm.py) and of
+litgpt (litgpt/rmsnorm.py, once model.py) is in steps that torch.compile alone fuses. All three expand keys and values to every head (`k.expand` of torchtune's
+modules/attention.py and litgpt's model.py, `repeat_kv` of torchtitan's models of 2024 and 2025). litgpt's FSDP accumulates under
+`no_sync`, where each device has whole gradients, those of what is frozen among them, since a block is one flat parameter."""
 
 
 def _habits(source: str) -> Habits:
@@ -103,12 +127,16 @@ class Row:
 
 
 class Asked(NamedTuple):
-    """What a row asks about. `prints_active`: whether its trainer prints what is live, and not what is reserved. `beside`: further bytes."""
+    """What a row asks about. `prints_active`: whether its trainer prints what is live, and not what is reserved. `beside`: further bytes.
+
+    `graph_kept`: whether the inputs of products in few bits are there until the next micro-batch has its loss.
+    """
 
     spec: ModelSpec
     training: Training
     prints_active: bool
     beside: int
+    graph_kept: bool
 
 
 def training_of(row: Row) -> Asked:
@@ -133,8 +161,8 @@ def training_of(row: Row) -> Asked:
         recompute=again.policy,
         rank=rank,
         base=_base(row, method),
-        loss=_loss(row["loss"], compiled=habits.compiled_loss and row["kernels"] in ("", "fused")),
-        kernels=_kernels(row["kernels"]),
+        loss=_loss(row["loss"], habits, compiled=row["kernels"] in ("", "fused")),
+        kernels=_kernels(row["kernels"], own=habits.own_norms),
         again=again if again.of_some else None,
         optimizer_in_backward=row.flag("optimizer_in_backward"),
         offload=_offload(row["offload"]),
@@ -142,9 +170,52 @@ def training_of(row: Row) -> Asked:
         batch=micro_batch * plan.data if habits.one_pass else None,
         inputs_kept=habits.inputs_kept and method == "qlora",
         adapter_dropout=habits.drops and bool(method),
+        repeats_keys=habits.repeats_keys
+        and row["loss"] != "plain-kept",  # transformers with FlashAttention 2 has no copies
     )
-    beside = _packed_head(spec, training.base) if habits.heads_packed and training.base is not None else 0
-    return Asked(spec, training, habits.prints_active, beside)
+    tokens, beside = (row.size("context") or 0) * micro_batch, 0
+    if habits.heads_packed and training.base is not None:
+        beside += _packed_head(spec, training.base, tokens)
+    if habits.joined and training.recompute == "none":
+        beside += tokens * _joined_bytes(spec, training)
+    if habits.whole_gradients and training.plan.zero == 3:
+        beside += _whole_gradients(spec, training)
+    graph_kept = habits.graph_kept and method == "qlora"
+    return Asked(spec, training, habits.prints_active, beside, graph_kept)
+
+
+def _joined_bytes(spec: ModelSpec, training: Training) -> int:
+    """Bytes a token of what litgpt keeps of queries, keys and values that are one array, beside the usual.
+
+    With a key for each head, values are a view of it, so that all of it stays (`CausalSelfAttention.forward`); others are copied. Where
+    some of them alone have adapters, what these give is kept as it is put in its place (`index_copy` of `zero_pad`, litgpt/lora.py).
+    """
+    widths = dict[Block, dict[str, int]]()
+    for entry in lower(spec).entries:
+        if isinstance(entry, Matmul) and entry.role in ("q", "k", "v"):
+            widths.setdefault(entry.block, {})[entry.role] = int(entry.used * entry.d_out)
+    kept = 0
+    for own in widths.values():
+        if own["q"] == own.get("k"):
+            kept += own["q"] + own["k"]
+        adapted = [
+            width for role, width in own.items() if training.lora_targets is None or role in training.lora_targets
+        ]
+        if training.rank is not None and len(adapted) < len(own):
+            kept += sum(adapted)
+    return 2 * kept
+
+
+def _whole_gradients(spec: ModelSpec, training: Training) -> int:
+    """Bytes of gradients that each device adds up whole, beside its shard of those that are trained."""
+    ledger, plan = lower(spec), training.plan
+    whole = sum(
+        line.value
+        for line in training_states(
+            ledger, training.precision, training.optimizer, plan._replace(zero=0)
+        ).gradients.lines
+    )
+    return int(whole - whole // plan.sharing) if training.rank is None else int(whole)
 
 
 def _base(row: Row, method: str) -> Dtype | None:
@@ -152,10 +223,14 @@ def _base(row: Row, method: str) -> Dtype | None:
     return DTYPES[row["precision"] if row["precision"] in _FEW_BITS else "nf4"] if method == "qlora" else None
 
 
-def _packed_head(spec: ModelSpec, base: Dtype) -> int:
-    """Bytes that a head in few bits takes beyond one in 16: at the loss it is unpacked to the fp16 that lightning made it from, and to bf16."""
-    numbers = int(spec.vocabulary) * int(spec.d_model)
-    return bytes_of(numbers, base.bits) + (2 + 2 - 2) * numbers
+def _packed_head(spec: ModelSpec, base: Dtype, tokens: int) -> int:
+    """Bytes that a head in few bits takes beyond one in 16, where the logits of so many tokens come to 10 bytes each at the loss.
+
+    Its product is no part of that moment: before and after, 6 bytes a logit are there (those of the output, of this micro-batch or of
+    the one before, and new ones in 16 bits or their gradients), and the head unpacked to the fp16 that lightning made it from, and to bf16.
+    """
+    numbers, logits = int(spec.vocabulary) * int(spec.d_model), tokens * int(spec.vocabulary)
+    return bytes_of(numbers, base.bits) - 2 * numbers + max(0, (2 + 2) * numbers - (10 - 6) * logits)
 
 
 def _method(text: str) -> tuple[str, int | None, str]:
@@ -215,16 +290,19 @@ def _optimizer(text: str) -> Optimizer:
     raise RequestError(f"optimizer {shown(text)} is not counted: {nearest(name, OPTIMIZERS)}")
 
 
-def _loss(text: str, *, compiled: bool) -> str | None:
+def _loss(text: str, habits: Habits, *, compiled: bool) -> str | None:
     """The kernel of the loss; torchtune compiles that of each chunk together with the model."""
     name = find_kernel(text).name if text else None
-    return "chunked-compiled" if name == "chunked" and compiled else name
+    if name == "bf16" and habits.loss_kept:
+        return "chunked-kept"
+    return "chunked-compiled" if name == "chunked" and habits.compiled_loss and compiled else name
 
 
-def _kernels(text: str) -> NormKernel:
+def _kernels(text: str, *, own: bool) -> NormKernel:
+    """How norms are computed; one of a source's own is not torch's composition."""
     if text not in _KERNELS:
         raise RequestError(f"kernels are fused, eager or composite, not {shown(text)}")
-    return _KERNELS[text]
+    return "eager" if own and _KERNELS[text] == "composite" else _KERNELS[text]
 
 
 def _offload(text: str) -> frozenset[Offload]:

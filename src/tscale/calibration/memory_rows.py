@@ -16,6 +16,7 @@ from typing import Final, Literal, NamedTuple
 
 from tscale.blocks import Attention, attentions
 from tscale.calibration.memory_columns import Row, served_model, training_of
+from tscale.core.costs.activations import activation_bytes
 from tscale.core.costs.cache import StateBits, cache_bytes
 from tscale.core.costs.kernel_padding import has_padded_experts, padded_for
 from tscale.core.costs.largest import largest
@@ -41,7 +42,9 @@ Verdict = Literal["fits", "may_fit", "does_not_fit"]
 GIB: Final = 2**30
 _UNITS: Final = {"GiB": 2**30, "GB": 10**9, "MiB": 2**20, "MB": 10**6, "tokens": 1, "requests": 1}
 _PROFILED: Final = 256
-"""Sequences that vLLM samples at once in its profiling run (`max_num_seqs`, V0 and V1 before 0.8.5)."""
+_MOST_PROFILED: Final = 1024
+"""Sequences that vLLM samples at once in its profiling run (`max_num_seqs`): those of V0 and of most chips; and V1's on all chips from 0.8.0 to
+0.8.3, since then on those with 70 GiB that are no A100 (vllm-project/vllm#15357, #16158; `get_batch_defaults`)."""
 _SAMPLED: Final = Fraction(388, 10)
 """Bytes of each of their logits while they are sampled: fp32 logits, what sorts them, indices of 8 bytes, probabilities (`Sampler` of vLLM
 0.7). 1.19 GiB of Llama 3.1 8B and 1.40 of Qwen2.5 1.5B, which its logs print, are 38.9 and 38.7; no row of a table that judges is among them."""
@@ -125,6 +128,8 @@ def _peak(row: Row, what: str, measured: float) -> MemoryJudged:
         raise RequestError("context is not said, without which no peak is counted")
     model = trainer(asked.spec, asked.training, context)
     reserved, held, least = (_total(model, peak) + asked.beside for peak in _PEAKS)
+    if asked.graph_kept:  # of a micro-batch before that was as long, at the most
+        reserved, held = (peak + _inputs_before(model) for peak in (reserved, held))
     active = what == "peak_active" or asked.prints_active
     spread = asked.training.plan.devices > 1
     middle = held if active else int(reserved / (1 - MOST_IN_FRAGMENTS / 2)) if spread else reserved
@@ -135,6 +140,14 @@ def _peak(row: Row, what: str, measured: float) -> MemoryJudged:
 
 
 _PEAKS: Final[tuple[Peak, ...]] = ("reserved", "held", "live")
+
+
+def _inputs_before(model: Trainer) -> int:
+    """Bytes of the inputs of products of one micro-batch, as they are kept until the next one has its loss."""
+    training = model.training
+    inputs = (saved for saved in model.kept[0] if saved.number == "product")
+    passes = training.passes._replace(product_bytes=training.precision.activations)
+    return int(activation_bytes(inputs, training.run, passes, training.plan).total)
 
 
 def _total(model: Trainer, peak: Peak) -> int:
@@ -234,7 +247,9 @@ def _loaded(row: Row, spec: ModelSpec) -> tuple[float, float, float]:
     return counted, counted + table, counted + 2 * table
 
 
-def _workspace(row: Row, spec: ModelSpec, share: Ledger, ledger: Ledger, tokens: int) -> tuple[float, float, float]:
+def _workspace(
+    row: Row, spec: ModelSpec, share: Ledger, ledger: Ledger, tokens: int, sequences: int = _PROFILED
+) -> tuple[float, float, float]:
     """Bytes of a pass over so many tokens: at the least, as counted, and at the most.
 
     Of what vLLM profiles sampling may be more, which every device does whole, with what the last layer gave still there
@@ -243,7 +258,7 @@ def _workspace(row: Row, spec: ModelSpec, share: Ledger, ledger: Ledger, tokens:
     own = float(workspace_bytes(share, ledger, run_of(spec, tokens), 1, tokens, spec.d_model, 16).total)
     if "vllm" not in row["source"]:
         return own, own, own
-    sampled, stream = float(_SAMPLED * _PROFILED * spec.vocabulary), 2 * tokens * int(spec.d_model)
+    sampled, stream = float(_SAMPLED * sequences * spec.vocabulary), 2 * tokens * int(spec.d_model)
     return max(own, sampled), max(own, sampled + stream), max(own, sampled + 2 * stream)
 
 
@@ -259,25 +274,39 @@ def _admitted(share: Ledger, chunk: int) -> Ledger:
 def _concurrency(row: Row, measured: float) -> MemoryJudged:
     """The requests of `context` tokens that what an engine leaves for its cache has room for, in tokens of all of them.
 
-    A device's share that may be used is said by the note (`gpu_memory_utilization 0.95`), or vLLM's own 0.9; the context of a process
+    The chunk is vLLM's on so much memory, and on an A100 where the source or the note names one. A device's share that may be used is said by the note (`gpu_memory_utilization 0.95`), or vLLM's own 0.9; the context of a process
     is taken at its least, for its baseline is measured before; at the most, what is not torch's is 1.79 GiB on one device and 3.58 on each
-    of two (vllm-project/vllm#10511).
+    of two (vllm-project/vllm#10511), and as many sequences are sampled as any release samples; at the least one is, as nothing is
+    sampled in V1's profiling run before 0.8.0, and no sorted copies are made in that of its second runner. Its tokens are those of a
+    step, however few a sequence has.
     """
     memory, context = _memory(row), row.size("context")
     if memory is None or context is None:
         raise RequestError("gpu_gib and context are said, or no concurrency is counted")
-    chunk = usual_chunk("vllm", memory)
+    older = "a100" in f"{row['source']} {row['note']}".lower()
+    chunk, sequences = usual_chunk("vllm", memory, older=older), _sampled_at_once(row, memory, older=older)
     spec, _ = served_model(row)
     ledger = lower(spec)
     share = shard(ledger, Parallelism(tensor=row.size("tensor") or 1))
     said = re.search(r"utili[sz]ation (0?\.\d+)", row["note"])
     left = memory * (float(said[1]) if said else 0.9) - _weights(row, "weights", share)
-    left -= _workspace(row, spec, share, ledger, min(context, chunk))[1]
+    most, profiled, least = (
+        _workspace(row, spec, share, ledger, chunk, many)[1] for many in (_MOST_PROFILED, sequences, 1)
+    )
     request = _cache(_admitted(share, chunk), spec, context, DTYPES["bf16"])
-    most = COLLECTIVES.high * (2 if (row.size("tensor") or 1) > 1 else 1)
-    low, middle, high = (max(0.0, (left - taken) / request * context) for taken in (most, CONTEXT.low, 0))
+    most += COLLECTIVES.high * (2 if (row.size("tensor") or 1) > 1 else 1)
+    low, middle, high = (
+        max(0.0, (left - taken) / request * context) for taken in (most, profiled + CONTEXT.low, least)
+    )
     measured *= context if row["unit"] == "requests" else 1
     return MemoryJudged("concurrency", "tokens", measured, low, middle, high, None, None, _groups(row))
+
+
+def _sampled_at_once(row: Row, memory: int, *, older: bool) -> int:
+    """Sequences that are sampled at once while vLLM profiles, by the release that the source names."""
+    said = re.search(r"vllm (\d+)\.(\d+)", row["source"])
+    new = said is not None and (int(said[1]), int(said[2])) >= (0, 8)
+    return _MOST_PROFILED if new and memory >= 70 * GIB and not older else _PROFILED
 
 
 def _weights(row: Row, what: str, share: Ledger, ledger: Ledger | None = None) -> float:

@@ -269,7 +269,8 @@ class Saved(NamedTuple):
     `shared`: they are kept once for all sequences of a micro-batch. `squared`: for each pair of two of them. `keeping`: in which of the ways of keeping.
     `dropout`: only where there is dropout. `eager`: only where each step of a gate is a kernel of its own. `norms`: only where
     norms are computed in one of these ways. `copied`: only where inputs of products are kept in a format of their own, beside what
-    else is kept of the same numbers. `read_by`: the roles of the matrices whose gradients alone ask for them. `cut`: how tensor parallelism divides them; what it does not divide, sequence
+    else is kept of the same numbers. `repeated`: only where grouped keys and values are copied for every head, or only where they are
+    not. `read_by`: the roles of the matrices whose gradients alone ask for them. `cut`: how tensor parallelism divides them; what it does not divide, sequence
     parallelism does (Korthikanti 2022, section 4.2.2), unless it is `gathered` from all of its devices. `routed`: they are of the
     tokens that routed experts of a feed-forward are sent, which are cut and spread as these are.
 
@@ -287,6 +288,7 @@ class Saved(NamedTuple):
     eager: bool = False
     norms: tuple[NormKernel, ...] = ()
     copied: bool = False
+    repeated: bool | None = None
     cut: Cut | None = None
     gathered: bool = False
     routed: bool = False

@@ -18,6 +18,10 @@ CHUNKS: Final = 8
 """Pieces of a sequence in torchtune's and torchtitan's chunked losses."""
 
 
+PIECES: Final = 4
+"""Pieces of a sequence of 512 tokens, as litgpt's configurations have, in its loss, which are of 128."""
+
+
 class Kernel(NamedTuple):
     """A way of computing the loss: what it does, and whose code does it."""
 
@@ -37,6 +41,7 @@ _KERNELS: Final = (
     Kernel("compiled", "one compiled kernel each way, which reads the logits as they are", "torchtitan 2025 components/loss.py, torch.compile"),
     Kernel("chunked", f"logits upcast in {CHUNKS} chunks", "torchtune 0.6 CEWithChunkedOutputLoss"),
     Kernel("chunked-compiled", f"logits in {CHUNKS} chunks, the loss of each compiled", "torchtune 0.6 compile_loss, torch 2.13"),
+    Kernel("chunked-kept", "logits in fp32 in the output, the loss in pieces", "litgpt 0.4 chunked_cross_entropy, lightning 2.3 convert_output"),
     Kernel("chunked-recomputed", f"head and loss in {CHUNKS} chunks, each recomputed", "torch 2.13 checkpoint"),
     Kernel("fused-linear", "head, loss and both gradients in chunks of the forward pass", "liger-kernel 0.8 fused_linear_cross_entropy.py"),
 )  # fmt: skip
@@ -141,6 +146,12 @@ def loss_bytes(name: str, logits: Logits) -> LossBytes:
         case "chunked-compiled":
             peak = a * n + ceil_div(a * n, CHUNKS) + _head_again(logits)
             return LossBytes(a * n, peak, peak)
+        case "chunked-kept" if (
+            logits.trained
+        ):  # of several sequences; the gradients of pieces are joined, and joined ones padded
+            return LossBytes(8 * n, 12 * n, (16 + upcast) * n)
+        case "chunked-kept":  # where the head is in pieces, too, the gradient of one is padded and cast
+            return LossBytes(8 * n, 8 * n + ceil_div(8 * n, PIECES), 8 * n + ceil_div((8 + upcast) * n, PIECES))
         case "chunked-recomputed":
             again = _head_again(logits)
             return LossBytes(0, ceil_div(12 * n, CHUNKS) + again, ceil_div((12 + upcast) * n, CHUNKS) + again)
@@ -162,7 +173,7 @@ def scoring_bytes(kernel: str, logits: Logits) -> int:
     """
     n, a = logits.numbers, logits.number_bytes  # logits, bytes of one as the head makes it
     match kernel:
-        case "plain" | "parallel":
+        case "plain" | "parallel" | "chunked-kept":
             return 8 * n
         case "plain-kept":
             return (8 + a) * n

@@ -54,6 +54,12 @@ class Line(NamedTuple):
     value: int
 
 
+class JointLine(Line):
+    """A line of several entries together, which has the name of none of them."""
+
+    __slots__ = ()
+
+
 _VALUE: Final[Callable[[Line], int]] = attrgetter("value")
 
 

@@ -38,7 +38,8 @@ class Passes(NamedTuple):
     """How a forward pass is run: how many sequences at once, what of it is kept, bytes of an activation, dropout, kernels.
 
     `residual_bytes`: of a number of the residual stream, `product_bytes`: of one that is kept as the input of a product; None where
-    it is an activation like the others. `norms`: how norms are computed.
+    it is an activation like the others. `norms`: how norms are computed. `repeats_keys`: whether a fused attention is given a copy of
+    grouped keys and values for every head.
     """
 
     micro_batch: int = 1
@@ -49,6 +50,7 @@ class Passes(NamedTuple):
     residual_bytes: int | None = None
     product_bytes: int | None = None
     norms: NormKernel = "fused"
+    repeats_keys: bool = False
 
 
 def keeping(attention: Attention, recompute: Recompute) -> Keeping:
@@ -90,7 +92,8 @@ def saved_by(kept: Iterable[Saved], passes: Passes) -> Iterator[Saved]:
             not saved.norms or passes.norms in saved.norms,
             passes.product_bytes is not None or not saved.copied,
         )
-        if passes.keeping in saved.keeping and dropped and stepwise and normed and copied:
+        grouped = saved.repeated is None or saved.repeated is passes.repeats_keys
+        if passes.keeping in saved.keeping and dropped and stepwise and normed and copied and grouped:
             yield saved
 
 

@@ -16,7 +16,7 @@ from tscale.core.costs.weights import is_linear, kept_in, weight_bytes
 from tscale.core.dtypes import DTYPES, Dtype
 from tscale.core.kept import keep
 from tscale.core.ledger import Buffer, Conv, Entry, Ledger, Lookup, Matmul, Saved, Vector
-from tscale.core.metric import Line, Quantity
+from tscale.core.metric import JointLine, Line, Quantity
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import Optimizer, Precision, state_bytes
 from tscale.core.roles import Role
@@ -152,7 +152,7 @@ def in_backward(states: States, ledger: Ledger, precision: Precision, plan: Para
             copies = entry.experts if isinstance(entry, Matmul) else 1
             amount = copies * size(entry) * precision.gradients
             largest = maximum(largest, ceil_div(amount, shards(entry, plan)) if plan.zero >= 2 else amount)
-    return states._replace(gradients=states.gradients._replace(lines=(Line("largest_gradient", largest),)))
+    return states._replace(gradients=states.gradients._replace(lines=(JointLine("largest_gradient", largest),)))
 
 
 Offload = Literal["weights", "states", "activations"]
@@ -186,7 +186,7 @@ def on_device(states: States, offload: frozenset[Offload]) -> States:
 
 
 def _away(quantity: Quantity) -> Quantity:
-    return quantity._replace(lines=tuple(Line(line.name, 0) for line in quantity.lines))
+    return quantity._replace(lines=tuple(line._replace(value=0) for line in quantity.lines))
 
 
 def weights_on_device(ledger: Ledger, format: Dtype, plan: Parallelism) -> Quantity:

@@ -30,7 +30,7 @@ from tscale.core.costs.states import (
     training_states,
 )
 from tscale.core.costs.training_moments import SOURCE, backward_lines, largest_moment, layer_bytes
-from tscale.core.costs.training_setup import BESIDE, Layer, Needs, Peak, Training, counted_once
+from tscale.core.costs.training_setup import BesideActivations, Layer, Needs, Peak, Training, counted_once
 from tscale.core.ledger import Ledger, Matmul, Saved
 from tscale.core.loss_kernels import KERNELS, LIVE_AS_RESERVED, Logits, LossBytes, least_live_bytes, loss_bytes
 from tscale.core.metric import Line, Quantity
@@ -65,7 +65,7 @@ def needs(
     gradients = states.gradients
     if _comes_later(training):
         beside = gradients.total - _not_yet(one, share, training, _sum(held) + _sum(temporary))
-        gradients = gradients._replace(lines=(Line(BESIDE, beside),))
+        gradients = gradients._replace(lines=(BesideActivations("gradients_beside_activations", beside),))
     source = KERNELS[training.loss_kernel].source if held and one.loss is not None else SOURCE
     return Needs(
         states.weights,
@@ -209,9 +209,14 @@ def _without_frozen_head(kept: tuple[Saved, ...], training: Training) -> tuple[S
 
 
 def _with_adapters(kept: tuple[Saved, ...], share: Ledger, training: Training) -> tuple[Saved, ...]:
-    """What is saved where a frozen model has adapters: the inputs that these ask for, and what lies between their two matrices."""
+    """What is saved where a frozen model has adapters: the inputs that these ask for, and what lies between their two matrices.
+
+    Gains are frozen, so that a norm in steps keeps its input in fp32 alone, and nothing that is normalised.
+    """
     if training.rank is None:
         return kept
+    if training.kernels != "fused":
+        kept = tuple(saved for saved in kept if saved.read_by != ("norm",))
     targets = training.lora_targets
     own = adapter_saves(share, training.rank, targets)
     if training.adapter_dropout:  # adapters read what dropout left, which is kept in place of the inputs themselves
@@ -223,7 +228,8 @@ def _asked_for(kept: tuple[Saved, ...], targets: frozenset[Role] | None) -> tupl
     """What is saved where only some matrices have adapters: no gradient asks for the inputs of the others."""
     if targets is None:
         return kept
-    return tuple(saved for saved in kept if not saved.read_by or targets.intersection(saved.read_by))
+    asking = targets | {"norm"}  # what norms in one kernel keep, their inputs' gradients ask for, too
+    return tuple(saved for saved in kept if not saved.read_by or asking.intersection(saved.read_by))
 
 
 def loss_of(share: Ledger, kept: tuple[Saved, ...], training: Training) -> LossBytes | None:

@@ -228,12 +228,16 @@ def _matrices(layer: Ledger) -> int:
 
 
 def _unscattered_gradients(share: Ledger, layers: tuple[Layer, ...], training: Training) -> list[Line]:
-    """The gradients of a layer, or of a table, before ZeRO divides them, from its second stage on.
+    """The gradients of a layer, or of a table, before ZeRO divides them, from its second stage on, or before the host has them.
 
     FSDP2 has them in 16 bits, and a layer's once more in the format that they are summed in; those of the tables and the head wait
-    for one another. A pipeline's stage keeps its sums whole in any case, and a layer's in 16 bits before they are added.
+    for one another. A pipeline's stage keeps its sums whole in any case, and a layer's in 16 bits before they are added. Where the host
+    keeps weights and states of a model that nothing divides, a layer's gradient is on its way there, or a table's.
     """
     plan, tables = training.plan, _divided_tables(share, training.plan)
+    if {"weights", "states"} <= training.offload and is_one(plan.sharing) and training.rank is None:
+        layer = most_of([*(_matrices(layer.share) for layer in layers), *_tables(share)])
+        return [Line("unscattered_gradients", layer * training.precision.gradients)]
     scattered = plan.zero >= (2 if is_one(plan.pipeline) or training.fsdp else 3)
     if is_never(scattered) or training.rank is not None:
         return []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from tscale.core.costs.activations import Attention, Kernels, Passes, keeping
 from tscale.core.costs.states import Offload
@@ -11,7 +11,7 @@ from tscale.core.dtypes import DTYPES, Dtype
 from tscale.core.kept import is_plain, keep
 from tscale.core.ledger import Ledger, NormKernel, Saved
 from tscale.core.loss_kernels import OF_TRANSFORMERS, default_kernel
-from tscale.core.metric import Quantity
+from tscale.core.metric import JointLine, Quantity
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS, Optimizer, Precision
 from tscale.core.recompute import Again, Recompute
@@ -43,6 +43,7 @@ class Training(NamedTuple):
     `optimizer_in_backward`: whether a parameter is updated as soon as it has its gradient. `offload`: what the host keeps.
     `batch`: sequences of a step over all copies; None where that is not said. `inputs_kept`: whether frozen matrices keep their inputs
     that no adapter reads, as those of bitsandbytes before 0.43.2 do. `adapter_dropout`: whether adapters drop out some of their inputs.
+    `repeats_keys`: whether a fused attention is given a copy of grouped keys and values for every head.
     """
 
     precision: Precision = PRECISIONS["bf16"]
@@ -64,6 +65,7 @@ class Training(NamedTuple):
     batch: int | None = None
     inputs_kept: bool = False
     adapter_dropout: bool = False
+    repeats_keys: bool = False
 
     @property
     def micro_batches(self) -> int | None:
@@ -78,7 +80,15 @@ class Training(NamedTuple):
         gates: Kernels = "fused" if self.kernels == "fused" else "eager"
         products = self.precision.products or None
         return Passes(
-            self.micro_batch, how, self.precision.activations, self.dropout, gates, residual, products, self.kernels
+            self.micro_batch,
+            how,
+            self.precision.activations,
+            self.dropout,
+            gates,
+            residual,
+            products,
+            self.kernels,
+            self.repeats_keys,
         )
 
     @property
@@ -112,8 +122,10 @@ class Training(NamedTuple):
         return self.precision.gathered and self.plan.zero >= 2 and not is_one(self.plan.sharing)
 
 
-BESIDE: Final = "gradients_beside_activations"
-"""The line of gradients where these come as activations go."""
+class BesideActivations(JointLine):
+    """The line of gradients that stand beside the activations at their most, where gradients come as activations go."""
+
+    __slots__ = ()
 
 
 class Needs(NamedTuple):
@@ -138,7 +150,7 @@ class Needs(NamedTuple):
     @property
     def comes_later(self) -> bool:
         """Whether gradients are those alone that stand beside the activations at the most, and not all."""
-        return any(line.name == BESIDE for line in self.gradients.lines)
+        return any(isinstance(line, BesideActivations) for line in self.gradients.lines)
 
 
 class Layer(NamedTuple):

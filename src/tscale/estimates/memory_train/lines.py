@@ -8,9 +8,9 @@ from typing import Final
 
 from tscale.core.costs.schedules import in_flight
 from tscale.core.costs.states import shards
-from tscale.core.costs.training_setup import BESIDE
+from tscale.core.costs.training_setup import BesideActivations
 from tscale.core.ledger import Buffer, Cache, Entry, Ledger, Saved, Scan, Scores
-from tscale.core.metric import Figure
+from tscale.core.metric import Figure, JointLine
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import division
 from tscale.core.units import BYTES, COUNT
@@ -29,7 +29,7 @@ MOMENTS: Final = {
     "gather_buffer": "the gather of the largest group (FSDP2's own stream)",
     "scattered_gradients": "shards of the gradients (FSDP2's own stream)",
     "gathered_weights": "gathered weights (ZeRO): embeddings, head and two layers",
-    "unscattered_gradients": "gradients of a layer or an embedding before reduce-scatter",
+    "unscattered_gradients": "gradients of a layer or an embedding before reduce-scatter, or on their way to the host",
     "unpacked_matrix": "the largest matrix, dequantised to 16 bits",
 }
 """Temporaries, as people read them."""
@@ -74,10 +74,10 @@ def owned_data(model: Trainer, stage: int) -> Iterator[Record]:
         for adapter in (f"{entry.name}.lora_a", f"{entry.name}.lora_b"):
             if adapter in sizes["gradients"]:
                 yield line(adapter, "", states)
-    if "largest_gradient" in sizes["gradients"]:
-        yield {**line("largest_gradient", "", ""), "name": "largest gradient"}
-    if BESIDE in sizes["gradients"]:
-        yield {**line(BESIDE, "", ""), "name": "beside the activations"}
+    for joint in one.gradients.lines:
+        if isinstance(joint, JointLine):
+            label = "beside the activations" if isinstance(joint, BesideActivations) else "largest gradient"
+            yield {**line(joint.name, "", ""), "name": label}
 
 
 def kept_data(model: Trainer, stage: int) -> Iterator[Record]:
