@@ -167,7 +167,7 @@ def test_one_file_is_not_written_without_the_other(
     [
         ("rate: 0", "rate must be a number above 0"),
         ("qlora: 1", "qlora is true or false"),
-        ("stack: megatron", "stack is one of current, megatron-bridge-26.06, megatron-deepspeed, not"),
+        ("stack: megatron", "stack is one of current, megatron-bridge-26.06, megatron-deepspeed, megatron-lm, not"),
     ],
 )
 def test_a_value_of_a_system_is_refused_by_its_file(

@@ -37,7 +37,7 @@ def offered(line: str) -> list[str]:
         ("tscale list h", ["hardware"]),
         ("tscale fit runs.csv --form m", ["moe-joint"]),
         ("tscale memory gpt2 --method g", ["grpo"]),
-        ("tscale train gpt2 --stack m", ["megatron-bridge-26.06", "megatron-deepspeed"]),
+        ("tscale train gpt2 --stack m", ["megatron-bridge-26.06", "megatron-deepspeed", "megatron-lm"]),
         ("tscale train gpt2 --lora-targets a", ["attention", "all"]),
         ("tscale train gpt2 --lora-targets q,m", ["q,mlp"]),
         (

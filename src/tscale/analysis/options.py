@@ -259,7 +259,7 @@ ATTENTION: Final = Option(
 )
 STACK: Final = Option(
     "Choose the training stack that a plan's step is predicted on.",
-    choices=("current", "megatron-bridge-26.06", "megatron-deepspeed"),
+    choices=("current", "megatron-bridge-26.06", "megatron-deepspeed", "megatron-lm"),
     heading=TRAINING,
 )
 ATTENTION_KERNEL: Final = Option(

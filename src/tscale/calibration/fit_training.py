@@ -9,7 +9,7 @@ Runs that scatter alike around their predictions are of one kind (`kind_of`), so
 of `interval.FEW` runs and more were chosen by the interval score of runs whose layout was left out (Gneiting and Raftery 2007, eq. 43, of
 80% and logarithms: the length, and ten times what is missed), of divisions by tensor and pipeline parallelism, micro-batch and, of current
 runs, routed experts, precision, sharding and chips: in a node 0.127 by tensor parallelism and micro-batch (0.230 with and without tensor
-parallelism, 0.260 undivided), of several nodes 0.398 by whether it has 2 to 4 devices (0.406 with 1 apart from 8, 0.459 undivided), of
+parallelism, 0.260 undivided), of several nodes 0.398 by whether it has 2 to 4 devices (0.398 with 1 apart from 8, too, 0.449 undivided), of
 current runs 0.274 by whether there are experts (0.292 undivided).
 """
 

@@ -87,7 +87,8 @@ class Case(NamedTuple):
     `multiprocessors`: None where not known: waves are then not counted.
     `copied`: whether a token is sent once for each of its experts, as all-to-alls do, not once to each device that has some of them.
     `in_a_row`: whether a token's experts follow one another, as in Automodel's benchmarks. `waits`: whether a pipeline waits for what its
-    stages hand on, and for the exchange of gradients and weights.
+    stages hand on, and for the exchange of gradients and weights. `by_host`: whether a device sends to a NIC that is not next to it through
+    the host's memory.
     """
 
     run: SequenceLengths
@@ -112,6 +113,7 @@ class Case(NamedTuple):
     expert_tensor: int = 1
     wide: bool = False
     narrow_head: bool = False
+    by_host: bool = False
 
 
 def tokens_of(entry: Matmul, plan: Parallelism, case: Case) -> float:

@@ -48,6 +48,8 @@ WAYS: Final = 4
 """A token goes to its experts and back, and its gradient too."""
 _IN_ALL: Final = 2
 """Activations are handed on forward, and their gradients back."""
+_BY_HOST: Final = 2.0
+"""Times that what goes through the host's memory crosses PCIe."""
 
 
 class Sent(NamedTuple):
@@ -119,6 +121,21 @@ def _ring(ranks: Group, cluster: Cluster) -> float:
     n, nodes = as_float(ranks.ranks), as_float(ranks.nodes)
     among: float = where(nodes > 1, (nodes - 1) / nodes, 1.0)
     return cast("float", (1 - 1 / n) / among)
+
+
+def _through_hosts(ranks: Group, case: Case) -> float:
+    """How much longer than the least a group takes over the NICs that has several devices of a node, none of them neighbours.
+
+    A ring enters a node by a device next to a NIC, and leaves it by one next to the same NIC. A single device is both, and of all eight two
+    are next to each NIC; of two or four, tensor parallelism between them, the one that it leaves by is on another PCIe switch, and sends
+    through the host's memory: twice over PCIe. From NCCL 2.12 on (2022, PXN) the device next to the NIC can pass it on. NCCL's own search
+    (NVIDIA/nccl v2.14.3, src/graph/search.cc and paths.cc), without PXN, on a node of two AMD processors and four switches with two
+    A100 and a NIC each, finds rings over paths of type PIX for one device and for eight, but SYS for two and PHB for four, for which
+    GPU Direct RDMA is off. Left free, it is fitted to 2.5 times; anything from 1.25 to 2 leaves runs that were left out closer than 1.
+    """
+    if not case.by_host:
+        return 1.0
+    return cast("float", where(ranks.inside > 1, where(ranks.sharing > 1, _BY_HOST, 1.0), 1.0))
 
 
 def keys_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> Sent:
@@ -264,7 +281,8 @@ def copies_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) ->
                 return Sent()
             among = group(cluster, one.copies, one.apart)
             least = sent(exchange(cluster, among, scattered, gathered), among, 0.0)
-            return least._replace(network=least.network * where(plan.zero > 0, _ring(among, cluster), 1.0))
+            rings = where(plan.zero > 0, _ring(among, cluster), 1.0) * _through_hosts(among, case)
+            return least._replace(network=least.network * rings)
 
         weights = of(0, where(apart, gathered, 0))
         late = _waited(share, plan, case, routed=one.group == ROUTED)
