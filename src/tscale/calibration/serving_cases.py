@@ -18,6 +18,7 @@ from tscale.core.costs.serving_grouped import rows_of
 from tscale.core.costs.serving_prediction import Chip, Load, ServingConstants, StepCurve, step_curve
 from tscale.core.costs.serving_share import Deployed
 from tscale.core.costs.serving_work import PassWork, decoding, prefilling, ways_of
+from tscale.core.dtypes import find_format
 from tscale.core.elementwise import larger, smaller
 from tscale.core.serving_layout import ServingLayout
 from tscale.core.tracing import is_one
@@ -67,6 +68,7 @@ def case_of(row: Mapping[str, str]) -> ServingCase:
         _LEAST_DRAW / _MEAN_DRAW if drawn else 1.0,
         scheduling=scheduling_of(row, run),
         chunk=_number(row, "chunk", 0),
+        cache=find_format(row["cache"], what="cache") if row.get("cache") else None,
     )
 
 
@@ -78,8 +80,9 @@ def _pool(row: Mapping[str, str], pool: str, *, routed: bool) -> Pool:
     rest = max(1, own // expert)
     if pool:
         return Pool(ServingLayout(tensor, 1, expert, rest, copies), _number(row, f"{pool}workers"))
-    cut = _number(row, "expert_tensor", rest) if routed else own
-    return Pool(ServingLayout(tensor, 1, expert, cut, copies), max(1, _number(row, "gpus", own) // own))
+    cut, pipeline = _number(row, "expert_tensor", rest) if routed else own, _number(row, "pipeline", 1)
+    one = own * pipeline
+    return Pool(ServingLayout(tensor, pipeline, expert, cut, copies), max(1, _number(row, "gpus", one) // one))
 
 
 def _is_split(mode: str) -> bool:
