@@ -14,7 +14,7 @@ from tscale.calibration.interval import Interval
 from tscale.calibration.rows import Judged, What, positive
 from tscale.calibration.serving_calibration import Prediction, check_capacity, predict, predict_held, shipped
 from tscale.calibration.serving_case import ServingCase
-from tscale.calibration.serving_cases import case_of
+from tscale.calibration.serving_cases import case_of, whole_number
 from tscale.calibration.serving_deployed import OverCapacityError
 from tscale.errors import RequestError, shown
 
@@ -50,7 +50,7 @@ def judge(row: Mapping[str, str]) -> list[Judged]:
     ]
     if rate is not None:
         times = () if held.concurrency < case.concurrency else figures  # of requests that wait no times are predicted
-        figures = [*times, ("throughput", rate, *_throughput(held, case, predicted))]
+        figures = [*times, ("throughput", rate, *_throughput(held, case, whole_number(row, "requests", 0), predicted))]
     return [
         Judged(what, measured, found.low, found.middle, found.high, bound, groups)
         for what, measured, found, bound in figures
@@ -69,12 +69,19 @@ def _held(case: ServingCase) -> ServingCase:
     return case
 
 
-def _throughput(held: ServingCase, asked: ServingCase, times: Prediction) -> tuple[Interval, float]:
-    """Output tokens/s of all devices by Little's law, and the most: of all requests that are asked for, for engines differ in what they hold."""
-    tokens, latency = held.concurrency * held.output, times.latency
+def _throughput(held: ServingCase, asked: ServingCase, requests: int, times: Prediction) -> tuple[Interval, float]:
+    """Output tokens/s of all devices, and the most: of all requests that are asked for at once, for engines differ in what they hold.
+
+    In steady state by Little's law. A run of so many `requests`, 0 where it does not end, serves as many at once as are held, and at
+    last what is left.
+    """
+    waves, rest = divmod(requests or held.concurrency, held.concurrency)
+    last = predict_held(held._replace(concurrency=rest), shipped()).latency if rest else Interval(0.0, 0.0, 0.0)
+    seconds = Interval(*(waves * a + b for a, b in zip(times.latency, last, strict=True)))
+    tokens = (waves * held.concurrency + rest) * held.output
     least = times.latency_bound if held is asked else predict_held(asked, shipped()).latency_bound
     most = asked.concurrency * asked.output / least
-    return Interval(tokens / latency.high, tokens / latency.middle, tokens / latency.low), most
+    return Interval(tokens / seconds.high, tokens / seconds.middle, tokens / seconds.low), most
 
 
 def measured_case(row: Mapping[str, str]) -> tuple[ServingCase, float, float]:
