@@ -68,7 +68,7 @@ def case_of(row: Mapping[str, str]) -> ServingCase:
         _LEAST_DRAW / _MEAN_DRAW if drawn else 1.0,
         scheduling=scheduling_of(row, run),
         chunk=whole_number(row, "chunk", 0),
-        cache=find_format(row["cache"], what="cache") if row.get("cache") else None,
+        cache=find_format(row["cache"], what="column cache", cache=True) if row.get("cache") else None,
     )
 
 
