@@ -28,6 +28,7 @@ JUDGES: Final = (
     "published_shards.csv",
     "fine_tuning.csv",
     "memory_apart.csv",
+    "serving_apart.csv",
 )
 LEAST: Final = 10
 """Figures of a group that is recorded: of fewer, a percentile says nothing."""
@@ -54,7 +55,7 @@ def groups() -> Iterator[Group]:
     """All groups as predictions are now."""
     for path in (*(CONFIGS / "measured" / table for table in TABLES), *(HERE / "measured" / table for table in JUDGES)):
         table, found = path.name, answer("accuracy", str(path))
-        for what in ("step", "tpot", "ttft", "latency", "memory"):
+        for what in ("step", "tpot", "ttft", "latency", "throughput", "memory"):
             if what in found:
                 yield _group(table, what, "all", found[what])
         for one in found["groups"]:

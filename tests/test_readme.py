@@ -140,9 +140,9 @@ def agreement() -> str:
         )
     )
     held = answer("accuracy", str(MEASURED / "training_memory.csv"))
-    unseen, shards, tuned, memories = (
+    unseen, shards, tuned, memories, served = (
         answer("accuracy", str(Path(__file__).parent / "measured" / f"{name}.csv"))
-        for name in ("published_dgxc", "published_shards", "fine_tuning", "memory_apart")
+        for name in ("published_dgxc", "published_shards", "fine_tuning", "memory_apart", "serving_apart")
     )
     of = serving["cross_validation"]
     runs = serving["fitted_to"]["runs"]
@@ -161,6 +161,14 @@ def agreement() -> str:
         (
             f"serving, time per output token, one run of the deployment given | {serving['residuals']['tpot']['measured']['runs']}",
             of["measured"]["tpot"],
+        ),
+        *(
+            (f"serving, {name}, published elsewhere, none fitted | {served[what]['figures']}", served[what])
+            for what, name in (
+                ("throughput", "throughput"),
+                ("tpot", "time per output token"),
+                ("ttft", "time to first token"),
+            )
         ),
         (f"memory of training and serving | {held['answered']}", held["memory"]),
         (f"memory, published elsewhere, none fitted | {memories['answered']}", memories["memory"]),

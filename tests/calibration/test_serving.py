@@ -225,6 +225,9 @@ def test_a_row_is_judged_three_times() -> None:
         ({"tensor": "3", "gpus": "3"}, "3 devices cannot share"),
         ({"isl": "many"}, "column isl: write a whole number"),
         ({"tpot_ms": "-1"}, "column tpot_ms: write milliseconds"),
+        ({"output_tokens_per_s": "0"}, "column output_tokens_per_s: write tokens/s above 0"),
+        ({"requests": "0", "output_tokens_per_s": "9"}, "column requests: write a whole number"),
+        ({"cache": "fp7"}, "column cache: "),
         ({"concurrency": "100000"}, "over capacity: the cache holds"),
         ({"gpus": "1", "tensor": "1", "weights": "", "experts_weights": ""}, "the weights alone do not fit"),
     ],
@@ -237,7 +240,7 @@ def test_rows_that_are_not_answered_say_why(changes: dict[str, str], says: str) 
 def test_a_missing_column_is_asked_for() -> None:
     with pytest.raises(TscaleError, match='a table of serving needs the column "osl"'):
         kind_of(tuple(key for key in ROW if key != "osl"), "runs.csv")
-    with pytest.raises(TscaleError, match="nothing was measured: tpot_ms, ttft_ms or latency_ms"):
+    with pytest.raises(TscaleError, match="nothing was measured: tpot_ms, ttft_ms, latency_ms or output_tokens_per_s"):
         judge({**ROW, "tpot_ms": "", "ttft_ms": ""})
 
 

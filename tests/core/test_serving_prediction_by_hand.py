@@ -185,6 +185,8 @@ def test_what_is_sent_is_over_each_level_s_own_bandwidth() -> None:
     c, chip = replace(NOTHING, link=0.5, network=0.25, exposed=0.1), CHIP._replace(link=3, network=5)
     plain = step_seconds(WORK._replace(sent=Exchanges(0, 0, 0, 0)), STRUCTURE, chip, LOAD, c)
     assert step_seconds(WORK, STRUCTURE, chip, LOAD, c) - plain == pytest.approx(38 / 1.5 + 0.1 * 46 / 1.25)
+    summed = WORK._replace(sent=WORK.sent._replace(summed=16))  # which batches that take turns do not hide
+    assert step_seconds(summed, STRUCTURE, chip, LOAD, c) - plain == pytest.approx(38 / 1.5 + (16 + 0.1 * 30) / 1.25)
 
 
 def test_the_host_launches_each_layer_where_a_step_is_no_graph() -> None:

@@ -124,7 +124,7 @@ def test_prompts_of_few_copies_send_fewer_tokens_to_experts() -> None:
 def test_all_reduces_of_each_layer(ranks: int, link: float, away: float) -> None:
     """Two a layer of 3 tokens by 5 numbers of 2 bytes: a ring in the node, and one device's part of it between the nodes."""
     sent = decoding(small(tensor=ranks), 3, 10).sent
-    assert sent == pytest.approx((6 * 30 * link, 6 * 30 * away) * 2)
+    assert sent == pytest.approx((*(6 * 30 * link, 6 * 30 * away) * 2, 6 * 30 * away))
 
 
 def test_experts_on_the_devices_of_a_node() -> None:
@@ -133,7 +133,7 @@ def test_experts_on_the_devices_of_a_node() -> None:
     """
     sent = decoding(small(tensor=2, copies=4, expert=8), 3, 10).sent
     link = (2 * 3 - 2) * 30 + 2 * (15 * 3 / 2 * 2 * 7 / 8)
-    assert sent == pytest.approx((link, 0, link, 0))
+    assert sent == pytest.approx((link, 0, link, 0, 0))
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_tokens_are_gathered_where_that_is_less_or_experts_are_cut(changes: dict
     """Of 12 experts each, 3/2·12·7/8 bytes of a number are more than the 2·7/8·4·2 of gathering and reducing over all 8."""
     sent = decoding(small(**{"tensor": 2, "copies": 4, "expert": 8} | changes), 3, 10).sent
     link = (2 * 3 - 2) * 30 + 2 * (2 * 7 / 8 * 15 * 4 * 2)
-    assert sent == pytest.approx((link, 0, link, 0))
+    assert sent == pytest.approx((link, 0, link, 0, 0))
 
 
 def test_experts_on_two_nodes() -> None:
@@ -152,14 +152,25 @@ def test_experts_on_two_nodes() -> None:
     """
     one = small(copies=16, expert=16)
     step, prompt = decoding(one, 3, 10).sent, prefilling(one, 3).sent
-    assert step == pytest.approx((2 * 90 * 7 / 16, 2 * 90 * 8 / 16, 2 * 90 * 7 / 16, 2 * 45 * 11 / 14))
-    assert prompt == pytest.approx((2 * 90 * 7 / 8, 2 * 45 * 11 / 14, 2 * 90 * 7 / 16, 2 * 45 * 11 / 14))
+    assert step == pytest.approx((2 * 90 * 7 / 16, 2 * 90 * 8 / 16, 2 * 90 * 7 / 16, 2 * 45 * 11 / 14, 0))
+    assert prompt == pytest.approx((2 * 90 * 7 / 8, 2 * 45 * 11 / 14, 2 * 90 * 7 / 16, 2 * 45 * 11 / 14, 0))
+
+
+def test_what_two_nodes_gather_is_not_sent_in_turns() -> None:
+    """Attention of 3 tokens over 16 devices, and experts that are cut: all that leaves a node is summed up or gathered."""
+    for changes in (
+        {"tensor": 16},
+        {"copies": 16, "expert": 1},
+        {"tensor": 2, "copies": 8, "expert": 2, "expert_tensor": 8},
+    ):
+        sent = decoding(small(**changes), 3, 10).sent
+        assert 0 < sent.away == sent.summed
 
 
 def test_a_part_of_a_node_counts_as_one() -> None:
     """12 devices in nodes of 8 are two nodes; 4 of them are elsewhere."""
     step = decoding(small(copies=12, expert=12), 3, 10).sent
-    assert step == pytest.approx((2 * 90 * 7 / 12, 2 * 90 * 4 / 12, 2 * 90 * 7 / 12, 2 * 45 * 11 / 14))
+    assert step == pytest.approx((2 * 90 * 7 / 12, 2 * 90 * 4 / 12, 2 * 90 * 7 / 12, 2 * 45 * 11 / 14, 0))
 
 
 BF16 = Dtypes(DTYPES["bf16"], DTYPES["bf16"], {"": 10**15})

@@ -22,6 +22,7 @@ _WHAT: Final[Mapping[What, str]] = {
     "tpot": "time per output token",
     "ttft": "time to first token",
     "latency": "request latency",
+    "throughput": "throughput",
     "memory": "memory",
 }
 

@@ -45,7 +45,7 @@ KINDS: Final = (
     ),
     Kind(
         "serving",
-        ("ttft_ms", "tpot_ms", "latency_ms"),
+        ("ttft_ms", "tpot_ms", "latency_ms", "output_tokens_per_s"),
         ("engine", "model", "gpu", "isl", "osl", "concurrency"),
         (
             "mode", "engine_version", "measured", "weights", "experts_weights", "gpus", "tensor",
@@ -53,7 +53,7 @@ KINDS: Final = (
             "prefill_attention_data", "prefill_expert_parallel", "decode_batch", "decode_workers", "decode_tensor",
             "decode_attention_data", "decode_expert_parallel", "pipeline", "replicas",
             "chunk", "poll_steps", "gather_steps", "gather_tokens", "balance_steps", "places",
-            "cold_tokens", "graphs", "drawn",
+            "cold_tokens", "graphs", "drawn", "cache", "source", "requests",
         ),
         "serving_rows",
     ),

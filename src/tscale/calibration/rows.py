@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
-What = Literal["step", "tpot", "ttft", "latency", "memory"]
-"""The figure: seconds of a training step, of an output token, to the first token and of a whole request, or bytes."""
+What = Literal["step", "tpot", "ttft", "latency", "throughput", "memory"]
+"""The figure: seconds of a training step, of an output token, to the first token and of a whole request, output tokens/s, or bytes."""
 
 
 LEAST: Final = 1e-9
@@ -30,7 +30,7 @@ def positive(text: str) -> float | None:
 class Judged(NamedTuple):
     """A measured figure beside its prediction: an 80% interval, its middle, and the bound that no run passes, if one is known.
 
-    All are in seconds, or in bytes of "memory". `groups` says what the row is of: chip, engine or stack, model, precision,
+    All are in seconds, in tokens/s of "throughput", or in bytes of "memory". `groups` says what the row is of: chip, engine or stack, model, precision,
     kind of case.
     """
 
@@ -54,5 +54,7 @@ class Judged(NamedTuple):
 
     @property
     def bound_broken(self) -> bool:
-        """Whether what was measured is less than a bound says that it takes at the least."""
-        return self.bound is not None and self.measured < self.bound
+        """Whether what was measured is less than a bound says that it takes at the least, or a throughput more than there is at the most."""
+        if self.bound is None:
+            return False
+        return self.measured > self.bound if self.what == "throughput" else self.measured < self.bound

@@ -18,6 +18,7 @@ from tscale.core.costs.serving_grouped import rows_of
 from tscale.core.costs.serving_prediction import Chip, Load, ServingConstants, StepCurve, step_curve
 from tscale.core.costs.serving_share import Deployed
 from tscale.core.costs.serving_work import PassWork, decoding, prefilling, ways_of
+from tscale.core.dtypes import find_format
 from tscale.core.elementwise import larger, smaller
 from tscale.core.serving_layout import ServingLayout
 from tscale.core.tracing import is_one
@@ -37,7 +38,7 @@ _LEAST_DRAW: Final = 0.8
 def case_of(row: Mapping[str, str]) -> ServingCase:
     """The deployment of a row. Raises `TscaleError` for one that is not known, or that cannot be."""
     spec, hardware = model_of(row["model"]), hardware_of(row["gpu"])
-    prompt, output = _number(row, "isl"), _number(row, "osl")
+    prompt, output = whole_number(row, "isl"), whole_number(row, "osl")
     drawn = _is_drawn(row.get("drawn", ""), usual=(prompt, output) in _DRAWN)
     share = _MEAN_DRAW if drawn else 1.0
     split = _is_split(row.get("mode", ""))
@@ -47,7 +48,7 @@ def case_of(row: Mapping[str, str]) -> ServingCase:
     engine = row["engine"]
     if engine not in ENGINES:
         raise RequestError(f"engine {shown(engine)} is not known: one of {', '.join(ENGINES)}")
-    concurrency, weights = _number(row, "concurrency"), row.get("weights", "")
+    concurrency, weights = whole_number(row, "concurrency"), row.get("weights", "")
     workers = decode.workers if split else 0
     sizes = (prompt, output, concurrency, decode.layout.tensor, decode.layout.attention_data, workers)
     run = Run(engine, spec.name, hardware.name, kind_of(weights), row.get("measured", ""), sizes)
@@ -66,20 +67,22 @@ def case_of(row: Mapping[str, str]) -> ServingCase:
         split,
         _LEAST_DRAW / _MEAN_DRAW if drawn else 1.0,
         scheduling=scheduling_of(row, run),
-        chunk=_number(row, "chunk", 0),
+        chunk=whole_number(row, "chunk", 0),
+        cache=find_format(row["cache"], what="column cache", cache=True) if row.get("cache") else None,
     )
 
 
 def _pool(row: Mapping[str, str], pool: str, *, routed: bool) -> Pool:
     """The workers of a row's pool: of both where `pool` is empty. What a row says of experts that a model has not is passed over."""
-    tensor, copies = _number(row, f"{pool}tensor"), _number(row, f"{pool}attention_data", 1)
+    tensor, copies = whole_number(row, f"{pool}tensor"), whole_number(row, f"{pool}attention_data", 1)
     own = tensor * copies
-    expert = _number(row, f"{pool}expert_parallel", 1) if routed else 1
+    expert = whole_number(row, f"{pool}expert_parallel", 1) if routed else 1
     rest = max(1, own // expert)
     if pool:
-        return Pool(ServingLayout(tensor, 1, expert, rest, copies), _number(row, f"{pool}workers"))
-    cut = _number(row, "expert_tensor", rest) if routed else own
-    return Pool(ServingLayout(tensor, 1, expert, cut, copies), max(1, _number(row, "gpus", own) // own))
+        return Pool(ServingLayout(tensor, 1, expert, rest, copies), whole_number(row, f"{pool}workers"))
+    cut, pipeline = whole_number(row, "expert_tensor", rest) if routed else own, whole_number(row, "pipeline", 1)
+    one = own * pipeline
+    return Pool(ServingLayout(tensor, pipeline, expert, cut, copies), max(1, whole_number(row, "gpus", one) // one))
 
 
 def _is_split(mode: str) -> bool:
@@ -96,7 +99,7 @@ def _is_drawn(said: str, *, usual: bool) -> bool:
     return said == "yes" if said else usual
 
 
-def _number(row: Mapping[str, str], column: str, default: int | None = None) -> int:
+def whole_number(row: Mapping[str, str], column: str, default: int | None = None) -> int:
     """A whole number from 1 on; `default` where nothing is said and there is one."""
     text = (row.get(column) or "").strip()
     if not text and default is not None:

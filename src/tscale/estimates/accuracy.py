@@ -10,7 +10,7 @@ from tscale.calibration.measured_kinds import Kind, kind_of
 from tscale.calibration.measured_tables import read_table
 from tscale.calibration.rows import Judged, What
 from tscale.core.metric import Data, Figure
-from tscale.core.units import BYTES, COUNT, SECONDS, SHARE, Unit
+from tscale.core.units import BYTES, COUNT, SECONDS, SHARE, TOKENS_PER_SECOND, Unit
 from tscale.errors import SpecError, TscaleError, called
 from tscale.models.yaml_file import read_text
 
@@ -109,7 +109,7 @@ def judge_table(text: str, name: str) -> Accuracy:
 
 def unit_of(what: What) -> Unit:
     """The unit of a figure."""
-    return BYTES if what == "memory" else SECONDS
+    return BYTES if what == "memory" else TOKENS_PER_SECOND if what == "throughput" else SECONDS
 
 
 def with_predictions(found: Accuracy) -> str:

@@ -267,8 +267,9 @@ def host_seconds(structure: Structure, load: Load, c: ServingConstants) -> float
 
 
 def _sending(work: PassWork, chip: Chip, link: float, c: ServingConstants) -> float:
-    """Seconds of sending, level by level; between nodes, what batches that take turns do not hide."""
-    return work.sent.link / (chip.link * link) + c.exposed * work.sent.away / (chip.network * c.network)
+    """Seconds of sending, level by level; between nodes all of sums, and what batches that take turns do not hide of the rest."""
+    away = work.sent.summed + c.exposed * (work.sent.away - work.sent.summed)
+    return work.sent.link / (chip.link * link) + away / (chip.network * c.network)
 
 
 def _sending_of_prompts(work: PassWork, chip: Chip, link: float, c: ServingConstants) -> float:

@@ -36,13 +36,15 @@ class Part(NamedTuple):
 class Exchanges(NamedTuple):
     """Bytes that a device sends in a pass, over the link of its node and over the network to other nodes; all may be arrays.
 
-    `least_link`, `least_away`: what no way of sending tokens to their experts goes below, at each level for itself.
+    `least_link`, `least_away`: what no way of sending tokens to their experts goes below, at each level for itself. `summed`: what of
+    `away` is gathered or summed up, which a layer waits for: batches that take turns hide exchanges with experts alone.
     """
 
     link: float = 0.0
     away: float = 0.0
     least_link: float = 0.0
     least_away: float = 0.0
+    summed: float = 0.0
 
 
 class PassWork(NamedTuple):
@@ -152,15 +154,15 @@ def _sent(one: Deployed, tokens: float, *, forwarded: bool) -> Exchanges:
     summed, summed_away = _reduced(wide * WIDTH, one.tensor, one.node)
     if is_one(one.copies):
         link, away = 2 * structure.layers * summed, 2 * structure.layers * summed_away
-        return Exchanges(link, away, link, away)
+        return Exchanges(link, away, link, away, away)
     alone, ways = 2 * structure.layers - structure.routed, ways_of(one)
     if ways.gathers:
         gathered = _gathered(one, wide)
-        levels = (*gathered, *gathered)
+        levels = (*gathered, *gathered, gathered[1])
     else:
         direct, once = _dispatched(one, wide), _forwarded(one, wide, ways)
-        levels = (*(once if forwarded else direct), direct[0], once[1])
-    own = (summed, summed_away, summed, summed_away)
+        levels = (*(once if forwarded else direct), direct[0], once[1], 0.0)
+    own = (summed, summed_away, summed, summed_away, summed_away)
     return Exchanges(*(alone * a + structure.routed * b for a, b in zip(own, levels, strict=True)))
 
 
