@@ -26,13 +26,12 @@ from tscale.calibration.training_case import (
     prediction,
 )
 from tscale.calibration.training_settings import with_settings
-from tscale.catalogue.calibrations import family_of
 from tscale.catalogue.hardware import Hardware, find_hardware
 from tscale.core.costs.states import adapted, find_targets
 from tscale.core.costs.step_products import Again
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.step_work import MODULES
-from tscale.core.device import of_peak
+from tscale.core.device import formats_of, of_peak
 from tscale.core.ledger import Ledger
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard, shares_of
@@ -92,10 +91,8 @@ def case_of(row: Mapping[str, str]) -> tuple[TrainingCase, float, dict[str, str]
         )
         shares = shares_of(of_stages, plan)
     cluster, dtype = hardware.cluster(), row["precision"]
-    if of_peak(dtype) not in cluster.device.flops_per_second:
-        peaks = cluster.device.flops_per_second
-        scaled = family_of(hardware.name).eight_bit if "fp8" in peaks else ()
-        raise RequestError(f"{hardware.name} has no peak in {shown(dtype)}: it has {', '.join((*peaks, *scaled))}")
+    if dtype not in (formats := formats_of(cluster.device.flops_per_second)):
+        raise RequestError(f"{hardware.name} has no peak in {shown(dtype)}: it has {', '.join(formats)}")
     again, redone = _again(row)
     case = TrainingCase(
         of_stages,
