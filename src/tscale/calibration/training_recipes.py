@@ -95,7 +95,7 @@ CURRENT: Final = Recipe(
     lambda _: True,
     lambda row: row["source"].split(" ")[0],
     lambda row: row["model"],
-    ("products", "products_8bit", "traffic", "host_expert", "sums"),
+    ("products", "products_8bit", "traffic", "host_expert"),
     {"nics": 0.8, "loss_bytes": 12.0, "dispatches": 1.0},
     "cauchy",
     0.1,

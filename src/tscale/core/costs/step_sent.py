@@ -29,6 +29,7 @@ from tscale.core.costs.step_products import WIDTH, Case, tokens_of
 from tscale.core.device import Cluster
 from tscale.core.ledger import Block, Cache, Ledger, Matmul, Scores
 from tscale.core.parallelism import Parallelism
+from tscale.core.roles import ADAPTERS
 from tscale.core.sharding import is_expert
 from tscale.core.tracing import (
     as_float,
@@ -44,6 +45,8 @@ from tscale.core.tracing import (
 )
 from tscale.core.workload import SequenceLengths
 
+SHARDED: Final = 3
+"""The stage of ZeRO that shards weights, as FSDP2 does."""
 WAYS: Final = 4
 """A token goes to its experts and back, and its gradient too."""
 _IN_ALL: Final = 2
@@ -105,6 +108,23 @@ def sums_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> S
     ranks = group(cluster, plan.tensor)
     found = sent(exchange(cluster, ranks, whole(summed), whole(summed)), ranks, times)
     return found._replace(network=found.network * where(plan.sequence, _ring(ranks, cluster), 1.0))
+
+
+def gathered_again(share: Ledger, plan: Parallelism) -> float:
+    """Of the sums of a forward pass the part that a backward pass sends besides its own, for the gradients of weights.
+
+    With sequence parallelism devices keep their part of what they gathered, and gather it once more to multiply it by the gradients: one
+    all-gather beside a reduce-scatter and an all-gather (Korthikanti 2022, section 4.2.2, which overlaps it with the gradients of inputs;
+    it is all in the open here, as the others are). Frozen weights need it not, nor do DTensors, which keep it whole (torchtitan).
+    """
+    cuts = (
+        e.cut
+        for e in share.entries
+        if isinstance(e, Matmul) and e.trained and e.role not in ADAPTERS and e.cut is not None
+    )
+    if not any(cut.axis == "out" for cut in cuts):
+        return 0.0
+    return cast("float", where(plan.sequence, where(plan.zero == SHARDED, 0.0, 0.5), 0.0))
 
 
 def _ring(ranks: Group, cluster: Cluster) -> float:
@@ -264,7 +284,7 @@ def copies_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) ->
     for one in gradients(share, plan, case.micro_batches, bits, where(plan.zero > 0, 8 * WIDTH, bits)):
         before = together.get(one.group)
         together[one.group] = one if before is None else before.more(one)
-    each_time = plan.zero == 3
+    each_time = plan.zero == SHARDED
     found = Copies()
     for one in together.values():
         apart = where(plan.zero > 0, one.group < BEYOND, False)

@@ -25,7 +25,17 @@ from tscale.core.costs.step_products import (
     shape_of,
     tokens_of,
 )
-from tscale.core.costs.step_sent import WAYS, Sent, copies_of, dispatches_of, handed_of, hidden_slots, keys_of, sums_of
+from tscale.core.costs.step_sent import (
+    WAYS,
+    Sent,
+    copies_of,
+    dispatches_of,
+    gathered_again,
+    handed_of,
+    hidden_slots,
+    keys_of,
+    sums_of,
+)
 from tscale.core.costs.weights import is_linear
 from tscale.core.device import Cluster
 from tscale.core.elementwise import larger
@@ -242,7 +252,7 @@ def stage_work(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster, r
         / bandwidth,
         traffic_again=(again.written + attention_again.traffic_again + case.unpacked * again.frozen) / bandwidth,
         logits=in_order(tokens_of(entry, plan, case) * entry.d_out * entry.used for entry in heads) / bandwidth,
-        sums=sums_of(share, plan, case, cluster).times(2),
+        sums=sums_of(share, plan, case, cluster).times(2 + gathered_again(share, plan)),
         sums_again=Sent()
         if is_nothing(repeated.layers)
         else sums_of(redone, plan, case, cluster).times(repeated.layers),
