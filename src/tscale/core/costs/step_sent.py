@@ -27,6 +27,7 @@ from tscale.core.costs.collectives import (
 from tscale.core.costs.communication import BEYOND, ROUTED, Exchanged, gradients, tensor_sums
 from tscale.core.costs.step_products import WIDTH, Case, tokens_of
 from tscale.core.device import Cluster
+from tscale.core.elementwise import smaller
 from tscale.core.ledger import Block, Cache, Ledger, Matmul, Scores
 from tscale.core.parallelism import Parallelism
 from tscale.core.roles import ADAPTERS
@@ -327,7 +328,7 @@ def hidden_slots(plan: Parallelism, case: Case) -> float:
         return cast("float", where(plan.pipeline > 1, 0.0, 1.0))
     if not _by_pieces(plan, case):
         return float(case.fused)
-    in_turn = as_float(minimum(plan.pipeline, case.micro_batches))
+    in_turn = smaller(as_float(plan.pipeline), as_float(case.micro_batches))
     return cast("float", where(plan.interleave > 1, in_turn * (1 - 1 / as_float(plan.interleave)), 1.0))
 
 
