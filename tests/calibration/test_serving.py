@@ -18,6 +18,7 @@ from tscale.calibration.interval import (
     ends_of_all,
     ends_of_another,
     ends_of_groups,
+    ends_of_least_score,
     factors,
     share_of_others,
 )
@@ -117,6 +118,21 @@ def test_ends_for_the_next_of_few_groups_reach_as_far_as_groups_do() -> None:
     even = [exp((place % 50 - 25) / 100) for place in range(200)]
     assert ends_for_next(even, [place // 50 for place in range(200)]) is ends_of_all
     assert ends_for_next(ratios, [0] * len(ratios)) is ends_of_all
+
+
+@pytest.mark.parametrize(
+    ("ratios", "ends"),
+    [
+        ([0.9, 1.1, 0.92, 1.12, 0.91, 1.1, 0.9, 1.1, 0.91, 1.1, 0.92, 1.1], ends_of_all),
+        ([1.04, 1.0, 1.36, 1.2, 1.38, 1.27, 0.93, 0.9, 0.92, 0.96, 0.94, 0.89], ends_of_another),
+    ],
+)
+def test_ends_are_those_of_the_least_score(ratios: list[float], ends: Any) -> None:
+    """Six groups that scatter alike, and six that are each off by their own; three alone do not tell."""
+    groups = [place // 2 for place in range(12)]
+    assert ends_of_least_score(ratios, groups) == ends(ratios, groups)
+    assert ends_of_all(ratios, groups) != ends_of_another(ratios, groups)
+    assert ends_of_least_score(ratios[:6], groups[:6]) == ends_of_all(ratios[:6], groups[:6])
 
 
 @pytest.mark.parametrize("between", [0.05, 0.2, 0.4])
