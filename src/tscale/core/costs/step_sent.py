@@ -261,8 +261,9 @@ def _all(condition: Any) -> bool:
 class Copies(NamedTuple):
     """What the copies of a stage exchange in a step, by what may hide it.
 
-    `gradients` are behind the last micro-batch's backward pass, `weights` behind the first one's forward pass; `waited` are weights that
-    are gathered when they are needed, `gathers` those that are gathered each time that they are used, and their gradients.
+    `gradients` are behind the last micro-batches' backward passes, `weights` behind the first ones' forward passes (`hidden_slots`); `waited`
+    are weights that are gathered when they are needed, and what of several pieces no pass hides; `gathers` weights that are gathered each
+    time that they are used, and their gradients.
     """
 
     gradients: Sent = Sent()
