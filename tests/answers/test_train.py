@@ -633,6 +633,16 @@ def test_a_price_that_is_not_given_is_a_range() -> None:
         ("gpt3 --gpu h100 --gpus 8 --days 1", 2, "the run needs 472 times the devices' peak, which none reaches"),
         ("gpt3 --gpu h100 --gpus 8 --mfu 0.9 --recompute full", 2, "with --recompute full the devices would do more"),
         ("gpt3 --gpu a100 --gpus 8 --dtype fp8", 2, "NVIDIA A100 SXM 80GB has no peak in fp8: it has fp32, bf16, fp16"),
+        (
+            "gpt3 --gpu h100 --gpus 8 --dtype mxfp8",
+            2,
+            "NVIDIA H100 SXM5 80GB has no peak in mxfp8: it has fp32, bf16, fp16, fp8, int8, fp8-tensor, fp8-block\n",
+        ),
+        (
+            "gpt3 --gpu h100 --gpus 8 --dtype fp4 --batch 64",
+            2,
+            "NVIDIA H100 SXM5 80GB has no peak in fp4: it has fp32, bf16, fp16, fp8, int8, fp8-tensor, fp8-block\n",
+        ),
         ("gpt3 --gpu m4 --gpus 8", 2, "Apple M4: its vendor states no 16-bit peak"),
         ("gpt3 --gpu h100 --gpus 8 --price -1", 2, '--price must be a number above 0, such as 2.50, not "-1"'),
         ("gpt3 --gpu h100 --gpus 8 --pue 0.5", 2, "--pue is at least 1, the devices themselves, not 0.5"),

@@ -195,7 +195,7 @@ def test_a_model_is_found_by_the_name_that_it_has_on_the_hub() -> None:
 
 
 def test_gradients_are_summed_as_the_recipes_of_a_source_have_it() -> None:
-    """Megatron-Bridge's in 16 bits (grad_reduce_in_fp32=False), NeMo 24.07's where grad_sync_dtype is bf16, llm-foundry's, others in 32."""
+    """Megatron-Bridge's and NeMo 2's in 16 bits (grad_reduce_in_fp32=False), NeMo 24.07's where grad_sync_dtype is bf16, llm-foundry's, others in 32."""
     bridge = "NVIDIA-NeMo/Megatron-Bridge docs/performance-summary.md (26.02)"
     nemo = "NVIDIA/NeMo docs/source/performance/performance_summary.md (24.07)"
     said = (
@@ -203,6 +203,11 @@ def test_gradients_are_summed_as_the_recipes_of_a_source_have_it() -> None:
         (nemo, "gpt3", 2),
         (nemo, "llama-2-7b", 4),
         ("mosaicml/llm-foundry scripts/train/benchmarking/README.md", "mpt-7b", 2),
+        ("NVIDIA/dgxc-benchmarking llama3.1/README_405b.md (v25.02)", "llama-3.1-405b", 2),
+        ("NVIDIA/dgxc-benchmarking nemotronh/README.md (v25.05)", "nemotron-h-56b", 2),
+        ("NVIDIA/dgxc-benchmarking deepseek_v3/pretraining/README.md (v25.05)", "deepseek-v3", 4),
+        ("docs.nvidia.com/nemo-framework performance-summary on Megatron-Core (25.04)", "mixtral-8x7b", 2),
+        ("togethercomputer/together-dgxc-benchmarking worklog by NeMo (25.07)", "nemotron-4-340b", 2),
         ("pytorch/torchtitan benchmarks", "llama-3-8b", 4),
         ("NVIDIA-NeMo/Automodel", "kimi-k2", 4),
         ("", "", 4),
@@ -526,10 +531,10 @@ def test_how_much_longer_a_step_takes_by_blocks(
 
 
 def test_a_chip_that_has_no_products_by_such_scales_says_which_it_has() -> None:
-    with pytest.raises(RequestError, match="no products in mxfp8 are known on hopper: fp8-tensor, fp8-block are"):
+    with pytest.raises(RequestError, match=r'has no peak in "mxfp8": it has .*fp8, int8, fp8-tensor, fp8-block'):
         judge({**H100, "precision": "mxfp8"})
     with pytest.raises(RequestError, match="in mxfp8 are known on chips without calibration: fp8 are"):
-        judge({**H100, "gpu": "mi300x", "precision": "mxfp8"})
+        judge({**H100, "gpu": "mi355x", "precision": "mxfp8"})
     with pytest.raises(RequestError, match='has no peak in "fp8-block": it has fp32, bf16, fp16, int8'):
         judge({**H100, "gpu": "a100-sxm-80gb", "precision": "fp8-block"})
 

@@ -17,6 +17,7 @@ from tscale.core.costs.step_sent import (
     dispatches_of,
     handed_of,
     handed_tokens,
+    hidden_slots,
     keys_of,
     link_share,
     sums_of,
@@ -224,13 +225,15 @@ def test_experts_that_follow_one_another_are_on_few_devices(held: int, chosen: i
     ("plan", "fused", "link", "network"),
     [
         (Parallelism(tensor=4), False, 0, 0), (Parallelism(tensor=4, pipeline=2), False, 2 * 36 * 10 * 2 / 4 / 64, 0), (Parallelism(tensor=4, pipeline=2), True, 2 * 36 * 10 * 2 / 4 / 64, 0),
-        (Parallelism(tensor=4, pipeline=2, interleave=3), False, 3 * 2 * 36 * 10 * 2 / 4 / 64, 0), (Parallelism(tensor=4, pipeline=2, interleave=3), True, 0, 0),
+        (Parallelism(tensor=4, pipeline=2, interleave=3), False, 3 * 2 * 36 * 10 * 2 / 4 / 64, 0), (Parallelism(tensor=4, pipeline=2, interleave=3), True, 6 / 12 * 3 * 2 * 36 * 10 * 2 / 4 / 64, 0),
         (Parallelism(tensor=8, pipeline=2), False, 0, 8 * 2 * 36 * 10 * 2 / 8 / 400), (Parallelism(tensor=2, context=3, pipeline=2), False, 2 * 12 * 10 * 2 / 2 / 64, 0),
     ],
 )  # fmt: skip
 def test_stages_hand_on(plan: Parallelism, fused: bool, link: float, network: float) -> None:
-    """21 tokens and 15 of the source, of 10 numbers, forward and back, by each device its part; several pieces hand them on behind their
-    computing.
+    """21 tokens and 15 of the source, of 10 numbers, forward and back, by each device its part.
+
+    Of three pieces of four micro-batches six of the twelve fill the pipeline (Megatron-LM: twice the stages behind, and all pieces but one
+    of as many micro-batches as stages); the others are handed on behind computing.
     """
     assert handed_of(ledger(DOWN), plan, case(fused=fused), NODES) == pytest.approx((0, link, network))
 
@@ -278,7 +281,7 @@ def test_copies_that_are_no_neighbours_send_through_their_hosts(tensor: int, cop
 @pytest.mark.parametrize(
     ("plan", "times"),
     [
-        ({"pipeline": 4}, 3), ({"pipeline": 4, "interleave": 2}, 0), ({"pipeline": 4, "schedule": "zero-bubble"}, 0), ({}, 0),
+        ({"pipeline": 4}, 3), ({"pipeline": 4, "schedule": "zero-bubble"}, 0), ({}, 0),
         ({"pipeline": 4, "zero": 2}, 0), ({"pipeline": 4, "zero": 0}, 0),
     ],
 )  # fmt: skip
@@ -288,3 +291,72 @@ def test_stages_gather_weights_when_their_first_micro_batch_arrives(plan: dict[s
     found = copies_of(ledger(DOWN), layout, case(fused=True), NODES)
     assert found.waited == pytest.approx(found.weights.times(times))
     assert copies_of(ledger(DOWN), layout, case(fused=False), NODES).waited == Sent()
+
+
+def _after_computing(pieces: int, in_turn: float, each: float) -> float:
+    """Seconds that gradients of all pieces end after the computing: each piece's are sent when its last micro-batch has gone back."""
+    clock = sent = 0.0
+    for _ in range(pieces):
+        clock += in_turn
+        sent = max(sent, clock) + each
+    return sent - clock
+
+
+def _before_computing(pieces: int, in_turn: float, each: float) -> float:
+    """Seconds that computing waits for weights: the first two pieces' are gathered at once, the others' when the piece before begins."""
+    gathered, clock = [each, 2 * each], 0.0
+    for piece in range(pieces):
+        clock = max(clock, gathered[piece])
+        if piece:
+            gathered.append(max(clock, gathered[-1]) + each)
+        clock += in_turn
+    return clock - pieces * in_turn
+
+
+@pytest.mark.parametrize("slot", [0.01, 0.3, 1.0, 5.0])
+@pytest.mark.parametrize(("stages", "pieces", "micro_batches"), [(4, 2, 8), (2, 5, 4), (8, 3, 16), (4, 4, 2)])
+def test_pieces_exchange_while_others_are_computed(stages: int, pieces: int, micro_batches: int, slot: float) -> None:
+    """As in a loop over the pieces of a stage, each of which as many micro-batches run in turn as there are stages, or are."""
+    plan = Parallelism(data=16, zero=1, pipeline=stages, interleave=pieces)
+    how = case(fused=True, micro_batches=micro_batches)
+    gradients, weights, waited, _ = copies_of(ledger(DOWN), plan, how, NODES)
+    whole = copies_of(ledger(DOWN), plan._replace(interleave=1, schedule="zero-bubble"), how, NODES)
+    hidden = hidden_slots(plan, how)
+    backward, forward = slot * 2 / 3, slot / 3
+    seen = max(gradients.network - hidden * backward, 0) + max(weights.network - hidden * forward, 0) + waited.network
+    turns = min(stages, micro_batches)
+    after = _after_computing(pieces, turns * backward / pieces, whole.gradients.network / pieces)
+    before = _before_computing(pieces, turns * forward / pieces, whole.weights.network / pieces)
+    assert seen == pytest.approx(after + before)
+
+
+@pytest.mark.parametrize(
+    ("plan", "how", "slots"),
+    [
+        (Parallelism(data=2), {"fused": True}, 1), (Parallelism(data=2), {}, 0), (Parallelism(data=2, pipeline=4, interleave=2), {}, 0),
+        (Parallelism(data=2, pipeline=4), {"fused": True, "waits": True}, 0), (Parallelism(data=2), {"fused": True, "waits": True}, 1),
+        (Parallelism(data=2, pipeline=4, schedule="zero-bubble"), {"fused": True}, 1),
+    ],
+)  # fmt: skip
+def test_passes_that_hide_what_copies_exchange(plan: Parallelism, how: dict[str, bool], slots: int) -> None:
+    assert hidden_slots(plan, case(**how)) == slots
+
+
+UP = Matmul("up", "up", "feed_forward", "target", 10, 24, cut=Cut(24, "out"), stored=2, used=2, block=FEED)
+
+
+@pytest.mark.parametrize(
+    ("entries", "plan", "passes"),
+    [
+        ((UP, DOWN), {"sequence": True}, 2.5), ((UP, DOWN), {}, 2), ((UP, DOWN), {"sequence": True, "zero": 3}, 2),
+        ((UP._replace(trained=False), DOWN), {"sequence": True}, 2), ((UP._replace(role="lora_b"), DOWN), {"sequence": True}, 2), ((DOWN,), {"sequence": True}, 2),
+    ],
+)  # fmt: skip
+def test_what_devices_keep_a_part_of_is_gathered_again_for_gradients(
+    entries: tuple[Matmul, ...], plan: dict[str, Any], passes: float
+) -> None:
+    """Forward an all-gather and a reduce-scatter, backward as much, and one all-gather more where trained weights multiplied it."""
+    layout, share = Parallelism(tensor=4, data=2, **plan), ledger(*entries)
+    cluster = NODES._replace(device=NODES.device._replace(memory_bytes_per_second=1))
+    once = sums_of(share, layout, case(), cluster)
+    assert stage_work(share, layout, case(), cluster, share).sums == pytest.approx(once.times(passes))

@@ -22,7 +22,7 @@ from statistics import fmean, median
 from typing import Any, Final, NamedTuple
 
 from tscale.calibration import require
-from tscale.calibration.interval import ends_for_next, ends_of_all, factors
+from tscale.calibration.interval import ends_for_next, ends_of_least_score, factors
 from tscale.calibration.measured_tables import read_table
 from tscale.calibration.training_case import constants_from, kernel_of, kind_of, ways_of, work_of
 from tscale.calibration.training_meanings import MEANINGS, RANGES
@@ -176,12 +176,12 @@ def _covers(recipe: Recipe, runs: Sequence[RunOf]) -> dict[str, Any]:
 def _of_kind(recipe: Recipe, runs: Sequence[RunOf], ratios: Sequence[float], kind: str, how: str) -> dict[str, Any]:
     """The ends of an interval of the runs of a kind.
 
-    Where each model is left out in turn, they are those that, of all models but one, hold four in five of that one's runs.
+    Where each model is left out in turn, they are those of the least interval score over runs of models that they are not made of.
     """
     own = [(1 / ratio, run.layout) for ratio, run in zip(ratios, runs, strict=True) if run.kind == kind]
     found = [ratio for ratio, _ in own]
     return _residual(
-        found, factors(found) if recipe.model is None else ends_of_all(found, [model for _, model in own]), how
+        found, factors(found) if recipe.model is None else ends_of_least_score(found, [model for _, model in own]), how
     )
 
 

@@ -26,13 +26,12 @@ from tscale.calibration.training_case import (
     prediction,
 )
 from tscale.calibration.training_settings import with_settings
-from tscale.catalogue.calibrations import family_of
 from tscale.catalogue.hardware import Hardware, find_hardware
 from tscale.core.costs.states import adapted, find_targets
 from tscale.core.costs.step_products import Again
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.step_work import MODULES
-from tscale.core.device import of_peak
+from tscale.core.device import formats_of, of_peak
 from tscale.core.ledger import Ledger
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard, shares_of
@@ -92,10 +91,8 @@ def case_of(row: Mapping[str, str]) -> tuple[TrainingCase, float, dict[str, str]
         )
         shares = shares_of(of_stages, plan)
     cluster, dtype = hardware.cluster(), row["precision"]
-    if of_peak(dtype) not in cluster.device.flops_per_second:
-        peaks = cluster.device.flops_per_second
-        scaled = family_of(hardware.name).eight_bit if "fp8" in peaks else ()
-        raise RequestError(f"{hardware.name} has no peak in {shown(dtype)}: it has {', '.join((*peaks, *scaled))}")
+    if dtype not in (formats := formats_of(cluster.device.flops_per_second)):
+        raise RequestError(f"{hardware.name} has no peak in {shown(dtype)}: it has {', '.join(formats)}")
     again, redone = _again(row)
     case = TrainingCase(
         of_stages,
@@ -304,12 +301,22 @@ def _kernel(row: Mapping[str, str]) -> str | None:
     return named or next((kernel for name, kernel in _KERNELS.items() if name in source), None)
 
 
-_IN_16_BITS: Final = {"Megatron-Bridge": None, "llm-foundry": None, "NVIDIA/NeMo": ("gpt3", "nemotron-4-340b")}
+_IN_16_BITS: Final = {
+    "Megatron-Bridge": None,
+    "llm-foundry": None,
+    "NVIDIA/NeMo": ("gpt3", "nemotron-4-340b"),
+    "dgxc-benchmarking llama": None,
+    "dgxc-benchmarking nemo": None,
+    "nemo-framework": None,
+    "by NeMo": None,
+}
 """Sources whose recipes sum and send gradients in the format of the weights, and their models; of None all. Megatron-Bridge's do from 25.11
 on (v0.2.0 to v0.5.0, scripts/performance/configs: grad_reduce_in_fp32 is False, which Megatron-Core's buffers of gradients follow); of NeMo
-24.07's those that say grad_sync_dtype bf16 (NVIDIA/NeMo-Framework-Launcher 24.07, conf/training); llm-foundry's by the page's column MP
-Mode, PURE or, as Composer had it before 0.16.4 of October 2023, DEFAULT. torchtitan's and Automodel's are in 32 bits (mixed_precision_reduce,
-reduce_dtype)."""
+24.07's those that say grad_sync_dtype bf16 (NVIDIA/NeMo-Framework-Launcher 24.07, conf/training); dgxc-benchmarking's do (its YAML of v24.11.1
+and v25.02 says grad_sync_dtype bf16; those of NeMo 2 at the commits that its setup.sh takes, and what NeMo's guide measures, have
+grad_reduce_in_fp32 False in performance_mode, and for fp8 in scripts/performance/utils.py), but for DeepSeek-V3's in bf16 (deepseek_v3.py at 7a8f1cc);
+llm-foundry's by the page's column MP Mode, PURE or, as Composer had it before 0.16.4 of October 2023, DEFAULT. torchtitan's and Automodel's are in 32
+bits (mixed_precision_reduce, reduce_dtype)."""
 
 
 def gradient_bytes(row: Mapping[str, str]) -> int:

@@ -1,6 +1,6 @@
 """What a device can do at its best: the dense peaks that its vendor states. No arithmetic here."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final, NamedTuple
 
 SCALED: Final = ("fp8-tensor", "fp8-block", "mxfp8")
@@ -17,6 +17,20 @@ def of_peak(dtype: str) -> str:
     ('fp8', 'bf16')
     """
     return "fp8" if dtype in SCALED else dtype
+
+
+def formats_of(peaks: Collection[str]) -> tuple[str, ...]:
+    """The formats of products of a device that has such peaks: these, and how its fp8 may be scaled.
+
+    Units that take a scale of each 32 numbers came with those of fp4: NVIDIA's Blackwell (PTX ISA, .kind::mxf8f6f4), AMD's CDNA 4 (its
+    ISA, V_MFMA_SCALE_F32_32X32X64_F8F6F4). Scales of more numbers are multiplied with results, by any unit of fp8.
+
+    >>> formats_of(["bf16", "fp8"]), formats_of(["fp8", "fp4"])
+    (('bf16', 'fp8', 'fp8-tensor', 'fp8-block'), ('fp8', 'fp4', 'fp8-tensor', 'fp8-block', 'mxfp8'))
+    """
+    if "fp8" not in peaks:
+        return tuple(peaks)
+    return (*peaks, *(name for name in SCALED if name != "mxfp8" or "fp4" in peaks))
 
 
 class Device(NamedTuple):

@@ -8,8 +8,8 @@ it, so that the sum predicts. A micro-batch takes a stage
 
 for the host queues a layer's kernels while the device runs those before. A product takes the longer of its FLOPs at e_products of the peak
 and its traffic, at the memory's bandwidth; the many small ones of routed experts, at e_traffic of it. A step of m micro-batches in the order of 1F1B, of
-p stages of v pieces, takes m·max(slot) + (sum of slots - max)/v, then what of gradients and of weights gathered is not behind a slot's
-backward and forward pass, and the optimizer; other orders idle less (`schedules.predicted_fill`), and DualPipe sends tokens to their experts behind the computing, for which it sets
+p stages of v pieces, takes m·max(slot) + (sum of slots - max)/v, then what of gradients and of weights gathered is not behind backward
+and forward passes (`step_sent.hidden_slots`), and the optimizer; other orders idle less (`schedules.predicted_fill`), and DualPipe sends tokens to their experts behind the computing, for which it sets
 multiprocessors aside.
 
 All is made of `StepWork` and `TrainingConstants` by products, sums and maxima, so that arrays of runs of one structure
@@ -145,7 +145,7 @@ def seconds_of(sent: Sent, nics: float) -> float:
 
 
 def _exposed(work: StepWork, longest: float, constants: TrainingConstants) -> float:
-    """What is left of gradients behind a slot's backward pass and of weights behind its forward pass, and weights that are waited for."""
+    """What is left of gradients behind slots' backward passes and of weights behind their forward passes, and what is waited for."""
     backward, forward = work.hidden * longest * 2 / 3, work.hidden * longest / 3
     gradients, weights, waited = (
         seconds_of(one, constants.nics) for one in (work.gradients, work.weights, work.waited)

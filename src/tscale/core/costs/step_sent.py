@@ -27,8 +27,10 @@ from tscale.core.costs.collectives import (
 from tscale.core.costs.communication import BEYOND, ROUTED, Exchanged, gradients, tensor_sums
 from tscale.core.costs.step_products import WIDTH, Case, tokens_of
 from tscale.core.device import Cluster
+from tscale.core.elementwise import smaller
 from tscale.core.ledger import Block, Cache, Ledger, Matmul, Scores
 from tscale.core.parallelism import Parallelism
+from tscale.core.roles import ADAPTERS
 from tscale.core.sharding import is_expert
 from tscale.core.tracing import (
     as_float,
@@ -44,6 +46,8 @@ from tscale.core.tracing import (
 )
 from tscale.core.workload import SequenceLengths
 
+SHARDED: Final = 3
+"""The stage of ZeRO that shards weights, as FSDP2 does."""
 WAYS: Final = 4
 """A token goes to its experts and back, and its gradient too."""
 _IN_ALL: Final = 2
@@ -107,6 +111,23 @@ def sums_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> S
     ranks = group(cluster, plan.tensor)
     found = sent(exchange(cluster, ranks, whole(summed), whole(summed)), ranks, times)
     return found._replace(network=found.network * where(plan.sequence, _ring(ranks, cluster), 1.0))
+
+
+def gathered_again(share: Ledger, plan: Parallelism) -> float:
+    """Of the sums of a forward pass the part that a backward pass sends besides its own, for the gradients of weights.
+
+    With sequence parallelism devices keep their part of what they gathered, and gather it once more to multiply it by the gradients: one
+    all-gather beside a reduce-scatter and an all-gather (Korthikanti 2022, section 4.2.2, which overlaps it with the gradients of inputs;
+    it is all in the open here, as the others are). Frozen weights need it not, nor do DTensors, which keep it whole (torchtitan).
+    """
+    cuts = (
+        e.cut
+        for e in share.entries
+        if isinstance(e, Matmul) and e.trained and e.role not in ADAPTERS and e.cut is not None
+    )
+    if not any(cut.axis == "out" for cut in cuts):
+        return 0.0
+    return cast("float", where(plan.sequence, where(plan.zero == SHARDED, 0.0, 0.5), 0.0))
 
 
 def _ring(ranks: Group, cluster: Cluster) -> float:
@@ -219,7 +240,7 @@ def handed_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) ->
 
     Stages of several pieces hand them on behind the computing of another piece (Megatron-LM's overlap_p2p_communication, which
     Megatron-DeepSpeed of 2022 had not, and PyTorch's schedules have not: torch/distributed/pipelining/schedules.py waits for both neighbours
-    after each piece).
+    after each piece), but while the pipeline fills and drains (`_filling`).
     """
     if is_one(plan.pipeline):
         return Sent()
@@ -231,8 +252,19 @@ def handed_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) ->
         link = where(within, handed / (link_of(cluster, 2) * link_share(2)), 0.0)
     if not _all(within):
         network = where(within, 0.0, cluster.devices_per_node * handed / nics_of(cluster, plan.devices))
-    seen = where(plan.interleave > 1, 0.0, 1.0) if case.fused and not case.waits else 1.0
+    seen = where(plan.interleave > 1, _filling(plan, case), 1.0) if case.fused and not case.waits else 1.0
     return Sent(0.0, link, network).times(seen)
+
+
+def _filling(plan: Parallelism, case: Case) -> float:
+    """Of the pieces of micro-batches that a first stage runs those before its first backward pass, and as many after its last forward pass.
+
+    Neither phase hands on behind computing, unless overlap_p2p_comm_warmup_flush is set, which no recipe does (Megatron-LM's schedules.py,
+    get_pp_rank_microbatches).
+    """
+    pieces = as_float(plan.interleave) * as_float(case.micro_batches)
+    filling = 2 * (as_float(plan.pipeline) - 1) + (as_float(plan.interleave) - 1) * as_float(plan.pipeline)
+    return cast("float", where(filling < pieces, filling / pieces, 1.0))
 
 
 def _any(condition: Any) -> bool:
@@ -246,8 +278,9 @@ def _all(condition: Any) -> bool:
 class Copies(NamedTuple):
     """What the copies of a stage exchange in a step, by what may hide it.
 
-    `gradients` are behind the last micro-batch's backward pass, `weights` behind the first one's forward pass; `waited` are weights that
-    are gathered when they are needed, `gathers` those that are gathered each time that they are used, and their gradients.
+    `gradients` are behind the last micro-batches' backward passes, `weights` behind the first ones' forward passes (`hidden_slots`); `waited`
+    are weights that are gathered when they are needed, and what of several pieces no pass hides; `gathers` weights that are gathered each
+    time that they are used, and their gradients.
     """
 
     gradients: Sent = Sent()
@@ -270,7 +303,7 @@ def copies_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) ->
     for one in gradients(share, plan, case.micro_batches, bits, where(plan.zero > 0, 8 * WIDTH, bits)):
         before = together.get(one.group)
         together[one.group] = one if before is None else before.more(one)
-    each_time = plan.zero == 3
+    each_time = plan.zero == SHARDED
     found = Copies()
     for one in together.values():
         apart = where(plan.zero > 0, one.group < BEYOND, False)
@@ -284,15 +317,43 @@ def copies_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) ->
             rings = where(plan.zero > 0, _ring(among, cluster), 1.0) * _through_hosts(among, case)
             return least._replace(network=least.network * rings)
 
-        weights = of(0, where(apart, gathered, 0))
-        late = _waited(share, plan, case, routed=one.group == ROUTED)
+        weights, summed = of(0, where(apart, gathered, 0)), of(scattered, where(apart, 0, gathered))
+        late, end = _waited(share, plan, case, routed=one.group == ROUTED), _of_a_piece(plan, case)
         found = Copies(
-            found.gradients.more(of(scattered, where(apart, 0, gathered))),
-            found.weights.more(weights.times(where(plan.pipeline == 1, 1 - late, 1.0))),
-            found.waited.more(weights.times(late)),
+            found.gradients.more(summed.times(1 - end)),
+            found.weights.more(weights.times(where(plan.pipeline == 1, 1 - late, 1 - end))),
+            found.waited.more(weights.times(late + end)).more(summed.times(end)),
             found.gathers.more(of(one.scattered - scattered, one.gathered - gathered)),
         )
     return found
+
+
+def _of_a_piece(plan: Parallelism, case: Case) -> float:
+    """Of what stages of several pieces exchange the part that no pass hides: of the first piece's weights, and the last one's gradients."""
+    return (
+        cast("float", where(plan.interleave > 1, 1 / as_float(plan.interleave), 0.0)) if _by_pieces(plan, case) else 0.0
+    )
+
+
+def hidden_slots(plan: Parallelism, case: Case) -> float:
+    """Of how many micro-batches the passes hide gradients that are sent and weights that are gathered.
+
+    Of a stage of one piece the last micro-batch's backward pass and the first one's forward pass. Of v pieces each is run by as many
+    micro-batches in turn as there are stages, while the next one's weights and the last one's gradients are on their way: all but one
+    piece's (Megatron-LM's schedules.py, forward_backward_pipelining_with_interleaving, param_sync_func and grad_sync_func, of
+    align_param_gather and align_grad_reduce). In pipelines of PyTorch, and without fused kernels, none.
+    """
+    if case.waits:
+        return cast("float", where(plan.pipeline > 1, 0.0, 1.0))
+    if not _by_pieces(plan, case):
+        return float(case.fused)
+    in_turn = smaller(as_float(plan.pipeline), as_float(case.micro_batches))
+    return cast("float", where(plan.interleave > 1, in_turn * (1 - 1 / as_float(plan.interleave)), 1.0))
+
+
+def _by_pieces(plan: Parallelism, case: Case) -> bool:
+    """Whether each piece of a stage exchanges its weights and gradients by itself, as Megatron-LM's schedules have it."""
+    return case.fused and not case.waits and plan.order in ("1f1b", "interleaved")
 
 
 _BUCKET, _BUCKET_A_COPY = 40_000_000, 1_000_000
@@ -307,7 +368,7 @@ def _waited(share: Ledger, plan: Parallelism, case: Case, *, routed: bool) -> fl
     all in one bucket, which is gathered when their first micro-batch arrives, stage after stage; stages of several pieces gather
     ahead (align_param_gather).
     """
-    if not case.fused or case.waits or plan.order not in ("1f1b", "interleaved"):
+    if not _by_pieces(plan, case):
         return 0.0
     late: Any = where(plan.pipeline == 1, _later_buckets(share, plan) if routed else 0.0, plan.pipeline - 1.0)
     return cast("float", where(plan.zero == 1, where(plan.interleave > 1, 0.0, late), 0.0))

@@ -25,7 +25,17 @@ from tscale.core.costs.step_products import (
     shape_of,
     tokens_of,
 )
-from tscale.core.costs.step_sent import WAYS, Sent, copies_of, dispatches_of, handed_of, keys_of, sums_of
+from tscale.core.costs.step_sent import (
+    WAYS,
+    Sent,
+    copies_of,
+    dispatches_of,
+    gathered_again,
+    handed_of,
+    hidden_slots,
+    keys_of,
+    sums_of,
+)
 from tscale.core.costs.weights import is_linear
 from tscale.core.device import Cluster
 from tscale.core.elementwise import larger
@@ -97,9 +107,9 @@ class StepWork(NamedTuple):
     (DeepSeek-AI 2024c, section 3.2.1), or a recipe of measured runs with two micro-batches in turns, the share of passes that have one
     beside them (`schedules.unpaired`), else 0. `queued`: 1 where the host queues each kernel of layers with routed experts, 2 where it does
     so for two micro-batches in turns, 0 where CUDA graphs hold them. `weights` are gathered once, and `waited` those that nothing hides
-    (`Copies`). `hidden`: 1 where gradients are scattered while the last micro-batch goes backward and weights are gathered while the first
-    goes forward (Megatron-LM's overlap_grad_reduce and overlap_param_gather, which recipes set), 0 where both wait, as in
-    Megatron-DeepSpeed of 2022 and in pipelines of PyTorch.
+    (`Copies`). `hidden`: of how many micro-batches the backward passes hide gradients that are scattered, and the forward passes weights that
+    are gathered (Megatron-LM's overlap_grad_reduce and overlap_param_gather, which recipes set); 0 where both wait, as in
+    Megatron-DeepSpeed of 2022 and in pipelines of PyTorch (`step_sent.hidden_slots`).
     """
 
     stages: tuple[StageWork, ...]
@@ -171,7 +181,7 @@ def work_of_plan(plan: Parallelism, case: Case) -> StepWork:
         0.0,
         where(plan.expert > 1, 1.0, 0.0) * paired,
         case.queued,
-        where(plan.pipeline > 1, 0.0, 1.0) if case.waits else float(case.fused),
+        hidden_slots(plan, case),
     )
 
 
@@ -242,7 +252,7 @@ def stage_work(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster, r
         / bandwidth,
         traffic_again=(again.written + attention_again.traffic_again + case.unpacked * again.frozen) / bandwidth,
         logits=in_order(tokens_of(entry, plan, case) * entry.d_out * entry.used for entry in heads) / bandwidth,
-        sums=sums_of(share, plan, case, cluster).times(2),
+        sums=sums_of(share, plan, case, cluster).times(2 + gathered_again(share, plan)),
         sums_again=Sent()
         if is_nothing(repeated.layers)
         else sums_of(redone, plan, case, cluster).times(repeated.layers),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tscale.catalogue.hardware import Hardware
-from tscale.core.device import Device, of_peak
+from tscale.core.device import Device, formats_of, of_peak
 from tscale.core.precision import PRECISIONS
 from tscale.errors import RequestError, field
 
@@ -24,8 +24,8 @@ def peak_of(device: Device, hardware: Hardware, dtype: str | None) -> tuple[str,
                 f"{hardware.label}: its vendor states no 16-bit peak, so no time can be estimated: "
                 f"{field('gpu_set')} bf16=TFLOPS gives one"
             )
-    if of_peak(dtype) not in peaks:
-        legal = ", ".join(peaks) or "none"
+    if dtype not in (formats := formats_of(peaks)):
+        legal = ", ".join(formats) or "none"
         raise RequestError(f"{hardware.label} has no peak in {dtype}: it has {legal}")
     return dtype, peaks[of_peak(dtype)]
 
