@@ -29,8 +29,8 @@ def test_fsdp_as_torchtitan_is_told_of_it() -> None:
     assert flags_of(layout, JOB)["torchtitan"] == (
         "--parallelism.tensor_parallel_degree 2 --parallelism.pipeline_parallel_degree 1 --parallelism.context_parallel_degree 1 "
         "--parallelism.expert_parallel_degree 1 --parallelism.data_parallel_replicate_degree 4 "
-        "--parallelism.data_parallel_shard_degree 8 --training.local_batch_size 1 --training.global_batch_size 2048 "
-        "--training.seq_len 8192 --activation_checkpoint.mode selective --activation_checkpoint.selective_ac_option op"
+        "--parallelism.data_parallel_shard_degree 8 --training.num_tokens_per_microbatch_per_dp_rank 8192 "
+        "--training.num_tokens_per_train_step 16777216 --training.max_context_length 8192 activation-checkpoint:selective"
     )
 
 

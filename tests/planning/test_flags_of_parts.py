@@ -66,29 +66,32 @@ TITAN = (
     "--parallelism.tensor_parallel_degree {} --parallelism.pipeline_parallel_degree {} --parallelism.context_parallel_degree {} "
     "--parallelism.expert_parallel_degree {} --parallelism.data_parallel_replicate_degree {} --parallelism.data_parallel_shard_degree {}"
 )
-TRAINED = "--training.local_batch_size {} --training.global_batch_size 64 --training.seq_len 4096 --activation_checkpoint.mode {}"
+TRAINED = (  # micro-batches of 2 and steps of 64 sequences of 4096 tokens
+    "--training.num_tokens_per_microbatch_per_dp_rank 8192 --training.num_tokens_per_train_step 262144 "
+    "--training.max_context_length 4096 activation-checkpoint:{}"
+)
 
 TITAN_LINES: list[tuple[Layout, Job, str]] = [
-    (PLAIN, JOB, TITAN.format(1, 1, 1, 1, 8, 1) + " " + TRAINED.format(2, "none")),
+    (PLAIN, JOB, TITAN.format(1, 1, 1, 1, 8, 1) + " " + TRAINED.format("none")),
     (
         _layout({"zero": 2}, recompute="full"), JOB,
-        f"{TITAN.format(1, 1, 1, 1, 1, 8)} --parallelism.fsdp_reshard_after_forward never {TRAINED.format(2, 'full')}",
+        f"{TITAN.format(1, 1, 1, 1, 1, 8)} --parallelism.fsdp_reshard_after_forward never {TRAINED.format('full')}",
     ),
     (
         _layout({"zero": 3, "context": 4, "shards": 8}), JOB,  # 32 devices in 4 groups of 8, of which context parallelism takes 4
-        f"{TITAN.format(1, 1, 4, 1, 4, 2)} {TRAINED.format(2, 'none')}",
+        f"{TITAN.format(1, 1, 4, 1, 4, 2)} {TRAINED.format('none')}",
     ),
     (
         _layout({"zero": 3, "pipeline": 5, "interleave": 2}), JOB,  # 24 layers in 10 pieces are of 3 at most
         f"{TITAN.format(1, 5, 1, 1, 1, 8)} --parallelism.pipeline_parallel_schedule Interleaved1F1B "
-        "--parallelism.pipeline_parallel_layers_per_stage 3 --parallelism.pipeline_parallel_microbatch_size 2 "
-        + TRAINED.format(8, "none"),
+        "--parallelism.pipeline_parallel_layers_per_stage 3 --parallelism.num_pp_microbatches 4 "
+        + TRAINED.format("none"),
     ),
     (
         _layout({"zero": 3, "pipeline": 2}), JOB,
         f"{TITAN.format(1, 2, 1, 1, 1, 8)} --parallelism.pipeline_parallel_schedule 1F1B "
-        "--parallelism.pipeline_parallel_layers_per_stage 12 --parallelism.pipeline_parallel_microbatch_size 2 "
-        + TRAINED.format(8, "none"),
+        "--parallelism.pipeline_parallel_layers_per_stage 12 --parallelism.num_pp_microbatches 4 "
+        + TRAINED.format("none"),
     ),
 ]  # fmt: skip
 

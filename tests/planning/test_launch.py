@@ -81,3 +81,12 @@ def test_the_tokens_of_a_step_are_given_where_they_were_asked_for() -> None:
     assert degrees(trtllm(one), "--max_num_tokens", "--max_batch_size") == [1024, 1024]
     assert degrees(sglang(one), "--chunked-prefill-size", "--max-running-requests") == [16 * 1024, 32000]
     assert "--max-num-batched-tokens" not in (vllm(launch(SPREAD)) or "")
+
+
+@pytest.mark.parametrize(
+    ("tokens", "chunk", "cut"), [(8192, 0, False), (8193, 0, True), (2048, 2048, False), (2049, 2048, True)]
+)
+def test_tensorrt_llm_cuts_prompts_that_are_longer_than_a_step(tokens: int, chunk: int, cut: bool) -> None:
+    """It refuses them otherwise: tensorrt_llm/llmapi/llm.py (_check_arguments), issues 6539 and 9277."""
+    line = trtllm(launch(DENSE, chunk=chunk)._replace(tokens=tokens))
+    assert ("enable_chunked_prefill: true" in (line or "")) == cut

@@ -15,7 +15,7 @@ NIXL = """ --kv-transfer-config '{"kv_connector":"NixlConnector","kv_role":"kv_b
 @pytest.mark.parametrize("requests", [0, 1, 2, 7])
 @pytest.mark.parametrize("chunk", [0, 1, 2, 5])
 def test_requests_and_tokens_at_once_are_given_from_the_first_on(requests: int, chunk: int) -> None:
-    """0 leaves either to the engine."""
+    """0 leaves either to the engine; TensorRT-LLM cuts prompts to chunks where it is told to."""
     one = Launch("m", ServingLayout(), requests, 9, "", "bf16", chunk=chunk)
     together = min(requests, chunk) if chunk else requests
     at_once, tokens = (f" {{}} {together}" if together else "", f" {{}} {chunk}" if chunk else "")
@@ -25,6 +25,7 @@ def test_requests_and_tokens_at_once_are_given_from_the_first_on(requests: int, 
     )
     assert trtllm(one) == (
         f"trtllm-serve m --tp_size 1{at_once.format('--max_batch_size')}{tokens.format('--max_num_tokens')} --max_seq_len 9"
+        + (" --config <(echo '{enable_chunked_prefill: true}')" if chunk else "")
     )
     running = f" --max-running-requests {requests}" if requests else ""
     assert sglang(one) == (

@@ -5,7 +5,8 @@ each device that has one of its experts. Megatron-LM does neither unless it is t
 gradients and weights (overlap_grad_reduce, overlap_param_gather); torchtitan sends a token once for each expert, for which it has no option.
 
 Option names are those of Megatron-LM's training/arguments.py (core 0.13; that of HybridEP is of 0.16, whose transformer_config.py says that
-DeepEP does not send over links of several nodes), of torchtitan's config/job_config.py (commit 000204a) and of
+DeepEP does not send over links of several nodes), of torchtitan's config/configs.py and
+distributed/activation_checkpoint.py (commit b5bcd76 of August 2026, which counts steps in tokens) and of
 NeMo 2's recipes (collections/llm/recipes, commit 00aa2e1; DeepEP's of lightning/pytorch/callbacks/deepep.py, 8cfedd7).
 """
 
@@ -218,9 +219,9 @@ def _megatron_sharding(layout: Layout) -> Iterator[str]:
 # ---------------------------------------------------------------------------------------------------------------------
 
 _TITAN_AGAIN = {
-    "none": "--activation_checkpoint.mode none",
-    "op": "--activation_checkpoint.mode selective --activation_checkpoint.selective_ac_option op",
-    "full": "--activation_checkpoint.mode full",
+    "none": "activation-checkpoint:none",
+    "op": "activation-checkpoint:selective",
+    "full": "activation-checkpoint:full",
 }
 _TITAN_SCHEDULES = {"1f1b": "1F1B", "interleaved": "Interleaved1F1B", "zero-bubble": "ZBVZeroBubble"}
 
@@ -248,10 +249,10 @@ def _torchtitan(layout: Layout, job: Job) -> Iterator[str]:
     if plan.pipeline > 1:
         yield f"--parallelism.pipeline_parallel_schedule {_of(_TITAN_SCHEDULES, plan.order, 'schedule')}"
         yield f"--parallelism.pipeline_parallel_layers_per_stage {-(-job.layers // (plan.pipeline * plan.interleave))}"
-        yield f"--parallelism.pipeline_parallel_microbatch_size {layout.micro_batch}"
-    each = job.batch // plan.data if plan.pipeline > 1 else layout.micro_batch
-    yield f"--training.local_batch_size {each} --training.global_batch_size {job.batch} --training.seq_len {job.context}"
-    yield _of(_TITAN_AGAIN, layout.again.text, "recompute")
+        yield f"--parallelism.num_pp_microbatches {job.batch // (plan.data * layout.micro_batch)}"
+    yield f"--training.num_tokens_per_microbatch_per_dp_rank {layout.micro_batch * job.context}"
+    yield f"--training.num_tokens_per_train_step {job.batch * job.context} --training.max_context_length {job.context}"
+    yield _of(_TITAN_AGAIN, layout.again.text, "recompute")  # subcommands come last
     if layout.offload:
         raise NoOptionError("offload")
     _of({"bf16": "", "fp32-master": ""}, layout.precision, "precision")

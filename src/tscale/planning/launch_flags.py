@@ -84,10 +84,16 @@ def trtllm(launch: Launch) -> str | None:
     return join(words) + (f" --config <(echo '{config}')" if config else "")
 
 
+_TRTLLM_TOKENS: Final = 8192
+"""TensorRT-LLM's own --max_num_tokens (`BuildConfig`); without chunked prefill it refuses prompts that are longer."""
+
+
 def _trtllm_config(launch: Launch) -> Iterator[str]:
     """What trtllm-serve reads from a file alone, as a line of YAML."""
     said = {
         "enable_attention_dp: true": launch.layout.attention_data > 1,
+        "enable_chunked_prefill: true": launch.tokens
+        > (launch.chunk or _TRTLLM_TOKENS),  # longer prompts are refused without
         "kv_cache_config: {dtype: fp8}": launch.cache.startswith("fp8"),
         "cache_transceiver_config: {backend: DEFAULT}": bool(launch.role),
         "disable_overlap_scheduler: true": launch.role == "prefill",

@@ -108,7 +108,7 @@ def _draft_notes(one: Served) -> Iterator[str]:
     assert draft is not None
     who = "A draft at no cost" if draft.spec is None else draft.spec.label
     yield (
-        f"{who} guesses {draft.tokens} tokens per round, each accepted with probability {float(draft.acceptance):g}: "
+        f"{who} guesses {draft.tokens} token{'' if draft.tokens == 1 else 's'} per round, each accepted with probability {float(draft.acceptance):g}: "
         f"{draft.expected:.2f} tokens per round in expectation (Leviathan 2023, equation 1). The tables are of a step without."
     )
     if draft.spec is not None:

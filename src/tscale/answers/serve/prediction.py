@@ -117,7 +117,7 @@ def notes_of_prediction(found: Predicted | str) -> Iterator[str]:
         yield "No run with speculative decoding was measured: a step is taken to verify guesses as it decodes as many sequences."
     if case.draft is not None:
         yield (
-            f"{case.draft.spec.label} guesses {case.guesses} tokens one after the other before each step, on the same devices, and "
+            f"{case.draft.spec.label} guesses {f'{case.guesses} tokens one after the other' if case.guesses > 1 else '1 token'} before each step, on the same devices, and "
             "takes in each prompt before the first; `tscale memory --draft` says what it holds."
         )
 
