@@ -114,10 +114,10 @@ def test_an_unknown_family_counts_like_a_known_one_on_the_users_word(tmp_path: P
     assert "--assume FAMILY" in refused.err
     counted = run("params", str(file), "--assume", "llama")
     assert "1,100,048,384" in counted.out
-    assert "counted as a llama" in counted.out
+    assert "counted like llama" in counted.out
     assert "foo_width" in counted.out
     beside = run("compare", "gpt2", str(file), "--assume", "llama")
-    assert "counted as a llama" in " ".join(beside.out.split())
+    assert "counted like llama" in " ".join(beside.out.split())
 
 
 def test_the_head_of_an_assumed_family_is_the_one_that_is_named_alike(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_an_assumption_lists_what_it_takes_from_defaults_and_marks_every_figure(
     for args in ((str(file), "--assume", "llama"), (str(spec),)):
         lines = run("params", *args).out.splitlines()
         assert lines[1] == (
-            'Counted as a llama, as requested (--assume): tscale does not know model_type "foo". All figures are assumed.'
+            'Counted like llama, as requested (--assume): tscale does not know model_type "foo". All figures are assumed.'
         )
         assert lines[2] == (
             "Not in the file, taken from the defaults of llama: attention_bias false, num_key_value_heads (derived), "
@@ -168,7 +168,7 @@ def test_no_command_calls_a_figure_exact_that_rests_on_an_assumption(tmp_path: P
     file = tmp_path / "config.json"
     file.write_text(json.dumps(FOO))
     shown = run(command[0], str(file), *command[1:], "--assume", "llama")
-    assert "\nCounted as a llama, as requested (--assume)" in "\n".join(shown.out.splitlines()[:3])
+    assert "\nCounted like llama, as requested (--assume)" in "\n".join(shown.out.splitlines()[:3])
     assert "†" in shown.out
     figures = answer(command[0], str(file), *command[1:], "--assume", "llama")["figures"].values()
     assert {told["known"] for told in figures} <= {"assumed", "cited", "missing"}

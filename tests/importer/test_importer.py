@@ -290,7 +290,10 @@ GPT_NEO = {"model_type": "gpt_neo", "num_layers": 2}
             {"model_type": "lama"},
             'model_type "lama" is not known: no known family has its keys (--assume FAMILY counts it as one of a known family; --families FILE describes it)',
         ),
-        ({"model_type": "funnel"}, 'model_type "funnel" is not known yet: its layers pool a sequence to shorter ones'),
+        (
+            {"model_type": "funnel"},
+            'model_type "funnel" is not known yet: its layers pool a sequence to shorter ones (--assume FAMILY counts it as one of a known family all the same)',
+        ),
         ({"model_type": "bloom"}, 'no "n_layer": bloom needs it'),
         ({"model_type": "bloom", "n_layer": None}, 'no "n_layer": bloom needs it'),
         ({"model_type": "nemotron"}, 'no "num_key_value_heads": nemotron needs it'),

@@ -20,7 +20,7 @@ def lead_of(spec: Spec) -> tuple[str, ...]:
         if said.model_type is None
         else f'tscale does not know model_type "{said.model_type}"'
     )
-    lines = [f"Counted as a {said.family}, as requested (--assume): {why}. All figures are assumed."]
+    lines = [f"Counted like {said.family}, as requested (--assume): {why}. All figures are assumed."]
     if said.defaults:
         lines.append(f"Not in the file, taken from the defaults of {said.family}: {', '.join(said.defaults)}.")
     if said.unread:

@@ -203,7 +203,7 @@ def _assumed(config: dict[str, object], family_name: str, name: str, where: str)
     if isinstance(own, str) and (own in FAMILIES or own in NESTED or own in ALSO):
         raise RequestError(f"{where} says model_type {shown(own)}, which is known: drop {field('assume')}")
     read, unread = _read_as(config, family_name, where)
-    title = f"{name}, counted as a {family_name}"
+    title = f"{name}, counted like {family_name}"
     spec = replace(_spec(read, name), title=title, notes=_notes(read))
     spec = replace(spec, training=_pre_training(config, spec.context))
     like = AssumedFamily(
@@ -267,7 +267,8 @@ def _model_type(config: Mapping[str, object], where: str) -> str:
     if not isinstance(value, str):
         raise SpecError(f"model_type must be text, not {shown(value)}", where=where)
     if value in NOT_YET:
-        raise SpecError(f"model_type {shown(value)} is not known yet: {NOT_YET[value]}", where=where)
+        why = f"{NOT_YET[value]} ({field('assume', 'FAMILY')} counts it as one of a known family all the same)"
+        raise SpecError(f"model_type {shown(value)} is not known yet: {why}", where=where)
     if value in ALSO:
         return ALSO[value]
     if value not in FAMILIES and value not in NESTED:
