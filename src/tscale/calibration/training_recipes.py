@@ -145,7 +145,7 @@ CURRENT: Final = Recipe(
         "cuDNN's attention, measured by itself (NVIDIA/cudnn-frontend, benchmark/sdpa_benchmark_training, cuDNN 9.19 to 9.22, causal, forward and "
         "backward), reaches 0.51 of the 16-bit peak on H200, 0.49 on GB200 and 0.55 on GB300 at 4,096 tokens and heads of 128, and 0.57, 0.57 and "
         "0.63 at 8,192; of gpt-oss-120b's windows of 128 it reaches 0.07 on GB200, which is 1% of a step. With 0.53 and 0.59 on Blackwell and Blackwell "
-        "Ultra in place of 0.45 and 0.65, layouts left out would be at 3.8% and 12.0% in place of 4.0% and 11.6%, and runs that nothing is "
+        "Ultra in place of 0.45 and 0.65, layouts left out would be at 3.8% and 12.0% in place of 4.1% and 11.6%, and runs that nothing is "
         "fitted to further off on average.",
         "torchtitan's H100 are limited to 500 W, which is not counted: its runs in sequences of 8,192 "
         "take 1.0 to 1.1 times as long as predicted, with asynchronous tensor-parallel sums 1.1 to 1.2, and longer ones in up to two parts 1.2.",
@@ -158,7 +158,7 @@ CURRENT: Final = Recipe(
         "Products on Blackwell are counted without waves: with those of 148 and 152 multiprocessors, layouts left out would be at 4.1% and 11.6% (5.4% on "
         "average in place of 5.3%), and most runs that nothing is fitted to 0.2% to 0.7% nearer.",
         "Gradients are summed and sent in 16 bits where recipes have it, as those of NeMo and Megatron-Bridge; with 32 bits everywhere, layouts "
-        "left out would be at 5.1% and 11.3% in place of 4.0% and 11.6%, and at 5.8% on average in place of 5.3%.",
+        "left out would be at 5.1% and 11.3% in place of 4.1% and 11.6%, and at 5.8% on average in place of 5.3%.",
         "Tensor-parallel sums take as long as alone: fitted, they would take 1.3 times as long, and layouts left out be at 4.0% and 11.5%, but at 5.4% on average; "
         "of the runs that nothing is fitted to, those of NeMo would be 0.6% nearer, adapters 0.6% further off.",
         "Recipes of NeMo and Megatron-Bridge gather weights that are in fp8 by whole tensors in 8 bits (fp8_param_gather), and 25.11's do not gather ahead in MXFP8 "
