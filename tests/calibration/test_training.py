@@ -381,9 +381,9 @@ def test_a_benchmark_of_automodel_sends_to_neighbours_and_waits() -> None:
     case = case_of(row)[0]
     ours = work_of(case)
     random = work_of(case._replace(automodel=False))
-    assert (ours.hidden, random.hidden) == (0, 1)
+    assert (ours.hidden, random.hidden) == (0, 4 * 7 / 8)  # four stages, all of eight pieces but one
     for own, other in zip(ours.stages, random.stages, strict=True):
-        assert own.handed.network > other.handed.network == 0
+        assert own.handed.network > other.handed.network > 0
         assert own.dispatches.link / other.dispatches.link == pytest.approx(
             2 / (32 * (1 - comb(124, 8) / comb(128, 8)))
         )

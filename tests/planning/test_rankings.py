@@ -55,7 +55,7 @@ def test_layouts_that_nvidia_published_are_near_the_best() -> None:
     behind = [one for one in (of_row(row).behind for row in rows) if one is not None]
     assert len(behind) == 48
     *most, last = sorted(behind)
-    assert max(most) <= 0.07
+    assert max(most) <= 0.08
     assert 0.1 < last < 0.11
     automodel = [one for one, row in zip(behind, rows, strict=True) if "Automodel" in row["source"]]
     assert len(automodel) == 5

@@ -74,7 +74,7 @@ def seconds(model: Model, layouts: Layouts, orders: Orders, case: TrainingCase, 
 
 _SLOT, _COPIES = 8, 16
 """Numbers of a stage's slot, and of what it has to do once a step."""
-_OF_COPIES: Final = frozenset({"zero", "shards", "sharing", "optimizer", "loss", "offload"})
+_OF_COPIES: Final = frozenset({"shards", "sharing", "optimizer", "loss", "offload"})
 """Columns that change nothing of a pass."""
 _OF_PASSES: Final = frozenset({"recompute", "first", "sequence", "optimizer", "loss", "offload"})
 """Columns that change nothing of what copies exchange and update once a step."""
