@@ -86,7 +86,7 @@ def test_a_million_tokens_take_hours_of_all_devices() -> None:
 
 def test_tokens_in_and_out_pay_for_all_devices_between_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """8 devices at 3 dollars answer 2 requests of 100 and 20 tokens a second, and a fifth of what they do is for prompts."""
-    monkeypatch.setattr(dollars, "prompt_share", lambda case, calibration: {"own": 0.2}[calibration])
+    monkeypatch.setattr(dollars, "prompt_share", lambda _, calibration: {"own": 0.2}[calibration])
     rent = Rent(Fraction(3), Fraction(3), Fraction(3), "exact")
     case = SimpleNamespace(devices=8, disaggregated=False, prompt=100.0, output=20.0)
     predicted: Any = SimpleNamespace(case=case, requests_per_second=2.0, times=object(), calibration="own")
