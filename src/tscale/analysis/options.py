@@ -283,6 +283,7 @@ LOSS: Final = Option(
         "chunked",
         "chunked-recomputed",
         "chunked-compiled",
+        "chunked-kept",
         "fused-linear",
         "fused",
     ),
