@@ -161,7 +161,7 @@ def training_of(row: Row) -> Asked:
         recompute=again.policy,
         rank=rank,
         base=_base(row, method),
-        loss=_loss(row["loss"], habits, compiled=row["kernels"] in ("", "fused")),
+        loss=_loss(row, habits),
         kernels=_kernels(row["kernels"], own=habits.own_norms),
         again=again if again.of_some else None,
         optimizer_in_backward=row.flag("optimizer_in_backward"),
@@ -173,15 +173,21 @@ def training_of(row: Row) -> Asked:
         repeats_keys=habits.repeats_keys
         and row["loss"] != "plain-kept",  # transformers with FlashAttention 2 has no copies
     )
-    tokens, beside = (row.size("context") or 0) * micro_batch, 0
+    beside = _beside(spec, training, habits, row.size("context") or 0)
+    graph_kept = habits.graph_kept and method == "qlora"
+    return Asked(spec, training, habits.prints_active, beside, graph_kept)
+
+
+def _beside(spec: ModelSpec, training: Training, habits: Habits, context: int) -> int:
+    """Bytes that a source keeps of a micro-batch, and of the model, beside what is counted of others."""
+    tokens, beside = context * training.micro_batch, 0
     if habits.heads_packed and training.base is not None:
         beside += _packed_head(spec, training.base, tokens)
     if habits.joined and training.recompute == "none":
         beside += tokens * _joined_bytes(spec, training)
     if habits.whole_gradients and training.plan.zero == 3:
         beside += _whole_gradients(spec, training)
-    graph_kept = habits.graph_kept and method == "qlora"
-    return Asked(spec, training, habits.prints_active, beside, graph_kept)
+    return beside
 
 
 def _joined_bytes(spec: ModelSpec, training: Training) -> int:
@@ -290,12 +296,16 @@ def _optimizer(text: str) -> Optimizer:
     raise RequestError(f"optimizer {shown(text)} is not counted: {nearest(name, OPTIMIZERS)}")
 
 
-def _loss(text: str, habits: Habits, *, compiled: bool) -> str | None:
+def _loss(row: Row, habits: Habits) -> str | None:
     """The kernel of the loss; torchtune compiles that of each chunk together with the model."""
-    name = find_kernel(text).name if text else None
+    name = find_kernel(row["loss"]).name if row["loss"] else None
     if name == "bf16" and habits.loss_kept:
         return "chunked-kept"
-    return "chunked-compiled" if name == "chunked" and habits.compiled_loss and compiled else name
+    return (
+        "chunked-compiled"
+        if name == "chunked" and habits.compiled_loss and _kernels(row["kernels"], own=False) == "fused"
+        else name
+    )
 
 
 def _kernels(text: str, *, own: bool) -> NormKernel:

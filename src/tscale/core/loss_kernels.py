@@ -123,7 +123,7 @@ def loss_bytes(name: str, logits: Logits) -> LossBytes:
         LossBytes(kept=4000, live=12000, reserved=14000)
     """
     n, a = logits.numbers, logits.number_bytes  # logits, bytes of one as the head makes it
-    upcast = a if a < 4 else 0  # beside their copy in fp32, where they are not fp32 already
+    upcast = a * (a < 4)  # beside their copy in fp32, where they are not fp32 already
     match name:
         case "plain":
             return LossBytes(4 * n, 12 * n, (12 + upcast) * n)
@@ -146,12 +146,8 @@ def loss_bytes(name: str, logits: Logits) -> LossBytes:
         case "chunked-compiled":
             peak = a * n + ceil_div(a * n, CHUNKS) + _head_again(logits)
             return LossBytes(a * n, peak, peak)
-        case "chunked-kept" if (
-            logits.trained
-        ):  # of several sequences; the gradients of pieces are joined, and joined ones padded
-            return LossBytes(8 * n, 12 * n, (16 + upcast) * n)
-        case "chunked-kept":  # where the head is in pieces, too, the gradient of one is padded and cast
-            return LossBytes(8 * n, 8 * n + ceil_div(8 * n, PIECES), 8 * n + ceil_div((8 + upcast) * n, PIECES))
+        case "chunked-kept":
+            return _chunked_kept(n, upcast, trained=logits.trained)
         case "chunked-recomputed":
             again = _head_again(logits)
             return LossBytes(0, ceil_div(12 * n, CHUNKS) + again, ceil_div((12 + upcast) * n, CHUNKS) + again)
@@ -203,6 +199,13 @@ def least_live_bytes(name: str, logits: Logits) -> int:
     two gradients are live, 4 bytes each. A loop of one's own that still refers to the output keeps them (`LossBytes.live`).
     """
     return 12 * logits.numbers if name in OF_TRANSFORMERS else loss_bytes(name, logits).live
+
+
+def _chunked_kept(n: int, upcast: int, *, trained: bool) -> LossBytes:
+    """litgpt's: where the head is in pieces, too, a gradient is padded and cast; of whole logits, those of pieces are joined, and padded."""
+    if trained:  # of several sequences
+        return LossBytes(8 * n, 12 * n, (16 + upcast) * n)
+    return LossBytes(8 * n, 8 * n + ceil_div(8 * n, PIECES), 8 * n + ceil_div((8 + upcast) * n, PIECES))
 
 
 def _fused_linear(logits: Logits) -> LossBytes:
