@@ -35,7 +35,7 @@ REFUSED: dict[str, str] = {
     "minimax_m3_vl_text": "attention's indexer of keys",
     "mllama_text_model": "image_layer, which attends to images,",
     "deepseek_v4": "attention's compressed keys",
-    "hy_v4": HEADS,
+    **dict.fromkeys(("hy_v4", "hy_v4_vl_text"), HEADS),
     "mistral_large4_text": HEADS,
     "bailing_hybrid": HEADS,
     "glm5_next_text": INDEXER,
