@@ -53,9 +53,9 @@ def accuracy_report(found: Accuracy) -> Report:
         "columns_left_out": list(found.unread),
     }
     rows = [{**errors, "what": _WHAT[what]} for what, errors in zip(whats, overall.values(), strict=True)]
-    tables = [view(title, (Column("predicted", "what", numeric=False), *_ERRORS), rows, subject=found.name)]
+    tables = [view(title, (Column("predicted", "what", numeric=False), *_errors(found)), rows, subject=found.name)]
     if judged:
-        tables.append(view("", _GROUPS, _shown(groups), subject="groups", aside=True))
+        tables.append(view("", (*_OF_GROUPS, *_errors(found)), _shown(groups), subject="groups", aside=True))
         tables.append(view("", _FURTHEST, map(_worst_row, worst), subject="worst", aside=True))
     return Report(title, tuple(tables), data, tuple(_notes(found)), exit_code=3 if broken else 0)
 
@@ -67,14 +67,16 @@ def _medians(judged: Sequence[tuple[Row, Judged]], whats: Sequence[What]) -> str
     return f"; median error of {said}" if said else ""
 
 
-_ERRORS: Final = (
-    Column("figures", "figures"),
-    Column("median error", "median"),
-    Column("p90", "p90"),
-    Column("mean", "mean", drop=2),
-    Column("in interval", "coverage"),
-    Column("bounds broken", "bound_broken", drop=1),
-)
+def _errors(found: Accuracy) -> Iterator[Column]:
+    """The columns of errors; of serving, two intervals."""
+    yield Column("figures", "figures")
+    yield Column("median error", "median")
+    yield Column("p90", "p90")
+    yield Column("mean", "mean", drop=2)
+    yield Column("in interval", "coverage")
+    if found.kind.name == "serving":
+        yield Column("in other sources'", "coverage_of_other_sources")
+    yield Column("bounds broken", "bound_broken", drop=1)
 
 
 def _groups(judged: Sequence[tuple[Row, Judged]]) -> Iterator[Record]:
@@ -104,11 +106,10 @@ def _furthest(group: Record) -> tuple[float, str]:
     return -float(p90.value), str(group["value"])
 
 
-_GROUPS: Final = (
+_OF_GROUPS: Final = (
     Column("by", "group", numeric=False),
     Column("", "value", numeric=False, wraps=16, read=lambda value: value or "not stated"),
     Column("of", "what", numeric=False, drop=3),
-    *_ERRORS,
 )
 
 
@@ -158,6 +159,11 @@ def _notes(found: Accuracy) -> Iterator[str]:
         )
     if found.unread:
         yield f"Columns that are not read: {', '.join(found.unread)}."
+    if found.kind.name == "serving":
+        yield (
+            "In interval: in that of runs of the source that the calibration was fitted to; in other sources': in the wider one, as `serve` and "
+            "`plan --serve` show it."
+        )
     if found.kind.name == "serving" and "drawn" not in found.columns:
         yield DRAWN_NOTE
     reasons: dict[str, list[int]] = {}

@@ -3,8 +3,8 @@
 Constants are fitted to configs/measured/serving.csv, then deviations of groups of runs, then both again without some of the runs,
 which are judged by what the others say: without a tenth of the deployments, without a tenth of the lengths that deployments were
 measured at, without a tenth of the builds, and without each model in turn. Ends of intervals are what was measured over what was
-predicted of runs of a kind that were left out; of a new model of a family that was measured, over what the formula says of all
-runs, with no deviations. Nothing is random: folds go by the order of names. Needs numpy and scipy.
+predicted of runs of a kind that were left out; of a model that was not measured, models left out. What others run than those who
+ran these has wider ones, by configs/measured/serving_others.csv (`serving_others`). Nothing is random: folds go by the order of names. Needs numpy and scipy.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 import yaml
 
 from tscale.calibration.interval import Ends, ends_for_next, ends_of_all, factors
-from tscale.calibration.serving_calibration import NAME
+from tscale.calibration.serving_calibration import NAME, calibration_from
 from tscale.calibration.serving_cases import case_of
 from tscale.calibration.serving_deployed import deployed_on
 from tscale.calibration.serving_fit import (
@@ -39,6 +39,7 @@ from tscale.calibration.serving_fit import (
 from tscale.calibration.serving_groups import deviation_level, family_of, way_of
 from tscale.calibration.serving_meanings import FITTED, LEVELS, MEANINGS, NOISE, RANGES, SPREADS, TERMS
 from tscale.calibration.serving_one_run import FIRST, RunLoad, share_taken
+from tscale.calibration.serving_others import others_data
 from tscale.catalogue.models import configs
 
 FOLDS: Final = 10
@@ -76,9 +77,11 @@ def main() -> None:
     left = {name: leave_out(runs, problems, whole, numbers) for name, numbers in schemes.items()}
     folder = configs() / "calibrations"
     folder.mkdir(exist_ok=True)
-    text = written(runs, problems, whole, left, with_one_run(runs, rows, left["deployment"]))
-    (folder / f"{NAME}.yaml").write_text(text, encoding="utf-8")
     (folder / f"{NAME}-groups.csv").write_text(groups_text(groups, runs), encoding="utf-8")
+    data = fitted_data(runs, problems, whole, left, with_one_run(runs, rows, left["deployment"]))
+    own = {figure: found.tolist() for figure, found in ratios(runs, left["model"].seconds).items()}
+    data["other_sources"] = others_data(calibration_from(NAME, data), own)
+    (folder / f"{NAME}.yaml").write_text(written(data), encoding="utf-8")
     (folder / f"{NAME}-builds.csv").write_text(builds_text(runs, left["deployment"]), encoding="utf-8")
 
 
@@ -177,31 +180,24 @@ def with_one_run(runs: Runs, rows: list[dict[str, str]], left: Left) -> dict[str
 
 _JUDGED: Final = {"deployment": "lengths", "build": "deployment", "model": "build", "elsewhere": "model"}
 """Whose runs, left out how, say how far predictions are off where so much is known."""
-_NEW: Final = ("family", "elsewhere")
-"""How much is known of a model of which nothing was measured."""
 
 
-def residuals(runs: Runs, whole: Fitted, left: Mapping[str, Left]) -> dict[str, Any]:
-    """Ends of intervals by figure, and by how much is known of a deployment and how it is laid out.
-
-    Of a new model of a family that was measured they are those of all runs by the formula, unless so few models were laid out as it
-    is that these say nothing of the next one.
-    """
+def residuals(runs: Runs, left: Mapping[str, Left]) -> dict[str, Any]:
+    """Ends of intervals by figure, and by how much is known of a deployment and how it is laid out: all of runs that were left out."""
     ways = np.array([way_of(case) for case in runs.cases])
-    alone = ratios(runs, with_latency(runs, whole.seconds))
     found: dict[str, Any] = {"tpot": {}, "ttft": {}, "latency": {}}
-    for known in ("deployment", "build", "model", *_NEW):
-        scheme = left[_JUDGED.get(known, "model")]
-        kept = np.array([known in (name, *_NEW) for name in scheme.known])
+    for known, by in _JUDGED.items():
+        scheme = left[by]
+        kept = np.array([known in (name, "elsewhere") for name in scheme.known])
         for figure, ratio in ratios(runs, scheme.seconds).items():
             for way in ("", *sorted(set(ways))):
                 chosen = kept & ((ways == way) | (way == ""))
                 if chosen.sum() < _FEWEST:
                     continue
                 folds = scheme.folds[chosen]
-                ends = ends_for_next(ratio[chosen].tolist(), folds.tolist()) if known in _NEW else ends_of_all
-                own = alone[figure] if known == "family" and ends is ends_of_all else ratio
-                found[figure][f"{known}, {way}" if way else known] = spread(own[chosen], folds, ends)
+                new = known == "elsewhere"
+                ends = ends_for_next(ratio[chosen].tolist(), folds.tolist()) if new else ends_of_all
+                found[figure][f"{known}, {way}" if way else known] = spread(ratio[chosen], folds, ends)
     return found
 
 
@@ -232,18 +228,18 @@ def constants_of(problems: dict[Figure, Problem], whole: Fitted) -> dict[str, An
     return constants
 
 
-def written(
+def fitted_data(
     runs: Runs,
     problems: dict[Figure, Problem],
     whole: Fitted,
     left: Mapping[str, Left],
     one: Mapping[str, Floats],
-) -> str:
-    """The calibration as YAML."""
+) -> dict[str, Any]:
+    """What the calibration's file says of the runs that it is fitted to."""
     constants = constants_of(problems, whole)
     structures = [deployed_on(case, case.decode.layout).structure for case in runs.cases]
     alone = with_latency(runs, whole.seconds)
-    data = {
+    return {
         "name": NAME,
         "title": "TensorRT-LLM, SGLang and vLLM on H100 to GB200, benchmark runs of 2025 and 2026",
         "families": sorted({family_of(structure) for structure in structures}),
@@ -261,7 +257,7 @@ def written(
             "measured": {figure: errors(ratio) for figure, ratio in one.items()},
         },
         "residuals": {
-            figure: {"measured": spread(one[figure]), **kinds} for figure, kinds in residuals(runs, whole, left).items()
+            figure: {"measured": spread(one[figure]), **kinds} for figure, kinds in residuals(runs, left).items()
         },
         "groups": {
             "spreads": {f: {k: list(v) for k, v in s.items()} for f, s in SPREADS.items()},
@@ -270,12 +266,17 @@ def written(
         "sources": ["ai-dynamo/aiconfigurator, systems/silicon_sample.csv (Apache-2.0)"],
         "evidence": "secondary",
     }
+
+
+def written(data: Mapping[str, Any]) -> str:
+    """The calibration as YAML."""
     head = (
         "# Made by `python -m tscale.calibration.fit_serving`, not by hand.\n"
         "# cross_validation: errors of runs that were left out of the fit, by what was left out with them; fitted: of all runs by the\n"
-        "# formula alone. residuals: measured over predicted, ends of 80% of runs, by how much is known of a deployment.\n"
+        "# formula alone. residuals: measured over predicted, ends of 80% of runs, by how much is known of a deployment, of runs left out.\n"
+        "# other_sources: the same of runs of sources that nothing is fitted to, of a source at random.\n"
     )
-    return head + yaml.safe_dump(data, sort_keys=False, width=130, default_flow_style=None)
+    return head + yaml.safe_dump(dict(data), sort_keys=False, width=130, default_flow_style=None)
 
 
 def _digits(value: float) -> float:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
+from tscale.calibration.interval import Interval
+
 What = Literal["step", "tpot", "ttft", "latency", "throughput", "memory"]
 """The figure: seconds of a training step, of an output token, to the first token and of a whole request, output tokens/s, or bytes."""
 
@@ -41,6 +43,8 @@ class Judged(NamedTuple):
     high: float
     bound: float | None
     groups: Mapping[str, str]
+    others: Interval | None = None
+    """The interval of runs of another source than that of the fitted ones, where it is another."""
 
     @property
     def error(self) -> float:
@@ -51,6 +55,11 @@ class Judged(NamedTuple):
     def covered(self) -> bool:
         """Whether what was measured lies within the interval."""
         return self.low <= self.measured <= self.high
+
+    @property
+    def covered_by_others(self) -> bool | None:
+        """The same of the interval of other sources; None where there is none."""
+        return None if self.others is None else self.others.low <= self.measured <= self.others.high
 
     @property
     def bound_broken(self) -> bool:

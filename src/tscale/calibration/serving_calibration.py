@@ -10,14 +10,14 @@ import csv
 from collections.abc import Mapping
 from functools import cache
 from math import ceil
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from tscale.calibration.interval import Interval, interval
 from tscale.calibration.serving_case import ServingCase
 from tscale.calibration.serving_cases import passes_of
 from tscale.calibration.serving_deployed import OverCapacityError, cache_room, worker_of
 from tscale.calibration.serving_groups import deviation_level, family_of, group_of, keys_of, terms_of, way_of
-from tscale.calibration.serving_meanings import MEANINGS, TERMS, Group
+from tscale.calibration.serving_meanings import LEVELS, MEANINGS, TERMS, Group
 from tscale.calibration.serving_one_run import FIRST, RunLoad, share_taken
 from tscale.calibration.serving_physics import Physics, chip_of, physics, step_seconds_of, with_guesses
 from tscale.catalogue.models import configs
@@ -54,6 +54,19 @@ class Spread(NamedTuple):
     median: float
 
 
+class Others(NamedTuple):
+    """How far predictions are off runs of other sources than those that the constants were fitted to.
+
+    `median`: of request latency or of the throughput that comes of it, |predicted/measured - 1|. `ends`: by figure, what 80% of the
+    runs of a source taken at random are within, measured over predicted.
+    """
+
+    sources: tuple[str, ...]
+    runs: int
+    median: float
+    ends: Mapping[str, tuple[float, float]]
+
+
 class Calibration(NamedTuple):
     """Constants, groups' deviations by level and key, and what was measured over what was predicted by kind."""
 
@@ -69,6 +82,11 @@ class Calibration(NamedTuple):
     """Chips that were, by their names in configs/hardware."""
     errors: Mapping[str, Mapping[str, Mapping[str, float]]]
     """By how runs were kept from the fit, and figure: median, p90, mean."""
+    others: Others
+    another_source: bool = False
+    """Whether what is predicted is run by others than those who ran what the constants were fitted to."""
+    own: frozenset[str] = frozenset()
+    """Groups of the first of `LEVELS` of which one's own runs are known."""
 
 
 class Prediction(NamedTuple):
@@ -82,6 +100,8 @@ class Prediction(NamedTuple):
     latency_bound: float
     known: str
     kind: str
+    another_source: bool
+    """Whether the intervals are as wide as other sources' runs say."""
     prompts_per_second: float
     """What all devices that prefill take in: more requests than that wait."""
     prefill: Interval
@@ -93,8 +113,12 @@ class Prediction(NamedTuple):
 
 @cache
 def shipped(name: str = NAME) -> Calibration:
-    """The shipped calibration."""
-    data = plain_data(name)
+    """The shipped calibration, of runs of the source that it was fitted to."""
+    return calibration_from(name, plain_data(name))
+
+
+def calibration_from(name: str, data: Mapping[str, Any]) -> Calibration:
+    """A calibration as its file says it, with the table of deviations beside it."""
     constants = {
         key: Constant(float(said["value"]), said.get("by", ""), said.get("values", {}))
         for key, said in data["constants"].items()
@@ -103,17 +127,26 @@ def shipped(name: str = NAME) -> Calibration:
         figure: {kind: Spread(**spread) for kind, spread in kinds.items()}
         for figure, kinds in data["residuals"].items()
     }
-    fitted = data["fitted_to"]
     return Calibration(
         name,
-        fitted["runs"],
+        data["fitted_to"]["runs"],
         constants,
         _deviations(name),
         spreads,
         frozenset(data["families"]),
         frozenset(data["chips"]),
         data["cross_validation"],
+        _others(data["other_sources"]) if "other_sources" in data else _NO_OTHERS,
     )
+
+
+def _others(data: Mapping[str, Any]) -> Others:
+    ends = {figure: (found["low"], found["high"]) for figure, found in data["ends"].items()}
+    return Others(tuple(data["sources"]), data["runs"], data["median"], ends)
+
+
+_NO_OTHERS: Final = Others((), 0, 0.0, dict.fromkeys(("tpot", "ttft", "latency"), (1.0, 1.0)))
+"""Where no run of another source is known: intervals are as they are."""
 
 
 def _deviations(name: str) -> dict[tuple[str, str], tuple[tuple[float, ...], tuple[float, ...]]]:
@@ -137,11 +170,12 @@ def constants_for(calibration: Calibration, case: ServingCase) -> ServingConstan
 
 
 class Deviation(NamedTuple):
-    """By how much a case's groups deviate, as factors of its times, and what of it was measured."""
+    """By how much a case's groups deviate, as factors of its times, what of it was measured, and whether another source runs it."""
 
     tpot: float
     ttft: float
     known: str
+    another_source: bool
 
 
 def deviation_of(calibration: Calibration, case: ServingCase, structure: Structure) -> Deviation:
@@ -157,7 +191,8 @@ def deviation_of(calibration: Calibration, case: ServingCase, structure: Structu
         for place, found in enumerate(calibration.deviations.get(item, ())):
             sums[place] += in_order(a * b for a, b in zip(found, terms, strict=True))
     tpot, ttft = (exp_of(smaller(larger(total, -_MOST), _MOST)) for total in sums)
-    return Deviation(tpot, ttft, known)
+    another = calibration.another_source and keys[LEVELS[0]] not in calibration.own
+    return Deviation(tpot, ttft, known, another)
 
 
 def is_covered(calibration: Calibration, case: ServingCase, structure: Structure) -> bool:
@@ -190,6 +225,7 @@ class _Middle(NamedTuple):
     tpot: float
     ttft: float
     known: str
+    another_source: bool
     physics: Physics
 
 
@@ -199,7 +235,8 @@ def _middle(case: ServingCase, calibration: Calibration) -> _Middle:
     if case.draft is not None:
         found = with_guesses(found, case, case.draft, constants_for(calibration, case.draft))
     deviation = deviation_of(calibration, case, structure)
-    return _Middle(found.tpot * deviation.tpot, found.ttft * deviation.ttft, deviation.known, found)
+    known, another = deviation.known, deviation.another_source
+    return _Middle(found.tpot * deviation.tpot, found.ttft * deviation.ttft, known, another, found)
 
 
 class Measured(NamedTuple):
@@ -286,7 +323,7 @@ def predict_held(case: ServingCase, calibration: Calibration, measured: Measured
         return interval(middle, spread.low, spread.high, bound)
 
     first, whole = within("ttft", ttft, found.ttft_bound), within("latency", ttft + case.output * tpot, least)
-    return Prediction(
+    times = Prediction(
         within("tpot", tpot, found.tpot_bound),
         first._replace(high=smaller(first.high, whole.high)),  # no first token comes after the last
         whole,
@@ -295,20 +332,44 @@ def predict_held(case: ServingCase, calibration: Calibration, measured: Measured
         least,
         known,
         kind,
+        False,
         case.prefill.workers * case.prefill.layout.attention_data / found.prefill,
         within("ttft", found.prefill, found.prefill_bound),
         found.prefill_bound,
         found.decoding,
     )
+    return of_another_source(times, calibration) if middle.another_source and measured is None else times
 
 
-def error_of(calibration: Calibration, figure: str, known: str, kind: str) -> Spread:
-    """How far runs that were left out are from what is predicted: of a new model of a measured family, models left out one by one."""
-    return spread_of(calibration, figure, *(name.replace("family", "elsewhere") for name in (known, kind)))
+def of_another_source(times: Prediction, calibration: Calibration) -> Prediction:
+    """The same with intervals that are no shorter than runs of other sources say."""
+
+    def wide(figure: str, of: Interval, bound: float) -> Interval:
+        other = interval(of.middle, *calibration.others.ends[figure], bound)
+        return Interval(smaller(of.low, other.low), of.middle, larger(of.high, other.high))
+
+    latency = wide("latency", times.latency, times.latency_bound)
+    first = wide("ttft", times.ttft, times.ttft_bound)
+    return times._replace(
+        tpot=wide("tpot", times.tpot, times.tpot_bound),
+        ttft=first._replace(high=smaller(first.high, latency.high)),
+        latency=latency,
+        prefill=wide("ttft", times.prefill, times.prefill_bound),
+        another_source=True,
+    )
+
+
+def for_another_source(calibration: Calibration) -> Calibration:
+    """The calibration of what others run than those who ran what it was fitted to: what is asked about, not judged."""
+    return calibration._replace(another_source=True)
 
 
 def spread_of(calibration: Calibration, figure: str, known: str, kind: str) -> Spread:
-    """How far runs of a kind are from what is predicted; of few, those of all kinds that as much is known of."""
+    """How far runs of a kind that were left out are from what is predicted; of few, those of all kinds that as much is known of.
+
+    Of a model that was not measured, models left out one by one: that others of its family were makes it no nearer.
+    """
     kinds = calibration.spreads[figure]
+    known, kind = (name.replace("family", "elsewhere") for name in (known, kind))
     own = kinds.get(kind)
     return own if own is not None and own.runs >= _ENOUGH else kinds.get(known, kinds["elsewhere"])

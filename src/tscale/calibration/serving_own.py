@@ -116,7 +116,8 @@ def with_groups(calibration: Calibration, text: str, where: str) -> Calibration:
             tuple(_number(row, f"{figure}_{term}", f"{where}: row {number:,}") for term in TERMS) for figure in FIGURES
         ]
         found[row["level"], row["group"]] = (terms[0], terms[1])
-    return calibration._replace(name=where, deviations=found)
+    own = frozenset(str(row["group"]) for row in rows if row["level"] == LEVELS[0])
+    return calibration._replace(name=where, deviations=found, own=own)
 
 
 def _number(row: Mapping[str, str | None], column: str, where: str) -> float:

@@ -8,11 +8,19 @@ devices generate: where more requests come at once than the cache holds, that of
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from tscale.calibration.interval import Interval
 from tscale.calibration.rows import Judged, What, positive
-from tscale.calibration.serving_calibration import Prediction, check_capacity, predict, predict_held, shipped
+from tscale.calibration.serving_calibration import (
+    Calibration,
+    Prediction,
+    check_capacity,
+    of_another_source,
+    predict,
+    predict_held,
+    shipped,
+)
 from tscale.calibration.serving_case import ServingCase
 from tscale.calibration.serving_cases import case_of, whole_number
 from tscale.calibration.serving_deployed import OverCapacityError
@@ -20,7 +28,15 @@ from tscale.errors import RequestError, shown
 
 
 def judge(row: Mapping[str, str]) -> list[Judged]:
-    """Each figure of a row beside its prediction. Raises `TscaleError` for what cannot be answered, with the reason."""
+    """Each figure of a row beside its prediction by the shipped calibration. Raises `TscaleError` for what cannot be answered, with the reason.
+
+    Its interval is that of the source that constants were fitted to; beside it is that of other sources.
+    """
+    return judged_by(row, shipped())
+
+
+def judged_by(row: Mapping[str, str], calibration: Calibration) -> list[Judged]:
+    """The same by a calibration."""
     case = case_of(row)
     tpot, ttft, whole = (_seconds(row, column) for column in ("tpot_ms", "ttft_ms", "latency_ms"))
     rate = _measured(row, "output_tokens_per_s", "tokens/s")
@@ -28,8 +44,8 @@ def judge(row: Mapping[str, str]) -> list[Judged]:
         whole = latency(case, ttft, tpot)
     if tpot is ttft is whole is rate is None:
         raise RequestError("nothing was measured: tpot_ms, ttft_ms, latency_ms or output_tokens_per_s says what was")
-    held = case if rate is None else _held(case)
-    predicted = predict(held)
+    held = case if rate is None else _held(case, calibration)
+    predicted = predict(held, calibration)
     groups = {
         "chip": case.hardware.name,
         "engine": case.engine,
@@ -43,25 +59,27 @@ def judge(row: Mapping[str, str]) -> list[Judged]:
     if row.get("source"):
         groups["source"] = row["source"]
 
-    figures: list[tuple[What, float | None, Interval, float]] = [
-        ("tpot", tpot, predicted.tpot, predicted.tpot_bound),
-        ("ttft", ttft, predicted.ttft, predicted.ttft_bound),
-        ("latency", whole, predicted.latency, predicted.latency_bound),
-    ]
+    measured: dict[What, float | None] = {"tpot": tpot, "ttft": ttft, "latency": whole}
+    run = None
     if rate is not None:
-        times = () if held.concurrency < case.concurrency else figures  # of requests that wait no times are predicted
-        figures = [*times, ("throughput", rate, *_throughput(held, case, whole_number(row, "requests", 0), predicted))]
+        if held.concurrency < case.concurrency:
+            measured = {}  # of requests that wait no times are predicted
+        measured["throughput"] = rate
+        run = _run(held, case, whole_number(row, "requests", 0), calibration)
+    own, others = (
+        _figures(times, run, calibration) for times in (predicted, of_another_source(predicted, calibration))
+    )
     return [
-        Judged(what, measured, found.low, found.middle, found.high, bound, groups)
-        for what, measured, found, bound in figures
-        if measured is not None
+        Judged(what, value, *own[what][0], own[what][1], groups, others[what][0])
+        for what, value in measured.items()
+        if value is not None
     ]
 
 
-def _held(case: ServingCase) -> ServingCase:
+def _held(case: ServingCase, calibration: Calibration) -> ServingCase:
     """The case with no more requests at once than the cache holds. Raises `OverCapacityError` where it holds none."""
     try:
-        check_capacity(case, shipped())
+        check_capacity(case, calibration)
     except OverCapacityError as error:
         if not error.holds:
             raise
@@ -69,19 +87,42 @@ def _held(case: ServingCase) -> ServingCase:
     return case
 
 
-def _throughput(held: ServingCase, asked: ServingCase, requests: int, times: Prediction) -> tuple[Interval, float]:
-    """Output tokens/s of all devices, and the most: of all requests that are asked for at once, for engines differ in what they hold.
+class _Run(NamedTuple):
+    """A run of which throughput was measured: waves of as many requests at once as are held, then what is left, if any."""
 
-    In steady state by Little's law. A run of so many `requests`, 0 where it does not end, serves as many at once as are held, and at
-    last what is left.
-    """
+    waves: int
+    held: ServingCase
+    rest: int
+    last: Prediction | None
+    most: float
+    """Output tokens/s of all devices at the most: of all requests that are asked for at once, for engines differ in what they hold."""
+
+
+def _run(held: ServingCase, asked: ServingCase, requests: int, calibration: Calibration) -> _Run:
+    """A run of so many `requests`; in steady state by Little's law where it is 0."""
     waves, rest = divmod(requests or held.concurrency, held.concurrency)
-    last = predict_held(held._replace(concurrency=rest), shipped()).latency if rest else Interval(0.0, 0.0, 0.0)
-    seconds = Interval(*(waves * a + b for a, b in zip(times.latency, last, strict=True)))
-    tokens = (waves * held.concurrency + rest) * held.output
-    least = times.latency_bound if held is asked else predict_held(asked, shipped()).latency_bound
-    most = asked.concurrency * asked.output / least
-    return Interval(tokens / seconds.high, tokens / seconds.middle, tokens / seconds.low), most
+    last = predict_held(held._replace(concurrency=rest), calibration) if rest else None
+    most = asked.concurrency * asked.output / predict_held(asked, calibration).latency_bound
+    return _Run(waves, held, rest, last, most)
+
+
+def _figures(times: Prediction, run: _Run | None, calibration: Calibration) -> dict[What, tuple[Interval, float]]:
+    """Each figure with its bound."""
+    found: dict[What, tuple[Interval, float]] = {
+        "tpot": (times.tpot, times.tpot_bound),
+        "ttft": (times.ttft, times.ttft_bound),
+        "latency": (times.latency, times.latency_bound),
+    }
+    if run is not None:
+        last = run.last
+        if last is not None and times.another_source:
+            last = of_another_source(last, calibration)
+        of_last = Interval(0.0, 0.0, 0.0) if last is None else last.latency
+        seconds = Interval(*(run.waves * a + b for a, b in zip(times.latency, of_last, strict=True)))
+        tokens = (run.waves * run.held.concurrency + run.rest) * run.held.output
+        speeds = Interval(tokens / seconds.high, tokens / seconds.middle, tokens / seconds.low)
+        found["throughput"] = speeds, run.most
+    return found
 
 
 def measured_case(row: Mapping[str, str]) -> tuple[ServingCase, float, float]:

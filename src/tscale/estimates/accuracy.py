@@ -55,11 +55,14 @@ class Errors(NamedTuple):
     mean: float
     coverage: float
     bound_broken: int
+    coverage_of_others: float | None
+    """The share in the interval of other sources than the fitted one; None where there is no other."""
 
     @classmethod
     def of(cls, judged: Sequence[Judged]) -> Errors:
         """The errors of some figures, at least one."""
         errors = sorted(one.error for one in judged)
+        others = [one.covered_by_others for one in judged if one.covered_by_others is not None]
         at = 0.9 * (len(errors) - 1)
         below, above = errors[int(at)], errors[min(int(at) + 1, len(errors) - 1)]
         return cls(
@@ -69,10 +72,12 @@ class Errors(NamedTuple):
             fmean(errors),
             fmean(one.covered for one in judged),
             sum(one.bound_broken for one in judged),
+            fmean(others) if others else None,
         )
 
     def data(self) -> dict[str, Data]:
         """For programs, errors as fractions."""
+        others = self.coverage_of_others
         return {
             "figures": Figure(self.figures, COUNT),
             "median": Figure(self.median, SHARE),
@@ -80,6 +85,7 @@ class Errors(NamedTuple):
             "mean": Figure(self.mean, SHARE),
             "coverage": Figure(self.coverage, SHARE),
             "bound_broken": Figure(self.bound_broken, COUNT),
+            **({} if others is None else {"coverage_of_other_sources": Figure(others, SHARE)}),
         }
 
 

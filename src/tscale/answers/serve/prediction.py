@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from tscale.calibration.interval import Interval
-from tscale.calibration.serving_calibration import Prediction, error_of
+from tscale.calibration.serving_calibration import Others, Prediction, spread_of
 from tscale.calibration.serving_case import ServingCase
 from tscale.calibration.serving_cases import is_grouped
 from tscale.calibration.serving_groups import versions_of
@@ -91,12 +91,14 @@ def notes_of_prediction(found: Predicted | str) -> Iterator[str]:
     if found.times is None:  # the answer begins with why
         return
     case, times = found.case, found.times
-    spread = error_of(found.calibration, "tpot", times.known, times.kind)
-    first = error_of(found.calibration, "ttft", times.known, times.kind)
+    spread = spread_of(found.calibration, "tpot", times.known, times.kind)
+    first = spread_of(found.calibration, "ttft", times.known, times.kind)
     yield (
         f"Predicted for {case.engine} by calibration {found.calibration.name}: within {100 * spread.median:.0f}% (median; to the first "
         f"token {100 * first.median:.0f}%) of {spread.runs:,} runs {_KNOWN[times.known]}."
     )
+    if times.another_source:
+        yield _others_note(found.calibration.others)
     versions = versions_of(found.calibration.deviations, case.engine)
     if case.version and case.version not in versions:
         near = nearest(case.version, versions)
@@ -120,6 +122,14 @@ def notes_of_prediction(found: Predicted | str) -> Iterator[str]:
             f"{case.draft.spec.label} guesses {f'{case.guesses} tokens one after the other' if case.guesses > 1 else '1 token'} before each step, on the same devices, and "
             "takes in each prompt before the first; `tscale memory --draft` says what it holds."
         )
+
+
+def _others_note(others: Others) -> str:
+    """How far predictions are off what others ran, and that intervals are as wide."""
+    return (
+        f"Within {100 * others.median:.0f}% (median) of {others.runs:,} runs of other sources, as which the 80% intervals are wide; `tscale calibrate` "
+        "narrows them by your own runs."
+    )
 
 
 _FELT: Final = 0.01

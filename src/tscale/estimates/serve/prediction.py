@@ -9,7 +9,16 @@ from __future__ import annotations
 from typing import Final, Literal, NamedTuple
 
 from tscale.calibration.interval import Interval
-from tscale.calibration.serving_calibration import Calibration, Measured, Prediction, error_of, predict, shipped
+from tscale.calibration.serving_calibration import (
+    Calibration,
+    Measured,
+    Others,
+    Prediction,
+    for_another_source,
+    predict,
+    shipped,
+    spread_of,
+)
 from tscale.calibration.serving_case import Pool, ServingCase
 from tscale.calibration.serving_deployed import OverCapacityError
 from tscale.catalogue.hardware import Hardware
@@ -19,7 +28,7 @@ from tscale.core.ledger import Ledger, Matmul
 from tscale.core.metric import Data, Figure
 from tscale.core.number_text import significant
 from tscale.core.serving_layout import ServingLayout
-from tscale.core.units import BYTES_PER_SECOND, REQUESTS_PER_SECOND, SECONDS, SHARE, TOKENS_PER_SECOND, Unit
+from tscale.core.units import BYTES_PER_SECOND, COUNT, REQUESTS_PER_SECOND, SECONDS, SHARE, TOKENS_PER_SECOND, Unit
 from tscale.core.view import interval
 from tscale.errors import RequestError, field
 from tscale.estimates.deployment import Deployment, Engine
@@ -94,15 +103,18 @@ def _predicted_at(case: ServingCase, calibration: Calibration, rate: float, meas
 
 
 def calibration_of(deployment: Deployment) -> Calibration:
-    """The shipped calibration, or it with one's own deviations. Raises `SpecError` for a file that is none."""
+    """The shipped calibration for what others run, or it with one's own deviations. Raises `SpecError` for a file that is none.
+
+    Who asks has not run what it is fitted to: intervals are those of another source, but of models of which own runs are given.
+    """
+    calibration = for_another_source(shipped())
     if not deployment.calibration:
-        return shipped()
+        return calibration
     from tscale.calibration.serving_own import with_groups
     from tscale.models.yaml_file import read_text
 
-    return with_groups(
-        shipped(), read_text(deployment.calibration, _MOST_BYTES, "a calibration is smaller"), deployment.calibration
-    )
+    text = read_text(deployment.calibration, _MOST_BYTES, "a calibration is smaller")
+    return with_groups(calibration, text, deployment.calibration)
 
 
 def at_rate(
@@ -310,7 +322,7 @@ def calibration_data(found: Predicted) -> Data:
     """Which calibration it is, and how far it is off on runs that it was not fitted to."""
     assert found.times is not None
     spreads = {
-        figure: error_of(found.calibration, figure, found.times.known, found.times.kind)
+        figure: spread_of(found.calibration, figure, found.times.known, found.times.kind)
         for figure in ("tpot", "ttft", "latency")
     }
     return {
@@ -321,4 +333,11 @@ def calibration_data(found: Predicted) -> Data:
         "median_error": {figure: Figure(spread.median, SHARE, "measured") for figure, spread in spreads.items()},
         "judged_runs": spreads["tpot"].runs,
         "judged_runs_left_out": True,
+        "other_sources": _others_data(found.calibration.others) if found.times.another_source else None,
     }
+
+
+def _others_data(others: Others) -> Data:
+    """How far predictions are off runs of other sources, which intervals are as wide as."""
+    median, runs = Figure(others.median, SHARE, "measured"), Figure(others.runs, COUNT, "measured")
+    return {"sources": len(others.sources), "runs": runs, "median_error": median}

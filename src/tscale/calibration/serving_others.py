@@ -1,0 +1,60 @@
+"""How far predictions are off runs of other sources than those that constants were fitted to: what intervals of the next source rest on.
+
+Runs of one source are wrong alike, by its engine's release, its settings and how its harness sends requests, so that they say less of
+the next source than of each other: of a source at random, each counts as one (`ends_of_sources`). Sources are those of
+configs/measured/serving_others.csv and the one that constants are fitted to, whose models are left out one by one.
+
+What these tables state is throughput of many requests at once, or latency, which are one over the other. Times per output token and to the
+first token are taken to be off as much more or less as they are of runs of the fitted source whose model is left out.
+
+Ends were chosen among those of `interval` by the interval score (Gneiting and Raftery 2007, equation 43) of latency of each source by ends of
+the others, each source weighing as much: 1.86 by `ends_of_sources`, 2.00 by `ends_of_another`, 2.05 by `ends_of_groups`, 2.43 by `ends_of_all`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import log
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from tscale.calibration.interval import SHARE, ends_of_sources
+from tscale.calibration.measured_tables import read_table
+from tscale.calibration.serving_calibration import Calibration
+from tscale.calibration.serving_rows import judged_by
+from tscale.catalogue.models import configs
+
+FILE: Final = "measured/serving_others.csv"
+
+
+def ratios_of_others(calibration: Calibration, path: Path | None = None) -> Iterator[tuple[str, float]]:
+    """The source of each run, and its latency as measured over as predicted; of runs of which throughput was measured, one over its."""
+    path = configs() / FILE if path is None else path
+    _, rows = read_table(path.read_text(encoding="utf-8"), path.name)
+    for row in rows:
+        of = {one.what: one.measured / one.middle for one in judged_by(row, calibration)}
+        ratio = of["latency"] if "latency" in of else 1 / of["throughput"]
+        yield row["source"] or "", ratio
+
+
+def others_data(calibration: Calibration, own: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """What a calibration's file says of other sources. `own`: ratios of the fitted source's runs by figure, each without its model."""
+    found = list(ratios_of_others(calibration))
+    ratios = [*(ratio for _, ratio in found), *own["latency"]]
+    low, high = ends_of_sources(ratios, [*(source for source, _ in found), *("" for _ in own["latency"])])
+    reach = {figure: _reach(of) / _reach(own["latency"]) for figure, of in own.items()}
+    ends = {figure: {"low": round(low**far, 4), "high": round(high**far, 4)} for figure, far in reach.items()}
+    return {
+        "file": f"configs/{FILE}",
+        "sources": sorted({source for source, _ in found}),
+        "runs": len(found),
+        "median": round(median(abs(1 / ratio - 1) for _, ratio in found), 4),
+        "ends": ends,
+    }
+
+
+def _reach(ratios: Sequence[float]) -> float:
+    """What 80% of ratios are within, in logarithms, on either side."""
+    logs = sorted(abs(log(ratio)) for ratio in ratios)
+    return logs[int(SHARE * (len(logs) - 1))]
