@@ -83,7 +83,7 @@ def test_errors_of_five_predictions() -> None:
     """0 to 0.4 in steps of a tenth: the 90th percentile is between the last two, three fifths of the way; one of five is covered, two broke a bound."""
 
     def one(error: float, *, covered: bool, broken: bool) -> Any:
-        return SimpleNamespace(error=error, covered=covered, bound_broken=broken)
+        return SimpleNamespace(error=error, covered=covered, bound_broken=broken, covered_by_others=None)
 
     several = [one(0.1 * place, covered=place == 0, broken=place > 2) for place in (3, 1, 4, 0, 2)]
     found = Errors.of(several)

@@ -108,7 +108,7 @@ def test_a_prediction_is_data(monkeypatch: pytest.MonkeyPatch) -> None:
     """6 requests at once that take 3 s each are 2 a second, of 20.3 tokens on 14 devices."""
     ttft, tpot, latency = Interval(1.0, 2.0, 3.0), Interval(0.01, 0.05, 0.1), Interval(2.0, 3.0, 4.0)
     times = SimpleNamespace(
-        ttft=ttft, tpot=tpot, latency=latency, ttft_bound=0.5, tpot_bound=0.005, latency_bound=1.5, prefill=ttft, prefill_bound=0.5, known="family", kind="dense", another_source=False
+        ttft=ttft, tpot=tpot, latency=latency, ttft_bound=0.5, tpot_bound=0.005, latency_bound=1.5, prefill=ttft, prefill_bound=0.5, known="family", kind="dense", fitted_source=None
     )  # fmt: skip
     calibration = SimpleNamespace(name="it", runs=9)
     monkeypatch.setattr("tscale.estimates.serve.prediction.spread_of", lambda _, figure, *__: SimpleNamespace(median=len(figure) / 100, runs=7))  # fmt: skip

@@ -95,7 +95,7 @@ def test_each_end_of_an_interval_carries_a_rate_by_its_own_requests(monkeypatch:
         if n > case.holds:
             raise OverCapacityError("too many", case.holds)
         times = Interval(1 + n / 4, 1 + n / 2, 2 + n / 2)
-        return Prediction(times, times, times, 0, 0, 0, "", "", False, 1.0, times, 0, 1.0)
+        return Prediction(times, times, times, 0, 0, 0, "", "", None, 1.0, times, 0, 1.0)
 
     monkeypatch.setattr(prediction, "predict", predict)
     case: Any = _Case(concurrency=1, holds=99, prompt=1, output=1)

@@ -47,7 +47,7 @@ class _Case(SimpleNamespace):
 def _predicted(case: Any, _: object) -> Prediction:
     each = case.concurrency / case.copies
     tpot, ttft, latency = (Interval(t / 2, 0.8 * t, t) for t in (0.01 * each, 0.1 * each, 1 + each / 10))
-    return Prediction(tpot, ttft, latency, 0.0, 0.0, 0.0, "", "", False, 0.0, ttft, 0.0, 1.0)
+    return Prediction(tpot, ttft, latency, 0.0, 0.0, 0.0, "", "", None, 0.0, ttft, 0.0, 1.0)
 
 
 @pytest.fixture

@@ -89,6 +89,14 @@ class Calibration(NamedTuple):
     """Groups of the first of `LEVELS` of which one's own runs are known."""
 
 
+class OfFittedSource(NamedTuple):
+    """Seconds as whoever ran what the constants were fitted to measured them."""
+
+    tpot: Interval
+    ttft: Interval
+    latency: Interval
+
+
 class Prediction(NamedTuple):
     """Seconds of a deployment in steady state, each with its bound; what is known of runs like it, and which runs those are."""
 
@@ -100,8 +108,8 @@ class Prediction(NamedTuple):
     latency_bound: float
     known: str
     kind: str
-    another_source: bool
-    """Whether the intervals are as wide as other sources' runs say."""
+    fitted_source: OfFittedSource | None
+    """Where the intervals are as wide as other sources' runs say: those of the source that constants were fitted to."""
     prompts_per_second: float
     """What all devices that prefill take in: more requests than that wait."""
     prefill: Interval
@@ -191,8 +199,13 @@ def deviation_of(calibration: Calibration, case: ServingCase, structure: Structu
         for place, found in enumerate(calibration.deviations.get(item, ())):
             sums[place] += in_order(a * b for a, b in zip(found, terms, strict=True))
     tpot, ttft = (exp_of(smaller(larger(total, -_MOST), _MOST)) for total in sums)
-    another = calibration.another_source and keys[LEVELS[0]] not in calibration.own
+    another = calibration.another_source and not is_own(calibration, keys)
     return Deviation(tpot, ttft, known, another)
+
+
+def is_own(calibration: Calibration, keys: Mapping[str, str]) -> bool:
+    """Whether one's own runs of a case's model, engine and generation of chips are in the calibration."""
+    return keys[LEVELS[0]] in calibration.own
 
 
 def is_covered(calibration: Calibration, case: ServingCase, structure: Structure) -> bool:
@@ -332,7 +345,7 @@ def predict_held(case: ServingCase, calibration: Calibration, measured: Measured
         least,
         known,
         kind,
-        False,
+        None,
         case.prefill.workers * case.prefill.layout.attention_data / found.prefill,
         within("ttft", found.prefill, found.prefill_bound),
         found.prefill_bound,
@@ -355,7 +368,7 @@ def of_another_source(times: Prediction, calibration: Calibration) -> Prediction
         ttft=first._replace(high=smaller(first.high, latency.high)),
         latency=latency,
         prefill=wide("ttft", times.prefill, times.prefill_bound),
-        another_source=True,
+        fitted_source=OfFittedSource(times.tpot, times.ttft, times.latency),
     )
 
 

@@ -115,7 +115,7 @@ def _figures(times: Prediction, run: _Run | None, calibration: Calibration) -> d
     }
     if run is not None:
         last = run.last
-        if last is not None and times.another_source:
+        if last is not None and times.fitted_source is not None:
             last = of_another_source(last, calibration)
         of_last = Interval(0.0, 0.0, 0.0) if last is None else last.latency
         seconds = Interval(*(run.waves * a + b for a, b in zip(times.latency, of_last, strict=True)))

@@ -10,6 +10,8 @@ from tscale.answers.plan_serve.tables import cost_tables, front_table, relax_tab
 from tscale.answers.serve.media import prompt_media_notes, prompt_media_table
 from tscale.answers.serve.notes import beyond_trained
 from tscale.answers.serve.prediction import notes_of_prediction
+from tscale.calibration.serving_calibration import Others, is_own
+from tscale.calibration.serving_groups import keys_of
 from tscale.core.metric import Detail, Report, Table
 from tscale.core.number_text import duration, estimate
 from tscale.estimates.explaining import OF_SERVING, notes_of
@@ -93,8 +95,18 @@ def _lead(plan: ServingPlan, found: Found) -> tuple[str, ...]:
         else f"; times to the first token are those that {round(100 * share)}% of the requests stay within"
     )
     slow = f"Times are the slow end of their 80% intervals, including queueing{of}."
+    others = "" if is_own(found.calibration, keys_of(found.rows[0].case)) else _others_line(found.calibration.others)
     formats, priced = Asked(plan.spec, base.weights, base.cache).lead(), "" if rent is None else rent.said()
-    return tuple(filter(None, (slow, _all_but_missed(plan, found.rows[0]), *formats, priced)))
+    return tuple(filter(None, (slow, others, _all_but_missed(plan, found.rows[0]), *formats, priced)))
+
+
+def _others_line(others: Others) -> str:
+    """That targets are met by intervals of the fitted source, and how far others' runs are."""
+    low, high = others.ends["tpot"]
+    return (
+        f"Within {100 * others.median:.0f}% (median) of runs of other sources than the fitted one, 80% of which take {low:.2f} to {high:.2f} times "
+        "the middle per output token: `serve` shows these wider intervals."
+    )
 
 
 _ALL_BUT_MISSED: Final = 0.9

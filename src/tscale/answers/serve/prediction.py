@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from tscale.calibration.interval import Interval
-from tscale.calibration.serving_calibration import Others, Prediction, spread_of
+from tscale.calibration.serving_calibration import OfFittedSource, Others, Prediction, spread_of
 from tscale.calibration.serving_case import ServingCase
 from tscale.calibration.serving_cases import is_grouped
 from tscale.calibration.serving_groups import versions_of
@@ -97,8 +97,8 @@ def notes_of_prediction(found: Predicted | str) -> Iterator[str]:
         f"Predicted for {case.engine} by calibration {found.calibration.name}: within {100 * spread.median:.0f}% (median; to the first "
         f"token {100 * first.median:.0f}%) of {spread.runs:,} runs {_KNOWN[times.known]}."
     )
-    if times.another_source:
-        yield _others_note(found.calibration.others)
+    if times.fitted_source is not None:
+        yield _others_note(found.calibration.others, times.fitted_source)
     versions = versions_of(found.calibration.deviations, case.engine)
     if case.version and case.version not in versions:
         near = nearest(case.version, versions)
@@ -124,11 +124,12 @@ def notes_of_prediction(found: Predicted | str) -> Iterator[str]:
         )
 
 
-def _others_note(others: Others) -> str:
-    """How far predictions are off what others ran, and that intervals are as wide."""
+def _others_note(others: Others, own: OfFittedSource) -> str:
+    """How far predictions are off what others ran, that intervals are as wide, and the time per output token of the fitted source."""
+    low, high = duration(own.tpot.low), duration(own.tpot.high)
     return (
-        f"Within {100 * others.median:.0f}% (median) of {others.runs:,} runs of other sources, as which the 80% intervals are wide; `tscale calibrate` "
-        "narrows them by your own runs."
+        f"Within {100 * others.median:.0f}% (median) of {others.runs:,} runs of other sources, as which the 80% intervals are wide; by the source "
+        f"of the fitted runs it is {low} to {high} per output token. `tscale calibrate` makes them those of your own runs."
     )
 
 

@@ -72,7 +72,7 @@ def predicted(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Predicted:
     if one is not None:
         tpot, ttft = (None if value is None else float(value) for value in (one.tpot, one.ttft))
         measured = Measured(one.concurrency, tpot, ttft)
-    calibration = calibration_of(deployment)
+    calibration = for_another_source(calibration_of(deployment))
     try:
         if deployment.rate is not None:
             return _predicted_at(case, calibration, float(deployment.rate), measured)
@@ -103,18 +103,15 @@ def _predicted_at(case: ServingCase, calibration: Calibration, rate: float, meas
 
 
 def calibration_of(deployment: Deployment) -> Calibration:
-    """The shipped calibration for what others run, or it with one's own deviations. Raises `SpecError` for a file that is none.
-
-    Who asks has not run what it is fitted to: intervals are those of another source, but of models of which own runs are given.
-    """
-    calibration = for_another_source(shipped())
+    """The shipped calibration, or it with one's own deviations. Raises `SpecError` for a file that is none."""
     if not deployment.calibration:
-        return calibration
+        return shipped()
     from tscale.calibration.serving_own import with_groups
     from tscale.models.yaml_file import read_text
 
-    text = read_text(deployment.calibration, _MOST_BYTES, "a calibration is smaller")
-    return with_groups(calibration, text, deployment.calibration)
+    return with_groups(
+        shipped(), read_text(deployment.calibration, _MOST_BYTES, "a calibration is smaller"), deployment.calibration
+    )
 
 
 def at_rate(
@@ -333,11 +330,20 @@ def calibration_data(found: Predicted) -> Data:
         "median_error": {figure: Figure(spread.median, SHARE, "measured") for figure, spread in spreads.items()},
         "judged_runs": spreads["tpot"].runs,
         "judged_runs_left_out": True,
-        "other_sources": _others_data(found.calibration.others) if found.times.another_source else None,
+        **_of_sources(found.times, found.calibration.others),
     }
 
 
-def _others_data(others: Others) -> Data:
-    """How far predictions are off runs of other sources, which intervals are as wide as."""
+def _of_sources(times: Prediction, others: Others) -> dict[str, Data]:
+    """How far predictions are off runs of other sources, as which intervals are wide, and the intervals of the fitted one; null where they are these."""
+    own = times.fitted_source
+    if own is None:
+        return {"other_sources": None, "fitted_source": None}
     median, runs = Figure(others.median, SHARE, "measured"), Figure(others.runs, COUNT, "measured")
-    return {"sources": len(others.sources), "runs": runs, "median_error": median}
+    ends: dict[str, Data] = {
+        f"{name}_seconds": interval(of, SECONDS, "predicted") for name, of in own._asdict().items()
+    }
+    return {
+        "other_sources": {"sources": len(others.sources), "runs": runs, "median_error": median},
+        "fitted_source": ends,
+    }
