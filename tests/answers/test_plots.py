@@ -180,7 +180,7 @@ def test_the_largest_batch_that_fits_is_the_last_of_which_serve_is_certain() -> 
     plot = serve_plot(model("llama-3.1-8b"), find_hardware("h100-sxm", []), ask)
     (full,) = plot.rules
     for batch, fits in ((full.at, True), (full.at + 1, None)):
-        told = answer("serve", "llama-3.1-8b", "--gpu", "h100-sxm", "--context", "8k", "--batch", str(batch))
+        told = answer("serve", "llama-3.1-8b", "--gpu", "h100-sxm", "--context", "8k", "--batch", str(batch), "--bound")
         assert told["fits"] is fits
 
 

@@ -245,7 +245,7 @@ LOAD = "--input 2000 --output 100 --chunk 16384 --concurrency"
 def test_serve_says_what_the_pool_takes_in() -> None:
     found = answer(*POOLS.split(), *LOAD.split(), "17000")
     speeds, most = (found[f"prompt_tokens_per_second_per_gpu{end}"] for end in ("", "_at_most"))
-    assert speeds["low"] < 54_543 / 8 < speeds["high"] < most
+    assert speeds["low"] < 54_543 / 8 < speeds["high"] <= most
     assert found["requests_per_second"] == pytest.approx(32 * speeds["middle"] / 2000, rel=0.05)
     assert found["ttft_seconds"]["high"] <= found["latency_seconds"]["high"]
     assert found["latency_seconds_at_least"] == pytest.approx(17_000 * 2000 / (32 * most))

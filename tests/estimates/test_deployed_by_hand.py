@@ -110,7 +110,7 @@ def test_a_prediction_is_data(monkeypatch: pytest.MonkeyPatch) -> None:
     times = SimpleNamespace(
         ttft=ttft, tpot=tpot, latency=latency, ttft_bound=0.5, tpot_bound=0.005, latency_bound=1.5, prefill=ttft, prefill_bound=0.5, known="family", kind="dense", fitted_source=None
     )  # fmt: skip
-    calibration = SimpleNamespace(name="it", runs=9)
+    calibration = SimpleNamespace(name="it", runs=9, others=None)
     monkeypatch.setattr("tscale.estimates.serve.prediction.spread_of", lambda _, figure, *__: SimpleNamespace(median=len(figure) / 100, runs=7))  # fmt: skip
     found: Any = Predicted(_case(), calibration, times)  # type: ignore[arg-type]
     speeds = [value for _, value, _ in speeds_of(found).values()]

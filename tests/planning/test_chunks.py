@@ -31,7 +31,7 @@ def test_every_chunk_is_tried_and_a_row_is_what_serve_predicts() -> None:
         asked: Any = {word[2:].replace("-", "_"): to for word, to in zip(words[::2], words[1::2], strict=True)}
         alone: Any = tscale.serve(model, **asked).to_dict()
         assert alone["chunk"] == row["chunk"] == int(asked["chunk"])
-        assert alone["ttft_seconds"] == row["ttft_seconds"]
+        assert alone["calibration"]["fitted_source"]["ttft_seconds"] == row["ttft_seconds"]
         assert f"--max-num-batched-tokens {row['chunk']}" in row["flags"]["vllm"]
 
 

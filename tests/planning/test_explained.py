@@ -97,7 +97,7 @@ def test_the_best_deployment_is_kept_as_a_system_that_serve_reproduces(
     row = answer(*SERVE)["rows"][0]
     assert run(*SERVE, "--save", "best.yaml").code == 0
     served = answer("serve", "--system", "best.yaml")
-    assert served["tpot_seconds"] == row["tpot_seconds"]
+    assert served["calibration"]["fitted_source"]["tpot_seconds"] == row["tpot_seconds"]
 
 
 @pytest.mark.slow

@@ -190,7 +190,7 @@ def test_answers_that_are_all_as_long_wait_less_than_it_says(rate: float, places
 @pytest.mark.slow
 def test_a_deployment_at_its_largest_load_keeps_its_target_in_a_simulation() -> None:
     """The best of a plan, by its own curve at the slow side; answers' lengths vary as those of an exponential distribution."""
-    asked = {"model": "llama-3.1-8b", "serve": True, "gpu": "h100", "gpus": 1, "ttft": "500ms", "tpot": "20ms"}
+    asked = {"model": "llama-3.1-8b", "serve": True, "gpu": "h100", "gpus": 1, "ttft": "400ms", "tpot": "20ms"}
     plan = question("plan").made({**asked, "input": "2k", "output": 256}).deployments
     best = searched(plan).rows[0]
     sparse, every = best.choice.unit.curve, np.arange(1.0, best.places + 1)

@@ -75,6 +75,8 @@ class ServingCase(NamedTuple):
     """How the engine takes up requests."""
     chunk: int = 0
     """Tokens of a step that prompts are cut to; 0: as the engine does by default."""
+    by_default: bool = False
+    """Whether the engine gives caches what it does by default; else as much as those of measured runs were set to at the most."""
     decoding: float | None = None
     """The share of the requests that decode, where prompts have a pool of their own; None: what a closed loop leaves (`serving_loop`)."""
 

@@ -81,8 +81,16 @@ def _pool(row: Mapping[str, str], pool: str, *, routed: bool) -> Pool:
     if pool:
         return Pool(ServingLayout(tensor, 1, expert, rest, copies), whole_number(row, f"{pool}workers"))
     cut, pipeline = whole_number(row, "expert_tensor", rest) if routed else own, whole_number(row, "pipeline", 1)
-    one = own * pipeline
-    return Pool(ServingLayout(tensor, pipeline, expert, cut, copies), max(1, whole_number(row, "gpus", one) // one))
+    return Pool(ServingLayout(tensor, pipeline, expert, cut, copies), _workers(row, own * pipeline))
+
+
+def _workers(row: Mapping[str, str], each: int) -> int:
+    """The copies of a row's deployment, of so many devices each: its replicas, or as many as its devices are."""
+    workers = whole_number(row, "replicas", max(1, whole_number(row, "gpus", each) // each))
+    devices = whole_number(row, "gpus", workers * each)
+    if row.get("replicas") and devices != workers * each:
+        raise RequestError(f"column replicas: {workers:,} of {each:,} devices are not the {devices:,} of column gpus")
+    return workers
 
 
 def _is_split(mode: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, TypeVar
 from tscale.calibration.serving_case import Pool, ServingCase, cluster_of
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.roofline import Dtypes
+from tscale.core.costs.serving_cache import cache_bytes
 from tscale.core.costs.serving_share import Deployed, cut_over, spread_over
 from tscale.core.costs.serving_work import ways_of
 from tscale.core.costs.weights import Mixture, Rule, is_converted, mixture, of_stage, tower_bytes
@@ -130,7 +131,10 @@ class OverCapacityError(TscaleError):
 
 
 _HOLDS: Final = 0.95
-"""The share of a device's memory that engines give to weights and cache: 0.9 by default of vLLM and SGLang, and often raised."""
+"""The share of a device's memory that engines of measured runs gave to weights and cache at the most: how they were set is not said.
+
+Pools of prefill and of decode are launched with shares of their own, so that these are taken to be as high.
+"""
 _ACTIVATION_BITS: Final = 16
 
 
@@ -144,7 +148,7 @@ def cache_room(case: ServingCase) -> tuple[float, float]:
     for pool in dict.fromkeys((case.prefill, case.decode)):
         room = _room(case, pool.layout)
         if room <= 0:
-            fits = _room(case._replace(chunk=0), pool.layout) > 0
+            fits = _room(case._replace(chunk=int(case.by_default)), pool.layout) > 0
             step = f"the weights with a step of {case.chunk_tokens:,} tokens ({field('chunk')})"
             what = step if fits else "the weights alone"
             raise OverCapacityError(f"over capacity: {what} do not fit {pool.layout.devices} {case.hardware.label}")
@@ -155,20 +159,28 @@ def _room(case: ServingCase, layout: ServingLayout) -> float:
     """Bytes that weights leave on a device of the stage whose caches are full first, times what a model's cache is of that stage's."""
     memory, tokens = cluster_of(case.hardware).device.device_bytes, round(case.prompt + case.output)
     whole, aside = deployed_on(case, layout).sequence_bytes(tokens), _set_aside(case, layout)
+    ranks = layout.ranks * layout.pipeline
+
+    def left(weights: float) -> float:
+        if not case.by_default or case.disaggregated:
+            return _HOLDS * memory - aside - weights
+        return cache_bytes(case.engine, memory, weights, aside, ranks=ranks, chunk=case.chunk)
 
     def room(one: Deployed) -> float:
-        return (_HOLDS * memory - aside - one.weight_bytes) / max(one.sequence_bytes(tokens) / whole, _LEAST_PART)
+        return left(one.weight_bytes) / max(one.sequence_bytes(tokens) / whole, _LEAST_PART)
 
     return min(map(room, stages_on(case, layout)))
 
 
 def _set_aside(case: ServingCase, layout: ServingLayout) -> float:
-    """Bytes of a device that the activations of a chunk take beyond those of the engine's own, within what `_HOLDS` leaves.
+    """Bytes of a device that the activations of a chunk take; of a measured run those beyond the engine's own chunk, within what `_HOLDS` leaves.
 
     Of what decodes alone, none. Source: vLLM, `determine_available_memory`, by a step of max_num_batched_tokens; TensorRT-LLM, "Memory
     Usage of TensorRT-LLM": activations by max_num_tokens, and what is then left is the cache's.
     """
-    further = 0 if case.disaggregated else case.chunk_tokens - case._replace(chunk=0).chunk_tokens
+    if case.disaggregated:
+        return 0.0
+    further = case.chunk_tokens - (0 if case.by_default else case._replace(chunk=0).chunk_tokens)
     if not further:
         return 0.0
     return further * _kept(case, (_token_bytes, layout), lambda: _token_bytes(case.spec, layout))

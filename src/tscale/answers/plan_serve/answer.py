@@ -104,8 +104,8 @@ def _others_line(others: Others) -> str:
     """That targets are met by intervals of the fitted source, and how far others' runs are."""
     low, high = others.ends["tpot"]
     return (
-        f"Within {100 * others.median:.0f}% (median) of runs of other sources than the fitted one, 80% of which take {low:.2f} to {high:.2f} times "
-        "the middle per output token: `serve` shows these wider intervals."
+        f"They are those of the source that the calibration was fitted to: runs of others are off by {100 * others.median:.0f}% (median), and 80% take "
+        f"{low:.2f} to {high:.2f} times the middle per output token, as `serve` has it."
     )
 
 

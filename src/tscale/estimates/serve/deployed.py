@@ -60,6 +60,7 @@ def deployed_data(spec: ModelSpec, hardware: Hardware, ask: Ask, one: Deployed) 
         **one.asked.data(),
         **data_of(one.found),
         **{key: one.dollars.get(key) for key in DOLLARS},
+        **{f"predicted_{key}": figure for key, figure in one.dollars.items()},
         "cache_transfer": None if one.moved is None else one.moved.data(),
         "pools": {name or "all": dict(figures) for name, figures in one.held.items()},
     }

@@ -188,6 +188,7 @@ def case_of_ask(spec: ModelSpec, hardware: Hardware, ask: Ask, deployment: Deplo
         host=0.0 if ask.host is None else 1e9 * float(ask.host),
         tower_seconds=ask.tower_flops / sixteen_bit_peak(hardware.device()) if ask.tower_flops else 0.0,
         chunk=deployment.chunk,
+        by_default=True,
     )
     return case if ask.draft is None else _with_guesses(case, ask, ask.draft, deployment.engine)
 
