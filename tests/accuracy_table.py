@@ -20,7 +20,14 @@ from tests.helpers import answer
 HERE: Final = Path(__file__).parent
 RECORDED: Final = HERE / "measured" / "accuracy.csv"
 CONFIGS: Final = HERE.parent / "configs"
-TABLES: Final = ("vtrain.csv", "published_layouts.csv", "published_26_06.csv", "serving.csv", "training_memory.csv")
+TABLES: Final = (
+    "vtrain.csv",
+    "published_layouts.csv",
+    "published_26_06.csv",
+    "serving.csv",
+    "serving_others.csv",
+    "training_memory.csv",
+)
 JUDGES: Final = (
     "published_apart.csv",
     "published_later.csv",
