@@ -52,7 +52,11 @@ def test_a_table_of_speeds_is_told_by_its_column() -> None:
 
 
 def test_layouts_that_no_constant_was_fitted_to() -> None:
-    """16 rows of a page whose other rows are fitted to: a median of 8%; what the host takes of one without graphs was 1.4 of it too much."""
+    """16 rows of a page whose other rows are fitted to: a median of 8%; what the host takes of one without graphs was 1.4 of it too much.
+
+    Of the seven dense ones Llama 3 70B is predicted 13% too fast on GB300, where nothing is sent but between copies, and 10% too slow on H100,
+    where what sequence parallelism gathers again is counted in the open: no constant moves both, and the limits only guard.
+    """
     data = answer("accuracy", str(Path(__file__).parents[1] / "measured" / "published_apart.csv"))
     assert (data["answered"], data["refused"], data["bound_broken"]) == (16, 0, 0)
     assert data["step"]["median"] < 0.09

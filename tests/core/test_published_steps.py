@@ -50,7 +50,7 @@ def test_korthikanti_table_5_is_predicted_by_constants_that_were_not_fitted_to_i
             assert found.choice.calibration.name == "training-megatron-cluster"
             errors.append(abs(found.parts.seconds / seconds - 1))
     assert fmean(errors) < 0.025  # Calculon, which was fitted to them, 0.0365
-    assert max(errors) < 0.065
+    assert max(errors) < 0.04
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,8 @@ def test_interleaving_and_recomputation_cost_what_narayanans_figures_say() -> No
     """Figures 12, 17 and 18: GPT-3 on 96 GPUs, four pieces a stage, and 145B on 128.
 
     Pieces gain 10% and more, less with the batch. Computing again costs up to 33%. Parts of a tensor in place of all of it, which eight ranks
-    hand on, gain up to 11%, where 23% to 27% are predicted: what interleaved stages hand on is not predicted to cost too little.
+    hand on, gain up to 11%, where 23% to 27% are predicted: what interleaved stages hand on is predicted to cost twice as much and more as it
+    did, for one device sending to another is taken to reach as little of a NIC as collectives do (0.26, `nics`). The limit only guards that.
     """
     of_gpt_3, of_145b = (96, 12288, 96), (80, 12288, 96)
     gains = []

@@ -45,9 +45,10 @@ def test_the_layout_that_llama_3_was_trained_in_is_within_10_percent_of_the_best
 
 @pytest.mark.slow
 def test_layouts_that_nvidia_published_are_near_the_best() -> None:
-    """All 48 fit as their recipes keep parameters, and are compared with what surely fits: 47 are within 7%.
+    """All 48 fit as their recipes keep parameters, and are compared with what surely fits: 47 are within 8%.
 
     Qwen3 235B in bf16, whose experts are over 32 devices, is 11% behind experts over 8 of them, to which a token is sent less often: as later recipes have it.
+    GPT-3 20B by NeMo 24.07, whose two tensor-parallel devices are taken to hide none of what they send, is 7.6% behind two stages, others 6.7%.
     Automodel's five are within 5%: its benchmarks send a token to one or two neighbours, however many devices share the experts.
     """
     rows = [row for row in rows_of("published_layouts.csv") if "NeMo" in row["source"]]

@@ -44,7 +44,8 @@ _UNITS: Final = {"GiB": 2**30, "GB": 10**9, "MiB": 2**20, "MB": 10**6, "tokens":
 _PROFILED: Final = 256
 _MOST_PROFILED: Final = 1024
 """Sequences that vLLM samples at once in its profiling run (`max_num_seqs`): those of V0 and of most chips; and V1's on all chips from 0.8.0 to
-0.8.3, since then on those with 70 GiB that are no A100 (vllm-project/vllm#15357, #16158; `get_batch_defaults`)."""
+0.8.3 (vllm-project/vllm#13726), in 0.8.4 on H100, H200 and MI300X (#16158), in 0.8.5 on those with 70 GiB (#17073), since then on those of
+them that are no A100 (#17885; now `get_batch_defaults`). No row is of 0.8.0 to 0.8.4, or of 0.8.5 on an A100."""
 _SAMPLED: Final = Fraction(388, 10)
 """Bytes of each of their logits while they are sampled: fp32 logits, what sorts them, indices of 8 bytes, probabilities (`Sampler` of vLLM
 0.7). 1.19 GiB of Llama 3.1 8B and 1.40 of Qwen2.5 1.5B, which its logs print, are 38.9 and 38.7; no row of a table that judges is among them."""

@@ -89,7 +89,8 @@ CLUSTER: Final = Recipe(
         "At 3,072, 8-way with micro-batches of 4 to 16 took 7% to 11% less than predicted: its sums are predicted to cost more over 4-way than they did.",
         "Narayanan 2021's Table 1, of another cluster: its models up to 39B are predicted 1% too fast to 7% too slow, those from 76B on "
         "3% to 5% too fast. Gradients of 2-way and 4-way tensor parallelism took no longer there than others': twice as long, 3.6B and 7.5B would be "
-        "8% and 21% too slow. The share of the NICs is one of 1,600 Gb/s a node, as that cluster had. vTrain's runs had 800 Gb/s (each "
+        "8% and 21% too slow. Why they do in vTrain's runs is by source (step_sent), but how much longer was chosen with these runs in view: twice; "
+        "with 1.5 times, or no longer, runs left out would be at 2.2% and 19.5%, or 2.5% and 20.3%. The share of the NICs is one of 1,600 Gb/s a node, as that cluster had. vTrain's runs had 800 Gb/s (each "
         "file of its config/validation/multi says so), of which they reached twice the share; but nodes with twice the NICs moved no "
         "more: by twice the share the five large ones would be predicted 6% to 10% too fast, and eight copies of 530B 0.5 s slower "
         "than one, where the MFU of Korthikanti 2022 (54.2% on 2,240 GPUs, 56.0% on 280) says 1.3 s, and this share 1.1 s.",

@@ -78,7 +78,10 @@ def notes_held(held: Held) -> Iterator[str]:
     error = judged("memory", "training")
     assert error is not None
     assert error.held_share is not None
-    yield f"The total: {error_text(error, 'measured peaks')}; a factor of {float(PEAKS_WITHIN)} holds {error.held_share:.0%} of them."
+    yield (
+        f"The total: {error_text(error, 'measured peaks and longest contexts')}; a factor of {float(PEAKS_WITHIN)}, and fragments on several "
+        f"devices, hold {error.held_share:.0%} of them."
+    )
     yield left_out(capacity, LEAVES_OUT)
 
 

@@ -18,7 +18,7 @@ from tscale.core.metric import Line, Quantity
 from tscale.core.parallelism import Parallelism
 from tscale.core.roles import Role
 from tscale.core.sharding import is_expert, is_routed
-from tscale.core.tracing import ceil_div, is_array, is_nothing, is_one, where
+from tscale.core.tracing import ceil_div, is_array, is_nothing, is_one, minimum, where
 from tscale.core.units import BYTES
 from tscale.core.workload import SequenceLengths
 
@@ -177,5 +177,4 @@ def _whole(entry: Entry, weights: int) -> int:
     if entry.block.stack == "none":
         return weights
     experts = entry.experts if isinstance(entry, Matmul) else 1
-    layers = getattr(entry, "stored", 0) // experts
-    return weights // layers
+    return minimum(weights, experts * size(entry))  # none of a stage that has no such layer
