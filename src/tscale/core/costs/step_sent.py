@@ -46,8 +46,6 @@ from tscale.core.tracing import (
 )
 from tscale.core.workload import SequenceLengths
 
-SHARDED: Final = 3
-"""The stage of ZeRO that shards weights, as FSDP2 does."""
 WAYS: Final = 4
 """A token goes to its experts and back, and its gradient too."""
 _IN_ALL: Final = 2
@@ -127,7 +125,7 @@ def gathered_again(share: Ledger, plan: Parallelism) -> float:
     )
     if not any(cut.axis == "out" for cut in cuts):
         return 0.0
-    return cast("float", where(plan.sequence, where(plan.zero == SHARDED, 0.0, 0.5), 0.0))
+    return cast("float", where(plan.sequence, where(plan.shards_weights, 0.0, 0.5), 0.0))
 
 
 def _ring(ranks: Group, cluster: Cluster) -> float:
@@ -303,11 +301,10 @@ def copies_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) ->
     for one in gradients(share, plan, case.micro_batches, bits, where(plan.zero > 0, 8 * WIDTH, bits)):
         before = together.get(one.group)
         together[one.group] = one if before is None else before.more(one)
-    each_time = plan.zero == SHARDED
     found = Copies()
     for one in together.values():
         apart = where(plan.zero > 0, one.group < BEYOND, False)
-        scattered, gathered = (where(each_time, 0, part) for part in (one.scattered, one.gathered))
+        scattered, gathered = (where(plan.shards_weights, 0, part) for part in (one.scattered, one.gathered))
 
         def of(scattered: Any, gathered: Any, one: Exchanged = one) -> Sent:
             if is_nothing(scattered) and is_nothing(gathered):
