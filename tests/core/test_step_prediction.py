@@ -44,7 +44,9 @@ def gpt(layers: int, d_model: int, heads: int) -> ModelSpec:
 
 
 def case(micro: int = 1, again: Again = "none", *, fused: bool = False, **more: Any) -> Case:
-    plain = Case(SequenceLengths(target=2048), micro, 1, 1024, REPEATED[again], PEAK, PEAK, False, fused, 108)
+    plain = Case(
+        SequenceLengths(target=2048), micro, 1, 1024, REPEATED[again], PEAK, PEAK, False, fused, 108, recent=fused
+    )
     return plain._replace(**more)
 
 

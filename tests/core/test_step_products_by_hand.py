@@ -30,7 +30,9 @@ UP = Matmul("up", "up", "feed_forward", "target", 10, 24, stored=2, used=2, bloc
 
 def case(again: Any = "none", *, fused: bool = True, **more: Any) -> Case:
     """Three sequences of 8 tokens."""
-    return Case(SequenceLengths(8, 5), 3, 4, 10, REPEATED[again], 1000, 500, False, fused, None)._replace(**more)
+    return Case(SequenceLengths(8, 5), 3, 4, 10, REPEATED[again], 1000, 500, False, fused, None, recent=fused)._replace(
+        **more
+    )
 
 
 MAKE = Products(case(), CARD)

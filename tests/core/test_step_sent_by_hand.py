@@ -40,7 +40,7 @@ DISPATCHES, OF_A_RANK = 121e-6, 5.5e-6
 
 def case(again: Any = "none", *, fused: bool = False, **more: Any) -> Case:
     """Three sequences of 7 tokens and 5 of a source, with a width of 10."""
-    plain = Case(SequenceLengths(7, 5), 3, 4, 10, REPEATED[again], 1, 1, False, fused, None)
+    plain = Case(SequenceLengths(7, 5), 3, 4, 10, REPEATED[again], 1, 1, False, fused, None, recent=fused)
     return plain._replace(**more)
 
 

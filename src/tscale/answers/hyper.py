@@ -99,7 +99,7 @@ def _judged_tables(rows: Sequence[LawSays]) -> Iterator[Table]:
         Column("LR, chosen", "learning_rate", absent=_NONE),
         Column("batch, chosen", "batch", absent=_NONE),
     )
-    records: list[Record] = [{"law": row.law.name, **_errors(row)} for row in rows if any(_errors(row).values())]
+    records: list[Record] = [{"law": row.law.name, **errors} for row in rows if any((errors := _errors(row)).values())]
     if records:
         yield view("", columns, records, aside=True)
 
@@ -117,12 +117,11 @@ def _judged_note(rows: Sequence[LawSays]) -> str:
         max((one.figures for one in found if one.of.startswith("best") is of_best), default=0)
         for of_best in (True, False)
     )
-    said = [f"the best of {best} grids of runs"] * bool(best) + [f"what makers of {chosen} models chose"] * bool(chosen)
-    without = [row.law.name for row in rows if not any(_errors(row).values())]
-    return " ".join(
-        [f"Median errors are factors from {' and from '.join(said)}, that the law was not fitted to."] * bool(said)
-        + [f"No published figure judges {', '.join(without)}."] * bool(without)
-    )
+    judges = ((best, f"the best of {best} grids of runs"), (chosen, f"what makers of {chosen} models chose"))
+    said = " and from ".join(text for many, text in judges if many)
+    without = ", ".join(row.law.name for row in rows if not any(_errors(row).values()))
+    errors = f"Median errors are factors from {said}, that the law was not fitted to." if said else ""
+    return " ".join(filter(None, (errors, f"No published figure judges {without}." if without else "")))
 
 
 def _vocabulary_tables(vocabularies: Sequence[Record], spec: ModelSpec) -> Iterator[Table]:

@@ -185,7 +185,7 @@ def _beside(spec: ModelSpec, training: Training, habits: Habits, context: int) -
         beside += _packed_head(spec, training.base, tokens)
     if habits.joined and training.recompute == "none":
         beside += tokens * _joined_bytes(spec, training)
-    if habits.whole_gradients and training.plan.zero == 3:
+    if habits.whole_gradients and training.plan.shards_weights:
         beside += _whole_gradients(spec, training)
     return beside
 

@@ -33,7 +33,8 @@ moe_flex_dispatcher_backend of Megatron-LM)."""
 _TIMES: Final[Mapping[Queued, float]] = {"graphs": 0.0, "eager": 1.0, "overlapped": 2.0}
 MEGATRON, MEGATRON_LM = "megatron-deepspeed", "megatron-lm"
 CURRENT, LATEST = "current", "megatron-bridge-26.06"
-STACKS: Final = (CURRENT, LATEST, MEGATRON, MEGATRON_LM)
+_BEFORE_2023: Final = (MEGATRON, MEGATRON_LM)
+STACKS: Final = (CURRENT, LATEST, *_BEFORE_2023)
 """Training stacks: frameworks of 2023 to the spring of 2026 on fused kernels, mixtures of Megatron-Bridge from release 26.06 on, by
 recipes whose kernels of experts are fused and hide more of what they send, or eager and unfused ones, Megatron-DeepSpeed as of 2022 on nodes
 of four NICs, and Megatron-LM as of 2021 and 2022 on those of eight."""
@@ -251,7 +252,7 @@ def kernel_of(case: TrainingCase, family: Family) -> str:
     """The attention kernel: as named, or the usual one of the stack on the chip."""
     if case.kernel is not None:
         return case.kernel
-    return UNFUSED if case.stack in {MEGATRON, MEGATRON_LM} else family.usual
+    return UNFUSED if case.stack in _BEFORE_2023 else family.usual
 
 
 def work_of(case: TrainingCase) -> StepWork:
@@ -297,6 +298,7 @@ def micro_batches_of(case: TrainingCase, micro: int, micro_batches: int) -> Case
         narrow_head=case.narrow_head,
         wide=case.dispatcher != "alltoall" and case.stack != LATEST and not case.automodel,
         by_host=case.stack == MEGATRON,
+        recent=case.stack not in _BEFORE_2023,
     )
 
 

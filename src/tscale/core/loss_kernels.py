@@ -77,7 +77,7 @@ class Default(NamedTuple):
 
 def default_kernel(plan: Parallelism, *, adapters: bool) -> Default:
     """The loss of the trainer that is commonly used for such a plan."""
-    divided = plan.zero == 3 and not is_one(plan.sharing)
+    divided = plan.shards_weights and not is_one(plan.sharing)
     cut = not is_one(plan.tensor)
     if divided and cut:
         return Default("parallel", "as torchtitan keeps it where FSDP and tensor parallelism meet")

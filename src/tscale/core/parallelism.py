@@ -64,6 +64,11 @@ class Parallelism(NamedTuple):
         return self.data * self.context if self.shards is None else self.shards
 
     @property
+    def shards_weights(self) -> bool:
+        """Whether copies share weights too, as stage 3 of ZeRO and FSDP2 have it; in arrays of plans an array."""
+        return self.zero == 3
+
+    @property
     def trained(self) -> "Parallelism":
         """The plan as a trainer reads it: routed experts are cut only where that is asked for."""
         return self if self.expert_tensor is not None else self._replace(expert_tensor=1)

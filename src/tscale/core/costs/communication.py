@@ -113,7 +113,6 @@ def gradients(
     """
     whole = plan.zero < 2 if is_one(plan.pipeline) else plan.zero < 3
     scatters = where(whole, 1, micro_batches)
-    each_time = plan.zero == 3
     for number, owners in keep(ledger.made, _owners, lambda: _owners(ledger)).items():
         copies, apart = copies_of(owners[0].entry, plan)
         if is_one(copies) or is_nothing(copies):
@@ -122,7 +121,7 @@ def gradients(
         divides = is_array(sharing) or sharing > 1
         sums = plan.shards is not None and (is_array(sharing) or is_array(copies) or sharing < copies)
         for entry, weights, updated, left in owners:
-            gathered = where(each_time, micro_batches * (2 * weights - left), updated)
+            gathered = where(plan.shards_weights, micro_batches * (2 * weights - left), updated)
             if divides:
                 scattered = ceil_div(scatters * updated * bits, 8)
                 yield Exchanged(entry.name, sharing, scattered, ceil_div(gathered * gathered_bits, 8), apart, number)

@@ -132,7 +132,7 @@ def _divided(amount: int, is_divided: bool, among: int) -> int:
 
 def is_gathered(precision: Precision, plan: Parallelism) -> bool:
     """Whether weights are in a device's memory only while they are in use, made from its shard of the master copy."""
-    return precision.gathered and plan.zero == 3 and not is_one(plan.sharing)
+    return precision.gathered and plan.shards_weights and not is_one(plan.sharing)
 
 
 def _buffers(ledger: Ledger, weights: Quantity) -> Iterator[Line]:

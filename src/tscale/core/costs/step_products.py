@@ -82,8 +82,9 @@ class Case(NamedTuple):
     `narrow_head`: whether the head's products are in the format of the layers', not in 16 bits.
     `wide`: whether the probabilities that experts' biases are multiplied by are in 32 bits.
     `unpacked`: bytes that are read and written of a frozen weight in few bits each time that it is unpacked for a product; 0 of others.
-    `fused`: whether kernels are: that of attention, and the product that adds a gradient of weights to what earlier micro-batches
-    gave (Megatron-LM's gradient_accumulation_fusion). `gradient_bytes`: of a number of that sum, and of its exchange between copies.
+    `fused`: whether attention is one kernel. `recent`: whether the framework is of 2023 or later: the product that gives a gradient of
+    weights adds it to what earlier micro-batches gave (Megatron-LM's gradient_accumulation_fusion), and stages of several pieces send
+    behind computing. `gradient_bytes`: of a number of that sum, and of its exchange between copies.
     `multiprocessors`: None where not known: waves are then not counted.
     `copied`: whether a token is sent once for each of its experts, as all-to-alls do, not once to each device that has some of them.
     `in_a_row`: whether a token's experts follow one another, as in Automodel's benchmarks. `waits`: whether a pipeline waits for what its
@@ -114,6 +115,7 @@ class Case(NamedTuple):
     wide: bool = False
     narrow_head: bool = False
     by_host: bool = False
+    recent: bool = True
 
 
 def tokens_of(entry: Matmul, plan: Parallelism, case: Case) -> float:
@@ -143,9 +145,9 @@ class Products:
         return Product(times * computing, times * traffic)
 
     def summed(self, one: Product, sizes: tuple[float, float, float], times: float, batch: float = 1) -> Product:
-        """The gradient of the right factor, [k, n], added by its product to a sum, which it reads and writes, where fused."""
+        """The gradient of the right factor, [k, n], by recent frameworks added to a sum in its product, which reads and writes it."""
         _, n, k = sizes
-        if not self.case.fused:
+        if not self.case.recent:
             return one
         more = 2 * self.case.gradient_bytes - WIDTH
         return one._replace(traffic=one.traffic + times * batch * more * k * n / self.bandwidth)

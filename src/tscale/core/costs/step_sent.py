@@ -46,8 +46,6 @@ from tscale.core.tracing import (
 )
 from tscale.core.workload import SequenceLengths
 
-SHARDED: Final = 3
-"""The stage of ZeRO that shards weights, as FSDP2 does."""
 WAYS: Final = 4
 """A token goes to its experts and back, and its gradient too."""
 _IN_ALL: Final = 2
@@ -130,7 +128,7 @@ def gathered_again(share: Ledger, plan: Parallelism) -> float:
     )
     if not any(cut.axis == "out" for cut in cuts):
         return 0.0
-    return cast("float", where(plan.sequence, where(plan.zero == SHARDED, 0.0, 0.5), 0.0))
+    return cast("float", where(plan.sequence, where(plan.shards_weights, 0.0, 0.5), 0.0))
 
 
 def _ring(ranks: Group, cluster: Cluster) -> float:
@@ -257,7 +255,7 @@ def handed_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) ->
         link = where(within, handed / (link_of(cluster, 2) * link_share(2)), 0.0)
     if not _all(within):
         network = where(within, 0.0, cluster.devices_per_node * handed / nics_of(cluster, plan.devices))
-    seen = where(plan.interleave > 1, _filling(plan, case), 1.0) if case.fused and not case.waits else 1.0
+    seen = where(plan.interleave > 1, _filling(plan, case), 1.0) if case.recent and not case.waits else 1.0
     return Sent(0.0, link, network).times(seen)
 
 
@@ -297,22 +295,21 @@ class Copies(NamedTuple):
 def copies_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) -> Copies:
     """What the copies of a stage exchange in a step.
 
-    Gradients are sent in the format of their sum, which without fused kernels is that of the weights (`ACCUMULATED`). An all-reduce is
+    Gradients are sent in the format of their sum, which before 2023 is that of the weights (`ACCUMULATED`). An all-reduce is
     all behind the backward pass.
     """
     ranks = plan.data * plan.context
     if is_one(ranks):
         return Copies()
     together: dict[int, Exchanged] = {}
-    bits = round(8 * case.gradient_bytes) if case.fused else 8 * WIDTH
+    bits = round(8 * case.gradient_bytes) if case.recent else 8 * WIDTH
     for one in gradients(share, plan, case.micro_batches, bits, where(plan.zero > 0, 8 * WIDTH, bits)):
         before = together.get(one.group)
         together[one.group] = one if before is None else before.more(one)
-    each_time = plan.zero == SHARDED
     found = Copies()
     for one in together.values():
         apart = where(plan.zero > 0, one.group < BEYOND, False)
-        scattered, gathered = (where(each_time, 0, part) for part in (one.scattered, one.gathered))
+        scattered, gathered = (where(plan.shards_weights, 0, part) for part in (one.scattered, one.gathered))
 
         def of(scattered: Any, gathered: Any, one: Exchanged = one) -> Sent:
             if is_nothing(scattered) and is_nothing(gathered):
@@ -346,19 +343,19 @@ def hidden_slots(plan: Parallelism, case: Case) -> float:
     Of a stage of one piece the last micro-batch's backward pass and the first one's forward pass. Of v pieces each is run by as many
     micro-batches in turn as there are stages, while the next one's weights and the last one's gradients are on their way: all but one
     piece's (Megatron-LM's schedules.py, forward_backward_pipelining_with_interleaving, param_sync_func and grad_sync_func, of
-    align_param_gather and align_grad_reduce). In pipelines of PyTorch, and without fused kernels, none.
+    align_param_gather and align_grad_reduce). In pipelines of PyTorch, and before 2023, none.
     """
     if case.waits:
         return cast("float", where(plan.pipeline > 1, 0.0, 1.0))
     if not _by_pieces(plan, case):
-        return float(case.fused)
+        return float(case.recent)
     in_turn = smaller(as_float(plan.pipeline), as_float(case.micro_batches))
     return cast("float", where(plan.interleave > 1, in_turn * (1 - 1 / as_float(plan.interleave)), 1.0))
 
 
 def _by_pieces(plan: Parallelism, case: Case) -> bool:
     """Whether each piece of a stage exchanges its weights and gradients by itself, as Megatron-LM's schedules have it."""
-    return case.fused and not case.waits and plan.order in ("1f1b", "interleaved")
+    return case.recent and not case.waits and plan.order in ("1f1b", "interleaved")
 
 
 _BUCKET, _BUCKET_A_COPY = 40_000_000, 1_000_000

@@ -221,7 +221,7 @@ def stage_work(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster, r
     matrices, down = [*plain, *routed], [entry for entry in routed if entry.role == "down"]
     attention = attention_work(share, plan, case, make)
     attention_again = attention if redone is share else attention_work(redone, plan, case, make)
-    weights = 0.0 if case.fused else _trained(every)
+    weights = 0.0 if case.recent else _trained(every)
     unpacked = 0.0 if is_nothing(case.unpacked) else _UNPACKED * case.unpacked * _frozen(share)
     repeated = case.repeated
     again = _of_modules(redone, plan, case, make) if case.modules else _again(redone, plan, case, make)

@@ -209,12 +209,12 @@ def _gathered_weights(share: Ledger, layers: tuple[Layer, ...], training: Traini
     """
     plan, format = training.plan, training.weights_format
     away = "weights" in training.offload
-    if is_never(plan.zero == 3) and not away:
+    if is_never(plan.shards_weights) and not away:
         return []
     layer = most_of(_matrices(layer.share) for layer in layers) if away else _largest_layer(layers, plan)
     tables = _tables(share) if away else _divided_tables(share, plan)
     whole = bytes_of(2 * layer, format.bits) + bytes_of(sum(tables), DTYPES[format.rest].bits)
-    return [Line("gathered_weights", whole if away else where(plan.zero == 3, whole, 0))]
+    return [Line("gathered_weights", whole if away else where(plan.shards_weights, whole, 0))]
 
 
 def _largest_layer(layers: tuple[Layer, ...], plan: Parallelism) -> int:

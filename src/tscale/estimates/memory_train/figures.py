@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tscale.core.metric import Data, Figure
-from tscale.core.parallelism import Parallelism
 from tscale.core.units import BYTES
 from tscale.estimates.memory.room import Growth, Room, growth
 from tscale.estimates.memory_train.ask import Ask, capacity_of, training_of
@@ -13,6 +12,7 @@ from tscale.estimates.memory_train.held import PARTS, Held, part_of, room_of, we
 from tscale.estimates.memory_train.media import trained_media_data
 from tscale.estimates.memory_train.shortcut import shortcut_of
 from tscale.estimates.memory_train.step import step_of
+from tscale.estimates.parallel_data import parallel_data
 from tscale.estimates.trained import training_length
 from tscale.models.spec import ModelSpec
 from tscale.models.trainer import Trainer, trainer
@@ -38,7 +38,7 @@ def figures_of(held: Held) -> dict[str, Data]:
         "devices": ask.how.plan.devices,
         "precision": ask.how.precision.name,
         "optimizer": ask.how.optimizer.name,
-        "plan": _plan_data(ask.how.plan),
+        "plan": {**parallel_data(ask.how.plan), "context": ask.how.plan.context},
         "micro_batch": ask.how.micro_batch,
         "context": held.one.context,
         "attention": ask.how.attention,
@@ -53,23 +53,6 @@ def figures_of(held: Held) -> dict[str, Data]:
         **held.one.data,
         **held.room.data(),
         **trained_media_data(held.one),
-    }
-
-
-def _plan_data(plan: Parallelism) -> Data:
-    return {
-        "data": plan.data,
-        "tensor": plan.tensor,
-        "sequence": plan.sequence,
-        "pipeline": plan.pipeline,
-        "interleave": plan.interleave,
-        "context": plan.context,
-        "expert": plan.expert,
-        "expert_tensor": plan.trained.expert_tensor,
-        "zero": plan.zero,
-        "shards": plan.shards,
-        "stages": None if plan.stages is None else list(plan.stages),
-        "schedule": plan.order if plan.pipeline > 1 else None,
     }
 
 

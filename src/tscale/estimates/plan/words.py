@@ -10,6 +10,7 @@ from typing import Final
 from tscale.calibration.training_case import CURRENT
 from tscale.core.metric import Data
 from tscale.core.parallelism import Parallelism
+from tscale.estimates.parallel_data import parallel_data
 from tscale.estimates.plan.search import Ask, Best
 from tscale.planning.layouts import Layout
 
@@ -72,20 +73,8 @@ def stages_text(stages: tuple[int, ...]) -> str:
 
 def layout_data(layout: Layout) -> dict[str, Data]:
     """The axes of a layout by the names that `train` has for them."""
-    plan = layout.plan
     return {
-        "tensor": plan.tensor,
-        "sequence": plan.sequence,
-        "context_parallel": plan.context,
-        "pipeline": plan.pipeline,
-        "interleave": plan.interleave,
-        "stages": None if plan.stages is None else list(plan.stages),
-        "schedule": plan.order if plan.pipeline > 1 else None,
-        "data": plan.data,
-        "zero": plan.zero,
-        "shards": plan.shards,
-        "expert": plan.expert,
-        "expert_tensor": plan.expert_cut,
+        **parallel_data(layout.plan),
         "micro_batch": layout.micro_batch,
         "recompute": layout.again.text,
         "precision": layout.precision,

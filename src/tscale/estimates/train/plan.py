@@ -20,6 +20,7 @@ from tscale.core.units import BYTES, SECONDS, SHARE
 from tscale.core.view import Record
 from tscale.core.workload import SequenceLengths
 from tscale.estimates.explaining import TracedModel
+from tscale.estimates.parallel_data import parallel_data
 from tscale.estimates.recomputed import Recomputed
 from tscale.models.stages import stages
 
@@ -112,18 +113,7 @@ def planned_step(
     flops = counted_flops(model.ledger, run, run.tokens * batch.sequences, count)
     shares = [mfu_of(flops, plan.devices, peak, seconds) for seconds in (step.seconds, step.seconds_in_turn)]
     data: Data = {
-        "tensor": plan.tensor,
-        "sequence": plan.sequence,
-        "context_parallel": plan.context,
-        "pipeline": plan.pipeline,
-        "interleave": plan.interleave,
-        "expert": plan.expert,
-        "expert_tensor": plan.expert_tensor,
-        "data": plan.data,
-        "zero": plan.zero,
-        "shards": plan.shards,
-        "stages": None if plan.stages is None else list(plan.stages),
-        "schedule": plan.order if plan.pipeline > 1 else None,
+        **parallel_data(plan),
         "batch": batch.sequences,
         "micro_batch": batch.micro,
         "micro_batches": batch.micro_batches(plan),

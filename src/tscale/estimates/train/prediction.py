@@ -157,10 +157,7 @@ def plan_utilisation(
 
 def gathers_few_bits(base: Dtype | None, plan: Parallelism) -> bool:
     """Whether the frozen weights of few bits are kept in shards: neither what is sent then, nor its least, is known."""
-    return base is not None and plan.zero >= _SHARDED and plan.sharing > 1
-
-
-_SHARDED: Final = 3
+    return base is not None and plan.shards_weights and plan.sharing > 1
 
 
 def not_timed() -> RequestError:
