@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
+from random import Random
+from shlex import split
+from typing import Any
 
 import numpy as np
 import pytest
+
+from tests.helpers import run
 
 from tscale.catalogue.hardware import find_hardware
 from tscale.core.axis import Axis
@@ -138,3 +144,52 @@ def test_room_is_that_beside_a_reserve_for_each_group_that_a_device_sends_to() -
     usable, room = _rooms(columns, lambda groups: (100 - groups, 1000 - groups))
     assert usable.tolist() == [100 - groups for _, groups in rows]
     assert room.tolist() == [1000 - groups for _, groups in rows]
+
+
+_VARIED = {
+    "--tensor": "1 2 4 8", "--pipeline": "1 2 4", "--zero": "0 1 2 3", "--micro-batch": "1 2 4", "--recompute": "none full selective op",
+    "--precision": "bf16 fp8", "--context-parallel": "1 2 4", "--interleave": "1 2 4", "--schedule": "1f1b interleaved zero-bubble",
+    "--optimizer": "adamw muon", "--expert": "1 2 4 8",
+}  # fmt: skip
+_ASKED = (
+    ("qwen3-30b-a3b", "--gpu", "h200", "--gpus", "8", "--batch", "64", "--context", "4k"),
+    ("llama-3-8b", "--gpu", "h100", "--gpus", "16", "--batch", "128", "--context", "8k"),
+    ("qwen3-0.6b", "--gpu", "gb200", "--gpus", "4,8", "--batch", "64", "--context", "2k"),
+    ("llama-3-70b", "--gpu", "h100", "--gpus", "32", "--batch", "64", "--context", "4k", "--lora-rank", "16"),
+)
+
+
+def _rows(*args: str) -> list[dict[str, Any]]:
+    """The best two layouts of a search; none where nothing fits, or no layout is legal."""
+    done = run("plan", *args, "--train", "--top", "2", "--format", "json")
+    return [] if done.code else list(json.loads(done.out)["rows"])
+
+
+@pytest.mark.parametrize(
+    "seed", [2, 9, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(24) if seed not in {2, 9})]
+)
+def test_more_values_of_an_axis_find_no_slower_layout_and_train_says_the_same_of_it(seed: int) -> None:
+    """Some values of three axes at random, and some more; the command of each of the best comes to its figures to the last digit."""
+    random = Random(seed)
+    asked = _ASKED[seed % len(_ASKED)]
+    few, many = list(asked), list(asked)
+    for name in random.sample(sorted(_VARIED), 3):
+        values = _VARIED[name].split()
+        own = random.sample(values, random.randint(1, len(values) - 1))
+        few += [name, ",".join(own)]
+        many += [name, ",".join(value for value in values if value in own or random.random() < 0.6)]
+    fewer, more = _rows(*few), _rows(*many)
+    if fewer:
+        assert more[0]["step_seconds"]["middle"] <= fewer[0]["step_seconds"]["middle"], (few, many)
+    for row in more:
+        _, *words = split(row["command"])
+        plan = json.loads(run(*words, "--format", "json").out)["plan"]
+        memory = plan["memory"]
+        assert {name: row[name] for name in ("step_seconds", "step_seconds_at_least")} == {
+            name: plan[name] for name in ("step_seconds", "step_seconds_at_least")
+        }
+        assert (row["per_device_bytes"], row["least_total_bytes"], row["verdict"]) == (
+            memory["per_device_bytes"]["total"],
+            memory["least_total_bytes"],
+            memory["verdict"],
+        )
