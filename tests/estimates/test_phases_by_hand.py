@@ -97,13 +97,10 @@ def _needs(first: int) -> Any:
 
 
 def _trainer(first: int, loss: Any = None) -> Any:
-    def needs(stage: int, counting: str = "reserved") -> Any:
-        found = _needs(first + stage)
-        if counting == "live":
-            found.total -= 7
-        return found
+    def needs(stage: int) -> Any:
+        return _needs(first + stage)
 
-    return SimpleNamespace(needs=needs, loss=lambda _: loss)
+    return SimpleNamespace(needs=needs, least=lambda stage: needs(stage).total - 7, loss=lambda _: loss)
 
 
 def _models(ask: Ask, **given: Any) -> Any:

@@ -10,7 +10,7 @@ served are exact but for what is rounded, and what a file or an engine has besid
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from typing import Final, Literal, NamedTuple
 
@@ -143,7 +143,8 @@ def _peak(row: Row, what: str, measured: float) -> MemoryJudged:
     if context is None:
         raise RequestError("context is not said, without which no peak is counted")
     model = trainer(asked.spec, asked.training, context)
-    reserved, held, least = (_total(model, peak) + asked.beside for peak in _PEAKS)
+    reserved, held = (_total(model, peak) + asked.beside for peak in _PEAKS)
+    least = _least(model)
     if asked.graph_kept:  # of a micro-batch before that was as long, at the most
         reserved, held = (peak + _inputs_before(model) for peak in (reserved, held))
     active = what == "peak_active" or asked.prints_active
@@ -155,7 +156,7 @@ def _peak(row: Row, what: str, measured: float) -> MemoryJudged:
     return MemoryJudged(what, "bytes", measured, low, middle, high, bound, verdict, _groups(row))
 
 
-_PEAKS: Final[tuple[Peak, ...]] = ("reserved", "held", "live")
+_PEAKS: Final[tuple[Peak, ...]] = ("reserved", "held")
 
 
 def _inputs_before(model: Trainer) -> int:
@@ -171,6 +172,11 @@ def _total(model: Trainer, peak: Peak) -> int:
     return max(int(model.needs(stage, peak).total) for stage in range(len(model.shares)))
 
 
+def _least(model: Trainer) -> int:
+    """Bytes that a device of the fullest stage needs at the least."""
+    return max(model.least(stage) for stage in range(len(model.shares)))
+
+
 def _longest(row: Row, measured: float) -> MemoryJudged:
     """The longest context that a device has room for: as much is reserved, as is live with the output kept, and without it."""
     asked, memory = training_of(row), _memory(row)
@@ -178,14 +184,14 @@ def _longest(row: Row, measured: float) -> MemoryJudged:
         raise RequestError("gpu_gib is not said, without which no longest context is counted")
     model, takes = trainer(asked.spec, asked.training, 1), _of_a_process(memory)
 
-    def longest(peak: Peak, reserve: int) -> int:
-        return largest(lambda length: _total(model.of_length(length), peak) <= memory - reserve, MOST_CONTEXT) or 0
+    def longest(needed: Callable[[Trainer], int], reserve: int) -> int:
+        return largest(lambda length: needed(model.of_length(length)) <= memory - reserve, MOST_CONTEXT) or 0
 
-    middle = longest("held", (takes.low + takes.high) // 2)
+    middle = longest(lambda one: _total(one, "held"), (takes.low + takes.high) // 2)
     most = int(memory * MOST_IN_FRAGMENTS)
-    low, high = longest("reserved", takes.high + most), longest("live", takes.low)
+    low, high = longest(lambda one: _total(one, "reserved"), takes.high + most), longest(_least, takes.low)
     at = model.of_length(int(measured))
-    verdict = _verdict(row, _total(at, "reserved"), _total(at, "live"), asked.training.plan)
+    verdict = _verdict(row, _total(at, "reserved"), _least(at), asked.training.plan)
     return MemoryJudged("longest_context", "tokens", measured, low, middle, high, None, verdict, _groups(row))
 
 
