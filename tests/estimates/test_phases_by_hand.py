@@ -178,7 +178,7 @@ def test_what_an_allocator_may_give_back_is_of_what_is_trained() -> None:
     assert [phases._spare(both, phase, 1) for phase in ("training", "value training", "rollout", "value")] == [
         7, 7, 0, 0
     ]  # fmt: skip
-    both.value.model = SimpleNamespace(needs=lambda *given: SimpleNamespace(total=50 if len(given) == 1 else 20))
+    both.value.model = SimpleNamespace(needs=lambda _: SimpleNamespace(total=50), least=lambda _: 20)
     assert [phases._spare(both, phase, 1) for phase in ("training", "value training")] == [7, 30]
 
 
