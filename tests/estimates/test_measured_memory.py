@@ -101,7 +101,7 @@ def test_a_range_is_in_the_verdict_its_reason_and_the_tables() -> None:
     )
     assert (found["verdict"], found["fits"]) == ("may_fit", None)
     out = run("memory", "llama-3.1-8b", "--train", *how.split()).out
-    assert out.splitlines()[0].endswith(": may fit, depending on the allocator")
+    assert out.splitlines()[0].endswith(": may fit, depending on the framework")
     assert "It may fit: at the least 21.02 GB are no more than the 25.77 GB that may be used; 26.69 GB are more." in out
     for row in (
         "total, at least",
