@@ -60,7 +60,7 @@ def test_the_largest_micro_batch_and_the_longest_context_are_that(case: str) -> 
 TOO_LARGE = [
     "llama-3.1-8b --gpu h100 --context 8k",
     "llama-3.1-8b --gpu h100 --context 8k --gpus 8",
-    "llama-3.1-8b --gpu h100 --context 8k --data 8 --zero 1",
+    "llama-3.1-8b --gpu h100 --context 12k --data 8 --zero 1",
     "llama-3.1-8b --gpu h100 --gpus 4 --tensor 2 --attention naive --context 4k",
     "llama-3.1-70b --gpu h100 --gpus 64 --context 8k --zero 3",
     "mixtral-8x7b --gpu h200 --gpus 32 --context 4k --zero 1",
@@ -151,16 +151,24 @@ def test_each_loss_by_its_name(loss: str) -> None:
 
 @pytest.mark.parametrize("loss", [*LOSSES, "chunked-recomputed", "fused-linear"])
 def test_the_least_total_counts_what_is_live(loss: str) -> None:
-    """Without a device as well. It is no less than the backward pass of a layer needs, which is the same for every loss."""
+    """Without a device as well. It is no less than the backward pass of a layer needs, where one gradient of the scores is there.
+
+    Gradients of weights, which come last, are not there then. What torch.compile makes may write a gradient where the logits were.
+    """
     case = "llama-3.1-8b --context 4k --recompute full --attention naive"
     backward = memory(f"{case} --loss one-kernel")["per_device_bytes"]
     assert backward["logits"] == 0
     found = memory(f"{case} --loss {loss}")
     taken = found["loss_bytes"]
-    live = 12 * 4096 * 128_256 if loss in ("plain-kept", "eager", "hf-old") else taken["live"]
+    live = taken["kept" if "compiled" in loss else "live"]
+    live = 12 * 4096 * 128_256 if loss in ("plain-kept", "eager", "hf-old") else live
+    scores = 2 * 32 * 4096**2
     states = backward["total"] - backward["temporary"]
     assert found["per_device_bytes"]["total"] == states + max(taken["reserved"], backward["temporary"])
-    assert found["least_total_bytes"] == states + max(live, backward["temporary"])
+    then = backward["activations"] + max(live, backward["temporary"] - scores)
+    assert found["least_total_bytes"] == states - backward["activations"] - backward["gradients"] + max(
+        then, backward["gradients"]
+    )
 
 
 def test_losses_in_pieces_of_llama() -> None:

@@ -411,7 +411,7 @@ def test_the_heads_input_is_whole_along_the_sequence_where_dtensor_cuts_it() -> 
         precision=PRECISIONS["fp32-master"], plan=Parallelism(tensor=2, sequence=True, data=4, zero=3)
     )
     stream = 8192 * 4096 * 2
-    each: tuple[tuple[Peak, int], ...] = (("reserved", 2), ("live", 1))
+    each: tuple[tuple[Peak, int], ...] = (("reserved", 2), ("held", 1))
     for peak, arrays in each:
         lines = {
             line.name: line.value for line in one_device("llama31-8b", spread, 8192).needs(0, peak).temporary.lines
@@ -425,7 +425,7 @@ def test_the_heads_input_is_whole_along_the_sequence_where_dtensor_cuts_it() -> 
         assert "loss_at_its_peak" in lines and not lines.get("whole_head_input")
 
 
-@pytest.mark.parametrize("gathered", [_whole_inputs, partial(_whole_head_input, peak="live")])
+@pytest.mark.parametrize("gathered", [_whole_inputs, partial(_whole_head_input, peak="held")])
 def test_of_layouts_those_that_do_not_cut_sequences_gather_nothing(gathered: Callable[..., Iterator[Line]]) -> None:
     """Two layouts at once, of which the first cuts sequences, of a model of no layers at all: no bytes of either."""
     cuts: Any = np.array([True, False])
@@ -456,7 +456,7 @@ def test_the_fullest_stage_is_the_first_that_needs_most_of_all(name: str, recomp
     one = trainer(spec, MIXED._replace(plan=plan, recompute=recompute, batch=256), 512)
     totals = [one.needs(stage).total for stage in range(plan.pipeline)]
     assert one.worst()[0] == totals.index(max(totals))
-    assert one.totals() == (max(totals), max(one.needs(stage, "live").total for stage in range(plan.pipeline)))
+    assert one.totals() == (max(totals), max(one.least(stage) for stage in range(plan.pipeline)))
 
 
 def test_larger_micro_batches_are_fewer_of_a_step() -> None:

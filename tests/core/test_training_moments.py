@@ -91,7 +91,7 @@ def test_the_residual_stream_is_what_goes_into_a_layer() -> None:
 
 
 def moment(
-    logits: int, at_peak: int | None, backward: int, how: Training, peak: Any = "live"
+    logits: int, at_peak: int | None, backward: int, how: Training, peak: Any = "held"
 ) -> tuple[dict[str, int], dict[str, int]]:
     held, needed = largest_moment(
         SHARE, (LAYER,), [Line("logits", logits)] if logits else [], at_peak, (Line("backward", backward),), how, peak

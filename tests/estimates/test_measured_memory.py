@@ -88,15 +88,21 @@ def test_what_ran_is_never_called_impossible(name: str, gibibytes: int, tokens: 
 
 
 def test_a_range_is_in_the_verdict_its_reason_and_the_tables() -> None:
-    """Llama 3.1 8B, 5,789 tokens: 18 bytes a logit are reserved and 12 live at the least; next to the rest of 24 GiB."""
+    """Llama 3.1 8B, 5,789 tokens: 18 bytes a logit are reserved and 12 live at the least; next to the rest of 24 GiB.
+
+    The least is without a head in 16 bits, which autocast makes, and without the adapters' gradients, which come last.
+    """
     how = "--qlora --lora-rank 32 --recompute full --gpu h100 --gpu-set memory_gb=25.77 --memory-share 1 --context 5789"
     found = answer("memory", "llama-3.1-8b", "--train", *how.split())
     words = 5789 * 128_256
-    assert found["per_device_bytes"]["total"] - found["least_total_bytes"] == 6 * words
+    assert (
+        found["per_device_bytes"]["total"] - found["least_total_bytes"]
+        == 6 * words + 2 * 128_256 * 4096 + found["per_device_bytes"]["gradients"]
+    )
     assert (found["verdict"], found["fits"]) == ("may_fit", None)
     out = run("memory", "llama-3.1-8b", "--train", *how.split()).out
-    assert out.splitlines()[0].endswith(": may fit, depending on the allocator")
-    assert "It may fit: at the least 22.24 GB are no more than the 25.77 GB that may be used; 26.69 GB are more." in out
+    assert out.splitlines()[0].endswith(": may fit, depending on the framework")
+    assert "It may fit: at the least 21.02 GB are no more than the 25.77 GB that may be used; 26.69 GB are more." in out
     for row in (
         "total, at least",
         "missing, at most",
@@ -112,7 +118,7 @@ def test_a_certain_no_stands_on_the_least() -> None:
     how = "--qlora --lora-rank 32 --recompute full --gpu h100 --gpu-set memory_gb=25.77 --memory-share 1 --context 9000"
     done = run("memory", "llama-3.1-8b", "--train", *how.split())
     assert (done.code, done.out.splitlines()[0].rpartition(": ")[2]) == (3, "does not fit")
-    assert "It does not fit: at the least 28.91 GB are more than the 25.77 GB that may be used." in done.out
+    assert "It does not fit: at the least 27.7 GB are more than the 25.77 GB that may be used." in done.out
 
 
 TORCHTITAN: Final = {1: 83.9, 2: 84.2, 4: 84.0, 8: 84.5}

@@ -148,11 +148,11 @@ def test_what_a_device_has_is_data() -> None:
         assert found["fits"] == {"fits": True, "may_fit": None, "does_not_fit": False}[verdict]
         assert found["usable_bytes"][:1] == (half,)
         assert found["usable_bytes"].known == "exact"
-    assert verdict_text(capacity, half + 5, half) == "may fit, depending on the allocator"
+    assert verdict_text(capacity, half + 5, half) == "may fit, depending on the framework"
     plain = Capacity(H100.device())
     assert plain.usable < plain.most
     assert verdict_text(plain, plain.most) == "may fit, depending on the reserve"
-    assert verdict_text(plain, plain.most + 1, plain.most) == "may fit, depending on the reserve and the allocator"
+    assert verdict_text(plain, plain.most + 1, plain.most) == "may fit, depending on the reserve and the framework"
     assert verdict_text(plain, plain.most + 1) == "does not fit"
     assert set(capacity_data(None, H100, 1, "exact").values()) == {None}
     assert [serving_capacity(H100.device(), gpus).groups for gpus in (1, 2, 8)] == [0, 1, 1]

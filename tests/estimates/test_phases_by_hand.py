@@ -97,13 +97,10 @@ def _needs(first: int) -> Any:
 
 
 def _trainer(first: int, loss: Any = None) -> Any:
-    def needs(stage: int, counting: str = "reserved") -> Any:
-        found = _needs(first + stage)
-        if counting == "live":
-            found.total -= 7
-        return found
+    def needs(stage: int) -> Any:
+        return _needs(first + stage)
 
-    return SimpleNamespace(needs=needs, loss=lambda _: loss)
+    return SimpleNamespace(needs=needs, least=lambda stage: needs(stage).total - 7, loss=lambda _: loss)
 
 
 def _models(ask: Ask, **given: Any) -> Any:
@@ -181,7 +178,7 @@ def test_what_an_allocator_may_give_back_is_of_what_is_trained() -> None:
     assert [phases._spare(both, phase, 1) for phase in ("training", "value training", "rollout", "value")] == [
         7, 7, 0, 0
     ]  # fmt: skip
-    both.value.model = SimpleNamespace(needs=lambda *given: SimpleNamespace(total=50 if len(given) == 1 else 20))
+    both.value.model = SimpleNamespace(needs=lambda _: SimpleNamespace(total=50), least=lambda _: 20)
     assert [phases._spare(both, phase, 1) for phase in ("training", "value training")] == [7, 30]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tscale.core.costs.training_setup import Training
 from tscale.core.loss_kernels import KERNELS
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS
@@ -43,7 +44,7 @@ def _are_alike(numbers: Any, keys: list[Any]) -> bool:
 
 
 def test_a_pass_asks_for_copies_of_weights_where_some_are_gathered_or_come_from_the_host() -> None:
-    """From ZeRO's second stage on, of several stages from the third, unless the format gathers before."""
+    """From ZeRO's second stage on, of several stages from the third, unless the format gathers before; and where the optimizer steps in it."""
     names = ("zero", "shards", "sharing", "expert", "pipeline", "precision", "offload", "tensor", "pass")
     rows = list(product((0, 1, 2, 3), (0, 2), (2, 4), (1, 2), (1, 2), (0, 1), (0, 1, 2), (1,), (0, 1)))
     columns = _columns(rows, names)
@@ -51,9 +52,15 @@ def test_a_pass_asks_for_copies_of_weights_where_some_are_gathered_or_come_from_
     keys = []
     for zero, shards, sharing, expert, pipeline, precision, offload, _, own in rows:
         first = 3 if pipeline > 1 and not precision else 2
-        copies = (zero, shards, sharing, expert) if zero >= first or offload == 2 else None
-        keys.append((copies, pipeline, precision, offload, own))
-    assert _are_alike(_alike_in_passes(Layouts(AXES, 1, columns), of_pass), keys)
+        copies = (zero, shards, sharing) if zero >= first or offload == 2 else None
+        keys.append((copies, expert, pipeline, precision, offload, own))
+    assert _are_alike(_alike_in_passes(Layouts(AXES, 1, columns), of_pass, Training()), keys)
+    in_backward = [
+        ((zero, shards, sharing), *key[1:]) for (zero, shards, sharing, *_), key in zip(rows, keys, strict=True)
+    ]
+    assert _are_alike(
+        _alike_in_passes(Layouts(AXES, 1, columns), of_pass, Training(optimizer_in_backward=True)), in_backward
+    )
 
 
 def test_what_is_kept_of_parameters_does_not_ask_how_a_pass_is_run() -> None:

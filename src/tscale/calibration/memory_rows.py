@@ -10,7 +10,7 @@ served are exact but for what is rounded, and what a file or an engine has besid
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from typing import Final, Literal, NamedTuple
 
@@ -20,15 +20,26 @@ from tscale.core.costs.activations import activation_bytes
 from tscale.core.costs.cache import StateBits, cache_bytes
 from tscale.core.costs.kernel_padding import has_padded_experts, padded_for
 from tscale.core.costs.largest import largest
-from tscale.core.costs.reserve import COLLECTIVES, CONTEXT, MOST_IN_FRAGMENTS, PEAKS_WITHIN, Reserve, gpu_reserve
+from tscale.core.costs.params import size
+from tscale.core.costs.reserve import (
+    COLLECTIVES,
+    CONTEXT,
+    DRIVER,
+    MOST_IN_FRAGMENTS,
+    PEAKS_WITHIN,
+    Reserve,
+    allocated,
+    gpu_reserve,
+)
 from tscale.core.costs.serving_chunks import usual_chunk
 from tscale.core.costs.training_setup import Peak
-from tscale.core.costs.weights import weight_bytes
+from tscale.core.costs.weights import is_linear, weight_bytes
 from tscale.core.costs.workspace import workspace_bytes
 from tscale.core.counts import MOST_CONTEXT
-from tscale.core.dtypes import DTYPES, Dtype
-from tscale.core.ledger import Cache, Ledger
+from tscale.core.dtypes import DTYPES, Dtype, bytes_of
+from tscale.core.ledger import Cache, Ledger, Matmul
 from tscale.core.parallelism import Parallelism
+from tscale.core.roles import Role
 from tscale.core.sharding import shard
 from tscale.errors import RequestError, shown
 from tscale.models.gguf import gguf_mixture
@@ -49,6 +60,11 @@ them that are no A100 (#17885; now `get_batch_defaults`). No row is of 0.8.0 to 
 _SAMPLED: Final = Fraction(388, 10)
 """Bytes of each of their logits while they are sampled: fp32 logits, what sorts them, indices of 8 bytes, probabilities (`Sampler` of vLLM
 0.7). 1.19 GiB of Llama 3.1 8B and 1.40 of Qwen2.5 1.5B, which its logs print, are 38.9 and 38.7; no row of a table that judges is among them."""
+
+
+_SAMPLED_BY_FLASHINFER: Final = Fraction(10)
+"""The same where FlashInfer samples, as a log of V1 says: logits in 16 bits and in fp32, and probabilities; nothing is sorted
+(`TopKTopPSampler` of vllm/v1/sample/ops/topk_topp_sampler.py, 0.10)."""
 
 
 class MemoryJudged(NamedTuple):
@@ -128,7 +144,8 @@ def _peak(row: Row, what: str, measured: float) -> MemoryJudged:
     if context is None:
         raise RequestError("context is not said, without which no peak is counted")
     model = trainer(asked.spec, asked.training, context)
-    reserved, held, least = (_total(model, peak) + asked.beside for peak in _PEAKS)
+    reserved, held = (_total(model, peak) + asked.beside for peak in _PEAKS)
+    least = _least(model)
     if asked.graph_kept:  # of a micro-batch before that was as long, at the most
         reserved, held = (peak + _inputs_before(model) for peak in (reserved, held))
     active = what == "peak_active" or asked.prints_active
@@ -140,7 +157,7 @@ def _peak(row: Row, what: str, measured: float) -> MemoryJudged:
     return MemoryJudged(what, "bytes", measured, low, middle, high, bound, verdict, _groups(row))
 
 
-_PEAKS: Final[tuple[Peak, ...]] = ("reserved", "held", "live")
+_PEAKS: Final[tuple[Peak, ...]] = ("reserved", "held")
 
 
 def _inputs_before(model: Trainer) -> int:
@@ -156,6 +173,11 @@ def _total(model: Trainer, peak: Peak) -> int:
     return max(int(model.needs(stage, peak).total) for stage in range(len(model.shares)))
 
 
+def _least(model: Trainer) -> int:
+    """Bytes that a device of the fullest stage needs at the least."""
+    return max(model.least(stage) for stage in range(len(model.shares)))
+
+
 def _longest(row: Row, measured: float) -> MemoryJudged:
     """The longest context that a device has room for: as much is reserved, as is live with the output kept, and without it."""
     asked, memory = training_of(row), _memory(row)
@@ -163,14 +185,14 @@ def _longest(row: Row, measured: float) -> MemoryJudged:
         raise RequestError("gpu_gib is not said, without which no longest context is counted")
     model, takes = trainer(asked.spec, asked.training, 1), _of_a_process(memory)
 
-    def longest(peak: Peak, reserve: int) -> int:
-        return largest(lambda length: _total(model.of_length(length), peak) <= memory - reserve, MOST_CONTEXT) or 0
+    def longest(needed: Callable[[Trainer], int], reserve: int) -> int:
+        return largest(lambda length: needed(model.of_length(length)) <= memory - reserve, MOST_CONTEXT) or 0
 
-    middle = longest("held", (takes.low + takes.high) // 2)
+    middle = longest(lambda one: _total(one, "held"), (takes.low + takes.high) // 2)
     most = int(memory * MOST_IN_FRAGMENTS)
-    low, high = longest("reserved", takes.high + most), longest("live", takes.low)
+    low, high = longest(lambda one: _total(one, "reserved"), takes.high + most), longest(_least, takes.low)
     at = model.of_length(int(measured))
-    verdict = _verdict(row, _total(at, "reserved"), _total(at, "live"), asked.training.plan)
+    verdict = _verdict(row, _total(at, "reserved"), _least(at), asked.training.plan)
     return MemoryJudged("longest_context", "tokens", measured, low, middle, high, None, verdict, _groups(row))
 
 
@@ -234,18 +256,39 @@ def _loaded(row: Row, spec: ModelSpec) -> tuple[float, float, float]:
     """Bytes of weights that an engine loads: at the least, in all, and at the most.
 
     vLLM keeps a table of sines and cosines of all positions on each device, one for each width of head, in the format that it
-    computes in or in fp32 (`RotaryEmbedding` of its model_executor/layers), and towers unless it is told to leave them out.
+    computes in or in fp32 (`RotaryEmbedding` of its model_executor/layers), and towers unless it is told to leave them out. What the
+    allocator keeps of whole pieces is counted with them.
     """
     ledger = lower(spec) if "language model alone" in row["note"] else lower(spec).whole
-    counted = _weights(row, "weights", shard(ledger, Parallelism(tensor=row.size("tensor") or 1)), ledger)
+    share = shard(ledger, Parallelism(tensor=row.size("tensor") or 1))
+    counted = _weights(row, "weights", share, ledger)
+    rounded = counted + _left_over(row, share)
     if "vllm" not in row["source"] or spec.positions.kind != "rotary":
-        return counted, counted, counted
+        return counted, rounded, rounded
     heads = {
         int(mixer.widths(spec.d_model).head_dim if isinstance(mixer, Attention) else getattr(mixer, "rope_dim", 0))
         for mixer in attentions(spec.mixers)
     }
     table = 2 * int(spec.context or 0) * sum(heads)
-    return counted, counted + table, counted + 2 * table
+    return counted, rounded + table, rounded + 2 * table
+
+
+_FUSED: Final[dict[Role, str]] = {"q": "qkv", "k": "qkv", "v": "qkv", "gate": "gate and up", "up": "gate and up"}
+"""Matrices that vLLM and SGLang keep as one (`QKVParallelLinear`, `MergedColumnParallelLinear`)."""
+
+
+def _left_over(row: Row, share: Ledger) -> int:
+    """Bytes that the allocator keeps of whole pieces beside the matrices of a model; those of routed experts are one tensor."""
+    spec, format = served_model(row)
+    bits = (format or released(spec) or DTYPES["bf16"]).bits
+    sizes, copies = dict[object, int](), dict[object, int]()
+    for entry in share.entries:
+        if isinstance(entry, Matmul) and entry.stored:
+            key = entry.block, entry.part, entry.stored, _FUSED.get(entry.role, entry.name)
+            number = size(entry) * entry.experts
+            sizes[key] = sizes.get(key, 0) + bytes_of(number, bits if is_linear(entry) else 16)
+            copies[key] = entry.stored // entry.experts
+    return sum((allocated(own) - own) * copies[key] for key, own in sizes.items())
 
 
 def _workspace(
@@ -259,7 +302,8 @@ def _workspace(
     own = float(workspace_bytes(share, ledger, run_of(spec, tokens), 1, tokens, spec.d_model, 16).total)
     if "vllm" not in row["source"]:
         return own, own, own
-    sampled, stream = float(_SAMPLED * sequences * spec.vocabulary), 2 * tokens * int(spec.d_model)
+    of_logit = _SAMPLED_BY_FLASHINFER if "FlashInfer samples" in row["note"] else _SAMPLED
+    sampled, stream = float(of_logit * sequences * spec.vocabulary), 2 * tokens * int(spec.d_model)
     return max(own, sampled), max(own, sampled + stream), max(own, sampled + 2 * stream)
 
 
@@ -290,17 +334,35 @@ def _concurrency(row: Row, measured: float) -> MemoryJudged:
     ledger = lower(spec)
     share = shard(ledger, Parallelism(tensor=row.size("tensor") or 1))
     said = re.search(r"utili[sz]ation (0?\.\d+)", row["note"])
-    left = memory * (float(said[1]) if said else 0.9) - _weights(row, "weights", share)
+    held = _weights(row, "weights", share) + _left_over(row, share)
+    fraction = re.search(r"mem_fraction_static (0?\.\d+)", row["note"])
+    request = _cache(_admitted(share, chunk), spec, context, DTYPES["bf16"])
+    measured *= context if row["unit"] == "requests" else 1
+    if fraction is not None:
+        tokens = (max(0.0, left - held) / request * context for left in _static(memory, float(fraction[1]), row))
+        low, middle, high = tokens
+        return MemoryJudged("concurrency", "tokens", measured, low, middle, high, None, None, _groups(row))
+    left = memory * (float(said[1]) if said else 0.9) - held
     most, profiled, least = (
         _workspace(row, spec, share, ledger, chunk, many)[1] for many in (_MOST_PROFILED, sequences, 1)
     )
-    request = _cache(_admitted(share, chunk), spec, context, DTYPES["bf16"])
     most += COLLECTIVES.high * (2 if (row.size("tensor") or 1) > 1 else 1)
     low, middle, high = (
         max(0.0, (left - taken) / request * context) for taken in (most, profiled + CONTEXT.low, least)
     )
-    measured *= context if row["unit"] == "requests" else 1
     return MemoryJudged("concurrency", "tokens", measured, low, middle, high, None, None, _groups(row))
+
+
+def _static(memory: int, fraction: float, row: Row) -> Iterator[float]:
+    """Bytes that SGLang has for weights and cache: a share of what is free on a device when it has joined the others.
+
+    It profiles nothing: what a pass needs is in the rest (`profile_max_num_token` of its model_executor/model_runner.py).
+    """
+    several = (row.size("tensor") or 1) > 1
+    least = CONTEXT.low + DRIVER.low + several * COLLECTIVES.low
+    most = CONTEXT.high + DRIVER.high + several * COLLECTIVES.high
+    for taken in (most, least, 0):
+        yield (memory - taken) * fraction
 
 
 def _sampled_at_once(row: Row, memory: int, *, older: bool) -> int:

@@ -52,10 +52,8 @@ KERNELS: Final[dict[str, Kernel]] = {kernel.name: kernel for kernel in _KERNELS}
 OF_TRANSFORMERS: Final = frozenset({"plain-kept", "hf-old"})
 """Losses that are transformers' own."""
 
-LIVE_AS_RESERVED: Final = frozenset(
-    {"bf16", "in-place", "one-kernel", "compiled", "chunked", "chunked-compiled", "fused-linear"}
-)
-"""Losses that have as much live at their peak as an allocator reserves for it."""
+COMPILED: Final = frozenset({"compiled", "chunked-compiled"})
+"""Losses whose kernels torch.compile makes."""
 
 ALIASES: Final = {"eager": "plain-kept", "fused": "fused-linear"}
 
@@ -196,9 +194,13 @@ def least_live_bytes(name: str, logits: Logits) -> int:
     """Bytes that a loss has live at its peak, at the least: of transformers' own, by a trainer that lets the model's output go.
 
     transformers' `Trainer` drops the logits in the output when it has the loss, before the backward pass: then log-probabilities and
-    two gradients are live, 4 bytes each. A loop of one's own that still refers to the output keeps them (`LossBytes.live`).
+    two gradients are live, 4 bytes each. A loop of one's own that still refers to the output keeps them (`LossBytes.live`). A compiler may
+    write gradients where the logits were.
     """
-    return 12 * logits.numbers if name in OF_TRANSFORMERS else loss_bytes(name, logits).live
+    if name in OF_TRANSFORMERS:
+        return 12 * logits.numbers
+    taken = loss_bytes(name, logits)
+    return taken.kept if name in COMPILED else taken.live
 
 
 def _chunked_kept(n: int, upcast: int, *, trained: bool) -> LossBytes:

@@ -119,7 +119,7 @@ def _open(capacity: Capacity, total: int, least: int | None) -> str:
     """What a verdict depends on: each range that is not a single figure."""
     ranges = [
         *(["the reserve"] if capacity.reserve.low < capacity.reserve.high else []),
-        *(["the allocator"] if least is not None and least < total else []),
+        *(["the framework"] if least is not None and least < total else []),
     ]
     return " and ".join(ranges)
 

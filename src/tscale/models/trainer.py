@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from tscale.core.costs.recompute import saved_under
 from tscale.core.costs.states import States
-from tscale.core.costs.training_memory import loss_of, needs, states_of, totals
+from tscale.core.costs.training_memory import least, loss_of, needs, states_of, totals
 from tscale.core.costs.training_setup import Layer, Needs, Peak, Training
 from tscale.core.kept import keep
 from tscale.core.ledger import Ledger, Saved
@@ -38,7 +38,7 @@ class Trainer(NamedTuple):
     fullest: tuple[int, ...]
 
     def needs(self, stage: int, peak: Peak = "reserved") -> Needs:
-        """What a device of a stage needs, the loss as an allocator reserves it or as it is live at the least."""
+        """What a device of a stage needs, as an allocator reserves memory or as it is live."""
         return needs(*self._given(stage), peak)
 
     def _given(self, stage: int) -> tuple[Ledger, tuple[Saved, ...], States, tuple[Layer, ...], int, Training]:
@@ -61,13 +61,17 @@ class Trainer(NamedTuple):
         return stage, each[stage]
 
     def least_total(self) -> int:
-        """Bytes that a device of the fullest stage needs at the least: with what is live at the loss's peak."""
-        return max(self.needs(stage, "live").total for stage in self.fullest)
+        """Bytes that a device of the fullest stage needs at the least, whatever a framework does besides."""
+        return max(self.least(stage) for stage in self.fullest)
+
+    def least(self, stage: int) -> int:
+        """Bytes that a device of a stage needs at the least."""
+        return least(*self._given(stage))
 
     def totals(self) -> tuple[int, int]:
         """Bytes of the fullest stage as an allocator reserves them, and at the least: what `worst` and `least_total` come to."""
         each = [totals(*self._given(stage)) for stage in self.fullest]
-        return max(reserved for reserved, _ in each), max(live for _, live in each)
+        return max(reserved for reserved, _ in each), max(fewest for _, fewest in each)
 
     def with_(self, **changes: Any) -> Trainer:
         """The same trained in another way: anew from the spec, unless that changes nothing of the parameters."""

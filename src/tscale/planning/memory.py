@@ -76,7 +76,7 @@ def held(model: Model, layouts: Layouts, orders: Orders, base: Training, states:
     found = Held(*(np.zeros(layouts.size, dtype=np.int64) for _ in range(2)))
     columns = layouts.columns
     of_pass = structures(columns, [columns["sharing"] == 1, columns["interleave"] == 1, columns["first"] > 0], _OF_PASS)
-    alike = _alike_in_passes(layouts, of_pass)
+    alike = _alike_in_passes(layouts, of_pass, base)
     for stages in stage_rows(model, columns, orders):
         has_loss = stages.kind.last or _prepares(base)
         code = of_pass * len(_KERNELS) + columns["kernel"] if has_loss else of_pass
@@ -100,7 +100,7 @@ def _alike_in_states(columns: Columns, of_states: Any) -> Any:
     return numbered([of_states, micro_batch, *(columns[name] for name in columns if name not in _HOW_RUN)])
 
 
-def _alike_in_passes(layouts: Layouts, of_pass: Any) -> Any:
+def _alike_in_passes(layouts: Layouts, of_pass: Any, base: Training) -> Any:
     """A number for each layout, the same in those that keep and need the same of their micro-batches.
 
     Where ZeRO neither gathers nor scatters for a layer, and no weights come from the host, a pass asks neither for its stage nor for
@@ -109,13 +109,17 @@ def _alike_in_passes(layouts: Layouts, of_pass: Any) -> Any:
     columns, axes = layouts.columns, layouts.axes
     gathered = np.array([PRECISIONS[name].gathered for name in axes.precision])[columns["precision"]]
     away = np.array(["weights" in names for names in axes.offload])[columns["offload"]]
-    whole = ~away & (columns["zero"] < np.where((columns["pipeline"] > 1) & ~gathered, 3, 2))
+    whole = (
+        ~away
+        & (not base.optimizer_in_backward)
+        & (columns["zero"] < np.where((columns["pipeline"] > 1) & ~gathered, 3, 2))
+    )
     own = [np.where(whole, 0, columns[name]) if name in _OF_COPIES else columns[name] for name in columns]
     return numbered([of_pass, *own])
 
 
-_OF_COPIES: Final = frozenset({"zero", "shards", "sharing", "expert"})
-"""Columns that say how many copies there are of weights."""
+_OF_COPIES: Final = frozenset({"zero", "shards", "sharing"})
+"""Columns that say how many copies there are of weights that all devices have."""
 
 
 def _with_kernels(layouts: Layouts, base: Training) -> Columns:

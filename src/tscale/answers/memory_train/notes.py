@@ -41,12 +41,18 @@ def _loss_note(model: Trainer, ask: Ask) -> Iterator[str]:
 
 
 def _least_note(model: Trainer) -> str:
-    """What the total at the least counts of the loss."""
+    """What the total at the least counts."""
     dropped = ", of a trainer that drops the model's output before the backward pass, as transformers' Trainer does"
+    many = model.training.micro_batches
+    later = (
+        ""
+        if many is not None and many > 1
+        else ", without gradients, which may come later, or all gradients, if these are more"
+    )
     return (
-        "The total at the least counts what the loss has live at its peak"
-        f"{dropped if model.training.loss_kernel in OF_TRANSFORMERS else ''}: an allocator that runs out of memory gives back what it "
-        "has reserved and does not use."
+        "The total at the least counts weights and states, what fused kernels save, and what the loss has live at its peak"
+        f"{dropped if model.training.loss_kernel in OF_TRANSFORMERS else ''}{later}: no framework's copies, and nothing that an allocator "
+        "has reserved and can give back."
     )
 
 

@@ -133,7 +133,7 @@ def _rejected(planned: Planned) -> Iterator[str]:
 
 def _notes(planned: Planned) -> Iterator[str]:
     if any(best.verdict == "may_fit" for best in planned.best):
-        yield "Layouts that may fit are ranked too: what software and the allocator take decides (`tscale memory --train`)."
+        yield "Layouts that may fit are ranked too: what software and the framework take decides (`tscale memory --train`)."
     if planned.ask.any_tokens:
         yield "The training tokens are not known: commands name 10^12, which do not change a step."
     yield Detail("Of layouts that come to the same time and memory, the simplest is listed.")

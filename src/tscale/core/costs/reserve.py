@@ -8,7 +8,7 @@ versions and settings, so that each part has a least and a most, each as somebod
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from tscale.core.tracing import maximum, minimum
+from tscale.core.tracing import ceil_div, maximum, minimum
 
 _MIB: Final = 2**20
 _GIB: Final = 2**30
@@ -74,6 +74,23 @@ PEAKS_WITHIN: Final = Fraction(1104, 1000)
 The ⌈(n + 1)·0.8⌉-th of n errors, larger over smaller, holds the next of their kind with a chance of 80% or more, however they are distributed
 (Vovk 2005, conformal prediction): of few rows nearly the largest.
 """
+
+
+def allocated(size: int) -> int:
+    """Bytes that PyTorch's caching allocator counts for a tensor of `size` bytes that is kept.
+
+    From 10 MiB on it asks for whole pieces of 2 MiB, and what is over is given away only where it is more than 1 MiB (`kRoundLarge`,
+    `should_split` of c10/cuda/CUDACachingAllocator.cpp); smaller tensors lie in a buffer that others use as well.
+
+    Example:
+        >>> allocated(35 * 2**20) // 2**20, allocated(12 * 2**20 + 1) - 12 * 2**20
+        (36, 1)
+    """
+    if size < 10 * _MIB:
+        return size
+    whole = ceil_div(size, 2 * _MIB) * 2 * _MIB
+    return whole if whole - size <= _MIB else size
+
 
 RUNTIME: Final = Part(
     "runtime",

@@ -29,17 +29,17 @@ from tscale.core.costs.states import (
     on_device,
     training_states,
 )
-from tscale.core.costs.training_moments import SOURCE, backward_lines, largest_moment, layer_bytes
+from tscale.core.costs.training_moments import SOURCE, backward_lines, largest_moment, layer_bytes, least_moment
 from tscale.core.costs.training_setup import BesideActivations, Layer, Needs, Peak, Training, counted_once
 from tscale.core.ledger import Ledger, Matmul, Saved
-from tscale.core.loss_kernels import KERNELS, LIVE_AS_RESERVED, Logits, LossBytes, least_live_bytes, loss_bytes
+from tscale.core.loss_kernels import KERNELS, Logits, LossBytes, least_live_bytes, loss_bytes
 from tscale.core.metric import Line, Quantity
 from tscale.core.roles import Role
-from tscale.core.tracing import ceil_div, is_nothing, is_one, minimum, most_of, where
+from tscale.core.tracing import ceil_div, is_nothing, is_one, maximum, minimum, most_of, where
 from tscale.core.units import BYTES
 
 __all__ = [
-    "LEAVES_OUT", "SOURCE", "Layer", "Needs", "Peak", "Training", "in_flight", "layer_bytes", "logits_of", "loss_of", "needs", "states_of",
+    "LEAVES_OUT", "SOURCE", "Layer", "Needs", "Peak", "Training", "in_flight", "layer_bytes", "least", "logits_of", "loss_of", "needs", "states_of",
 ]  # fmt: skip
 
 LEAVES_OUT: Final = "what an optimizer that is not fused needs for its step"
@@ -86,14 +86,50 @@ def totals(
     stage: int,
     training: Training,
 ) -> tuple[int, int]:
-    """Bytes that a device of one stage needs, as an allocator reserves memory for the loss, and as it is live at the least."""
+    """Bytes that a device of one stage needs, as an allocator reserves memory for the loss, and at the least (`least`)."""
     one = _pass(share, kept, layers, stage, training)
     own = sum(quantity.total for quantity in states) + _sum(one.activations)
-    alike = not training.fsdp and (one.made is None or training.loss_kernel in LIVE_AS_RESERVED)
-    peaks: tuple[Peak, ...] = ("reserved",) if alike else ("reserved", "live")
-    moments = [sum(map(_sum, _moment(one, share, training, peak))) for peak in peaks]
-    found = [own + moment - _not_yet(one, share, training, moment) for moment in moments]
-    return found[0], found[-1]
+    moment = sum(map(_sum, _moment(one, share, training, "reserved")))
+    return own + moment - _not_yet(one, share, training, moment), _least(
+        one, share, kept, states, layers, stage, training
+    )
+
+
+def least(
+    share: Ledger,
+    kept: tuple[Saved, ...],
+    states: States,
+    layers: tuple[Layer, ...],
+    stage: int,
+    training: Training,
+) -> int:
+    """Bytes that a device of one stage needs at the least, whatever a framework does besides.
+
+    Those of weights and states; and of two moments the larger: the loss or a layer's backward pass, with what fused kernels save and no
+    copies, and the end, when all gradients are there. The two have them in common only where a step is several micro-batches.
+    """
+    one = _pass(share, kept, layers, stage, training)
+    return _least(one, share, kept, states, layers, stage, training)
+
+
+def _least(
+    one: _Pass,
+    share: Ledger,
+    kept: tuple[Saved, ...],
+    states: States,
+    layers: tuple[Layer, ...],
+    stage: int,
+    training: Training,
+) -> int:
+    if training.kernels != "fused" or training.repeats_keys or training.inputs_kept or training.adapter_dropout:
+        training = training._replace(kernels="fused", repeats_keys=False, inputs_kept=False, adapter_dropout=False)
+        one = _pass(share, kept, layers, stage, training)
+    at_loss = 0 if one.made is None else least_live_bytes(training.loss_kernel, one.made)
+    gradients, many = states_of(share, training).gradients.total, training.micro_batches
+    kept_then = _sum(one.activations) + least_moment(share, one.layers, at_loss, training)
+    beside = 0 if many is None else where(many == 1, 0, gradients)
+    more: int = maximum(kept_then + beside - gradients, 0)
+    return sum(quantity.total for quantity in states) + more
 
 
 def _comes_later(training: Training) -> bool:
@@ -179,7 +215,7 @@ def _of_one(share: Ledger, kept: tuple[Saved, ...], training: Training) -> _OfOn
 
 def _moment(one: _Pass, share: Ledger, training: Training, peak: Peak) -> tuple[list[Line], list[Line]]:
     """The logits that are kept, and what else is needed for a moment, at a peak that is counted in one way."""
-    at_peak = _at_peak(one.made, one.loss, training, peak)
+    at_peak = _at_peak(one.made, one.loss, peak)
     return largest_moment(share, one.layers, one.logits, at_peak, one.backward, training, peak)
 
 
@@ -238,12 +274,10 @@ def loss_of(share: Ledger, kept: tuple[Saved, ...], training: Training) -> LossB
     return None if logits is None else loss_bytes(training.loss_kernel, logits)
 
 
-def _at_peak(logits: Logits | None, taken: LossBytes | None, training: Training, peak: Peak) -> int | None:
+def _at_peak(logits: Logits | None, taken: LossBytes | None, peak: Peak) -> int | None:
     """Bytes of a loss over a vocabulary at its peak; None where there is none."""
     if logits is None or taken is None:
         return None
-    if peak == "live":
-        return least_live_bytes(training.loss_kernel, logits)
     return taken.reserved if peak == "reserved" else taken.live
 
 

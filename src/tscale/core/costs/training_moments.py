@@ -64,6 +64,26 @@ def largest_moment(
     return held_then, needed + [Line(line.name, where(loss_is_more, 0, line.value)) for line in backward]
 
 
+def least_moment(share: Ledger, layers: tuple[Layer, ...], at_loss: int, training: Training) -> int:
+    """Bytes that are needed beside what is kept at the larger of two moments, whatever a framework does: the loss, and a layer's backward pass.
+
+    Of what ZeRO divides one matrix is whole, and of gradients of activations the widest is there. `at_loss`: bytes of the loss at the least.
+    """
+    of_layer = sum(line.value for line in _again(layers, training)) + _widest(layers, training)
+    return maximum(at_loss, of_layer) + _largest_divided(share, training)
+
+
+def _largest_divided(share: Ledger, training: Training) -> int:
+    """Bytes of the largest matrix that ZeRO's third stage divides, in the weights' format."""
+    plan = training.plan
+    if is_never(plan.zero == 3):
+        return 0
+    matrices = (entry for entry in share.entries if isinstance(entry, Matmul) and is_linear(entry))
+    largest = most_of(where((shards(one, plan) == 1) | (one.stored == 0), 0, size(one)) for one in matrices)
+    needed: int = where(plan.zero == 3, bytes_of(largest, training.weights_format.bits), 0)
+    return needed
+
+
 def backward_lines(share: Ledger, layers: tuple[Layer, ...], training: Training) -> Iterator[Line]:
     """What the backward pass of one layer needs.
 

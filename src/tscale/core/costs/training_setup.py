@@ -21,9 +21,8 @@ from tscale.core.workload import SequenceLengths
 
 T = TypeVar("T")
 
-Peak = Literal["reserved", "held", "live"]
-"""How a peak is counted: as an allocator reserves memory for it; what is live then, the model's output with it where the loop refers to
-it; or what is live at the least, of a trainer that lets the output go."""
+Peak = Literal["reserved", "held"]
+"""How a peak is counted: as an allocator reserves memory for it, or what is live then, the model's output with it where the loop refers to it."""
 
 
 class Adapters(NamedTuple):

@@ -77,11 +77,11 @@ def held(models: Models, stage: int) -> tuple[Held, ...]:
 
 
 def _spare(models: Models, phase: Phase, stage: int) -> int:
-    """Bytes that an allocator has reserved for the loss of a training phase and does not use."""
+    """Bytes of a training phase that are there beyond the least."""
     if phase not in ("training", "value training"):
         return 0
     trained = models.policy if phase == "training" or models.value is None else models.value
-    return int(trained.model.needs(stage).total - trained.model.needs(stage, "live").total)
+    return int(trained.model.needs(stage).total - trained.model.least(stage))
 
 
 def _capacity(models: Models, *, generates: bool) -> Capacity | None:
