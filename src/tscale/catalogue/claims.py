@@ -31,7 +31,11 @@ class Quoted:
         return {"anyOf": [*number["anyOf"], {"type": "string", "pattern": r"^×?\d"}]}
 
 
-_NUMBER: Final = r"×?\s*(\d{1,3}(?:,\d{3})+|\d[\d_]*)(?:\.(\d+))?(?:e\+?(\d{1,2}))?\s*(?:([kmgbt]|thousand|million|billion|trillion)\b)?"
+_NUMBER: Final = (
+    r"×? ?([1-9]\d{0,2}(?:,\d{3})+|0|[1-9]\d*(?:_\d+)*)(?:\.(\d+))?(?:(?:e| ?[×x*] ?10\^)\+?(\d{1,2}))?"
+    r" ?(?:([kmgbt]|thousand|million|billion|trillion)\b)?(?![\d_.,])"
+)
+"""As `counts` reads them: no number begins with a 0 that says nothing."""
 _SCALES: Final = {
     "": 0,
     "k": 1,
@@ -51,10 +55,10 @@ _UNITS: Final[tuple[tuple[str, str, Fraction | int], ...]] = (
     (r"", r"", 1),
     (r"%|per ?cent", r"share|tolerance", Fraction(1, 100)),
     (r"x|times", r"ratio", 1),
-    (r"parameters|params", r"param", 1),
-    (r"tokens", r"tokens|context", 1),
-    (r"layers", r"layers", 1),
-    (r"heads", r"heads", 1),
+    (r"parameters?|params?", r"param", 1),
+    (r"tokens?", r"tokens|context", 1),
+    (r"layers?", r"layers", 1),
+    (r"heads?", r"heads", 1),
     (r"flops?", r"flops", 1),
     (r"(sentence )?pairs|sentences", r"sentence.pairs", 1),
     (r"(pf|petaflop(/s)?).days?", r"pf.days", 1),
@@ -68,8 +72,9 @@ def _spelled(value: object, info: Any) -> object:
     if not isinstance(value, str):
         return value
     about = _about(info.field_name, info.data)
-    match = re.match(_NUMBER, value.strip(), re.ASCII | re.IGNORECASE) if len(value) <= _LONGEST else None
-    unit = None if match is None else _unit(value.strip()[match.end() :].strip(), about)
+    text = " ".join(value.split())  # pages put spaces that do not break before units
+    match = re.match(_NUMBER, text, re.ASCII | re.IGNORECASE) if len(value) <= _LONGEST else None
+    unit = None if match is None else _unit(text[match.end() :].strip(), about)
     if match is None or unit is None:
         from pydantic_core import PydanticCustomError
 
