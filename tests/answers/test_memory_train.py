@@ -126,7 +126,7 @@ def test_the_json_is_a_contract() -> None:
     assert found["per_device_bytes"]["logits"] == 6 * words
     assert found["per_device_bytes"]["temporary"] == 8 * words
     assert found["plan"] == {
-        "data": 8, "tensor": 1, "sequence": False, "pipeline": 1, "interleave": 1, "context": 1, "expert": 1, "zero": 1,
+        "data": 8, "tensor": 1, "sequence": False, "pipeline": 1, "interleave": 1, "context": 1, "context_parallel": 1, "expert": 1, "zero": 1,
         "shards": None, "expert_tensor": 1, "stages": None, "schedule": None,
     }  # fmt: skip
 
