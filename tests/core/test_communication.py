@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
-from tscale.core.costs.communication import all_reduce, copies_of, dense_sums, expert_sums, gradients, tensor_sums
+from tscale.core.costs.communication import (
+    _whole,
+    all_reduce,
+    copies_of,
+    dense_sums,
+    expert_sums,
+    gradients,
+    tensor_sums,
+)
 from tscale.core.ledger import Block, Buffer, Cut, Ledger, Lookup, Matmul, Scores
 from tscale.core.parallelism import Parallelism
 from tscale.core.workload import SequenceLengths
@@ -121,3 +130,11 @@ def test_a_ring_sends_all_but_its_own_part() -> None:
     assert one.sent == 2 * 3 * WEIGHTS // 3
     both = one.more(one)
     assert (both.scattered, both.gathered, both.sent) == (4 * WEIGHTS, 2 * WEIGHTS, 4 * WEIGHTS)
+
+
+def test_a_stage_without_such_layers_leaves_none_whole() -> None:
+    """Of stages with 0 and 2 layers of 10·24 numbers the last layer stays whole; no number is divided by 0."""
+    layers: Any = np.array([0, 2])
+    with np.errstate(all="raise"):
+        found: Any = _whole(UP._replace(stored=layers), layers * 10 * 24)
+    assert found.tolist() == [0, 10 * 24]
