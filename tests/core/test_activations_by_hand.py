@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
+import tscale
 from tscale.core.costs.activations import Passes, activation_bytes, keeping, korthikanti_layer_bytes, widest_bytes
+from tscale.core.costs.states import find_targets
+from tscale.core.costs.training_setup import Training
 from tscale.core.ledger import Block, Cut, Saved
 from tscale.core.parallelism import Parallelism
+from tscale.core.precision import PRECISIONS
 from tscale.core.workload import SequenceLengths, TowerPass, TowerRun
+from tscale.models.trainer import trainer
 
 RUN = SequenceLengths(target=10, source=6)
 ONE = Saved("one", "attention", "target", 8, used=3)
@@ -97,3 +104,34 @@ def test_how_a_layer_is_kept() -> None:
 def test_korthikantis_shortcut(how: Any, sequence: bool, size: int) -> None:
     """s·b·h·(34 + 5·a·s/h)/t and s·b·h·(10 + 24/t + 5·a·s/(h·t)), of s 2, b 3, h 8, a 4 and t 4."""
     assert korthikanti_layer_bytes(2, 3, 8, 4, 4, Passes(keeping=how), sequence=sequence) == size
+
+
+SMALL_LLAMA: Final = {
+    "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 128, "intermediate_size": 320, "num_hidden_layers": 2,
+    "num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 16, "vocab_size": 512, "tie_word_embeddings": False,
+    "rms_norm_eps": 1e-6, "max_position_embeddings": 2048, "hidden_act": "silu",
+}  # fmt: skip
+SAVED_BESIDE_ADAPTERS: Final = [
+    json.loads(line)
+    for line in (Path(__file__).parents[1] / "oracle" / "activations_adapters.jsonl").read_text().splitlines()
+]
+
+
+@pytest.mark.parametrize(
+    "row", SAVED_BESIDE_ADAPTERS, ids=[f"{row['targets']}-{row['length']}" for row in SAVED_BESIDE_ADAPTERS]
+)
+def test_what_a_llama_saves_with_and_without_adapters(row: dict[str, Any], tmp_path: Path) -> None:
+    """Every byte that autograd keeps of transformers' Llama and peft's adapters, but the words that the loss reads, and the table's of frozen ones."""
+    (tmp_path / "config.json").write_text(json.dumps(SMALL_LLAMA))
+    spec = tscale.load(tmp_path / "config.json")
+    targets = find_targets(row["targets"]) if row["targets"] else None
+    how = Training(
+        PRECISIONS["pure-bf16"],
+        micro_batch=row["batch"],
+        kernels="eager",
+        rank=8 if row["targets"] else None,
+        lora_targets=targets,
+    )
+    lines = trainer(spec, how, row["length"]).needs(0).activations.lines
+    apart = {"head.words", *(["embedding.tokens"] if row["targets"] else [])}
+    assert sum(line.value for line in lines if line.name not in apart) == row["bytes"]
