@@ -144,6 +144,7 @@ def agreement() -> str:
         answer("accuracy", str(Path(__file__).parent / "measured" / f"{name}.csv"))
         for name in ("published_dgxc", "published_shards", "fine_tuning", "memory_apart", "serving_apart")
     )
+    others = answer("accuracy", str(MEASURED / "serving_others.csv"))["throughput"]
     of = serving["cross_validation"]
     runs = serving["fitted_to"]["runs"]
     rows = [
@@ -170,6 +171,7 @@ def agreement() -> str:
                 ("ttft", "time to first token"),
             )
         ),
+        (f"serving, throughput, three further sources, none fitted | {others['figures']}", others),
         (f"memory of training and serving | {held['answered']}", held["memory"]),
         (f"memory, published elsewhere, none fitted | {memories['answered']}", memories["memory"]),
     ]
