@@ -51,6 +51,8 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
     "binary": (bytes(range(256)), "t.csv:2:118: byte 0x80 is not UTF-8"),
     "a heading": (HEADING, "t.csv: holds a heading and no runs"),
     "a million columns": (",".join(map(str, range(10**6))), "t.csv:1: 1,000,000 columns: at most 1,000 are read"),
+    "semicolons": (HEADING.replace(",", ";"), "t.csv:1: semicolons separate the columns: write commas"),
+    "tabs": (HEADING.replace(",", "\t"), "t.csv:1: tabs separate the columns: write commas"),
     "a column twice": (f"{HEADING},isl\n{SERVING[1]},1\n", 't.csv:1: the column "isl" is there twice'),
     "a short row": (f"{HEADING}\n{SERVING[1]}\n1,2\n", "t.csv:3: 2 cells in a row of"),
     "an open quote": (f'{HEADING}\n{SERVING[1]}\n{SERVING[2]},"\n{SERVING[3]}\n', "t.csv:4: this is no CSV"),

@@ -10,6 +10,7 @@ from tscale.errors import SpecError, shown
 
 MOST_COLUMNS: Final = 1_000
 MOST_CELLS: Final = 3_000_000
+_OTHER_MARKS: Final = ((";", "semicolons"), ("\t", "tabs"))
 
 
 def read_table(text: str, where: str) -> tuple[tuple[str, ...], list[dict[str, str]]]:
@@ -27,6 +28,7 @@ def read_table(text: str, where: str) -> tuple[tuple[str, ...], list[dict[str, s
     twice = next((name for name in columns if columns.count(name) > 1), None)
     if twice is not None:
         raise SpecError(f"the column {shown(twice)} is there twice", where=f"{where}:{lines[0][0]}")
+    _refuse_other_marks(heads, f"{where}:{lines[0][0]}")
     rows: list[dict[str, str]] = []
     for number, cells in found:
         if len(cells) != len(columns):
@@ -35,6 +37,13 @@ def read_table(text: str, where: str) -> tuple[tuple[str, ...], list[dict[str, s
             raise SpecError(f"more than {MOST_CELLS:,} cells: divide the table", where=f"{where}:{number}")
         rows.append({name: cell.strip() for name, cell in zip(columns, cells, strict=True)})
     return columns, rows
+
+
+def _refuse_other_marks(heads: Sequence[str], where: str) -> None:
+    """Raises `SpecError` where what separates the columns is no comma."""
+    for mark, name in _OTHER_MARKS:
+        if len(heads) == 1 and mark in heads[0]:
+            raise SpecError(f"{name} separate the columns: write commas", where=where)
 
 
 def _cells(lines: Sequence[tuple[int, str]], where: str) -> Iterator[tuple[int, list[str]]]:
