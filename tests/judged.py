@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import combinations
@@ -178,11 +178,13 @@ def rates(table: str, context: int | None) -> tuple[dict[str, list[Pair]], dict[
     return found
 
 
-def judged() -> Iterator[dict[str, Any]]:
-    """Each error as configs/measured/judged.yaml has it; laws that fewer than five figures judge are left out."""
+def judged(but: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+    """Each error, but of some tables, as configs/measured/judged.yaml has it; laws that fewer than five figures judge are left out."""
     yield _of("hours", None, list(hours()), "share", "training_hours.yaml")
     yield _of("goodput", None, list(goodput()), "share", "goodput_apart.csv")
     for of, found_pairs, table in (("power", power(), "training_power.csv"), ("memory", memory(), "memory_apart.csv")):
+        if table in but:
+            continue
         kinds: dict[str, list[Pair]] = defaultdict(list)
         for kind, pair in found_pairs:
             kinds[kind].append(pair)

@@ -55,7 +55,7 @@ class Goodput(NamedTuple):
         assert error is not None
         return (
             f"Goodput assumed: {middle} ({low} to {high}: {len(self.runs)} published runs, failures per device), "
-            f"{error_text(error, 'runs')}."
+            f"{error_text(error, 'runs')}. The range is that of these runs' losses and held {error.held} of those {error.figures}."
         )
 
     def data(self) -> Data:

@@ -143,7 +143,7 @@ class _Screen:
         """The footnotes: columns left out, marks, what is not counted, and the references of what was derived."""
         notes = [*legend(report), *report.notes]
         if self.dropped:
-            dropped = ", ".join(dict.fromkeys(self.dropped))
+            dropped = ", ".join(f'"{title}"' for title in dict.fromkeys(self.dropped))  # titles have spaces and colons
             notes.insert(0, f"Left out at this width: {dropped}; a wider terminal or a pipe shows all.")
         if explain:
             notes += dict.fromkeys(filter(None, (reference(step.figure.source) for step in report.steps)))
