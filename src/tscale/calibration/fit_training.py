@@ -2,8 +2,7 @@
 
 Constants are fitted to the logarithm of predicted over measured time by a robust least-squares fit within stated ranges, then again
 without each of twenty parts of the runs, for the error and the intervals; runs of one layout are in one part, and where there are few,
-each model is one; intervals then hold one more model and one more release, as whoever asks may have (of dense runs, the 10% and 90%
-quantiles of those left out would hold 77% of another model's and 71% of another release's). What a calibration does not cover is given the interval of runs that stand apart from those fitted to as a group:
+each model is one. What a calibration does not cover is given the interval of runs that stand apart from those fitted to as a group:
 another width, another source.
 
 Runs that scatter alike around their predictions are of one kind (`kind_of`), so that an interval is as wide as its kind scatters. Kinds
@@ -49,7 +48,6 @@ class RunOf(NamedTuple):
     kind: str
     layout: tuple[str, ...]
     apart: str
-    release: str
     ways: frozenset[str]
 
 
@@ -75,7 +73,6 @@ def runs_of(recipe: Recipe, root: Path) -> list[RunOf]:
                     kind_of(case, recipe.kinds),
                     layout,
                     recipe.apart(row),
-                    row.get("source", ""),
                     frozenset(ways_of(case)),
                 )
             )
@@ -145,10 +142,7 @@ def calibrated(recipe: Recipe, runs: Sequence[RunOf], held: Mapping[str, float])
     how = f"{PARTS}-fold cross-validation over layouts" if recipe.model is None else "leave one model out"
     ratios = without(recipe, runs, held, parts(recipe, runs))
     errors = [abs(ratio - 1) for ratio in ratios]
-    of_releases = ratios if recipe.model is None else without(recipe, runs, held, [run.release for run in runs])
-    residuals = {
-        kind: _of_kind(recipe, runs, ratios, of_releases, kind) for kind in dict.fromkeys(run.kind for run in runs)
-    }
+    residuals = {kind: _of_kind(recipe, runs, ratios, kind, how) for kind in dict.fromkeys(run.kind for run in runs)}
     groups = [run.apart for run in runs]
     apart = [1 / ratio for ratio in without(recipe, runs, held, groups)]
     ends = ends_for_next(apart, groups)(apart, groups)
@@ -179,24 +173,16 @@ def _covers(recipe: Recipe, runs: Sequence[RunOf]) -> dict[str, Any]:
     return {"stacks": list(recipe.stacks), **COVERED[recipe.name], "ways": ways}
 
 
-def _of_kind(
-    recipe: Recipe, runs: Sequence[RunOf], ratios: Sequence[float], of_releases: Sequence[float], kind: str
-) -> dict[str, Any]:
+def _of_kind(recipe: Recipe, runs: Sequence[RunOf], ratios: Sequence[float], kind: str, how: str) -> dict[str, Any]:
     """The ends of an interval of the runs of a kind.
 
-    Where each model is left out in turn, they hold one more model and one more release: the wider of the two at either end, each of the
-    least interval score over runs of models, or releases, that they are not made of.
+    Where each model is left out in turn, they are those of the least interval score over runs of models that they are not made of.
     """
-    places = [place for place, run in enumerate(runs) if run.kind == kind]
-    found = [1 / ratios[place] for place in places]
-    if recipe.model is None:
-        return _residual(found, factors(found), f"{PARTS}-fold cross-validation over layouts")
-    models = ends_of_least_score(found, [runs[place].layout for place in places])
-    releases = ends_of_least_score(
-        [1 / of_releases[place] for place in places], [runs[place].release for place in places]
+    own = [(1 / ratio, run.layout) for ratio, run in zip(ratios, runs, strict=True) if run.kind == kind]
+    found = [ratio for ratio, _ in own]
+    return _residual(
+        found, factors(found) if recipe.model is None else ends_of_least_score(found, [model for _, model in own]), how
     )
-    ends = min(models[0], releases[0]), max(models[1], releases[1])
-    return _residual(found, ends, "leave one model out, and one release for the ends")
 
 
 def _residual(ratios: Sequence[float], ends: tuple[float, float], how: str, others: Any = ()) -> dict[str, Any]:
