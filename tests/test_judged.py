@@ -121,4 +121,11 @@ def test_a_summary_says_the_error_of_its_hours() -> None:
     hours = recorded("hours")
     assert hours is not None
     said = run("summary", "llama-3.1-8b", "--gpu", "h100", columns=80).out
-    assert f"training, GPU-hours ({hours.median:.0%} off)" in said
+    assert f"training, GPU-hours (within {hours.median:.0%})" in said
+
+
+def test_optimal_says_that_nothing_judges_its_sizes() -> None:
+    assert (
+        "No published run judges how many parameters and tokens are optimal"
+        in run("optimal", "--flops", "1e24", columns=200).out
+    )

@@ -320,7 +320,7 @@ def _training(spec: ModelSpec, hardware: Hardware) -> Iterator[_Row]:
     error = judged(HOURS)
     assert error is not None
     rows = (
-        ("gpu_hours", f"training, GPU-hours ({error.median:.0%} off)"),
+        ("gpu_hours", f"training, GPU-hours (within {error.median:.0%})"),
         ("cost_usd", "training, US dollars"),
     )
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from tscale.answers.assumptions import budget_notes, budget_tables
 from tscale.core.laws import Lifetime, Repeated, effective
@@ -67,6 +67,7 @@ _REPEATED_COLUMNS = (
     Column("worth in fresh tokens", "effective_tokens", drop=1, of="repeated.effective_tokens"),
     Column("of fresh", "worth"),
 )
+_SIZES_UNJUDGED: Final = "No published run judges how many parameters and tokens are optimal."
 
 
 def optimal_report(
@@ -93,6 +94,7 @@ def optimal_report(
         range_note([(answer.bound.law, extrapolated(*answer.pair)) for answer in answers]),
         INCOMPARABLE if len([a for a in answers if a.point.loss is not None]) > 1 else "",
         loss_note(answer.bound.law for answer in answers if answer.point.loss is not None),
+        _SIZES_UNJUDGED,
         *_binding_notes(answers, unique, served),
         *law_notes(laws, explain=explain),
     ]
