@@ -161,8 +161,8 @@ def _notes(found: Accuracy) -> Iterator[str]:
         yield f"Columns that are not read: {', '.join(found.unread)}."
     if found.kind.name == "serving":
         yield (
-            "In interval: in that of runs of the source that the calibration was fitted to; in other sources': in the wider one, as `serve` and "
-            "`plan --serve` show it."
+            "In interval: in that of runs of the source that the calibration was fitted to, as `plan --serve` shows it; in other sources': in "
+            "the wider one, as `serve` does."
         )
     if found.kind.name == "serving" and "drawn" not in found.columns:
         yield DRAWN_NOTE

@@ -10,7 +10,7 @@ from tscale.answers.assumed import as_assumed
 from tscale.answers.params.answer import undisclosed
 from tscale.answers.tower_alone import summary_of_tower
 from tscale.catalogue.hardware import Hardware
-from tscale.catalogue.judged import judged
+from tscale.catalogue.judged import certainly_judged
 from tscale.core.costs.weights import Mixture, tower_bytes, weight_bytes
 from tscale.core.dtypes import DTYPES, Dtype
 from tscale.core.metric import Cell, Column, Data, Figure, Missing, Report, Table
@@ -317,8 +317,7 @@ def _speed(spec: ModelSpec, hardware: Hardware, ask: ServeAsk | None) -> Figure 
 
 def _training(spec: ModelSpec, hardware: Hardware) -> Iterator[_Row]:
     """GPU-hours and dollars of its training, at the utilisation and the price that are assumed, each with its range."""
-    error = judged(HOURS)
-    assert error is not None
+    error = certainly_judged(HOURS)
     rows = (
         ("gpu_hours", f"training, GPU-hours (within {error.median:.0%})"),
         ("cost_usd", "training, US dollars"),

@@ -214,14 +214,10 @@ def _joined_bytes(spec: ModelSpec, training: Training) -> int:
 
 def _whole_gradients(spec: ModelSpec, training: Training) -> int:
     """Bytes of gradients that each device adds up whole, beside its shard of those that are trained."""
-    ledger, plan = lower(spec), training.plan
-    whole = sum(
-        line.value
-        for line in training_states(
-            ledger, training.precision, training.optimizer, plan._replace(zero=0)
-        ).gradients.lines
-    )
-    return int(whole - whole // plan.sharing) if training.rank is None else int(whole)
+    plan = training.plan
+    states = training_states(lower(spec), training.precision, training.optimizer, plan._replace(zero=0))
+    whole = int(states.gradients.total)
+    return whole - whole // plan.sharing if training.rank is None else whole
 
 
 def _base(row: Row, method: str) -> Dtype | None:

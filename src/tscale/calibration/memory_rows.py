@@ -145,7 +145,7 @@ def _peak(row: Row, what: str, measured: float) -> MemoryJudged:
         raise RequestError("context is not said, without which no peak is counted")
     model = trainer(asked.spec, asked.training, context)
     reserved, held = (_total(model, peak) + asked.beside for peak in _PEAKS)
-    least = _least(model)
+    least = model.least_total()
     if asked.graph_kept:  # of a micro-batch before that was as long, at the most
         reserved, held = (peak + _inputs_before(model) for peak in (reserved, held))
     active = what == "peak_active" or asked.prints_active
@@ -173,11 +173,6 @@ def _total(model: Trainer, peak: Peak) -> int:
     return max(int(model.needs(stage, peak).total) for stage in range(len(model.shares)))
 
 
-def _least(model: Trainer) -> int:
-    """Bytes that a device of the fullest stage needs at the least."""
-    return max(model.least(stage) for stage in range(len(model.shares)))
-
-
 def _longest(row: Row, measured: float) -> MemoryJudged:
     """The longest context that a device has room for: as much is reserved, as is live with the output kept, and without it."""
     asked, memory = training_of(row), _memory(row)
@@ -190,9 +185,9 @@ def _longest(row: Row, measured: float) -> MemoryJudged:
 
     middle = longest(lambda one: _total(one, "held"), (takes.low + takes.high) // 2)
     most = int(memory * MOST_IN_FRAGMENTS)
-    low, high = longest(lambda one: _total(one, "reserved"), takes.high + most), longest(_least, takes.low)
+    low, high = longest(lambda one: _total(one, "reserved"), takes.high + most), longest(Trainer.least_total, takes.low)
     at = model.of_length(int(measured))
-    verdict = _verdict(row, _total(at, "reserved"), _least(at), asked.training.plan)
+    verdict = _verdict(row, _total(at, "reserved"), at.least_total(), asked.training.plan)
     return MemoryJudged("longest_context", "tokens", measured, low, middle, high, None, verdict, _groups(row))
 
 

@@ -65,3 +65,10 @@ def judgements() -> tuple[Judged, ...]:
 def judged(of: str, by: str | None = None) -> Judged | None:
     """How far predictions of a kind are; None where no published figure says."""
     return next((one for one in judgements() if (one.of, one.by) == (of, by)), None)
+
+
+def certainly_judged(of: str, by: str | None = None) -> Judged:
+    """The same of a kind that published figures always judge."""
+    found = judged(of, by)
+    assert found is not None
+    return found

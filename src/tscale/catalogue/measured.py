@@ -125,12 +125,7 @@ def measured_from_yaml(name: str) -> Measured:
     return read_as(FILES[name], shipped_document("measured", name), _INNER | JUDGED)
 
 
-_INNER: Final[dict[str, type]] = {
-    "runs": TrainingRun,
-    "prices": Price,
-    "shape": Shape,
-    "interrupted": Interrupted,
-}
+_INNER: Final[dict[str, type]] = {"runs": TrainingRun, "prices": Price, "shape": Shape, "interrupted": Interrupted}
 
 
 def grids() -> Grids:

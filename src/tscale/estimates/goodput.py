@@ -12,7 +12,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Final, NamedTuple
 
-from tscale.catalogue.judged import judged
+from tscale.catalogue.judged import certainly_judged
 from tscale.catalogue.measured import Interrupted, interrupted_runs
 from tscale.core.metric import Data, Figure, Known, weakest
 from tscale.core.sources import cited
@@ -51,8 +51,7 @@ class Goodput(NamedTuple):
         if not self.runs or not self.noticed:
             return ""
         low, middle, high = (percent_text(share) for share in (self.low, self.middle, self.high))
-        error = judged("goodput")
-        assert error is not None
+        error = certainly_judged("goodput")
         return (
             f"Goodput assumed: {middle} ({low} to {high}: {len(self.runs)} published runs, failures per device), "
             f"{error_text(error, 'runs')}. The range is that of these runs' losses and held {error.held} of those {error.figures}."

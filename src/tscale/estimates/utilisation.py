@@ -28,7 +28,7 @@ from typing import Any, Final, NamedTuple
 
 from tscale.blocks import Attention, FeedForward
 from tscale.catalogue.hardware import Hardware, find_hardware
-from tscale.catalogue.judged import judged
+from tscale.catalogue.judged import certainly_judged
 from tscale.catalogue.measured import Shape, TrainingRun, training_runs
 from tscale.catalogue.models import built_in
 from tscale.core.adding import in_order
@@ -133,8 +133,7 @@ class Utilisation(NamedTuple):
 
 def hours_error() -> str:
     """How far hours at an assumed utilisation are from those of published runs, in a line."""
-    error = judged(HOURS)
-    assert error is not None
+    error = certainly_judged(HOURS)
     assert error.held_share is not None
     return f"Hours {error_text(error, 'runs')}; range holds {error.held_share:.0%}."
 

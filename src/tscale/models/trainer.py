@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from tscale.core.costs.recompute import saved_under
 from tscale.core.costs.states import States
-from tscale.core.costs.training_memory import least, loss_of, needs, states_of, totals
+from tscale.core.costs.training_memory import loss_of, needs, states_of, totals
 from tscale.core.costs.training_setup import Layer, Needs, Peak, Training
 from tscale.core.kept import keep
 from tscale.core.ledger import Ledger, Saved
@@ -62,11 +62,11 @@ class Trainer(NamedTuple):
 
     def least_total(self) -> int:
         """Bytes that a device of the fullest stage needs at the least, whatever a framework does besides."""
-        return max(self.least(stage) for stage in self.fullest)
+        return self.totals()[1]
 
     def least(self, stage: int) -> int:
         """Bytes that a device of a stage needs at the least."""
-        return least(*self._given(stage))
+        return totals(*self._given(stage))[1]
 
     def totals(self) -> tuple[int, int]:
         """Bytes of the fullest stage as an allocator reserves them, and at the least: what `worst` and `least_total` come to."""
@@ -163,11 +163,11 @@ def _laid_out_too(made: Trainer, own: _Pieces) -> Trainer:
         for of_stage, kinds in zip(own.layers, own.kinds, strict=True)
     )
     whole = lower(made.spec, saves=True, media=made.training.run.media).whole
-    kept = _kept(made.spec, made.training, whole, own.stages)
-    by_number = (
-        made.training.again is not None and made.training.again.of_some
-    )  # what stages keep differs, though they hold the same
-    return made._replace(layers=layers, kept=kept, fullest=tuple(range(len(kept))) if by_number else made.fullest)
+    made = made._replace(layers=layers, kept=_kept(made.spec, made.training, whole, own.stages))
+    again = made.training.again
+    if again is None or not again.of_some:
+        return made
+    return made._replace(fullest=tuple(range(len(made.kept))))  # what stages keep differs, though they hold the same
 
 
 def _laid_out(part: Ledger, training: Training) -> tuple[Saved, ...]:

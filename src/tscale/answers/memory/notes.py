@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from tscale.answers.capacity import capacity_notes, left_out
 from tscale.answers.memory.tables import no_change_note
 from tscale.catalogue.hardware import Hardware
-from tscale.catalogue.judged import judged
+from tscale.catalogue.judged import certainly_judged
 from tscale.core.costs.cache import LEAVES_OUT as CACHE_LEAVES_OUT
 from tscale.core.costs.cache import growing
 from tscale.core.costs.params import params
@@ -58,8 +58,7 @@ def serving_notes(
             "layer with all of its products; no scores are stored. Logits: a row for each sequence in fp32."
         )
     )
-    error = judged("memory", "serving")
-    assert error is not None
+    error = certainly_judged("memory", "serving")
     said.append(f"Its parts: {error_text(error, 'measured ones')}.")
     said.append(Detail(WEIGHTS_LEAVE_OUT))
     if server.page is None and any(isinstance(entry, Cache) for entry in growing(server.whole).entries):

@@ -9,7 +9,7 @@ from tscale.answers.memory.tables import no_change_note
 from tscale.answers.memory_train.media import trained_media_notes
 from tscale.blocks import attentions
 from tscale.catalogue.hardware import Hardware
-from tscale.catalogue.judged import judged
+from tscale.catalogue.judged import certainly_judged
 from tscale.core.costs.activations import LEAVES_OUT as ACTIVATIONS_LEAVE_OUT
 from tscale.core.costs.reserve import PEAKS_WITHIN
 from tscale.core.costs.schedules import in_flight
@@ -81,8 +81,7 @@ def notes_held(held: Held) -> Iterator[str]:
     when = "at the loss" if most.logits.lines else "in the backward pass of a layer, after the logits are freed"
     yield Detail(f"Largest temporary, {when}: {moment}.")
     yield Detail(ACTIVATIONS_LEAVE_OUT)
-    error = judged("memory", "training")
-    assert error is not None
+    error = certainly_judged("memory", "training")
     assert error.held_share is not None
     yield (
         f"The total: {error_text(error, 'measured peaks and longest contexts')}; a factor of {float(PEAKS_WITHIN)}, and fragments on several "

@@ -39,7 +39,7 @@ from tscale.core.tracing import ceil_div, is_nothing, is_one, maximum, minimum, 
 from tscale.core.units import BYTES
 
 __all__ = [
-    "LEAVES_OUT", "SOURCE", "Layer", "Needs", "Peak", "Training", "in_flight", "layer_bytes", "least", "logits_of", "loss_of", "needs", "states_of",
+    "LEAVES_OUT", "SOURCE", "Layer", "Needs", "Peak", "Training", "in_flight", "layer_bytes", "logits_of", "loss_of", "needs", "states_of",
 ]  # fmt: skip
 
 LEAVES_OUT: Final = "what an optimizer that is not fused needs for its step"
@@ -86,30 +86,13 @@ def totals(
     stage: int,
     training: Training,
 ) -> tuple[int, int]:
-    """Bytes that a device of one stage needs, as an allocator reserves memory for the loss, and at the least (`least`)."""
+    """Bytes that a device of one stage needs, as an allocator reserves memory for the loss, and at the least, whatever a framework does besides."""
     one = _pass(share, kept, layers, stage, training)
     own = sum(quantity.total for quantity in states) + _sum(one.activations)
     moment = sum(map(_sum, _moment(one, share, training, "reserved")))
     return own + moment - _not_yet(one, share, training, moment), _least(
         one, share, kept, states, layers, stage, training
     )
-
-
-def least(
-    share: Ledger,
-    kept: tuple[Saved, ...],
-    states: States,
-    layers: tuple[Layer, ...],
-    stage: int,
-    training: Training,
-) -> int:
-    """Bytes that a device of one stage needs at the least, whatever a framework does besides.
-
-    Those of weights and states; and of two moments the larger: the loss or a layer's backward pass, with what fused kernels save and no
-    copies, and the end, when all gradients are there. The two have them in common only where a step is several micro-batches.
-    """
-    one = _pass(share, kept, layers, stage, training)
-    return _least(one, share, kept, states, layers, stage, training)
 
 
 def _least(
@@ -121,6 +104,11 @@ def _least(
     stage: int,
     training: Training,
 ) -> int:
+    """Bytes that a device of one stage needs at the least.
+
+    Those of weights and states; and of two moments the larger: the loss or a layer's backward pass, with what fused kernels save and no
+    copies, and the end, when all gradients are there. The two have them in common only where a step is several micro-batches.
+    """
     if training.kernels != "fused" or training.repeats_keys or training.inputs_kept or training.adapter_dropout:
         training = training._replace(kernels="fused", repeats_keys=False, inputs_kept=False, adapter_dropout=False)
         one = _pass(share, kept, layers, stage, training)
