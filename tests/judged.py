@@ -21,7 +21,7 @@ import yaml
 from tscale.blocks import Attention, FeedForward
 from tscale.calibration.memory_rows import judge
 from tscale.catalogue.hardware import find_hardware
-from tscale.catalogue.laws import shipped_laws
+from tscale.catalogue.laws import Law, shipped_laws
 from tscale.catalogue.measured import training_runs
 from tscale.catalogue.models import built_in, configs
 from tscale.core.costs.params import non_embedding_params, params
@@ -178,6 +178,32 @@ def rates(table: str, context: int | None) -> tuple[dict[str, list[Pair]], dict[
     return found
 
 
+def sizes() -> dict[str, list[Pair]]:
+    """By law, the parameters that are optimal of the FLOPs of a published minimum, both as the law counts them, beside the minimum's."""
+    found: dict[str, list[Pair]] = defaultdict(list)
+    laws = [
+        law
+        for law in shipped_laws()
+        if law.hyper is None and law.dense and law.optima and law.kind not in ("repeated", "lifetime", "precision", "vocabulary")
+    ]
+    for row in rows("isoflop_minima.csv"):
+        for law in laws:
+            if (counted := row[_counted_by(law)]) and not law.name.startswith(tuple(row["not_of"].split()) or ("none",)):
+                per_token = int(counted) if law.flops == "M*D" else 6 * int(counted)
+                optimum = law.formula(None, None, None).at_flops(per_token * int(row["tokens"]))
+                found[law.name].append(Pair(optimum.params, per_token / 6))
+    return found
+
+
+def _counted_by(law: Law) -> str:
+    """The column of isoflop_minima.csv that counts parameters as a law does: Porian 2024 but for its first has the head's, as its note says."""
+    if law.flops == "M*D":
+        return "flops_per_token"
+    if law.name.startswith("porian2024") and law.name != "porian2024-kaplan":
+        return "with_head"
+    return "non_embedding" if law.counts == "non_embedding" else "params"
+
+
 def judged(but: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
     """Each error, but of some tables, as configs/measured/judged.yaml has it; laws that fewer than five figures judge are left out."""
     yield _of("hours", None, list(hours()), "share", "training_hours.yaml")
@@ -195,6 +221,8 @@ def judged(but: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
         yield _of(
             "loss_ratio", law, [two for pairs in by_data.values() for two in of_two(pairs)], "share", "losses.csv"
         )
+    for law, pairs in sizes().items():
+        yield _of("optimal_params", law, pairs, "factor", "isoflop_minima.csv")
     for table, prefix, context in (("learning_rates.csv", "", None), ("step_law_best.csv", "best_", 2048)):
         for what, found in zip(("learning_rate", "batch"), rates(table, context), strict=True):
             for law, pairs in found.items():

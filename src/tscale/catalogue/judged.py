@@ -26,6 +26,7 @@ class Judged:
         "batch",
         "best_learning_rate",
         "best_batch",
+        "optimal_params",
     ]
     by: str | None = None
     """What predicts: a law by its name, a kind of device."""
