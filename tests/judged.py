@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import yaml
 
+from tscale.analysis.layout import pool_of
 from tscale.blocks import Attention, FeedForward
 from tscale.calibration.memory_rows import judge
 from tscale.catalogue.hardware import find_hardware
@@ -28,12 +29,16 @@ from tscale.core.costs.params import non_embedding_params, params
 from tscale.core.laws import Power
 from tscale.core.laws.experts import Mixture
 from tscale.estimates.capacity import kind_of
+from tscale.estimates.deployment import Deployment, Engine
 from tscale.estimates.experts import mixture_of, run_of
 from tscale.estimates.explaining import counted
 from tscale.estimates.goodput import goodput_of
 from tscale.estimates.hyper import flops_without_head, laws_of, said_by
 from tscale.estimates.laws import Bound
 from tscale.estimates.loss import dense_by_laws
+from tscale.estimates.serve.prediction import predicted
+from tscale.estimates.serve.times import Ask as Serving
+from tscale.estimates.serve.times import Draft
 from tscale.estimates.train.ask import Ask
 from tscale.estimates.train.data import timed
 from tscale.estimates.trained import trained
@@ -111,6 +116,42 @@ def memory() -> Iterator[tuple[str, Pair]]:
         yield of, Pair(found.middle, found.measured, found.covered)
 
 
+def speculative() -> Iterator[tuple[str, Pair]]:
+    """How much faster guesses are predicted to make output, beside what was measured with as many tokens of a step, by what guesses."""
+    for row in rows("speculative.csv"):
+        spec, hardware = built_in(row["model"]), find_hardware(row["gpu"])
+        assert isinstance(spec, ModelSpec)
+        layout = pool_of(row["layout"], "layout") if row["layout"] else None
+        engine: Engine = "sglang" if row["engine"] == "sglang" else "vllm"
+        plain = Serving(
+            gpus=1 if layout is None else layout.devices,
+            batch=int(row["batch"]),
+            context=int(row["context"]),
+            output=int(row["output"]),
+            deployment=Deployment(engine, layout=layout),
+        )
+        tokens = int(row["draft_tokens"])
+        guessed = plain._replace(draft=Draft(None, tokens, acceptance(tokens, float(row["tokens_per_step"]))))
+        seconds = []
+        for ask in (plain, guessed):
+            times = predicted(spec, hardware, ask).times
+            assert times is not None
+            seconds.append((times.tpot if row["of"] == "tpot" else times.latency).middle)
+        yield (
+            "n-gram" if row["method"] == "n-gram" else "head",
+            Pair(seconds[0] / seconds[1], float(row["speedup"])),
+        )
+
+
+def acceptance(tokens: int, yielded: float) -> Fraction:
+    """The chance with which each of so many guesses is right where a step yields so many tokens."""
+    low, high = 0.0, 1.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if sum(middle**power for power in range(tokens + 1)) < yielded else (low, middle)
+    return Fraction(low)
+
+
 def of_shape(row: Mapping[str, str]) -> ModelSpec:
     """The model of a row: a built-in one, or one of another size."""
     spec = built_in(row.get("model") or "llama-7b")
@@ -184,11 +225,17 @@ def sizes() -> dict[str, list[Pair]]:
     laws = [
         law
         for law in shipped_laws()
-        if law.hyper is None and law.dense and law.optima and law.kind not in ("repeated", "lifetime", "precision", "vocabulary")
+        if law.hyper is None
+        and law.dense
+        and law.optima
+        and not law.counts.startswith("active")
+        and law.kind not in ("repeated", "lifetime", "precision", "vocabulary")
     ]
     for row in rows("isoflop_minima.csv"):
         for law in laws:
-            if (counted := row[_counted_by(law)]) and not law.name.startswith(tuple(row["not_of"].split()) or ("none",)):
+            if (counted := row[_counted_by(law)]) and not law.name.startswith(
+                tuple(row["not_of"].split()) or ("none",)
+            ):
                 per_token = int(counted) if law.flops == "M*D" else 6 * int(counted)
                 optimum = law.formula(None, None, None).at_flops(per_token * int(row["tokens"]))
                 found[law.name].append(Pair(optimum.params, per_token / 6))
@@ -208,7 +255,11 @@ def judged(but: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
     """Each error, but of some tables, as configs/measured/judged.yaml has it; laws that fewer than five figures judge are left out."""
     yield _of("hours", None, list(hours()), "share", "training_hours.yaml")
     yield _of("goodput", None, list(goodput()), "share", "goodput_apart.csv")
-    for of, found_pairs, table in (("power", power(), "training_power.csv"), ("memory", memory(), "memory_apart.csv")):
+    for of, found_pairs, table in (
+        ("power", power(), "training_power.csv"),
+        ("memory", memory(), "memory_apart.csv"),
+        ("speculative", speculative(), "speculative.csv"),
+    ):
         if table in but:
             continue
         kinds: dict[str, list[Pair]] = defaultdict(list)

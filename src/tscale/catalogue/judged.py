@@ -27,6 +27,7 @@ class Judged:
         "best_learning_rate",
         "best_batch",
         "optimal_params",
+        "speculative",
     ]
     by: str | None = None
     """What predicts: a law by its name, a kind of device."""
