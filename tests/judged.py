@@ -55,6 +55,10 @@ STEP_LAW: Final = "li2025"
 """The law that was fitted to such grids as step_law_best.csv has."""
 
 
+OF_A_FIFTH: Final = "zhang2024b"
+"""The law whose critical batch takes a fifth more tokens, where that of others takes twice as many."""
+
+
 class Pair(NamedTuple):
     """A prediction beside what was published; whether the predicted range holds it, where there is one."""
 
@@ -219,6 +223,21 @@ def rates(table: str, context: int | None) -> tuple[dict[str, list[Pair]], dict[
     return found
 
 
+def critical_batches() -> dict[str, list[Pair]]:
+    """By law, its critical batch beside that of grids of runs, by the definition that the law has."""
+    found: dict[str, list[Pair]] = defaultdict(list)
+    for row in rows("critical_batches.csv"):
+        model, tokens = counted(of_shape(row)), int(row["tokens"])
+        run = run_of(model, Mixture(), tokens)
+        for law in laws_of((), None):
+            published = row["fifth" if law.name == OF_A_FIFTH else "twice"]
+            if "critical" in law.constants and published:
+                critical = said_by(law, run, 0).critical
+                assert critical is not None
+                found[law.name].append(Pair(critical, float(published)))
+    return found
+
+
 def sizes() -> dict[str, list[Pair]]:
     """By law, the parameters that are optimal of the FLOPs of a published minimum, both as the law counts them, beside the minimum's."""
     found: dict[str, list[Pair]] = defaultdict(list)
@@ -274,6 +293,8 @@ def judged(but: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
         )
     for law, pairs in sizes().items():
         yield _of("optimal_params", law, pairs, "factor", "isoflop_minima.csv")
+    for law, pairs in critical_batches().items():
+        yield _of("critical_batch", law, pairs, "factor", "critical_batches.csv")
     for table, prefix, context in (("learning_rates.csv", "", None), ("step_law_best.csv", "best_", 2048)):
         for what, found in zip(("learning_rate", "batch"), rates(table, context), strict=True):
             for law, pairs in found.items():

@@ -27,6 +27,7 @@ class Judged:
         "best_learning_rate",
         "best_batch",
         "optimal_params",
+        "critical_batch",
         "speculative",
     ]
     by: str | None = None

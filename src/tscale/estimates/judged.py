@@ -14,7 +14,16 @@ if TYPE_CHECKING:
     from tscale.catalogue.laws import Law
 
 _TENTH: Final = 0.1
-OF_LAWS: Final = ("loss", "loss_ratio", "learning_rate", "batch", "best_learning_rate", "best_batch", "optimal_params")
+OF_LAWS: Final = (
+    "loss",
+    "loss_ratio",
+    "learning_rate",
+    "batch",
+    "best_learning_rate",
+    "best_batch",
+    "optimal_params",
+    "critical_batch",
+)
 """What published figures judge of laws."""
 
 
