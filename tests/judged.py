@@ -1,7 +1,8 @@
 """How far predictions are from published figures that nothing was fitted to: `python -m tests.judged` writes configs/measured/judged.yaml.
 
 Hours of whole training runs at the utilisation that `train` assumes, the power that it takes a device to draw, losses that scaling laws predict,
-and the learning rates and batches of laws of hyper-parameters, beside those that makers chose and those that were best in grids of runs.
+sizes that they name the best of a budget beside minima of IsoFLOP curves, the learning rates, batches and critical batches of laws of hyper-parameters,
+beside those that makers chose and those of grids of runs, and speed-ups by guesses that cost nothing.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ WRITTEN: Final = configs() / "measured" / "judged.yaml"
 HEAD: Final = """\
 # How far predictions are from published figures that nothing is fitted to. Made by `python -m tests.judged`, not by hand.
 # share: |predicted/published - 1|. factor: the larger of predicted and published over the smaller. held: how many of the figures the predicted
-# range holds. loss_ratio: of two losses of one data set. best_: what was best in a grid of runs, not what makers chose.
+# range holds. loss_ratio: of two losses of one data set. best_: what was best in a grid of runs, not what makers chose. optimal_params: parameters of
+# a budget, and with them its tokens. speculative: how much faster guesses make output, by what guesses.
 """
 STEP_LAW: Final = "li2025"
 """The law that was fitted to such grids as step_law_best.csv has."""

@@ -142,7 +142,7 @@ def _notes_of_guesses(case: ServingCase) -> Iterator[str]:
         yield "No measured run judges the speed-up by a draft model."
         return
     n_gram, head = (error_text(certainly_judged("speculative", by), "measured speed-ups") for by in GUESSERS)
-    yield f"By n-grams it is {n_gram}; by heads such as EAGLE and MTP, whose own time is left out, {head}."
+    yield f"The speed-up by n-grams is {n_gram}; by heads such as EAGLE and MTP, whose own time is left out, {head}."
 
 
 _FELT: Final = 0.01
