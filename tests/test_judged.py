@@ -164,7 +164,7 @@ def test_the_chance_of_a_guess_yields_the_tokens_that_were_measured() -> None:
 
 def test_guesses_are_served_with_the_error_of_their_speed_up() -> None:
     asked = ("serve", "llama-3.1-8b", "--gpu", "h100", "--draft-tokens", "3", "--acceptance", "0.7")
-    text, errors = run(*asked, columns=200).out, answer(*asked)["errors"]
+    text, errors = run(*asked, columns=400).out, answer(*asked)["errors"]
     assert [one["of"] for one in errors] == ["speculative_n_gram", "speculative_head"]
     assert all(f"(median) of {one['figures']} measured speed-ups" in text for one in errors)
     assert answer(*asked[:4])["errors"] == []

@@ -89,7 +89,6 @@ def hyper_report(
 
 
 _VOCABULARY_UNJUDGED: Final = "No published run judges the best vocabulary."
-_OF_A_FIFTH: Final = "; that of zhang2024b takes 1.2 times those of the best"
 _JUDGES: Final = ("best_learning_rate", "best_batch", "critical_batch", "learning_rate", "batch")
 
 
@@ -100,7 +99,7 @@ def _judged_tables(rows: Sequence[LawSays]) -> Iterator[Table]:
         Column("LR, best", "best_learning_rate", absent=_NONE),
         Column("batch, best", "best_batch", absent=_NONE),
         Column("critical batch", "critical_batch", absent=_NONE),
-        Column("LR, chosen", "learning_rate", absent=_NONE),
+        Column("LR, chosen", "learning_rate", drop=1, absent=_NONE),
         Column("batch, chosen", "batch", absent=_NONE),
     )
     records: list[Record] = [{"law": row.law.name, **errors} for row in rows if any((errors := _errors(row)).values())]
@@ -204,11 +203,7 @@ def _notes(rows: Sequence[LawSays], spec: ModelSpec) -> Iterator[str]:
     yield range_note([(row.law, row.extrapolated) for row in rows])
     yield _judged_note(rows)
     yield "Learning rates are the peak of a schedule, for the optimizer named; batches are in tokens, of all devices together."
-    if any(row.critical is not None for row in rows):
-        yield (
-            "A batch as large as the critical one takes about twice the tokens of a small one and twice the steps of a very large one "
-            f"(McCandlish 2018, equation 2.11){_OF_A_FIFTH if any(row.law.name == 'zhang2024b' for row in rows) else ''}."
-        )
+    yield _critical_note([row.law.name for row in rows if row.critical is not None])
     if any(row.weight_decay is not None for row in rows):
         yield f"Weight decay is B/(learning rate · tau · D), with tau, the AdamW timescale, by {_TIMESCALE_LAW}."
     flat = [row.law.name for row in rows if row.learning_rate is None and "lr" in row.law.constants]
@@ -216,6 +211,17 @@ def _notes(rows: Sequence[LawSays], spec: ModelSpec) -> Iterator[str]:
         yield f"{', '.join(flat)} has no learning rate above 0 for a model of this size."
     if mixture_of(spec) is not None:
         yield _mixture_note(rows, spec)
+
+
+def _critical_note(names: Sequence[str]) -> str:
+    """What a critical batch costs, by the definition of the laws that have one; nothing where none has."""
+    if not names:
+        return ""
+    fifth = "; that of zhang2024b takes 1.2 times those of the best" if "zhang2024b" in names else ""
+    return (
+        "A batch as large as the critical one takes about twice the tokens of a small one and twice the steps of a very large one "
+        f"(McCandlish 2018, equation 2.11){fifth}."
+    )
 
 
 def _counts_note(rows: Sequence[LawSays]) -> str:
