@@ -1,7 +1,8 @@
 """How far predictions are from published figures that nothing was fitted to: `python -m tests.judged` writes configs/measured/judged.yaml.
 
 Hours of whole training runs at the utilisation that `train` assumes, the power that it takes a device to draw, losses that scaling laws predict,
-and the learning rates and batches of laws of hyper-parameters, beside those that makers chose and those that were best in grids of runs.
+sizes that they name the best of a budget beside minima of IsoFLOP curves, the learning rates, batches and critical batches of laws of hyper-parameters,
+beside those that makers chose and those of grids of runs, and speed-ups by guesses that cost nothing.
 """
 
 from __future__ import annotations
@@ -18,22 +19,27 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import yaml
 
+from tscale.analysis.layout import pool_of
 from tscale.blocks import Attention, FeedForward
 from tscale.calibration.memory_rows import judge
 from tscale.catalogue.hardware import find_hardware
-from tscale.catalogue.laws import shipped_laws
+from tscale.catalogue.laws import Law, shipped_laws
 from tscale.catalogue.measured import training_runs
 from tscale.catalogue.models import built_in, configs
 from tscale.core.costs.params import non_embedding_params, params
 from tscale.core.laws import Power
 from tscale.core.laws.experts import Mixture
 from tscale.estimates.capacity import kind_of
+from tscale.estimates.deployment import Deployment, Engine
 from tscale.estimates.experts import mixture_of, run_of
 from tscale.estimates.explaining import counted
 from tscale.estimates.goodput import goodput_of
 from tscale.estimates.hyper import flops_without_head, laws_of, said_by
 from tscale.estimates.laws import Bound
 from tscale.estimates.loss import dense_by_laws
+from tscale.estimates.serve.prediction import predicted
+from tscale.estimates.serve.times import Ask as Serving
+from tscale.estimates.serve.times import Draft
 from tscale.estimates.train.ask import Ask
 from tscale.estimates.train.data import timed
 from tscale.estimates.trained import trained
@@ -44,10 +50,15 @@ WRITTEN: Final = configs() / "measured" / "judged.yaml"
 HEAD: Final = """\
 # How far predictions are from published figures that nothing is fitted to. Made by `python -m tests.judged`, not by hand.
 # share: |predicted/published - 1|. factor: the larger of predicted and published over the smaller. held: how many of the figures the predicted
-# range holds. loss_ratio: of two losses of one data set. best_: what was best in a grid of runs, not what makers chose.
+# range holds. loss_ratio: of two losses of one data set. best_: what was best in a grid of runs, not what makers chose. optimal_params: parameters of
+# a budget, and with them its tokens. speculative: how much faster guesses make output, by what guesses.
 """
 STEP_LAW: Final = "li2025"
 """The law that was fitted to such grids as step_law_best.csv has."""
+
+
+OF_A_FIFTH: Final = "zhang2024b"
+"""The law whose critical batch takes a fifth more tokens, where that of others takes twice as many."""
 
 
 class Pair(NamedTuple):
@@ -109,6 +120,42 @@ def memory() -> Iterator[tuple[str, Pair]]:
         found = judge(row)
         of = "training" if row["what"].startswith("peak") or row["what"] == "longest_context" else "serving"
         yield of, Pair(found.middle, found.measured, found.covered)
+
+
+def speculative() -> Iterator[tuple[str, Pair]]:
+    """How much faster guesses are predicted to make output, beside what was measured with as many tokens of a step, by what guesses."""
+    for row in rows("speculative.csv"):
+        spec, hardware = built_in(row["model"]), find_hardware(row["gpu"])
+        assert isinstance(spec, ModelSpec)
+        layout = pool_of(row["layout"], "layout") if row["layout"] else None
+        engine: Engine = "sglang" if row["engine"] == "sglang" else "vllm"
+        plain = Serving(
+            gpus=1 if layout is None else layout.devices,
+            batch=int(row["batch"]),
+            context=int(row["context"]),
+            output=int(row["output"]),
+            deployment=Deployment(engine, layout=layout),
+        )
+        tokens = int(row["draft_tokens"])
+        guessed = plain._replace(draft=Draft(None, tokens, acceptance(tokens, float(row["tokens_per_step"]))))
+        seconds = []
+        for ask in (plain, guessed):
+            times = predicted(spec, hardware, ask).times
+            assert times is not None
+            seconds.append((times.tpot if row["of"] == "tpot" else times.latency).middle)
+        yield (
+            "n-gram" if row["method"] == "n-gram" else "head",
+            Pair(seconds[0] / seconds[1], float(row["speedup"])),
+        )
+
+
+def acceptance(tokens: int, yielded: float) -> Fraction:
+    """The chance with which each of so many guesses is right where a step yields so many tokens."""
+    low, high = 0.0, 1.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if sum(middle**power for power in range(tokens + 1)) < yielded else (low, middle)
+    return Fraction(low)
 
 
 def of_shape(row: Mapping[str, str]) -> ModelSpec:
@@ -178,11 +225,62 @@ def rates(table: str, context: int | None) -> tuple[dict[str, list[Pair]], dict[
     return found
 
 
+def critical_batches() -> dict[str, list[Pair]]:
+    """By law, its critical batch beside that of grids of runs, by the definition that the law has."""
+    found: dict[str, list[Pair]] = defaultdict(list)
+    for row in rows("critical_batches.csv"):
+        model, tokens = counted(of_shape(row)), int(row["tokens"])
+        run = run_of(model, Mixture(), tokens)
+        for law in laws_of((), None):
+            published = row["fifth" if law.name == OF_A_FIFTH else "twice"]
+            if "critical" in law.constants and published:
+                critical = said_by(law, run, 0).critical
+                assert critical is not None
+                found[law.name].append(Pair(critical, float(published)))
+    return found
+
+
+def sizes() -> dict[str, list[Pair]]:
+    """By law, the parameters that are optimal of the FLOPs of a published minimum, both as the law counts them, beside the minimum's."""
+    found: dict[str, list[Pair]] = defaultdict(list)
+    laws = [
+        law
+        for law in shipped_laws()
+        if law.hyper is None
+        and law.dense
+        and law.optima
+        and not law.counts.startswith("active")
+        and law.kind not in ("repeated", "lifetime", "precision", "vocabulary")
+    ]
+    for row in rows("isoflop_minima.csv"):
+        for law in laws:
+            if (counted := row[_counted_by(law)]) and not law.name.startswith(
+                tuple(row["not_of"].split()) or ("none",)
+            ):
+                per_token = int(counted) if law.flops == "M*D" else 6 * int(counted)
+                optimum = law.formula(None, None, None).at_flops(per_token * int(row["tokens"]))
+                found[law.name].append(Pair(optimum.params, per_token / 6))
+    return found
+
+
+def _counted_by(law: Law) -> str:
+    """The column of isoflop_minima.csv that counts parameters as a law does: Porian 2024 but for its first has the head's, as its note says."""
+    if law.flops == "M*D":
+        return "flops_per_token"
+    if law.name.startswith("porian2024") and law.name != "porian2024-kaplan":
+        return "with_head"
+    return "non_embedding" if law.counts == "non_embedding" else "params"
+
+
 def judged(but: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
     """Each error, but of some tables, as configs/measured/judged.yaml has it; laws that fewer than five figures judge are left out."""
     yield _of("hours", None, list(hours()), "share", "training_hours.yaml")
     yield _of("goodput", None, list(goodput()), "share", "goodput_apart.csv")
-    for of, found_pairs, table in (("power", power(), "training_power.csv"), ("memory", memory(), "memory_apart.csv")):
+    for of, found_pairs, table in (
+        ("power", power(), "training_power.csv"),
+        ("memory", memory(), "memory_apart.csv"),
+        ("speculative", speculative(), "speculative.csv"),
+    ):
         if table in but:
             continue
         kinds: dict[str, list[Pair]] = defaultdict(list)
@@ -195,6 +293,10 @@ def judged(but: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
         yield _of(
             "loss_ratio", law, [two for pairs in by_data.values() for two in of_two(pairs)], "share", "losses.csv"
         )
+    for law, pairs in sizes().items():
+        yield _of("optimal_params", law, pairs, "factor", "isoflop_minima.csv")
+    for law, pairs in critical_batches().items():
+        yield _of("critical_batch", law, pairs, "factor", "critical_batches.csv")
     for table, prefix, context in (("learning_rates.csv", "", None), ("step_law_best.csv", "best_", 2048)):
         for what, found in zip(("learning_rate", "batch"), rates(table, context), strict=True):
             for law, pairs in found.items():

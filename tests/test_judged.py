@@ -81,14 +81,14 @@ def test_losses_are_said_with_their_error() -> None:
     asked = ("loss", "llama-3.1-8b")
     text, rows = run(*asked, columns=200).out, answer(*asked)["rows"]
     for row in rows:
-        assert [one["of"] for one in row["errors"]] == ["loss", "loss_ratio"]
+        assert [one["of"] for one in row["errors"]] == ["loss", "loss_ratio", "optimal_params"]
         assert f"{row['law']} {row['errors'][0]['median_error']:.0%}" in text
 
 
 def test_a_law_that_nothing_judges_says_so() -> None:
     assert loss_note([read_law("ludziejewski2025")]) == "No published loss judges these laws here."
-    said = run("hyper", "llama-3.1-8b", columns=200).out
-    assert "No published figure judges zhang2024b, liu2025b-hyper." in said
+    said = run("hyper", "llama-3.1-8b", columns=400).out
+    assert "No published figure judges liu2025b-hyper." in said
 
 
 def test_learning_rates_are_said_with_their_error() -> None:
@@ -124,8 +124,72 @@ def test_a_summary_says_the_error_of_its_hours() -> None:
     assert f"training, GPU-hours (within {hours.median:.0%})" in said
 
 
-def test_optimal_says_that_nothing_judges_its_sizes() -> None:
-    assert (
-        "No published run judges how many parameters and tokens are optimal"
-        in run("optimal", "--flops", "1e24", columns=200).out
-    )
+def test_optimal_sizes_are_said_with_their_error() -> None:
+    asked = ("optimal", "--flops", "1e24")
+    text = run(*asked, columns=200).out
+    for row in answer(*asked)["rows"]:
+        error = next(one for one in row["errors"] if one["of"] == "optimal_params")
+        assert f"{row['law']} ×{error['median_factor']:.1f}" in text
+
+
+def test_what_nothing_judges_of_sizes_says_so() -> None:
+    asked = ("optimal", "--flops", "1e22", "--unique-tokens", "1e10", "--law", "muennighoff2023")
+    assert "No published run judges how many parameters" in run(*asked, columns=200).out
+    assert "No published run judges which mixture" in run("optimal", "--flops", "1e22", "--experts", "8").out
+
+
+def test_a_size_is_judged_by_hand_as_its_law_counts_it() -> None:
+    """The first row with a budget of 1e19: 655.1e6 parameters and 7.936e9 tokens; by Llama 3's law D = 0.299·C^0.537, and N is C/6D."""
+    row = judged.rows("isoflop_minima.csv")[1]
+    flops = 6 * 655.1e6 * 7.936e9
+    assert (int(row["params"]), int(row["tokens"])) == (655_100_000, 7_936_000_000)
+    pair = judged.sizes()["llama3-2024"][1]
+    assert pair.predicted == pytest.approx(flops / 6 / (0.299 * flops**0.537))
+    assert pair.published == pytest.approx(655.1e6)
+
+
+def test_no_law_of_sizes_is_judged_by_runs_it_was_fitted_to() -> None:
+    """60 minima, of which 10 are Porian's, 10 of Llama 3's, 8 of MassiveText, and 4 without all parameters."""
+    figures = {one.by: one.figures for one in map(recorded, ["optimal_params"] * 3, _SIZED) if one is not None}
+    assert figures == {"porian2024": 60 - 10 - 10 - 8 - 4, "llama3-2024": 60 - 10 - 4, "hoffmann2022-3": 60 - 8 - 4}
+
+
+_SIZED = ["porian2024", "llama3-2024", "hoffmann2022-3"]
+
+
+def test_the_chance_of_a_guess_yields_the_tokens_that_were_measured() -> None:
+    """Three guesses that are right with 0.5 yield 1 + 0.5 + 0.25 + 0.125 tokens of a step."""
+    assert float(judged.acceptance(3, 1.875)) == pytest.approx(0.5)
+
+
+def test_guesses_are_served_with_the_error_of_their_speed_up() -> None:
+    asked = ("serve", "llama-3.1-8b", "--gpu", "h100", "--draft-tokens", "3", "--acceptance", "0.7")
+    text, errors = run(*asked, columns=400).out, answer(*asked)["errors"]
+    assert [one["of"] for one in errors] == ["speculative_n_gram", "speculative_head"]
+    assert all(f"(median) of {one['figures']} measured speed-ups" in text for one in errors)
+    assert answer(*asked[:4])["errors"] == []
+
+
+def test_no_run_judges_a_draft_model() -> None:
+    asked = ("serve", "llama-3.1-8b", "--gpu", "h100", "--draft", "llama-3.2-1b", "--acceptance", "0.7")
+    assert answer(*asked)["errors"] == []
+    assert "No measured run judges the speed-up by a draft model." in run(*asked, columns=200).out
+
+
+def test_a_critical_batch_is_judged_by_hand_by_its_own_definition() -> None:
+    """11.4e9 tokens: 0.0346757·D^0.47 sequences of 512 by Zhang, of a fifth more tokens; 0.0471·D^0.462 of 2,048 by Bergsma, of twice."""
+    pairs, tokens = judged.critical_batches(), 11.4e9
+    zhang, bergsma = pairs["zhang2024b"][0], pairs["bergsma2025"][0]
+    assert zhang.predicted == pytest.approx(512 * 0.0346757 * tokens**0.47)
+    assert bergsma.predicted == pytest.approx(2048 * 0.0471 * tokens**0.462)
+    assert (zhang.published, bergsma.published) == (1_000_000, 1_880_000)
+
+
+def test_critical_batches_are_said_with_their_error() -> None:
+    asked = ("hyper", "llama-3.1-8b")
+    text = run(*asked, columns=200).out
+    for row in answer(*asked)["rows"]:
+        for one in row["errors"]:
+            if one["of"] == "critical_batch":
+                assert f"×{one['median_factor']:.3f}" in text
+    assert "No published run judges the best vocabulary." in text

@@ -48,7 +48,7 @@ def _case(**given: Any) -> Any:
     prefill, decode = Pool(ServingLayout(2, 3, 1, 2), 1), Pool(ServingLayout(4, 1, 1, 4), 2)
     values = {
         "engine": "vllm", "version": "", "devices": 14, "concurrency": 6, "chunk_tokens": 512, "host": 0.0, "decode": decode, "prefill": prefill, "disaggregated": True,
-        "prompt": 100.4, "output": 20.3, "batch": 3.5, "hardware": "chip",
+        "prompt": 100.4, "output": 20.3, "batch": 3.5, "hardware": "chip", "guesses": 0, "draft": None,
     }  # fmt: skip
     return SimpleNamespace(**values | given)
 

@@ -79,7 +79,8 @@ def hyper_report(
         },
     }
     laws = [row.law for row in rows]
-    notes = (*_notes(rows, spec), *law_notes(laws, explain=explain))
+    unjudged = _VOCABULARY_UNJUDGED if vocabularies else ""
+    notes = (*_notes(rows, spec), unjudged, *law_notes(laws, explain=explain))
     table = view(title, _COLUMNS, records, subject=spec.name)
     tables = (table, *_judged_tables(rows), *_vocabulary_tables(vocabularies, spec))
     return Report(
@@ -87,7 +88,8 @@ def hyper_report(
     )
 
 
-_JUDGES: Final = ("best_learning_rate", "best_batch", "learning_rate", "batch")
+_VOCABULARY_UNJUDGED: Final = "No published run judges the best vocabulary."
+_JUDGES: Final = ("best_learning_rate", "best_batch", "critical_batch", "learning_rate", "batch")
 
 
 def _judged_tables(rows: Sequence[LawSays]) -> Iterator[Table]:
@@ -96,7 +98,8 @@ def _judged_tables(rows: Sequence[LawSays]) -> Iterator[Table]:
         Column("median error", "law", numeric=False),
         Column("LR, best", "best_learning_rate", absent=_NONE),
         Column("batch, best", "best_batch", absent=_NONE),
-        Column("LR, chosen", "learning_rate", absent=_NONE),
+        Column("critical batch", "critical_batch", absent=_NONE),
+        Column("LR, chosen", "learning_rate", drop=1, absent=_NONE),
         Column("batch, chosen", "batch", absent=_NONE),
     )
     records: list[Record] = [{"law": row.law.name, **errors} for row in rows if any((errors := _errors(row)).values())]
@@ -112,13 +115,17 @@ def _errors(row: LawSays) -> dict[str, Figure | None]:
 
 def _judged_note(rows: Sequence[LawSays]) -> str:
     """What judges the laws, and which of them nothing does."""
-    found = [one for row in rows for of in _JUDGES if (one := judged(of, row.law.name)) is not None]
-    best, chosen = (
-        max((one.figures for one in found if one.of.startswith("best") is of_best), default=0)
-        for of_best in (True, False)
+    kinds = (
+        (("best_learning_rate", "best_batch"), "the best of {} grids of runs"),
+        (("critical_batch",), "the critical batch of {} grids"),
+        (("learning_rate", "batch"), "what makers of {} models chose"),
     )
-    judges = ((best, f"the best of {best} grids of runs"), (chosen, f"what makers of {chosen} models chose"))
-    said = " and from ".join(text for many, text in judges if many)
+    judges = []
+    for kind, words in kinds:
+        found = [one.figures for row in rows for of in kind if (one := judged(of, row.law.name)) is not None]
+        if found:
+            judges.append(words.format(max(found)))
+    said = ", from ".join(judges)
     without = ", ".join(row.law.name for row in rows if not any(_errors(row).values()))
     errors = f"Median errors are factors from {said}, that the law was not fitted to." if said else ""
     return " ".join(filter(None, (errors, f"No published figure judges {without}." if without else "")))
@@ -196,11 +203,7 @@ def _notes(rows: Sequence[LawSays], spec: ModelSpec) -> Iterator[str]:
     yield range_note([(row.law, row.extrapolated) for row in rows])
     yield _judged_note(rows)
     yield "Learning rates are the peak of a schedule, for the optimizer named; batches are in tokens, of all devices together."
-    if any(row.critical is not None for row in rows):
-        yield (
-            "A batch as large as the critical one takes about twice the tokens of a small one and twice the steps of a very large one "
-            "(McCandlish 2018, equation 2.11)."
-        )
+    yield _critical_note([row.law.name for row in rows if row.critical is not None])
     if any(row.weight_decay is not None for row in rows):
         yield f"Weight decay is B/(learning rate · tau · D), with tau, the AdamW timescale, by {_TIMESCALE_LAW}."
     flat = [row.law.name for row in rows if row.learning_rate is None and "lr" in row.law.constants]
@@ -208,6 +211,17 @@ def _notes(rows: Sequence[LawSays], spec: ModelSpec) -> Iterator[str]:
         yield f"{', '.join(flat)} has no learning rate above 0 for a model of this size."
     if mixture_of(spec) is not None:
         yield _mixture_note(rows, spec)
+
+
+def _critical_note(names: Sequence[str]) -> str:
+    """What a critical batch costs, by the definition of the laws that have one; nothing where none has."""
+    if not names:
+        return ""
+    fifth = "; that of zhang2024b takes 1.2 times those of the best" if "zhang2024b" in names else ""
+    return (
+        "A batch as large as the critical one takes about twice the tokens of a small one and twice the steps of a very large one "
+        f"(McCandlish 2018, equation 2.11){fifth}."
+    )
 
 
 def _counts_note(rows: Sequence[LawSays]) -> str:

@@ -26,6 +26,9 @@ class Judged:
         "batch",
         "best_learning_rate",
         "best_batch",
+        "optimal_params",
+        "critical_batch",
+        "speculative",
     ]
     by: str | None = None
     """What predicts: a law by its name, a kind of device."""

@@ -14,7 +14,16 @@ if TYPE_CHECKING:
     from tscale.catalogue.laws import Law
 
 _TENTH: Final = 0.1
-OF_LAWS: Final = ("loss", "loss_ratio", "learning_rate", "batch", "best_learning_rate", "best_batch")
+OF_LAWS: Final = (
+    "loss",
+    "loss_ratio",
+    "learning_rate",
+    "batch",
+    "best_learning_rate",
+    "best_batch",
+    "optimal_params",
+    "critical_batch",
+)
 """What published figures judge of laws."""
 
 
@@ -67,6 +76,20 @@ def loss_note(laws: Iterable[Law]) -> str:
     return (
         f"Within (median) of {many} published losses that the laws were not fitted to, each of its own data: {losses}; of the ratio of two "
         f"of the same data: {_of_laws('loss_ratio', names)[1]}.{unjudged}"
+    )
+
+
+def sizes_note(laws: Iterable[Law]) -> str:
+    """How far optimal sizes by laws are from published ones of the same FLOPs, and which laws none judges."""
+    names = [law.name for law in laws]
+    many, sizes = _of_laws("optimal_params", names)
+    if not many:
+        return "No published run judges how many parameters and tokens are optimal by these laws."
+    without = [name for name in names if judged("optimal_params", name) is None]
+    unjudged = f" None judges {', '.join(without)}." if without else ""
+    return (
+        f"Parameters and tokens within (median) of up to {many} published minima of equal FLOPs that the laws were not fitted to: "
+        f"{sizes}.{unjudged}"
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from tscale.answers.assumptions import budget_notes, budget_tables
 from tscale.core.laws import Lifetime, Repeated, effective
@@ -12,7 +12,7 @@ from tscale.core.number_text import number_text
 from tscale.core.units import EPOCHS, FLOPS, PREDICTED_PARAMETERS, PREDICTED_TOKENS, SHARE
 from tscale.core.view import Record, view
 from tscale.estimates.budget import Budget
-from tscale.estimates.judged import loss_note
+from tscale.estimates.judged import loss_note, sizes_note
 from tscale.estimates.laws import (
     INCOMPARABLE,
     LEVEL,
@@ -67,7 +67,6 @@ _REPEATED_COLUMNS = (
     Column("worth in fresh tokens", "effective_tokens", drop=1, of="repeated.effective_tokens"),
     Column("of fresh", "worth"),
 )
-_SIZES_UNJUDGED: Final = "No published run judges how many parameters and tokens are optimal."
 
 
 def optimal_report(
@@ -94,7 +93,7 @@ def optimal_report(
         range_note([(answer.bound.law, extrapolated(*answer.pair)) for answer in answers]),
         INCOMPARABLE if len([a for a in answers if a.point.loss is not None]) > 1 else "",
         loss_note(answer.bound.law for answer in answers if answer.point.loss is not None),
-        _SIZES_UNJUDGED,
+        sizes_note(laws),
         *_binding_notes(answers, unique, served),
         *law_notes(laws, explain=explain),
     ]

@@ -187,6 +187,7 @@ def _notes(rows: Sequence[BestMixture], finer: Sequence[BestMixture], wanted: Wa
     for row in rows:
         marks[row.law.name] = (row.law, marks[row.law.name][1] or row.extrapolated)
     yield range_note(list(marks.values()))
+    yield "No published run judges which mixture is the best."
     if len(marks) > 1 or finer:
         yield INCOMPARABLE
 

@@ -10,14 +10,16 @@ from tscale.calibration.serving_calibration import OfFittedSource, Others, Predi
 from tscale.calibration.serving_case import ServingCase
 from tscale.calibration.serving_cases import is_grouped
 from tscale.calibration.serving_groups import versions_of
+from tscale.catalogue.judged import certainly_judged
 from tscale.core.metric import Cell, Column, Figure, Table
 from tscale.core.number_text import duration, significant
 from tscale.core.units import MILLISECONDS, SECONDS, TOKENS_PER_SECOND
 from tscale.errors import ended, nearest, shown
 from tscale.estimates.deployment import Deployment
+from tscale.estimates.judged import error_text
 from tscale.estimates.rent import Rent
 from tscale.estimates.serve.dollars import DOLLARS
-from tscale.estimates.serve.prediction import Predicted, speeds_of, speeds_taken_in
+from tscale.estimates.serve.prediction import GUESSERS, Predicted, speeds_of, speeds_taken_in
 
 
 def answered(found: Predicted) -> str:
@@ -116,7 +118,7 @@ def notes_of_prediction(found: Predicted | str) -> Iterator[str]:
             "is prefilled."
         )
     if case.guesses:
-        yield "No run with speculative decoding was measured: a step is taken to verify guesses as it decodes as many sequences."
+        yield from _notes_of_guesses(case)
     if case.draft is not None:
         yield (
             f"{case.draft.spec.label} guesses {f'{case.guesses} tokens one after the other' if case.guesses > 1 else '1 token'} before each step, on the same devices, and "
@@ -131,6 +133,16 @@ def _others_note(others: Others, own: OfFittedSource) -> str:
         f"Within {100 * others.median:.0f}% (median) of {others.runs:,} runs of other sources, as which the 80% intervals are wide; by the source "
         f"of the fitted runs it is {low} to {high} per output token. `tscale calibrate` makes them those of your own runs."
     )
+
+
+def _notes_of_guesses(case: ServingCase) -> Iterator[str]:
+    """How a step that verifies guesses is timed, and how far its speed-up is from measured ones."""
+    yield "A step is taken to verify guesses as it decodes as many sequences; no run with guesses was fitted to."
+    if case.draft is not None:
+        yield "No measured run judges the speed-up by a draft model."
+        return
+    n_gram, head = (error_text(certainly_judged("speculative", by), "measured speed-ups") for by in GUESSERS)
+    yield f"The speed-up by n-grams is {n_gram}; by heads such as EAGLE and MTP, whose own time is left out, {head}."
 
 
 _FELT: Final = 0.01

@@ -22,6 +22,7 @@ from tscale.calibration.serving_calibration import (
 from tscale.calibration.serving_case import Pool, ServingCase
 from tscale.calibration.serving_deployed import OverCapacityError
 from tscale.catalogue.hardware import Hardware
+from tscale.catalogue.judged import judged
 from tscale.core.costs.weights import Mixture, kept_in
 from tscale.core.dtypes import DTYPES, Dtype
 from tscale.core.ledger import Ledger, Matmul
@@ -32,6 +33,7 @@ from tscale.core.units import BYTES_PER_SECOND, COUNT, REQUESTS_PER_SECOND, SECO
 from tscale.core.view import interval
 from tscale.errors import RequestError, field
 from tscale.estimates.deployment import Deployment, Engine
+from tscale.estimates.judged import errors_data
 from tscale.estimates.memory.layout import degrees_of
 from tscale.estimates.release import cache_format_of, format_of
 from tscale.estimates.serve.times import Ask, Draft, sixteen_bit_peak
@@ -43,6 +45,8 @@ MOST: Final = 10**6
 """The most requests at once that a rate is looked for among."""
 _MORE: Final = 1.001
 """How many more requests twice as many at once come to, at the least; where they do not, prompts are what they all wait for."""
+GUESSERS: Final = ("n-gram", "head")
+"""What guesses at no cost that was measured: n-grams of the prompt and the answer, and heads such as EAGLE and MTP."""
 _MOST_BYTES: Final = 4 * 2**20
 
 
@@ -278,7 +282,21 @@ def data_of(found: Predicted | str) -> dict[str, Data]:
         "latency_seconds_at_least": Figure(times.latency_bound, SECONDS, "bound"),
     }
     speeds = {key: Figure(value, unit, "predicted") for key, (_, value, unit) in speeds_of(found).items()}
-    return {**head, **figures, **speeds, **_taken_in(case, times), "calibration": calibration_data(found)}
+    return {
+        **head,
+        **figures,
+        **speeds,
+        **_taken_in(case, times),
+        "calibration": calibration_data(found),
+        "errors": errors_of_guesses(case),
+    }
+
+
+def errors_of_guesses(case: ServingCase) -> list[dict[str, Data]]:
+    """How far speed-ups by guesses at no cost are from measured ones, by what guesses; nothing of a draft model, which no run judges."""
+    if not case.guesses or case.draft is not None:
+        return []
+    return errors_data((f"speculative_{by.replace('-', '_')}", judged("speculative", by)) for by in GUESSERS)
 
 
 def speeds_taken_in(case: ServingCase, times: Prediction) -> tuple[Interval, float] | None:
