@@ -10,7 +10,7 @@ The distance of a published run from the one asked about is a sum of plain terms
     3    another kind: routed experts, or none
     1/2  no whole run, whose hours its makers counted, but the speed of steps
 
-Each weighs 1 / (distance + 1/4)². Half of the weight is below the middle, a tenth below the low and a tenth above the high: two
+Each weighs 1 / (distance + 1/4)². Half of the weight is below the middle, 8% below the low and 8% above the high: two
 makers' runs of one size on the same devices differ by more than all that is known of them explains, so that many runs say more
 than the few nearest. The speed of steps counts `WHOLE_SHARE` of itself. A whole run of the very model on the very accelerator is
 that run, in whatever width and on however many it was, and a tenth less and more, for two releases of a framework differ by as much.
@@ -52,14 +52,14 @@ LISTED: Final = 5
 """Runs that are shown, those of the most weight."""
 HOURS: Final = "hours"
 """What published hours judge."""
-WHOLE_SHARE: Final = Fraction(69, 100)
+WHOLE_SHARE: Final = Fraction(3, 4)
 """Utilisation of a whole run over that of published steps, which are faster: they fail and restart nowhere, and were tuned for it.
 
 The median over the whole runs of what speeds of other makers' steps alone say of each (tests/estimates/test_utilisation.py).
 """
 _MARGIN: Final = Fraction(11, 10)
-_ENDS: Final = (0.1, 0.5, 0.9)
-"""Of the weight, below the low, the middle and the high."""
+_ENDS: Final = (0.08, 0.5, 0.92)
+"""Of the weight, below the low, the middle and the high: such ends hold 80% of the whole runs, their makers left out."""
 _NEAR: Final = 0.25
 """A distance at which a run weighs a quarter of one that is alike."""
 _UNKNOWN_SIZE, _UNKNOWN_SCALE, _OTHER_CHIP, _OTHER_FAMILY, _OTHER_KIND, _STEPS = 1, 0.5, 0.25, 2, 3, 0.5

@@ -9,7 +9,7 @@ from tscale.catalogue.hardware import Hardware
 from tscale.core.metric import Figure, Known, weakest
 from tscale.core.tracing import label
 from tscale.estimates.explaining import TracedModel, adapting, counted, trained_text
-from tscale.estimates.goodput import Goodput, goodput_of, in_hours_already, with_elapsed
+from tscale.estimates.goodput import Goodput, goodput_of, with_elapsed
 from tscale.estimates.memory.peak import peak_of
 from tscale.estimates.memory_train.ask import Ask as MemoryAsk
 from tscale.estimates.memory_train.ask import refuse
@@ -122,8 +122,7 @@ def _goodput(gpus: int, ask: Ask, assumed: Assumed) -> Goodput | None:
 
     Nor of a bound, which is of a run without failures.
     """
-    counted_already = ask.measured or isinstance(assumed, BoundUtilisation)
-    counted_already = counted_already or (isinstance(assumed, Utilisation) and in_hours_already(assumed))
+    counted_already = ask.measured or isinstance(assumed, BoundUtilisation | Utilisation)
     return None if counted_already and ask.goodput is None else goodput_of(int(gpus), ask.goodput)
 
 
