@@ -94,6 +94,16 @@ def goodput_of(gpus: int, given: Fraction | None = None) -> Goodput:
     return Goodput(low, middle, high, runs)
 
 
+def usual_goodput() -> Fraction:
+    """The share that is in the hours of published whole runs: the mean of those that state one.
+
+    >>> float(usual_goodput())
+    0.935
+    """
+    shares = [goodput_share(one) for one in interrupted_runs()]
+    return sum(shares, Fraction()) / len(shares)
+
+
 def with_elapsed(of_steps: dict[str, Figure | None], goodput: Goodput | None) -> dict[str, Figure | None]:
     """The figures of a run's steps, and days, GPU-hours and dollars of all its time; None where failures are not counted apart."""
     found: dict[str, Figure | None] = dict.fromkeys(ELAPSED)

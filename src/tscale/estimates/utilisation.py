@@ -13,7 +13,8 @@ The distance of a published run from the one asked about is a sum of plain terms
 Each weighs 1 / (distance + 1/4)². Half of the weight is below the middle, 8% below the low and 8% above the high: two
 makers' runs of one size on the same devices differ by more than all that is known of them explains, so that many runs say more
 than the few nearest. The speed of steps counts `WHOLE_SHARE` of itself. A whole run of the very model on the very accelerator is
-that run, in whatever width and on however many it was, and a tenth less and more, for two releases of a framework differ by as much.
+that run, on however many it was, and a tenth less and more, for two releases of a framework differ by as much; not where 8 bits are
+asked for, and it was in 16.
 """
 
 from __future__ import annotations
@@ -113,6 +114,8 @@ class Utilisation(NamedTuple):
     """The peak asked about over the 16-bit one, where the runs are compared by speed; 1 otherwise."""
     known: int
     """How many published runs it is from; 0 where it is that of the very model on the very accelerator."""
+    of_steps: bool = False
+    """Whether it is that of the steps alone, with what is lost between them counted apart."""
 
     def within(self, most: Fraction) -> Utilisation:
         """The same, of which no share is above `most`."""
@@ -120,13 +123,16 @@ class Utilisation(NamedTuple):
 
     def over(self, goodput: Fraction) -> Utilisation:
         """That of the steps alone, which take such a share of the time."""
-        return self._replace(low=self.low / goodput, middle=self.middle / goodput, high=self.high / goodput)
+        low, middle, high = (share / goodput for share in (self.low, self.middle, self.high))
+        return self._replace(low=low, middle=middle, high=high, of_steps=True)
 
     def said(self) -> str:
         """The middle and the range, in a line."""
-        of = f"80% of {self.known} published runs by weight" if self.known else "its own published run and a 10% margin"
-        shares = f"{percent_text(self.middle)} ({percent_text(self.low)} to {percent_text(self.high)}: {of})"
-        return f"MFU assumed for the whole run: {shares}."
+        many, of = self.known or len(self.runs), "published " if self.known else ""
+        of = f"{many} {of}run{'s' * (many > 1)}{'' if self.known else ' of it ± 10%'}"
+        kind = "of steps alone" if self.of_steps else "restarts included"
+        shares = f"{percent_text(self.middle)} ({percent_text(self.low)} to {percent_text(self.high)}: {of}, {kind})"
+        return f"MFU assumed: {shares}."
 
     def data(self) -> Data:
         """The runs, for programs."""
@@ -231,8 +237,9 @@ def distance(asked: Case, published: Case) -> float:
 
 
 def _itself(asked: Case, published: Case) -> bool:
-    """Whether a published run is a whole one of the very model on the very accelerator."""
-    return published.whole and (asked.active, asked.hardware) == (published.active, published.hardware)
+    """Whether a published run is a whole one of the very model on the very accelerator, in 8 bits where these are asked for."""
+    alike = (asked.active, asked.hardware) == (published.active, published.hardware)
+    return published.whole and alike and published.narrow >= asked.narrow
 
 
 def weighted_quantiles(values: list[tuple[Fraction, float]], shares: Iterable[float]) -> list[Fraction]:
