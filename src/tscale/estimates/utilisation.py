@@ -175,7 +175,7 @@ def case_of(ledger: Ledger | None, gpus: int | None, hardware: Hardware, dtype: 
 
 
 def assumed_utilisation(case: Case, peak: int, runs: tuple[Measured, ...] | None = None) -> Utilisation:
-    """The utilisation to assume for a run on devices of `peak` FLOP/s, from the nearest of the published ones.
+    """The utilisation to assume for a whole run on devices of `peak` FLOP/s, from published ones, the nearer weighing more.
 
     Runs are compared by how fast they are, so that in 8 bits their shares are of a peak that is twice as high.
 
@@ -190,15 +190,21 @@ def assumed_utilisation(case: Case, peak: int, runs: tuple[Measured, ...] | None
         return _of_each_size(case, recorded, peak, runs)
     published = measured_runs() if runs is None else runs
     of = Fraction(peak, case.peak) if case.narrow and case.peak else Fraction(2 if case.narrow else 1)
-    own = [one for one in published if _itself(case, one.case)]
-    if own:
-        shares = sorted(one.share_of(of) for one in own)
-        middle, even = median(shares), 1 / len(own)
-        low, high = shares[0] / _MARGIN, min(shares[-1] * _MARGIN, Fraction(1))
-        return Utilisation(low, middle, high, tuple(own), (even,) * len(own), of, known=0)
-    weighed = sorted(
-        ((1 / (distance(case, one.case) + _NEAR) ** 2, one) for one in published), key=lambda pair: -pair[0]
-    )
+    own = tuple(one for one in published if _itself(case, one.case))
+    return _of_itself(own, of) if own else _of_all(case, published, of)
+
+
+def _of_itself(runs: tuple[Measured, ...], of: Fraction) -> Utilisation:
+    """The utilisation of whole runs of the very model on the very accelerator, and a tenth less and more."""
+    shares = sorted(one.share_of(of) for one in runs)
+    low, high = shares[0] / _MARGIN, min(shares[-1] * _MARGIN, Fraction(1))
+    return Utilisation(low, median(shares), high, runs, (1 / len(runs),) * len(runs), of, known=0)
+
+
+def _of_all(case: Case, published: tuple[Measured, ...], of: Fraction) -> Utilisation:
+    """The middle and the range of all runs, weighted by how near they are."""
+    weighed = [(1 / (distance(case, one.case) + _NEAR) ** 2, one) for one in published]
+    weighed.sort(key=lambda pair: -pair[0])
     low, middle, high = weighted_quantiles([(one.whole_share_of(of), weight) for weight, one in weighed], _ENDS)
     total, listed = in_order(weight for weight, _ in weighed), weighed[:LISTED]
     weights = tuple(weight / total for weight, _ in listed)
@@ -208,7 +214,7 @@ def assumed_utilisation(case: Case, peak: int, runs: tuple[Measured, ...] | None
 def _of_each_size(
     case: Case, recorded: Mapping[str, Recordable], peak: int, runs: tuple[Measured, ...] | None
 ) -> Utilisation:
-    """The same of sizes, such as devices, that a sweep records: the runs that are nearest are found anew for each of them."""
+    """The same of sizes, such as devices, that a sweep records: runs are weighed anew for each of them."""
 
     @cache
     def at(*sizes: int) -> Utilisation:
@@ -285,8 +291,7 @@ def _measured(run: TrainingRun) -> Measured:
     (spec, ledger), peak = _model(run.model, run.shape), _sixteen_bit_peak(_hardware(run.hardware))
     assert peak is not None
     active, experts = int(active_params(ledger).total), has_experts(ledger)
-    whole = run.whole
-    case = Case(active, experts, run.gpus, run.hardware, peak, run.precision in NARROW, whole)
+    case = Case(active, experts, run.gpus, run.hardware, peak, run.precision in NARROW, run.whole)
     if run.speed is None:
         assert run.mfu is not None
         mfu = Fraction(str(run.mfu))
