@@ -251,8 +251,8 @@ def _itself(asked: Case, published: Case) -> bool:
 def weighted_quantiles(values: list[tuple[Fraction, float]], shares: Iterable[float]) -> list[Fraction]:
     """The values below which such shares of the weight lie, linear between the middles of the weights of two values.
 
-    >>> weighted_quantiles([(Fraction(1), 1.0), (Fraction(3), 1.0), (Fraction(2), 2.0)], (0.0, 0.5, 0.75))
-    [Fraction(1, 1), Fraction(2, 1), Fraction(8, 3)]
+    >>> weighted_quantiles([(Fraction(1), 1.0), (Fraction(3), 1.0), (Fraction(2), 2.0)], (0.0, 0.5, 0.6875))
+    [Fraction(1, 1), Fraction(2, 1), Fraction(5, 2)]
     """
     ordered = sorted(values)
     total, below, places = in_order(weight for _, weight in ordered), 0.0, []
