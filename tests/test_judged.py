@@ -9,7 +9,11 @@ from tests import judged
 from tests.helpers import answer, run
 from tscale.catalogue.judged import judged as recorded
 from tscale.catalogue.laws import read_law
+from tscale.catalogue.measured import training_runs
+from tscale.core.costs.params import params
+from tscale.estimates.explaining import counted
 from tscale.estimates.judged import loss_note
+from tscale.models.resolve import disclosed, find
 
 
 def test_the_recorded_errors_are_those_of_the_tables() -> None:
@@ -34,10 +38,19 @@ def test_an_error_is_by_hand_that_of_its_rows() -> None:
 
 
 def test_no_judge_is_a_row_that_the_utilisation_is_assumed_from() -> None:
-    """33 of the published hours: of models that are in no row for such devices."""
-    hours = recorded("hours")
+    """36 runs that were recorded before any was predicted."""
+    hours, later = recorded("hours"), judged.later_hours()
     assert hours is not None
-    assert hours.figures == 33
+    assert hours.figures == len(later) == 36
+    known = {(float(run.tokens or 0), float(run.gpu_hours or 0)) for run in training_runs()}
+    assert not known & {(float(row["tokens"]), float(row["gpu_hours"])) for row in later}
+
+
+def test_the_models_that_judge_hours_are_as_large_as_their_makers_say() -> None:
+    """Within 12%: NeoBERT's makers count its head."""
+    for row in judged.later_hours():
+        spec = disclosed(find(row["model"], row["set"]))
+        assert int(params(counted(spec).ledger).total) == pytest.approx(float(row["params"]), rel=0.12)
 
 
 def test_the_law_of_the_grids_is_not_judged_by_them() -> None:
@@ -74,7 +87,7 @@ def test_what_is_given_has_no_error() -> None:
 def test_a_budget_of_devices_says_the_error_of_its_hours() -> None:
     asked = ("optimal", "--gpu", "h100", "--gpus", "64", "--days", "10")
     assert answer(*asked)["given"]["of"]["errors"][0]["of"] == "flops"
-    assert "(median) of 33 runs" in run(*asked, columns=200).out
+    assert "(median) of 36 runs" in run(*asked, columns=200).out
 
 
 def test_losses_are_said_with_their_error() -> None:

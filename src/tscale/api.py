@@ -635,7 +635,7 @@ def train(
         bound: Give bounds alone, that no run passes, without a prediction.
         price: Set the price of a GPU-hour in US dollars, such as 2.50.
         goodput: Set the share of the time that goes to steps that count, the rest to failures, restarts and
-            checkpoints; by default as published runs lost for each device.
+            checkpoints; by default as published runs lost for each device, or as an assumed MFU has it.
         watts: Set the power draw of a device; by default its TDP.
         pue: Set the power usage effectiveness: energy of the data centre over that of its devices (default: 1).
         grid: Set the grams of CO2e per kWh, or a country: 400, france.

@@ -17,6 +17,7 @@ import tscale
 from tests.helpers import answer, run
 from tscale.answers.train.answer import train_report
 from tscale.catalogue.hardware import find_hardware
+from tscale.catalogue.measured import training_runs
 from tscale.catalogue.models import built_in
 from tscale.core.costs.forward import forward_flops
 from tscale.core.costs.step_time import Batch
@@ -508,18 +509,19 @@ def test_how_many_gpus_finish_in_thirty_days() -> None:
 
 
 def test_what_is_assumed_comes_as_a_range_with_its_runs() -> None:
-    """Qwen3-30B-A3B on 16 H100 does 5,275 tokens a second on each (Megatron-Bridge 25.11), where dense runs do 13,000."""
+    """Of experts and whole runs where there are any on such devices; the range is of all, and its own steps are not the run."""
     args = ("qwen3-30b-a3b", "--gpu", "h100", "--gpus", "16", "--tokens", "1e12", "--context", "4096")
     found = trained(*args)
     low, middle, high = (case["tokens_per_second"] / 16 for case in found["range"])
     assert low < middle < high
     assert (found["assumed"], found["tokens_per_second"] / 16) == (True, middle)
-    assert {one["model"] for one in found["utilisation_runs"]} <= {"Qwen3-30B-A3B", "gpt-oss-20b", "gpt-oss-120b"}
+    assert {"Qwen3-30B-A3B", "JetMoE 8B"} <= {one["model"] for one in found["utilisation_runs"]}
     first = run("train", *args).out.splitlines()[1]
-    many = len(found["utilisation_runs"])
-    assert first.startswith("MFU assumed: ") and first.endswith(f": {many} published runs and a 10% margin).")
-    own = trained(*args, "--dtype", "fp8")
-    assert own["tokens_per_second"] / 16 == pytest.approx(5275, rel=1e-3)
+    assert first.startswith("MFU assumed: ") and first.endswith(
+        f": {len(training_runs())} published runs, restarts included)."
+    )
+    assert sum(one["weight"] for one in found["utilisation_runs"]) < 1
+    assert found["goodput"] is None and found["elapsed_days"] is None
 
 
 @pytest.mark.parametrize("dtype", ["bf16", "fp8"])
@@ -566,7 +568,7 @@ def test_in_8_bits_the_share_is_of_a_peak_twice_as_high() -> None:
     """NeMo 24.07: Llama 3 8B on 8 H100 in fp8, 697 TFLOP/s on each, and those are of 1,978.9."""
     args = ("llama-3-8b", "--gpu", "h100", "--gpus", "8", "--dtype", "fp8")
     runs = trained(*args)["utilisation_runs"]
-    assert {one["precision"] for one in runs} == {"fp8"}
+    assert runs[0]["precision"] == "fp8"
     (own,) = [one for one in runs if one["model"] == "Llama 3 8B" and one["tokens_per_second_per_gpu"] == 12036]
     assert own["mfu"] == pytest.approx(697 / 1978.9, rel=0.002)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fractions import Fraction
 from random import Random
-from statistics import median
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.blocks.test_experts_and_latents import spec
@@ -23,7 +23,7 @@ from tscale.estimates.rent import Rent
 from tscale.estimates.serve import derived, reached
 from tscale.estimates.serve.parts import steps_of_passes
 from tscale.estimates.serve.times import Ask, Draft, Memory, Served, Times, served
-from tscale.estimates.utilisation import weighted_median
+from tscale.estimates.utilisation import weighted_quantiles
 from tscale.models.spec import ModelSpec
 
 TEXT = (
@@ -131,12 +131,14 @@ def test_figures_follow_from_the_times(monkeypatch: pytest.MonkeyPatch) -> None:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def test_a_weighted_median_is_that_of_as_many_values() -> None:
+def test_quantiles_of_equal_weights_are_those_of_a_library() -> None:
+    """Hazen's rule: of n values the i-th has (i - 1/2)/n of them below it."""
     dice = Random(7)  # noqa: S311 (a sample is no secret)
     for _ in range(300):
-        values = [(Fraction(dice.randrange(1, 20)), dice.randrange(1, 5)) for _ in range(dice.randrange(1, 7))]
-        every = [value for value, weight in values for _ in range(weight)]
-        assert weighted_median([(value, weight / 8) for value, weight in values]) == median(every)
+        values = [dice.randrange(1, 20) for _ in range(dice.randrange(1, 7))]
+        found = weighted_quantiles([(Fraction(value), 0.25) for value in values], (0.08, 0.5, 0.92))
+        assert found == pytest.approx(list(np.quantile(values, (0.08, 0.5, 0.92), method="hazen")))
+    assert weighted_quantiles([(Fraction(2), 3.0), (Fraction(1), 1.0)], (0.125, 0.375, 0.625)) == [1, Fraction(3, 2), 2]
 
 
 def test_what_a_device_has_is_data() -> None:

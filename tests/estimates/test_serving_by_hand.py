@@ -6,7 +6,7 @@ from collections import Counter
 from fractions import Fraction
 from math import inf
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -349,33 +349,44 @@ def test_accelerators_of_a_makers_own_kind_are_told_from_gpus() -> None:
 def test_a_run_in_8_bits_is_of_a_peak_twice_as_high_where_that_of_16_is_not_known() -> None:
     run: Any = SimpleNamespace()
     case = utilisation.Case(10**9, False, 8, "chip", 10**15, False)
-    published = (utilisation.Measured(run, "it", case, Fraction(2, 5)),)
+    published = (utilisation.Measured(run, "it", case._replace(whole=False), Fraction(2, 5)),)
     for narrow, own, peak, middle in (
-        (False, 10**15, 10**15, Fraction(2, 5)), (True, 10**15, 3 * 10**15, Fraction(2, 15)), (True, None, 3 * 10**15, Fraction(1, 5)), (False, None, 10**15, Fraction(2, 5)),
+        (False, 10**15, 10**15, Fraction(3, 10)), (True, 10**15, 3 * 10**15, Fraction(1, 10)), (True, None, 3 * 10**15, Fraction(3, 20)), (False, None, 10**15, Fraction(3, 10)),
     ):  # fmt: skip
         found = utilisation.assumed_utilisation(case._replace(narrow=narrow, peak=own), peak, published)
-        assert (found.middle, found.low, found.high) == (middle, middle * 10 / 11, middle * 11 / 10)
-        assert (found.weights, found.whole, found.peak) == ((1.0,), 0, Fraction(2, 5) / middle)
-    assert utilisation.assumed_utilisation(case, 10**15, (published[0]._replace(mfu=Fraction(95, 100)),)).high == 1
-    assert (
-        utilisation.assumed_utilisation(case, 10**15, (published[0]._replace(case=case._replace(whole=True)),)).whole
-        == 1
+        assert (found.low, found.middle, found.high) == (middle,) * 3
+        assert (found.weights, found.known, found.peak) == ((1.0,), 1, Fraction(3, 10) / middle)
+
+
+def test_the_very_run_is_its_answer_and_speeds_of_steps_count_three_quarters() -> None:
+    case, run = utilisation.Case(10**9, False, 8, "chip", 10**15, False), cast("Any", SimpleNamespace())
+    whole = utilisation.Measured(run, "it", case, Fraction(2, 5))
+    steps = whole._replace(case=case._replace(whole=False))
+    near = whole._replace(case=case._replace(gpus=800))
+    for published, low, high, known in (
+        ((whole,), Fraction(4, 11), Fraction(11, 25), 0), ((whole, steps), Fraction(4, 11), Fraction(11, 25), 0), ((near,), Fraction(4, 11), Fraction(11, 25), 0),
+        ((steps,), Fraction(3, 10), Fraction(3, 10), 1), ((whole._replace(mfu=Fraction(95, 100)),), Fraction(19, 22), 1, 0),
+    ):  # fmt: skip
+        found = utilisation.assumed_utilisation(case, 10**15, published)
+        assert (found.low, found.high, found.known) == (low, high, known)
+    wide = utilisation.assumed_utilisation(case._replace(narrow=True), 2 * 10**15, (whole,))
+    assert (wide.known, wide.middle) == (1, Fraction(1, 5)), "in 8 bits it is no longer the very run, and as fast"
+    of_8 = whole._replace(case=case._replace(narrow=True))
+    assert [utilisation.assumed_utilisation(one, 10**15, (of_8,)).known for one in (case, of_8.case)] == [0, 0]
+
+
+def test_all_runs_weigh_by_their_distance_and_the_heaviest_are_listed() -> None:
+    """Weights 1/(far + 1/4)²: of one at a distance of 0.5 (steps) 16/9, of one at 1 (steps, and devices by ten) 16/25."""
+    case, run = utilisation.Case(10**9, False, 10, "chip", 10**15, False), cast("Any", SimpleNamespace())
+    near, far = (
+        utilisation.Measured(run, "it", case._replace(gpus=gpus, whole=False), Fraction(2, 5)) for gpus in (10, 100)
     )
-
-
-def test_runs_that_hardly_count_are_left_out() -> None:
-    """Of weights 1/(far + 0.1)², those under a twentieth of the nearest's: one at a distance of 0.35 has 1/20.25 of one at 0."""
-    case = utilisation.Case(10**9, False, 10**4, "chip", 10**15, False)
-    run: Any = SimpleNamespace()
-
-    def at(far: float) -> Any:
-        return utilisation.Measured(run, str(far), case._replace(gpus=round(10**4 * 10 ** (2 * far))), Fraction(2, 5))
-
-    found = utilisation._weighed(case, (at(0.0), at(0.34), at(0.36)))
-    assert [one.title for _, one in found] == ["0.0", "0.34"]
-    assert [weight for weight, _ in found] == pytest.approx([100, 1 / 0.44**2], rel=1e-3)
-    many = utilisation._weighed(case, tuple(at(0.01 * place) for place in range(7)))
-    assert len(many) == utilisation.NEAREST == 5
+    found = utilisation.assumed_utilisation(case, 10**15, (far, near, far._replace(mfu=Fraction(1, 5))))
+    assert (found.runs[0], found.known) == (near, 3)
+    assert found.weights == pytest.approx([(16 / 9) / (16 / 9 + 32 / 25), *[(16 / 25) / (16 / 9 + 32 / 25)] * 2])
+    many = utilisation.assumed_utilisation(case, 10**15, (near,) * 7)
+    assert (len(many.runs), many.known) == (utilisation.LISTED, 7) == (5, 7)
+    assert many.weights == pytest.approx([1 / 7] * 5)
 
 
 def test_a_dense_model_is_judged_at_six_flops_for_each_parameter_and_token() -> None:

@@ -383,10 +383,15 @@ def test_a_cache_outweighs_the_weights_beside_its_states_or_never() -> None:
 
 
 def test_one_published_run_is_one() -> None:
-    for many, said in ((1, "1 published run and"), (2, "2 published runs and")):
+    for many, known, said in (
+        (1, 0, "1 run of it ± 10%"), (2, 0, "2 runs of it ± 10%"), (5, 99, "99 published runs"), (1, 1, "1 published run"),
+    ):  # fmt: skip
         runs: Any = ("run",) * many
-        found = utilisation.Utilisation(Fraction(1, 4), Fraction(2, 5), Fraction(1, 2), runs, (), Fraction(1), 0.0)
-        assert found.said() == f"MFU assumed: 40.0% (25.0% to 50.0%: {said} a 10% margin)."
+        found = utilisation.Utilisation(Fraction(1, 4), Fraction(2, 5), Fraction(1, 2), runs, (), Fraction(1), known)
+        assert found.said() == f"MFU assumed: 40.0% (25.0% to 50.0%: {said}, restarts included)."
+        steps = found.over(Fraction(4, 5))
+        assert steps[:3] == (Fraction(5, 16), Fraction(1, 2), Fraction(5, 8))
+        assert steps.said() == f"MFU assumed: 50.0% (31.2% to 62.5%: {said}, of steps alone)."
         capped = found.within(Fraction(9, 20))
         assert capped[:3] == (Fraction(1, 4), Fraction(2, 5), Fraction(9, 20))
     assert [utilisation.percent_text(Fraction(share)) for share in ("1", "0.5", "0.123456")] == ["100%", "50.0%", "12.3%"]  # fmt: skip
@@ -400,6 +405,10 @@ def test_a_utilisation_is_assumed_where_it_does_not_follow(monkeypatch: pytest.M
             limits.append(most)
             return "assumed"
 
+        def over(self, goodput: Fraction) -> Any:
+            assert goodput == Fraction(935, 1000), "the mean of 90 and 97%"
+            return SimpleNamespace(within=lambda most: ("of steps", most))
+
     monkeypatch.setattr(answered, "assumed_utilisation", lambda *_: Found())
     monkeypatch.setattr(answered, "case_of", lambda *_: None)
     model: Any = SimpleNamespace(ledger=None)
@@ -411,16 +420,17 @@ def test_a_utilisation_is_assumed_where_it_does_not_follow(monkeypatch: pytest.M
         found: Any = answered._assumed(model, H100, ask, "bf16", 1, Fraction(4, 3))
         assert found == (None if follows else "assumed")
     assert set(limits) == {Fraction(3, 4)}
+    lost: Any = answered._assumed(model, H100, Ask(gpus=8, goodput=half), "bf16", 1, Fraction(4, 3))
+    assert lost == ("of steps", Fraction(3, 4))
 
 
 def test_goodput_is_told_where_hours_have_no_failures_in_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answered, "goodput_of", lambda gpus, given: (gpus, given))
-    monkeypatch.setattr(answered, "in_hours_already", lambda assumed: assumed.whole > 0.5)
-    whole = utilisation.Utilisation(Fraction(1), Fraction(1), Fraction(1), (), (), Fraction(1), 0.9)
-    part, share = whole._replace(whole=0.1), Fraction(9, 10)
+    whole = utilisation.Utilisation(Fraction(1), Fraction(1), Fraction(1), (), (), Fraction(1), 9)
+    predicted, share = prediction.PlanUtilisation(Fraction(1), Fraction(1), Fraction(1)), Fraction(9, 10)
     measured = Ask(gpus=8, days=Fraction(3))
     for ask, assumed_, told in (
-        (Ask(gpus=8), part, True), (Ask(gpus=8), whole, False), (Ask(gpus=8), None, True), (measured, None, False), (measured, part, False),
+        (Ask(gpus=8), predicted, True), (Ask(gpus=8), whole, False), (Ask(gpus=8), None, True), (measured, None, False), (measured, predicted, False),
         (measured._replace(goodput=share), None, True), (Ask(gpus=8, goodput=share), whole, True),
     ):  # fmt: skip
         found: Any = answered._goodput(8, ask, assumed_)

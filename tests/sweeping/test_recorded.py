@@ -42,11 +42,8 @@ SWEEPS: list[tuple[str, dict[str, object], list[str]]] = [
     ("serve", {**LLAMA, "prefill": "tensor=1,replicas=8", "decode": "tensor=1"}, ["concurrency=10..4000+133"]),
     ("memory", {**LLAMA, **PIPELINE}, ["context=1024..8192+1024", "batch=64..640+64"]),
     ("train", {"model": "gpt3", **H100}, ["gpus=1024..2048+16", "tokens=100e9..300e9+50000000000"]),
-    (
-        "train",
-        LLAMA,
-        ["gpus=2080..2240+10"],
-    ),  # of fewer, the runs that a utilisation is assumed from have their failures in it
+    ("train", LLAMA, ["gpus=2080..2240+10"]),
+    ("train", {**LLAMA, "goodput": "90%"}, ["gpus=2080..2240+10"]),
     ("train", {"model": "gpt3", **H100, "mfu": "40%"}, ["gpus=8..4096+8", "tokens=1e9,300e9"]),
     ("train", PLAN, ["context=1024..1536+32", "batch=512,1024"]),
     (

@@ -99,7 +99,7 @@ class Ask(PostTraining, WithMedia, Spread, OnHardware):
     goodput: Fraction | None = asked(
         Option(
             "Set the share of the time that goes to steps that count, the rest to failures, restarts and checkpoints; by "
-            "default as published runs lost for each device.",
+            "default as published runs lost for each device, or as an assumed MFU has it.",
             "SHARE",
             readers.share("the time"),
             heading=options.COST,

@@ -10,9 +10,9 @@ from tscale.core.number_text import significant
 from tscale.core.sources import cited
 from tscale.core.units import MFU
 from tscale.estimates.budget import Budget
-from tscale.estimates.goodput import Goodput, goodput_share
+from tscale.estimates.goodput import Goodput, goodput_share, usual_goodput
 from tscale.estimates.rent import Rent, price_terms, usd_text
-from tscale.estimates.utilisation import Utilisation, percent_text
+from tscale.estimates.utilisation import WHOLE_SHARE, Utilisation, percent_text
 
 
 def _span(price: Price) -> str:
@@ -43,10 +43,23 @@ def goodput_note(goodput: Goodput) -> str:
 def utilisation_note(assumed: Utilisation) -> str:
     """What the range is, and where its runs were published."""
     sources = dict.fromkeys(cited(one.run.source) for one in assumed.runs)
-    return Detail(
-        "The assumed MFU is the median of the published runs listed above, weighted by their nearness in size, number and "
-        "kind of devices, precision and routed experts; its range reaches 10% beyond the least and the most of them. --mfu "
-        f"sets another. Sources: {'; '.join(sources)}."
+    parted = (
+        f" It is that of the steps alone: of the time of published whole runs {percent_text(usual_goodput())} went to steps."
+        if assumed.of_steps
+        else ""
+    )
+    return Detail(f"{_range_note(assumed)}{parted} --mfu sets another. Sources: {'; '.join(sources)}.")
+
+
+def _range_note(assumed: Utilisation) -> str:
+    """Of which runs the range is, and what it holds."""
+    if not assumed.known:
+        return "The assumed MFU is that of the published run of this model on this accelerator, restarts included; its range is 10% more and less."
+    return (
+        f"The assumed MFU is the median of {assumed.known} published runs, weighted by their nearness in size, number and kind of "
+        "devices, precision and routed experts, of which the table has those of the most weight; its range leaves 8% of the weight at "
+        f"each end. It is of whole runs, restarts included: speeds of steps count {percent_text(WHOLE_SHARE)} of themselves, the median "
+        "of what whole runs had of them."
     )
 
 
@@ -56,6 +69,7 @@ def utilisation_table(assumed: Utilisation, subject: str) -> Table:
         Column("assumed from", "run", numeric=False, wraps=16),
         Column("devices", "devices", numeric=False, wraps=16),
         Column("precision", "precision", drop=1, numeric=False),
+        Column("of", "of", drop=2, numeric=False),
         Column("MFU", "mfu"),
         Column("weight", "weight"),
     )
@@ -64,6 +78,7 @@ def utilisation_table(assumed: Utilisation, subject: str) -> Table:
             one.title,
             one.run.hardware if one.run.gpus is None else f"{one.run.gpus:,} × {one.run.hardware}",
             one.run.precision,
+            "whole run" if one.run.whole else "steps",
             Figure(one.share_of(assumed.peak), MFU, "cited", one.run.source),
             Figure(weight, MFU, "assumed"),
         )

@@ -51,8 +51,12 @@ class TrainingRun:
     tokens_per_second: Positive | None = None
     """Of all devices."""
     tokens: Positive | None = None
-    """Of a whole run, which took `gpu_hours`."""
+    """Of a run, which took `gpu_hours`."""
     gpu_hours: Positive | None = None
+    whole: bool = False
+    """Whether these are all hours of a run as its makers counted them, restarts included: no time of its steps alone."""
+    maker: str
+    """Who trained or measured it: runs of one maker are alike."""
     source: str
     evidence: Evidence
 

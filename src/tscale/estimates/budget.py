@@ -70,7 +70,7 @@ def amount_given(asked: Asked, amount: int) -> Budget:
 def on_machines(hardware: Hardware, asked: Machines) -> Budget:
     """The training FLOPs that devices do in some days, or in the GPU-hours that dollars buy.
 
-    Where no utilisation is given, that of the published runs nearest in hardware, devices and precision is assumed, and
+    Where no utilisation is given, that of published whole runs in such hardware, devices and precision is assumed, and
     where no price is, the middle of the published ones. Raises `RequestError` where too much or too little is given.
     """
     dtype, peak = peak_of(hardware.device(), hardware, None)

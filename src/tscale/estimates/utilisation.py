@@ -1,29 +1,31 @@
-"""The utilisation of a training run that states none: that of the published runs nearest to it.
+"""The utilisation of a whole training run that states none, restarts and failures included, from published runs.
 
 The distance of a published run from the one asked about is a sum of plain terms, each in powers of ten where it is a size:
 
     1/2 |log10 of active parameters, one over the other|    (1 where no model is asked about, so that none is very near)
-    1/2 |log10 of devices, one over the other|              (2 where the published run does not say how many)
+    1/2 |log10 of devices, one over the other|              (1/2 where the published run does not say how many)
         |log10 of the dense 16-bit peak of a device, one over the other|
     1/4  another accelerator; 2 one of another family, such as a TPU for a GPU
     2    another width of the products, 8 bits or 16; 1 where experts are routed, whose time goes to products less
     3    another kind: routed experts, or none
+    1/2  no whole run, whose hours its makers counted, but the speed of steps
 
-A whole run of the very model on the very accelerator is that run in whatever width it was: its width is no distance.
-
-Of the five nearest, each weighs 1 / (distance + 1/10)², and what weighs less than a twentieth of the nearest is left out, so
-that a run that is in the table is the answer for that run. The weighted median is the middle; low and high lie a tenth beyond
-the least and the most, for two runs of one kind on the same devices differ by as much from one release of a framework to the
-next.
+Each weighs 1 / (distance + 1/4)². Half of the weight is below the middle, 8% below the low and 8% above the high: two
+makers' runs of one size on the same devices differ by more than all that is known of them explains, so that many runs say more
+than the few nearest. The speed of steps counts `WHOLE_SHARE` of itself. A whole run of the very model on the very accelerator is
+that run, on however many it was, and a tenth less and more, for two releases of a framework differ by as much; not where 8 bits are
+asked for, and it was in 16.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache
-from math import isclose, log10
+from math import log10
+from statistics import median
 from typing import Any, Final, NamedTuple
 
 from tscale.blocks import Attention, FeedForward
@@ -47,13 +49,21 @@ from tscale.estimates.memory.peak import SIXTEEN_BITS
 from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
 
-NEAREST: Final = 5
+LISTED: Final = 5
+"""Runs that are shown, those of the most weight."""
 HOURS: Final = "hours"
 """What published hours judge."""
+WHOLE_SHARE: Final = Fraction(3, 4)
+"""Utilisation of a whole run over that of published steps, which are faster: they fail and restart nowhere, and were tuned for it.
+
+The median over the whole runs of what speeds of other makers' steps alone say of each (tests/estimates/test_utilisation.py).
+"""
 _MARGIN: Final = Fraction(11, 10)
-_LEAST_WEIGHT: Final = 0.05
-"""Of the nearest run's."""
-_UNKNOWN_SIZE, _UNKNOWN_SCALE, _OTHER_CHIP, _OTHER_FAMILY, _OTHER_KIND = 1, 2, 0.25, 2, 3
+_ENDS: Final = (0.08, 0.5, 0.92)
+"""Of the weight, below the low, the middle and the high: such ends hold 80% of the whole runs, their makers left out."""
+_NEAR: Final = 0.25
+"""A distance at which a run weighs a quarter of one that is alike."""
+_UNKNOWN_SIZE, _UNKNOWN_SCALE, _OTHER_CHIP, _OTHER_FAMILY, _OTHER_KIND, _STEPS = 1, 0.5, 0.25, 2, 3, 0.5
 _OTHER_WIDTH: Final = {True: 1, False: 2}
 """By whether experts are routed."""
 
@@ -70,8 +80,8 @@ class Case(NamedTuple):
     """The dense 16-bit peak of a device, FLOP/s."""
     narrow: bool
     """Whether products are in 8 bits or fewer."""
-    whole: bool = False
-    """Whether it is a whole run as its makers count its hours, restarts included; otherwise its speed was measured."""
+    whole: bool = True
+    """Whether it is a whole run as its makers count its hours, restarts included; otherwise the speed of steps was measured."""
 
 
 class Measured(NamedTuple):
@@ -83,32 +93,46 @@ class Measured(NamedTuple):
     mfu: Fraction
 
     def share_of(self, peak: Fraction) -> Fraction:
-        """Its utilisation of a peak that is so many times the 16-bit one."""
+        """Its utilisation of a peak that is so many times the 16-bit one, as published."""
         return self.mfu / peak
+
+    def whole_share_of(self, peak: Fraction) -> Fraction:
+        """That of a whole run, restarts included."""
+        return self.share_of(peak) * (1 if self.case.whole else WHOLE_SHARE)
 
 
 class Utilisation(NamedTuple):
-    """A range to assume, as shares of the peak that was asked about, and the runs that it is from, the nearest first."""
+    """A range to assume of a whole run, as shares of the peak that was asked about, and the runs that weigh most in it."""
 
     low: Fraction
     middle: Fraction
     high: Fraction
     runs: tuple[Measured, ...]
     weights: tuple[float, ...]
-    """Of each run, as shares of all of them."""
+    """Of each run, as shares of all of them, those included that are not listed."""
     peak: Fraction
     """The peak asked about over the 16-bit one, where the runs are compared by speed; 1 otherwise."""
-    whole: float
-    """The weight of whole runs, in whose published hours their failures are."""
+    known: int
+    """How many published runs it is from; 0 where it is that of the very model on the very accelerator."""
+    of_steps: bool = False
+    """Whether it is that of the steps alone, with what is lost between them counted apart."""
 
     def within(self, most: Fraction) -> Utilisation:
         """The same, of which no share is above `most`."""
         return self._replace(low=min(self.low, most), middle=min(self.middle, most), high=min(self.high, most))
 
+    def over(self, goodput: Fraction) -> Utilisation:
+        """That of the steps alone, which take such a share of the time."""
+        low, middle, high = (share / goodput for share in (self.low, self.middle, self.high))
+        return self._replace(low=low, middle=middle, high=high, of_steps=True)
+
     def said(self) -> str:
         """The middle and the range, in a line."""
-        many = "1 published run" if len(self.runs) == 1 else f"{len(self.runs)} published runs"
-        return f"MFU assumed: {percent_text(self.middle)} ({percent_text(self.low)} to {percent_text(self.high)}: {many} and a 10% margin)."
+        many, of = self.known or len(self.runs), "published " if self.known else ""
+        of = f"{many} {of}run{'s' * (many > 1)}{'' if self.known else ' of it ± 10%'}"
+        kind = "of steps alone" if self.of_steps else "restarts included"
+        shares = f"{percent_text(self.middle)} ({percent_text(self.low)} to {percent_text(self.high)}: {of}, {kind})"
+        return f"MFU assumed: {shares}."
 
     def data(self) -> Data:
         """The runs, for programs."""
@@ -151,7 +175,7 @@ def case_of(ledger: Ledger | None, gpus: int | None, hardware: Hardware, dtype: 
 
 
 def assumed_utilisation(case: Case, peak: int, runs: tuple[Measured, ...] | None = None) -> Utilisation:
-    """The utilisation to assume for a run on devices of `peak` FLOP/s, from the nearest of the published ones.
+    """The utilisation to assume for a whole run on devices of `peak` FLOP/s, from published ones, the nearer weighing more.
 
     Runs are compared by how fast they are, so that in 8 bits their shares are of a peak that is twice as high.
 
@@ -165,34 +189,32 @@ def assumed_utilisation(case: Case, peak: int, runs: tuple[Measured, ...] | None
     if recorded:
         return _of_each_size(case, recorded, peak, runs)
     published = measured_runs() if runs is None else runs
-    weighed = _weighed(case, published)
     of = Fraction(peak, case.peak) if case.narrow and case.peak else Fraction(2 if case.narrow else 1)
-    shares = [(one.share_of(of), weight) for weight, one in weighed]
-    total = in_order(weight for weight, _ in weighed)
-    weights = tuple(weight / total for weight, _ in weighed)
-    whole = sum(weight for weight, (_, one) in zip(weights, weighed, strict=True) if one.case.whole)
-    return Utilisation(
-        min(shares)[0] / _MARGIN,
-        weighted_median(shares),
-        min(max(shares)[0] * _MARGIN, Fraction(1)),
-        tuple(one for _, one in weighed),
-        weights,
-        of,
-        whole,
-    )
+    own = tuple(one for one in published if _itself(case, one.case))
+    return _of_itself(own, of) if own else _of_all(case, published, of)
 
 
-def _weighed(case: Case, published: tuple[Measured, ...]) -> list[tuple[float, Measured]]:
-    """The runs that are nearest to a case, each with its weight, but for those that hardly count."""
-    nearest = sorted(((distance(case, one.case), one) for one in published), key=lambda pair: pair[0])[:NEAREST]
-    weighed = [(1 / (far + 0.1) ** 2, one) for far, one in nearest]
-    return [(weight, one) for weight, one in weighed if weight >= _LEAST_WEIGHT * weighed[0][0]]
+def _of_itself(runs: tuple[Measured, ...], of: Fraction) -> Utilisation:
+    """The utilisation of whole runs of the very model on the very accelerator, and a tenth less and more."""
+    shares = sorted(one.share_of(of) for one in runs)
+    low, high = shares[0] / _MARGIN, min(shares[-1] * _MARGIN, Fraction(1))
+    return Utilisation(low, median(shares), high, runs, (1 / len(runs),) * len(runs), of, known=0)
+
+
+def _of_all(case: Case, published: tuple[Measured, ...], of: Fraction) -> Utilisation:
+    """The middle and the range of all runs, weighted by how near they are."""
+    weighed = [(1 / (distance(case, one.case) + _NEAR) ** 2, one) for one in published]
+    weighed.sort(key=lambda pair: -pair[0])
+    low, middle, high = weighted_quantiles([(one.whole_share_of(of), weight) for weight, one in weighed], _ENDS)
+    total, listed = in_order(weight for weight, _ in weighed), weighed[:LISTED]
+    weights = tuple(weight / total for weight, _ in listed)
+    return Utilisation(low, middle, high, tuple(one for _, one in listed), weights, of, len(weighed))
 
 
 def _of_each_size(
     case: Case, recorded: Mapping[str, Recordable], peak: int, runs: tuple[Measured, ...] | None
 ) -> Utilisation:
-    """The same of sizes, such as devices, that a sweep records: the runs that are nearest are found anew for each of them."""
+    """The same of sizes, such as devices, that a sweep records: runs are weighed anew for each of them."""
 
     @cache
     def at(*sizes: int) -> Utilisation:
@@ -200,11 +222,11 @@ def _of_each_size(
         return assumed_utilisation(case._replace(**changed), peak, runs)
 
     first, *others = recorded.values()
-    low, middle, high, whole = (
+    low, middle, high = (
         first.called(name, lambda *sizes, name=name: getattr(at(*sizes), name), *others)
-        for name in ("low", "middle", "high", "whole")
+        for name in ("low", "middle", "high")
     )
-    return Utilisation(low, middle, high, (), (), Fraction(1), whole)
+    return Utilisation(low, middle, high, (), (), Fraction(1), known=0)
 
 
 def distance(asked: Case, published: Case) -> float:
@@ -215,29 +237,38 @@ def distance(asked: Case, published: Case) -> float:
     if asked.hardware != published.hardware:
         same_family = kind_of(asked.hardware) == kind_of(published.hardware)
         far += _OTHER_CHIP if same_family else _OTHER_FAMILY
-    itself = published.whole and (asked.active, asked.hardware) == (published.active, published.hardware)
-    if asked.narrow != published.narrow and not itself:
+    if asked.narrow != published.narrow:
         far += _OTHER_WIDTH[asked.experts]
-    return far + _OTHER_KIND * (asked.experts != published.experts)
+    return far + _OTHER_KIND * (asked.experts != published.experts) + _STEPS * (not published.whole)
 
 
-def weighted_median(values: list[tuple[Fraction, float]]) -> Fraction:
-    """The value below and above which lies half of the weight; between two where they part it evenly.
+def _itself(asked: Case, published: Case) -> bool:
+    """Whether a published run is a whole one of the very model on the very accelerator, in 8 bits where these are asked for."""
+    alike = (asked.active, asked.hardware) == (published.active, published.hardware)
+    return published.whole and alike and published.narrow >= asked.narrow
 
-    >>> weighted_median([(Fraction(1), 1.0), (Fraction(2), 1.0), (Fraction(3), 5.0)])
-    Fraction(3, 1)
-    >>> weighted_median([(Fraction(1), 1.0), (Fraction(2), 1.0)])
-    Fraction(3, 2)
+
+def weighted_quantiles(values: list[tuple[Fraction, float]], shares: Iterable[float]) -> list[Fraction]:
+    """The values below which such shares of the weight lie, linear between the middles of the weights of two values.
+
+    >>> weighted_quantiles([(Fraction(1), 1.0), (Fraction(3), 1.0), (Fraction(2), 2.0)], (0.0, 0.5, 0.6875))
+    [Fraction(1, 1), Fraction(2, 1), Fraction(5, 2)]
     """
     ordered = sorted(values)
-    half, below = in_order(weight for _, weight in ordered) / 2, 0.0
-    for place, (value, weight) in enumerate(ordered):
+    total, below, places = in_order(weight for _, weight in ordered), 0.0, []
+    for _, weight in ordered:
+        places.append((below + weight / 2) / total)
         below += weight
-        if isclose(below, half):
-            return (value + ordered[place + 1][0]) / 2
-        if below > half:
-            return value
-    raise AssertionError("no values")
+    return [_at(share, places, [value for value, _ in ordered]) for share in shares]
+
+
+def _at(share: float, places: list[float], values: list[Fraction]) -> Fraction:
+    """The value at a place between those of values; the first or the last beyond them."""
+    after = bisect_left(places, share)
+    if after in (0, len(places)):
+        return values[min(after, len(places) - 1)]
+    part = Fraction((share - places[after - 1]) / (places[after] - places[after - 1]))
+    return values[after - 1] + part * (values[after] - values[after - 1])
 
 
 def _apart(one: int | None, other: int | None) -> float:
@@ -260,8 +291,7 @@ def _measured(run: TrainingRun) -> Measured:
     (spec, ledger), peak = _model(run.model, run.shape), _sixteen_bit_peak(_hardware(run.hardware))
     assert peak is not None
     active, experts = int(active_params(ledger).total), has_experts(ledger)
-    whole = run.gpu_hours is not None
-    case = Case(active, experts, run.gpus, run.hardware, peak, run.precision in NARROW, whole)
+    case = Case(active, experts, run.gpus, run.hardware, peak, run.precision in NARROW, run.whole)
     if run.speed is None:
         assert run.mfu is not None
         mfu = Fraction(str(run.mfu))

@@ -9,7 +9,7 @@ from tscale.catalogue.hardware import Hardware
 from tscale.core.metric import Figure, Known, weakest
 from tscale.core.tracing import label
 from tscale.estimates.explaining import TracedModel, adapting, counted, trained_text
-from tscale.estimates.goodput import Goodput, goodput_of, in_hours_already, with_elapsed
+from tscale.estimates.goodput import Goodput, goodput_of, usual_goodput, with_elapsed
 from tscale.estimates.memory.peak import peak_of
 from tscale.estimates.memory_train.ask import Ask as MemoryAsk
 from tscale.estimates.memory_train.ask import refuse
@@ -118,19 +118,22 @@ def answered(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Answered:
 
 
 def _goodput(gpus: int, ask: Ask, assumed: Assumed) -> Goodput | None:
-    """What of the time goes to steps; None where devices and time were measured, or the runs assumed from have it in their hours.
+    """What of the time goes to steps; None where devices and time were measured, or the utilisation is assumed of a whole run.
 
     Nor of a bound, which is of a run without failures.
     """
-    counted_already = ask.measured or isinstance(assumed, BoundUtilisation)
-    counted_already = counted_already or (isinstance(assumed, Utilisation) and in_hours_already(assumed))
+    counted_already = ask.measured or isinstance(assumed, BoundUtilisation | Utilisation)
     return None if counted_already and ask.goodput is None else goodput_of(int(gpus), ask.goodput)
 
 
 def _assumed(
     model: TracedModel, hardware: Hardware, ask: Ask, dtype: str, peak: int, ratio: Fraction
 ) -> Utilisation | None:
-    """What is assumed of the utilisation where neither it nor both of devices and days are given."""
+    """What is assumed of the utilisation where neither it nor both of devices and days are given.
+
+    It is that of a whole run; of its steps alone where a goodput is given, so that nothing is lost twice.
+    """
     if ask.mfu is not None or ask.tokens_per_second is not None or (ask.gpus is not None and ask.days is not None):
         return None
-    return assumed_utilisation(case_of(model.ledger, ask.gpus, hardware, dtype), peak).within(1 / ratio)
+    whole = assumed_utilisation(case_of(model.ledger, ask.gpus, hardware, dtype), peak)
+    return (whole if ask.goodput is None else whole.over(usual_goodput())).within(1 / ratio)
