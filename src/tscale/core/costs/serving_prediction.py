@@ -104,6 +104,8 @@ class ServingConstants:
     """Seconds that first tokens are later on average where kernels are compiled as a run begins."""
     network: float
     """Share of the network between nodes that exchanges reach."""
+    bus: float
+    """The same where they are joined by the bus of their host alone."""
     exposed: float
     """Share of the time of exchanges between nodes that is not hidden behind computing."""
     grouped: float
@@ -117,13 +119,18 @@ class ServingConstants:
 class Chip(NamedTuple):
     """Bytes a second of memory, of one direction of the link, and of what a device sends to other nodes; may be arrays.
 
-    `host`: what a device reads of its host's memory.
+    `host`: what a device reads of its host's memory. `bus`: 1 where the network is the bus of a host, 0 where it is NICs.
     """
 
     memory: float
     link: float
     network: float
     host: float = inf
+    bus: float = 0.0
+
+    def away(self, c: ServingConstants) -> float:
+        """Bytes a second that what devices send to other nodes reaches."""
+        return self.network * (self.bus * c.bus + (1 - self.bus) * c.network)
 
 
 class Load(NamedTuple):
@@ -269,13 +276,13 @@ def host_seconds(structure: Structure, load: Load, c: ServingConstants) -> float
 def _sending(work: PassWork, chip: Chip, link: float, c: ServingConstants) -> float:
     """Seconds of sending, level by level; between nodes all of sums, and what batches that take turns do not hide of the rest."""
     away = work.sent.summed + c.exposed * (work.sent.away - work.sent.summed)
-    return work.sent.link / (chip.link * link) + away / (chip.network * c.network)
+    return work.sent.link / (chip.link * link) + away / chip.away(c)
 
 
 def _sending_of_prompts(work: PassWork, chip: Chip, link: float, c: ServingConstants) -> float:
     """The same of a prompt: kernels of published rates send on over the link while the network brings more."""
     link_seconds = work.sent.link / (chip.link * c.forwarded)
-    known = c.exposed * larger(link_seconds, work.sent.away / (chip.network * c.network))
+    known = c.exposed * larger(link_seconds, work.sent.away / chip.away(c))
     found: float = where(work.rows > 0, known, _sending(work, chip, link, c))
     return found
 
