@@ -18,7 +18,7 @@ from tscale.calibration.serving_deployed import generation_of, kind_of, worker_o
 from tscale.calibration.serving_settings import Run, scheduling_of
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.serving_grouped import rows_of
-from tscale.core.costs.serving_prediction import Chip, Load, ServingConstants, StepCurve, step_curve
+from tscale.core.costs.serving_prediction import BEGUN, Chip, Load, ServingConstants, StepCurve, step_curve
 from tscale.core.costs.serving_share import Deployed
 from tscale.core.costs.serving_work import PassWork, decoding, prefilling, ways_of
 from tscale.core.dtypes import find_format
@@ -77,6 +77,7 @@ def case_of(row: Mapping[str, str]) -> ServingCase:
         chunk=whole_number(row, "chunk", 0),
         cache=find_format(row["cache"], what="column cache", cache=True) if row.get("cache") else None,
         by_default=_is_default(row.get("cache_memory", "")),
+        begun=_begun(row, concurrency),
     )
 
 
@@ -85,6 +86,13 @@ def _joined(gpu: str, node: int) -> Hardware:
     """An accelerator, of which the link joins `node` devices where a row says so: cards without a bridge are each a node of their own."""
     found = hardware_of(gpu)
     return replace(found, devices_per_node=node) if node else found
+
+
+def _begun(row: Mapping[str, str], concurrency: int) -> float:
+    """The share of a row's requests that came at once, where it says of how many its times to first token and per output token are means."""
+    if not row.get("requests") or not (row.get("ttft_ms") or row.get("tpot_ms")):
+        return BEGUN
+    return min(1.0, whole_number(row, "at_once", concurrency) / whole_number(row, "requests"))
 
 
 def _is_default(said: str) -> bool:

@@ -64,6 +64,7 @@ def load_of(case: ServingCase) -> Load:
         1.0 * case.is_cold,
         1.0 * case.is_eager,
         1.0 * case.is_mixing,
+        case.begun,
     )
 
 

@@ -11,6 +11,7 @@ fewer decode, and few for long. They are then taken for exponentially distribute
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from math import log
 from typing import Final, NamedTuple
 
@@ -29,6 +30,7 @@ from tscale.calibration.serving_calibration import (
 from tscale.calibration.serving_case import ServingCase
 from tscale.calibration.serving_cases import EXPONENTIAL, case_of, whole_number
 from tscale.calibration.serving_deployed import OverCapacityError
+from tscale.core.adding import in_order
 from tscale.errors import RequestError, shown
 
 
@@ -115,31 +117,32 @@ def _run(held: ServingCase, asked: ServingCase, row: Mapping[str, str], calibrat
 
 
 def _waves_until_the_longest(held: ServingCase, requests: int, calibration: Calibration) -> float:
-    """How many times the latency of the mean request a run takes whose answers are exponentially distributed.
+    """How many times the latency of the requests that are held a run takes whose answers are exponentially distributed.
 
-    As long as requests wait, as many decode at any time: steady state. Of n that are left, whose answers are as long again in expectation, however
-    much of them is there, one ends after the mean length over n, and the others go on (Rényi 1953): all of them take the mean length times
-    the sum over n of 1/n of a token's time with n at once, in place of its time with all.
+    As long as requests wait, as many decode at any time: steady state. Of n that are left, whose answers are as long again in
+    expectation however much of them is there, one ends after the mean length over n, and the others go on (Rényi 1953): all of
+    them take the mean length times the sum over n of 1/n of a token's time with n at once, in place of its time with all.
     """
-    at_once = min(requests, held.concurrency)
-    full = predict_held(held._replace(concurrency=at_once), calibration).latency.middle
-    each = [decoding_seconds(held._replace(concurrency=at), calibration) for at in _geometric(at_once)]
-    steps = log(at_once) / (len(each) - 1) if at_once > 1 else 0.0
-    between = steps * (sum(each) - (each[0] + each[-1]) / 2)
-    left = between + _EULER * each[0] + each[-1] / (2 * at_once)  # the sum by Euler and Maclaurin
-    return requests / at_once + held.output * (left - each[-1]) / full
+    last = held._replace(concurrency=min(requests, held.concurrency))
+    most = last.concurrency
+    each = {some: decoding_seconds(last._replace(concurrency=some), calibration) for some in _spaced(most)}
+    between = in_order((each[a] + each[b]) / 2 * log(b / a) for a, b in pairwise(each))
+    ends = _EULER * each[1] + (1 / 2 - 1 / 12 / most) / most * each[most]  # Euler and Maclaurin
+    longest = held.output * (between + ends - each[most])
+    full, whole = (predict_held(case, calibration).latency.middle for case in (last, held))
+    return (requests / most * full + longest) / whole
 
 
 _EULER: Final = 0.5772156649
 
 
-def _geometric(most: int) -> list[float]:
-    """Numbers from 1 to `most`, each as many times the last."""
-    return [most ** (place / _PARTS) for place in range(_PARTS + 1)]
+def _spaced(most: int) -> list[int]:
+    """Whole numbers from 1 to `most`, each about as many times the last."""
+    return sorted({round(most ** (place / _PARTS)) for place in range(_PARTS + 1)})
 
 
-_PARTS: Final = 16
-"""Parts in which the sum is taken: with four times as many it is the same to a thousandth."""
+_PARTS: Final = 64
+"""Parts in which the sum is taken: of all whole numbers it is the same to a thousandth, and to 0.5% where some steps are no graphs."""
 
 
 def _figures(times: Prediction, run: _Run | None, calibration: Calibration) -> dict[What, tuple[Interval, float]]:
