@@ -89,7 +89,7 @@ def _joined(gpu: str, node: int) -> Hardware:
 
 
 def _begun(row: Mapping[str, str], concurrency: int) -> float:
-    """The share of a row's requests that came at once, where it says of how many its times to first token and per output token are means."""
+    """The share of a row's requests that came at once, where it says of how many its times to first token or per output token are means."""
     if not row.get("requests") or not (row.get("ttft_ms") or row.get("tpot_ms")):
         return BEGUN
     return min(1.0, whole_number(row, "at_once", concurrency) / whole_number(row, "requests"))
