@@ -381,5 +381,5 @@ def test_lengths_are_drawn_as_in_public_benchmarks_unless_a_row_says_that_they_a
     row = {**ROW, "isl": "8192", "osl": "1024"}
     assert [case_of({**row, "drawn": said}).prompt for said in ("", "yes", "no")] == [0.9 * 8192, 0.9 * 8192, 8192]
     assert case_of({**row, "isl": "8000", "drawn": "yes"}).output == 0.9 * 1024
-    with pytest.raises(TscaleError, match='drawn: "maybe" is none of yes, no'):
+    with pytest.raises(TscaleError, match='column drawn: yes, no, exponential or nothing, not "maybe"'):
         case_of({**row, "drawn": "maybe"})

@@ -10,11 +10,13 @@ import pytest
 
 from tscale.calibration.names import hardware_of, model_of
 from tscale.calibration.rows import Judged
-from tscale.calibration.serving_calibration import predict, predict_held, shipped
+from tscale.calibration.serving_calibration import decoding_seconds, predict, predict_held, shipped
 from tscale.calibration.serving_cases import case_of
 from tscale.calibration.serving_deployed import OverCapacityError
 from tscale.calibration.serving_rows import judge
 from tscale.catalogue.models import configs
+from tscale.core.costs.serving_prediction import BEGUN
+from tscale.errors import RequestError
 
 APART = Path(__file__).parents[1] / "measured" / "serving_apart.csv"
 OTHERS = configs() / "measured" / "serving_others.csv"
@@ -88,6 +90,36 @@ def test_a_row_says_its_stages_and_what_its_cache_is_kept_in() -> None:
     assert (staged.decode.layout.pipeline, staged.decode.workers) == (2, 2)
     plain, narrow = (case_of({**ROW, "cache": cache}).cache for cache in ("", "fp8"))
     assert plain is None and narrow is not None and narrow.bits == 8
+
+
+def test_where_answers_differ_a_run_ends_with_the_longest() -> None:
+    """Of 64 that decode one ends after a 64th of the mean length, of 63 one after a 63rd, and so on; 96 others come as others leave before."""
+    row = {**ROW, "drawn": "exponential"}
+    case, shipped_one = case_of(row), shipped()
+    full = predict(case).latency.middle
+    last = sum(500 / many * decoding_seconds(case._replace(concurrency=many), shipped_one) for many in range(1, 65))
+    seconds = 96 / 64 * full + full - 500 * decoding_seconds(case, shipped_one) + last
+    assert throughput(row).middle == pytest.approx(160 * 500 / seconds, rel=1e-3)
+    assert throughput({**row, "requests": ""}).middle == pytest.approx(64 * 500 / full)
+    few = {**row, "requests": "32"}
+    assert throughput(few).middle == pytest.approx(throughput({**few, "concurrency": "32"}).middle)
+    alone = {**row, "requests": "1", "concurrency": "1"}
+    assert throughput(alone).middle == pytest.approx(throughput({**alone, "drawn": "no"}).middle, rel=1e-2)
+
+
+def test_a_row_says_what_memory_caches_have_and_how_many_cards_a_bridge_joins() -> None:
+    assert [case_of({**ROW, "cache_memory": said}).by_default for said in ("", "default")] == [False, True]
+    with pytest.raises(RequestError, match="column cache_memory: default or nothing, not"):
+        case_of({**ROW, "cache_memory": "0.9"})
+    pairs, apart = (case_of({**ROW, "gpu": "a100_pcie", "node": node}).hardware for node in ("", "1"))
+    assert (pairs.devices_per_node, apart.devices_per_node) == (2, 1)
+    assert case_of({**ROW, "gpu": "a100_pcie", "node": "1"}).hardware is apart
+
+
+def test_a_row_says_how_many_of_its_requests_come_at_once() -> None:
+    timed = {**ROW, "tpot_ms": "10"}
+    assert [case_of({**timed, **said}).begun for said in ({}, {"at_once": "16"}, {"requests": "32"})] == [0.4, 0.1, 1]
+    assert case_of(ROW).begun == case_of({**timed, "requests": ""}).begun == BEGUN
 
 
 def test_errors_are_by_source_where_it_is_said() -> None:

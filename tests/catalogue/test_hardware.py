@@ -177,6 +177,14 @@ def test_a_card_that_pcie_alone_joins_sends_what_pcie_does() -> None:
         cluster = find_hardware(name).cluster()
         assert cluster.devices_per_node == 1
         assert cluster.network_bytes_per_second == cluster.device.link_bytes_per_second
+        assert find_hardware(name).network_is_bus
+
+
+def test_cards_beyond_a_bridge_are_joined_by_the_bus_and_nodes_by_their_nics() -> None:
+    assert all(find_hardware(name).network_is_bus for name in ("a100-pcie", "a40", "h100-nvl", "h200-nvl"))
+    assert not any(
+        find_hardware(name).network_is_bus for name in ("a100", "h100", "b200", "gb300", "mi300x", "tpu-v5e", "m1")
+    )
 
 
 def test_h100_is_its_clock_times_its_tensor_cores() -> None:

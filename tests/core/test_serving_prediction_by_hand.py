@@ -64,6 +64,14 @@ def test_shares_make_a_step_longer() -> None:
     assert step_seconds(reads, STRUCTURE, CHIP, LOAD, slow) == pytest.approx(3 * 2 + 3 + 5 + 7 + 19 + 23 + 70)
 
 
+def test_the_bus_of_a_host_has_a_share_of_its_own() -> None:
+    """46 over 2 bytes/s of the network at a fifth of it, or of the bus at a quarter."""
+    c = replace(NOTHING, network=0.2, bus=0.25)
+    nics, bus = (step_seconds(WORK, STRUCTURE, CHIP._replace(bus=one), LOAD, c) for one in (0.0, 1.0))
+    assert (nics - bus) == pytest.approx(23 * (5 - 4))
+    assert prompt_seconds(WORK, CHIP._replace(bus=1.0), c) == pytest.approx(8 + 7 + 11 + 13 + 19 + 4 * 23)
+
+
 def test_launches_layer_by_layer() -> None:
     c = replace(
         NOTHING, layer=2.0, collective=3.0, routed_layer=5.0, latent_layer=7.0, linear_layer=11.0, indexed_layer=13.0
@@ -95,6 +103,18 @@ def test_a_token_waits_for_the_prompts_of_others() -> None:
     assert tpot_seconds(10, 3, STRUCTURE, LOAD, c) == pytest.approx(10 + 0.5 * 8 / 4 * 3)
     assert tpot_seconds(10, 3, STRUCTURE, LOAD._replace(together=0), c) == 10
     assert tpot_seconds(10, 3, STRUCTURE, LOAD, c, 2.5) == pytest.approx(10 / 2.5 + 0.5 * 8 / 4 * 3)
+
+
+@pytest.mark.parametrize(("requests", "at_once"), [(50, 5), (25, 5), (5, 5), (50, 0)])
+def test_a_run_begins_with_as_many_prompts_as_come_at_once(requests: int, at_once: int) -> None:
+    """Taken in one after the other, each waits for those before it, later ones for none; ten for each is usual, and what `queue` is of."""
+    waits, usual = sum(range(at_once)) / requests, sum(range(5)) / 50
+    c = replace(ONES, queue=usual / 4, waiting=0.0, mixed=0.0)
+    load = LOAD._replace(begun=at_once / requests)
+    alone, first = (ttft_seconds(WORK, 10, STRUCTURE, CHIP, load._replace(queue=queue), c) for queue in (1, 5))
+    assert first - alone == pytest.approx(waits * prefill_seconds(WORK, CHIP, c))
+    met = tpot_seconds(10, 3, STRUCTURE, load, c) - 10
+    assert met / (8 / 4 * 3) == pytest.approx((1 - at_once / requests / 2) / 0.95)
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ KINDS: Final = (
             "prefill_attention_data", "prefill_expert_parallel", "decode_batch", "decode_workers", "decode_tensor",
             "decode_attention_data", "decode_expert_parallel", "pipeline", "replicas",
             "chunk", "poll_steps", "gather_steps", "gather_tokens", "balance_steps", "places",
-            "cold_tokens", "graphs", "drawn", "cache", "source", "requests",
+            "cold_tokens", "graphs", "drawn", "cache", "cache_memory", "node", "source", "requests", "at_once",
         ),
         "serving_rows",
     ),

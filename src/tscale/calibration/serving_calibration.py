@@ -354,6 +354,12 @@ def predict_held(case: ServingCase, calibration: Calibration, measured: Measured
     return of_another_source(times, calibration) if middle.another_source and measured is None else times
 
 
+def decoding_seconds(case: ServingCase, calibration: Calibration) -> float:
+    """Seconds of an output token of a case whose requests are known to be held, with no prompt beside it."""
+    found = _middle(case, calibration)
+    return found.tpot * (1 - found.physics.prompts_share)
+
+
 def of_another_source(times: Prediction, calibration: Calibration) -> Prediction:
     """The same with intervals that are no shorter than runs of other sources say."""
 

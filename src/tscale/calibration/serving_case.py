@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.serving_chunks import MIXING, chunk_on, chunks_of, most_decoding
+from tscale.core.costs.serving_prediction import BEGUN
 from tscale.core.costs.serving_share import Deployed
 from tscale.core.costs.serving_waits import Scheduling, steps_waited
 from tscale.core.costs.serving_work import PassWork
@@ -77,6 +78,8 @@ class ServingCase(NamedTuple):
     """Tokens of a step that prompts are cut to; 0: as the engine does by default."""
     by_default: bool = False
     """Whether the engine gives caches what it does by default; else as much as those of measured runs were set to at the most."""
+    begun: float = BEGUN
+    """The share of the requests of a run, of whose first tokens the mean is asked, that came at once as it began."""
     decoding: float | None = None
     """The share of the requests that decode, where prompts have a pool of their own; None: what a closed loop leaves (`serving_loop`)."""
 

@@ -7,6 +7,8 @@ degrees of its own; others have one pool for both.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
 from typing import Final
 
 from tscale.blocks.experts import Experts
@@ -14,8 +16,9 @@ from tscale.calibration.names import hardware_of, model_of
 from tscale.calibration.serving_case import Passes, Pool, ServingCase
 from tscale.calibration.serving_deployed import generation_of, kind_of, worker_of
 from tscale.calibration.serving_settings import Run, scheduling_of
+from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.serving_grouped import rows_of
-from tscale.core.costs.serving_prediction import Chip, Load, ServingConstants, StepCurve, step_curve
+from tscale.core.costs.serving_prediction import BEGUN, Chip, Load, ServingConstants, StepCurve, step_curve
 from tscale.core.costs.serving_share import Deployed
 from tscale.core.costs.serving_work import PassWork, decoding, prefilling, ways_of
 from tscale.core.dtypes import find_format
@@ -31,13 +34,17 @@ DRAWN_NOTE: Final = (
     "Runs of 1,024 tokens in and out, 8,192 in and 1,024 out, and 1,024 in and 8,192 out are taken to draw their lengths between 80% and "
     "100% of these, as public benchmarks do; with a column drawn, which says no, they are of these lengths."
 )
+EXPONENTIAL: Final = "exponential"
+"""What a row says of its lengths, which are then means, where answers differ as those of conversations do."""
+_DRAWN_WAYS: Final = ("", "yes", "no", EXPONENTIAL)
+_DEFAULT: Final = "default"
 _MEAN_DRAW: Final = 0.9
 _LEAST_DRAW: Final = 0.8
 
 
 def case_of(row: Mapping[str, str]) -> ServingCase:
     """The deployment of a row. Raises `TscaleError` for one that is not known, or that cannot be."""
-    spec, hardware = model_of(row["model"]), hardware_of(row["gpu"])
+    spec, hardware = model_of(row["model"]), _joined(row["gpu"], whole_number(row, "node", 0))
     prompt, output = whole_number(row, "isl"), whole_number(row, "osl")
     drawn = _is_drawn(row.get("drawn", ""), usual=(prompt, output) in _DRAWN)
     share = _MEAN_DRAW if drawn else 1.0
@@ -69,7 +76,30 @@ def case_of(row: Mapping[str, str]) -> ServingCase:
         scheduling=scheduling_of(row, run),
         chunk=whole_number(row, "chunk", 0),
         cache=find_format(row["cache"], what="column cache", cache=True) if row.get("cache") else None,
+        by_default=_is_default(row.get("cache_memory", "")),
+        begun=_begun(row, concurrency),
     )
+
+
+@cache
+def _joined(gpu: str, node: int) -> Hardware:
+    """An accelerator, of which the link joins `node` devices where a row says so: cards without a bridge are each a node of their own."""
+    found = hardware_of(gpu)
+    return replace(found, devices_per_node=node) if node else found
+
+
+def _begun(row: Mapping[str, str], concurrency: int) -> float:
+    """The share of a row's requests that came at once, where it says of how many its times to first token or per output token are means."""
+    if not row.get("requests") or not (row.get("ttft_ms") or row.get("tpot_ms")):
+        return BEGUN
+    return min(1.0, whole_number(row, "at_once", concurrency) / whole_number(row, "requests"))
+
+
+def _is_default(said: str) -> bool:
+    """Whether caches have what the engine gives them by default, as a row says."""
+    if said not in ("", _DEFAULT):
+        raise RequestError(f"column cache_memory: {_DEFAULT} or nothing, not {shown(said)}")
+    return said == _DEFAULT
 
 
 def _pool(row: Mapping[str, str], pool: str, *, routed: bool) -> Pool:
@@ -101,9 +131,9 @@ def _is_split(mode: str) -> bool:
 
 
 def _is_drawn(said: str, *, usual: bool) -> bool:
-    """Whether a row's lengths are drawn: as it says, or as is usual of them."""
-    if said not in ("", "yes", "no"):
-        raise RequestError(f"drawn: {shown(said)} is none of yes, no")
+    """Whether a row's lengths are drawn from those of public benchmarks: as it says, or as is usual of them."""
+    if said not in _DRAWN_WAYS:
+        raise RequestError(f"column drawn: yes, no, exponential or nothing, not {shown(said)}")
     return said == "yes" if said else usual
 
 

@@ -103,6 +103,14 @@ MEANINGS: Final[dict[str, Meaning]] = {
         "exchanges between nodes",
         source="deepseek-ai/DeepEP README: low-latency kernels move 39 to 48 of 50 GB/s at 32 to 256 devices of H800, normal ones as much",
     ),
+    "bus": Meaning(
+        0.5,
+        True,
+        "share of the bus, one direction",
+        "the same between cards that the bus of their host joins",
+        source="NVIDIA/nccl-tests issue 178: all-reduces of A100 PCIe beyond a bridge move 20 of 32 GB/s; NVIDIA/nccl issue 1639: of RTX 5090 35 of "
+        "64 GB/s on 4 cards, 28 on 8 over two sockets",
+    ),
     "exposed": Meaning(
         0.5,
         True,

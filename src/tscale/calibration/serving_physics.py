@@ -64,6 +64,7 @@ def load_of(case: ServingCase) -> Load:
         1.0 * case.is_cold,
         1.0 * case.is_eager,
         1.0 * case.is_mixing,
+        case.begun,
     )
 
 
@@ -72,7 +73,8 @@ def chip_of(case: ServingCase) -> Chip:
     cluster = cluster_of(case.hardware)
     memory = cluster.device.memory_bytes_per_second
     link = cluster.device.link_bytes_per_second or memory
-    return Chip(memory, link, cluster.network_bytes_per_second or link, case.host or inf)
+    network = cluster.network_bytes_per_second or link
+    return Chip(memory, link, network, case.host or inf, 1.0 * case.hardware.network_is_bus)
 
 
 def physics(case: ServingCase, structure: Structure, constants: ServingConstants) -> Physics:

@@ -117,6 +117,15 @@ class Hardware:
         """The name as its vendor writes it."""
         return self.title or self.name
 
+    @property
+    def network_is_bus(self) -> bool:
+        """Whether nodes are joined by the bus of their host alone: cards beyond those that a bridge joins.
+
+        What a device sends outside of its node is then as much as what it sends to its host; no NIC is as fast as its slot (PCIe 4.0 and 5.0
+        have 32 and 64 GB/s, NICs 25 and 50).
+        """
+        return self.network_gb_per_s is not None and self.network_gb_per_s == self.host_link_gb_per_s
+
     def problems(self) -> Iterator[Problem]:
         """What cannot be: a peak that is more than twice that of twice the bits was printed with sparsity."""
         yield from of_one_line(

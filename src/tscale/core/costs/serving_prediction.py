@@ -5,11 +5,13 @@ What is summed up is the same work that a bound takes the longest part of (`serv
     step     sum over parts of max(FLOPs/(peak·share), bytes/(bandwidth·share)), a constant time for each layer by what it has,
              and for each collective, what is sent over the link, and passes over the residual stream
     prompt   FLOPs over the peak, at shares of their own
-    tpot     step + interference·(batch - 1)/output·prompt: in a closed loop each request meets one prefill of each other in its life;
-             a step with a prompt takes at least mixed·layers, and any eager·layers where the host launches all its kernels one by one
-    ttft     starting + prompt + queue·(batch - 1)·prompt + steps in progress, and waited + waiting·sqrt(batch - 1); of a pool for
-             prompts alone at least batch·prompt - output·tpot, for all that do not decode wait for it; those that do are in
-             `serving_loop`; where fewer places to decode are than requests, at least output·tpot·(batch/places - 1)
+    tpot     step + interference·(batch - 1)/output·prompt: in a closed loop each request meets one prefill of each other in its
+             life, of those that it began with half before its first token (`BEGUN`); a step with a prompt takes at least
+             mixed·layers, and any eager·layers where the host launches all its kernels one by one
+    ttft     starting + prompt + (queue + (begun - BEGUN)/2)·(batch - 1)·prompt + steps in progress, and waited +
+             waiting·sqrt(batch - 1); of a pool for prompts alone at least batch·prompt - output·tpot, for all that do not decode
+             wait for it; those that do are in `serving_loop`; where fewer places to decode are than requests, at least
+             output·tpot·(batch/places - 1)
     latency  ttft + output·tpot
 
 All numbers may be floats or arrays: the constants are fitted by the formula that predicts.
@@ -20,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tscale.core.adding import in_order
 from tscale.core.costs.serving_grouped import grouped_share
@@ -28,6 +30,12 @@ from tscale.core.costs.serving_share import Deployed, Structure
 from tscale.core.costs.serving_work import Part, PassWork, decoding, share_met
 from tscale.core.elementwise import larger, smaller
 from tscale.core.tracing import where
+
+BEGUN: Final = 0.1
+"""The share of the requests of runs that constants were fitted to that came at once as these began: ten were sent for each (InferenceMAX,
+"Benchmark Client Configuration": --num-prompts of ten times --max-concurrency, --request-rate inf). Of all other requests that a
+mean time to first token waits for it is half: 5% of their prompts, and so much it grows by in those runs (4.5% of the first's with prompts
+of 8,192 tokens under TensorRT-LLM, 4.4% under vLLM, in median)."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +112,8 @@ class ServingConstants:
     """Seconds that first tokens are later on average where kernels are compiled as a run begins."""
     network: float
     """Share of the network between nodes that exchanges reach."""
+    bus: float
+    """The same where they are joined by the bus of their host alone."""
     exposed: float
     """Share of the time of exchanges between nodes that is not hidden behind computing."""
     grouped: float
@@ -117,13 +127,18 @@ class ServingConstants:
 class Chip(NamedTuple):
     """Bytes a second of memory, of one direction of the link, and of what a device sends to other nodes; may be arrays.
 
-    `host`: what a device reads of its host's memory.
+    `host`: what a device reads of its host's memory. `bus`: 1 where the network is the bus of a host, 0 where it is NICs.
     """
 
     memory: float
     link: float
     network: float
     host: float = inf
+    bus: float = 0.0
+
+    def away(self, c: ServingConstants) -> float:
+        """Bytes a second that what devices send to other nodes reaches."""
+        return self.network * (self.bus * c.bus + (1 - self.bus) * c.network)
 
 
 class Load(NamedTuple):
@@ -133,7 +148,8 @@ class Load(NamedTuple):
     `waited`: steps of decoding that a request waits for by the engine's settings (`serving_waits`), or that its prompt takes beyond
     the first. `launches`: passes beyond the first that its prompt takes while nothing decodes (`serving_chunks`). `places`: sequences
     that a rank decodes at the most. `cold`: 1 where kernels are compiled as a run begins. `eager`: 1 where steps are no graphs.
-    `mixing`: 1 where a step that takes in prompts decodes too, 0 where nothing decodes meanwhile.
+    `mixing`: 1 where a step that takes in prompts decodes too, 0 where nothing decodes meanwhile. `begun`: the share of a run's requests
+    that came at once as it began: each of them waits for half of the others' prompts on average.
     """
 
     batch: float
@@ -147,6 +163,7 @@ class Load(NamedTuple):
     cold: float = 0.0
     eager: float = 0.0
     mixing: float = 1.0
+    begun: float = BEGUN
 
 
 class _Times(NamedTuple):
@@ -269,13 +286,13 @@ def host_seconds(structure: Structure, load: Load, c: ServingConstants) -> float
 def _sending(work: PassWork, chip: Chip, link: float, c: ServingConstants) -> float:
     """Seconds of sending, level by level; between nodes all of sums, and what batches that take turns do not hide of the rest."""
     away = work.sent.summed + c.exposed * (work.sent.away - work.sent.summed)
-    return work.sent.link / (chip.link * link) + away / (chip.network * c.network)
+    return work.sent.link / (chip.link * link) + away / chip.away(c)
 
 
 def _sending_of_prompts(work: PassWork, chip: Chip, link: float, c: ServingConstants) -> float:
     """The same of a prompt: kernels of published rates send on over the link while the network brings more."""
     link_seconds = work.sent.link / (chip.link * c.forwarded)
-    known = c.exposed * larger(link_seconds, work.sent.away / (chip.network * c.network))
+    known = c.exposed * larger(link_seconds, work.sent.away / chip.away(c))
     found: float = where(work.rows > 0, known, _sending(work, chip, link, c))
     return found
 
@@ -313,7 +330,7 @@ def tpot_seconds(
 
     A step that takes in prompts is no graph, and takes at least what the host launches; where it decodes too, that is one step less.
     """
-    prompts = (load.batch - 1) / load.output
+    prompts = (load.batch - 1) / load.output * (1 - load.begun / 2) / (1 - BEGUN / 2)
     launching = smaller(prompts, 1 / yielded) * (c.mixed * structure.layers - load.mixing * step)
     return step / yielded + load.together * larger(c.interference * prompts * prompt, launching)
 
@@ -334,7 +351,7 @@ def ttft_seconds(
     return (
         start
         + larger(prefill, read)
-        + c.queue * others * prefill
+        + larger(c.queue + (load.begun - BEGUN) / 2, 0.0) * others * prefill
         + load.together * (c.steps + load.waited) * step
         + load.launches * launch_seconds(structure, load, c)
         + (load.together * c.waiting + (1 - load.together) * c.apart) * sqrt_of(others)
