@@ -155,18 +155,6 @@ def plan_utilisation(
     return PlanUtilisation(slow, middle, fast)
 
 
-def gathers_few_bits(base: Dtype | None, plan: Parallelism) -> bool:
-    """Whether the frozen weights of few bits are kept in shards: neither what is sent then, nor its least, is known."""
-    return base is not None and plan.shards_weights and plan.sharing > 1
-
-
-def not_timed() -> RequestError:
-    """That no step is timed whose weights of few bits are gathered."""
-    return RequestError(
-        f"no step of a model whose weights of few bits are gathered is timed: give {field('zero')} 2 or less"
-    )
-
-
 def predicted_step(
     model: TracedModel,
     run: SequenceLengths,
