@@ -533,7 +533,7 @@ def test_how_much_longer_a_step_takes_by_blocks(
 def test_a_chip_that_has_no_products_by_such_scales_says_which_it_has() -> None:
     with pytest.raises(RequestError, match=r'has no peak in "mxfp8": it has .*fp8, int8, fp8-tensor, fp8-block'):
         judge({**H100, "precision": "mxfp8"})
-    with pytest.raises(RequestError, match="in mxfp8 are known on chips without calibration: fp8 are"):
+    with pytest.raises(RequestError, match="in mxfp8 are known on chips without calibration: fp8, fp8-tensor are"):
         judge({**H100, "gpu": "mi355x", "precision": "mxfp8"})
     with pytest.raises(RequestError, match='has no peak in "fp8-block": it has fp32, bf16, fp16, int8'):
         judge({**H100, "gpu": "a100-sxm-80gb", "precision": "fp8-block"})

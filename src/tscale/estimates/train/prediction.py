@@ -26,7 +26,7 @@ from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shares_of
 from tscale.core.units import COUNT, SECONDS, SHARE
 from tscale.core.workload import SequenceLengths
-from tscale.errors import RequestError, ended, field
+from tscale.errors import RequestError, ended
 from tscale.estimates.explaining import TracedModel
 from tscale.estimates.recomputed import Recomputed
 from tscale.estimates.trained import Trained
