@@ -50,7 +50,7 @@ ZERO: Final = {
 }  # fmt: skip
 """The stage of ZeRO that shards the same, by the words of the source."""
 _AGAIN: Final = ("none", "selective", "op", "full")
-_BASES: Final = ("", "nf4", "nf4-single")
+_BASES: Final = ("nf4", "nf4-single")
 _MPT_VOCABULARY: Final = 50_368
 _SITES: Final = {
     ("torchtitan", "h100-sxm"): ("bandwidth_gb_per_s=2400",),
@@ -126,7 +126,7 @@ def case_of(row: Mapping[str, str]) -> tuple[TrainingCase, float, dict[str, str]
 
 def _base(row: Mapping[str, str]) -> Dtype | None:
     """The format of few bits that the model under adapters is frozen in; None where it is in that of its products. Raises `RequestError`."""
-    name = _word(row, "base", "", _BASES)
+    name = _word(row, "base", "", _BASES) if row.get("base") else ""
     if name and not row.get("rank"):
         raise RequestError(f"a model in {name} is trained by adapters: rank says which, such as 16")
     return DTYPES[name] if name else None
