@@ -34,6 +34,7 @@ JUDGES: Final = (
     "published_dgxc.csv",
     "published_shards.csv",
     "fine_tuning.csv",
+    "fine_tuning_later.csv",
     "memory_apart.csv",
     "serving_apart.csv",
 )

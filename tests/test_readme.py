@@ -18,6 +18,7 @@ import tscale
 from tests.helpers import answer, run
 from tscale.answers.list.families import KINDS, listed_families
 from tscale.cli import app
+from tscale.estimates.accuracy import Errors, accuracy_of
 from tscale.importer.families import FAMILIES, NESTED
 from tscale.models.validation import validated
 from tscale.models.yaml_file import parse_document
@@ -140,10 +141,15 @@ def agreement() -> str:
         )
     )
     held = answer("accuracy", str(MEASURED / "training_memory.csv"))
-    unseen, shards, tuned, memories, served = (
+    unseen, shards, memories, served = (
         answer("accuracy", str(Path(__file__).parent / "measured" / f"{name}.csv"))
-        for name in ("published_dgxc", "published_shards", "fine_tuning", "memory_apart", "serving_apart")
+        for name in ("published_dgxc", "published_shards", "memory_apart", "serving_apart")
     )
+    tuned = [
+        accuracy_of(str(Path(__file__).parent / "measured" / f"{name}.csv")).judged
+        for name in ("fine_tuning", "fine_tuning_later")
+    ]
+    steps = Errors.of([step for table in tuned for _, step in table])
     others = answer("accuracy", str(MEASURED / "serving_others.csv"))["throughput"]
     of = serving["cross_validation"]
     runs = serving["fitted_to"]["runs"]
@@ -154,7 +160,10 @@ def agreement() -> str:
         (f"training step, Megatron-Bridge 26.06 to 26.08 | {latest['fitted_to']['runs']}", latest["fitted_to"]),
         (f"training step, published elsewhere, 8 to 2,304 GPUs, none fitted | {unseen['answered']}", unseen["step"]),
         (f"training step, shards alone over nodes, none fitted | {shards['answered']}", shards["step"]),
-        (f"fine-tuning step, packed sequences, none fitted | {tuned['answered']}", tuned["step"]),
+        (
+            f"fine-tuning step, whole models and adapters, none fitted | {' + '.join(str(len(table)) for table in tuned)}",
+            steps._asdict(),
+        ),
         (f"serving, time per output token, other deployments | {runs:,}", of["deployment"]["tpot"]),
         (f"serving, time per output token, models never measured | {runs:,}", of["model"]["tpot"]),
         (f"serving, time to first token, other deployments | {runs:,}", of["deployment"]["ttft"]),

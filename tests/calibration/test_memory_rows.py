@@ -262,6 +262,15 @@ def test_a_head_of_litgpt_is_a_matrix_of_its_own() -> None:
     assert judge(row).middle - plain == 2 * 256_000 * 2048 + 1024 * 18 * of_attention + 4 * 1024 * 256_000
 
 
+def test_scores_that_are_capped_are_kept_by_litgpt() -> None:
+    """Gemma 2's tanh, its softmax in fp32 and that in 16 bits, of each pair; else as of the model before it, with keys and values of four heads."""
+    row = {**LITGPT, "model": "gemma-2-2b", "method": "lora r8"}
+    plain = judge({**row, "source": "a table"}).middle
+    of_attention = 2 * 2 * (8 - 4) * 256 + 2 * (2048 + 1024) + 2304
+    scores = (2 + 4 + 2) * 8 * 512**2 * 2 * 26
+    assert judge(row).middle - plain == 2 * 256_000 * 2304 + 1024 * 26 * of_attention + 4 * 1024 * 256_000 + scores
+
+
 def test_litgpt_adds_up_whole_gradients_on_several_devices() -> None:
     """Of Llama 2's 6,738,415,616 parameters, frozen or not: 2 bytes each beside what adapters have; all but its own half where all are trained."""
     row = {**LITGPT, "gpus": "2", "data": "2", "zero": "3", "recompute": "full"}

@@ -171,6 +171,8 @@ def test_what_a_calibration_does_not_cover_is_said_and_has_a_wider_interval() ->
         ({"attention": "flash-9", "stack": ""}, 'no attention kernel "flash-9" is known on ampere'),
         ({"layers": "", "model": "my/own"}, 'model "my/own" is no built-in one'),
         ({"precision": "fp8"}, 'has no peak in "fp8"'),
+        ({"base": "int3", "rank": "8"}, 'base: "int3" is none of nf4, nf4-single'),
+        ({"base": "nf4"}, "a model in nf4 is trained by adapters: rank says which, such as 16"),
     ],
 )  # fmt: skip
 def test_a_row_that_cannot_be_predicted_says_why(changes: dict[str, str], said: str) -> None:
@@ -192,6 +194,17 @@ def test_a_model_is_found_by_the_name_that_it_has_on_the_hub() -> None:
     (one,) = judge({**row, "tensor": "1"})
     assert one.groups["chip"] == "h100-sxm"
     assert family_of("h100-sxm").usual == "cudnn"
+
+
+def test_a_row_of_adapters_says_whether_matrices_side_by_side_have_one() -> None:
+    """One adapter for queries, keys and values reads what goes in once, where three read it three times; a model in few bits is unpacked."""
+    tuned = {**BRIDGE, **LLAMA_8B, "source": "a table", "gpu": "h100-sxm", "rank": "16"}
+    apart, one, packed = (
+        judge({**tuned, **how})[0].middle
+        for how in ({"targets": "q,k,v"}, {"targets": "qkv"}, {"targets": "qkv", "base": "nf4"})
+    )
+    assert one < apart < 1.05 * one
+    assert one < packed
 
 
 def test_gradients_are_summed_as_the_recipes_of_a_source_have_it() -> None:
@@ -533,7 +546,7 @@ def test_how_much_longer_a_step_takes_by_blocks(
 def test_a_chip_that_has_no_products_by_such_scales_says_which_it_has() -> None:
     with pytest.raises(RequestError, match=r'has no peak in "mxfp8": it has .*fp8, int8, fp8-tensor, fp8-block'):
         judge({**H100, "precision": "mxfp8"})
-    with pytest.raises(RequestError, match="in mxfp8 are known on chips without calibration: fp8 are"):
+    with pytest.raises(RequestError, match="in mxfp8 are known on chips without calibration: fp8, fp8-tensor are"):
         judge({**H100, "gpu": "mi355x", "precision": "mxfp8"})
     with pytest.raises(RequestError, match='has no peak in "fp8-block": it has fp32, bf16, fp16, int8'):
         judge({**H100, "gpu": "a100-sxm-80gb", "precision": "fp8-block"})

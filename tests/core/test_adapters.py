@@ -20,6 +20,7 @@ from tscale.core.costs.params import params
 from tscale.core.costs.states import adapted, adapters, find_targets
 from tscale.core.costs.training import training_flops
 from tscale.core.costs.wall_time import least_flops
+from tscale.core.dtypes import DTYPES
 from tscale.core.ledger import Entry, Ledger, Matmul
 from tscale.core.parallelism import Parallelism
 from tscale.core.roles import ADAPTERS
@@ -73,6 +74,27 @@ def test_only_adapters_are_summed_over_copies_and_shards_of_what_is_frozen_are_g
             assert sum(one.gathered for one in sums) > 2 * params(whole).total
 
 
+def test_queries_keys_and_values_that_are_one_matrix_have_one_adapter() -> None:
+    """As linear_qkv and linear_fc1 of Megatron-LM: what goes in is brought to the rank once, what comes out is as wide."""
+    plain = lower(tscale.load("llama-3.1-8b"))
+    apart, one = (adapted(plain, 16, joined=joined) for joined in (False, True))
+    assert params(apart).total - params(one).total == LAYERS * 3 * D * 16  # of k, v and gate
+    assert {entry.name for entry in one.entries} < {entry.name for entry in apart.entries}
+
+
+def test_a_model_in_few_bits_is_gathered_in_them() -> None:
+    """Matrices of its layers in 4 bits a number, the embedding, the head and adapters in 16."""
+    plain = lower(tscale.load("llama-3.1-8b"))
+    wide, packed = (adapted(plain, 16, None, base) for base in (None, DTYPES["nf4"]))
+    sums = [list(gradients(one, Parallelism(data=8, zero=3), 1, 16, 16)) for one in (wide, packed)]
+    of_layers = sum(wide * out for wide, out in MATRICES.values())
+    assert (
+        sum(one.gathered for one in sums[0]) - sum(one.gathered for one in sums[1])
+        == 12 * (2 * LAYERS - 1) * of_layers // 8
+    )
+    assert [one.scattered for one in sums[0]] == [one.scattered for one in sums[1]]
+
+
 @pytest.mark.parametrize("tensor", [2, 8])
 def test_a_device_of_tensor_parallelism_has_its_part_of_adapters(tensor: int) -> None:
     """Of q, k, v, gate and up the second matrix is cut, of o and down the first."""
@@ -86,19 +108,27 @@ def test_a_device_of_tensor_parallelism_has_its_part_of_adapters(tensor: int) ->
 
 
 def test_published_runs_of_adapters_are_within_their_error_and_beat_no_bound() -> None:
-    """NeMo's, Megatron-Bridge's and Automodel's tables: none of these rows was fitted to. NeMo's of one device a model are the furthest: 1.1 to 1.2."""
+    """NeMo's, Megatron-Bridge's and Automodel's tables: none of these rows was fitted to. NeMo's of one device a model are the furthest: 1.2."""
     data = answer("accuracy", str(configs() / "measured" / "adapters.csv"))
     assert (data["answered"], data["refused"], data["bound_broken"]) == (15, 0, 0)
-    assert data["step"]["median"] < 0.09
+    assert data["step"]["median"] < 0.10
     assert data["step"]["p90"] < 0.19
 
 
 def test_published_fine_tuning_that_was_recorded_before_it_was_predicted() -> None:
-    """Packed SQuAD, whole models and adapters: 6% off in median. Adapters of Llama 3 8B on queries, keys and values are predicted 1.25 times as long."""
+    """Packed SQuAD, whole models and adapters: 7% off in median. Adapters of Llama 3 8B on queries, keys and values are predicted 1.2 times as long."""
     data = answer("accuracy", str(Path(__file__).parents[1] / "measured" / "fine_tuning.csv"))
     assert (data["answered"], data["refused"], data["bound_broken"]) == (29, 0, 0)
     assert data["step"]["median"] < 0.08
     assert data["step"]["p90"] < 0.27
+
+
+def test_later_fine_tuning_that_was_recorded_before_it_was_predicted() -> None:
+    """MLPerf's adapters of Llama 2 70B, Hugging Face's trainer on A100, torchtune: 5% off in median. None takes less than its bound."""
+    data = answer("accuracy", str(Path(__file__).parents[1] / "measured" / "fine_tuning_later.csv"))
+    assert (data["answered"], data["refused"], data["bound_broken"]) == (68, 0, 0)
+    assert data["step"]["median"] < 0.06
+    assert data["step"]["p90"] < 0.18
 
 
 def test_training_adapters_takes_two_thirds_of_the_time_of_training_the_model_but_for_attention() -> None:
@@ -283,7 +313,6 @@ def test_fine_tuning_on_a_model_in_few_bits_takes_as_long_as_its_training() -> N
     ("how", "said"),
     [
         ("--lora-targets q", "add --lora-rank or --qlora"),
-        ("--qlora --zero 3", "give --zero 2 or less"),
         ("--lora-rank 8 --days 3", "the training tokens of adapters of rank 8 for Llama 3.2 3B are not known"),
         ("--lora-rank 9999", "a rank of 9,999 is no low one"),
     ],

@@ -359,7 +359,7 @@ def test_a_pass_is_a_step_or_its_forward_third_of_the_sequences_that_there_are(m
         return SimpleNamespace(found=SimpleNamespace(seconds=seconds, parts=parts) if found else None, why="no kernel")
 
     monkeypatch.setattr(step, "of_plain", lambda spec: f"{spec}")
-    monkeypatch.setattr(step, "adapting", lambda model, rank, targets: f"{model} {rank} {targets}")
+    monkeypatch.setattr(step, "adapting", lambda model, rank, targets, base: f"{model} {rank} {targets} {base}")
     monkeypatch.setattr(step, "recomputed", lambda *_: "again")
     monkeypatch.setattr(step, "peak_of", lambda *_: ("bf16", 9))
     monkeypatch.setattr(step, "run_of", lambda spec, tokens: (spec, tokens))
@@ -399,7 +399,7 @@ def test_a_pass_is_a_step_or_its_forward_third_of_the_sequences_that_there_are(m
             assert (whole.seconds, why, ahead.seconds) == (None, "no kernel", None)
     assert {one[2] for one in asked} == {None, "nf4"}
     assert [one[2] for one in asked[:2]] == ["nf4", None]
-    assert planned[0][0] == "spec 8 all"
+    assert planned[0][0] == "spec 8 all nf4"
     assert planned[1][0] == "spec"
     assert planned[0][-1] == "redone"
     assert planned[1][-1] == Recomputed()

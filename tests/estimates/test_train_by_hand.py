@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from tscale.core.costs.step_time import Batch
-from tscale.core.dtypes import DTYPES
 from tscale.core.metric import Figure
 from tscale.core.parallelism import Parallelism
 from tscale.core.units import GPU_HOURS
@@ -20,7 +19,7 @@ from tscale.estimates.train import cases, figures, memory, prediction
 from tscale.estimates.train.ask import Ask
 from tscale.estimates.train.cases import Case
 from tscale.estimates.train.plan import PlannedStep, part_data
-from tscale.estimates.train.prediction import PredictedStep, gathers_few_bits, plan_utilisation
+from tscale.estimates.train.prediction import PredictedStep, plan_utilisation
 
 PEAK = 10**15
 
@@ -273,15 +272,6 @@ def test_a_part_that_is_not_sent_has_no_time_on_a_link() -> None:
     assert [data[key].value for key in ("seconds", "bytes", "link_seconds", "network_seconds")] == [6, 5, 5, 1]
     alone: Any = part_data(_part("computing", 5, 1, sent=None))
     assert [alone[key] for key in ("bytes", "link_seconds", "network_seconds")] == [None, None, None]
-
-
-def test_few_bits_are_gathered_where_several_devices_have_shards_of_the_weights() -> None:
-    nf4 = DTYPES["nf4"]
-    for base, plan, gathers in (
-        (nf4, Parallelism(data=2, zero=3), True), (nf4, Parallelism(data=2, zero=2), False), (nf4, Parallelism(zero=3), False), (None, Parallelism(data=2, zero=3), False),
-        (nf4, Parallelism(context=2, zero=3), True),
-    ):  # fmt: skip
-        assert gathers_few_bits(base, plan) == gathers
 
 
 def test_the_utilisation_of_a_plan_is_highest_where_its_steps_are_quickest(monkeypatch: pytest.MonkeyPatch) -> None:

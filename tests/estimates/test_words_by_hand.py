@@ -358,16 +358,6 @@ def test_the_two_longest_parts_of_a_step_are_named() -> None:
     assert plan_search._most_of(SimpleNamespace(parts=alone)) == "products 100%"  # type: ignore[arg-type]
 
 
-def test_weights_of_few_bits_are_not_gathered() -> None:
-    class Axes(SimpleNamespace):
-        def _replace(self, **changed: Any) -> Any:
-            return Axes(**vars(self) | changed)
-
-    assert plan_search._not_gathered(Axes(zero=(0, 2, 3))).zero == (0, 2)  # type: ignore[arg-type]
-    with pytest.raises(RequestError, match="whose weights of few bits are gathered is timed"):
-        plan_search._not_gathered(Axes(zero=(3,)))  # type: ignore[arg-type]
-
-
 def test_reasons_of_all_searches_are_added() -> None:
     of = [SimpleNamespace(found=SimpleNamespace(rejected=one)) for one in ({"a": 1, "b": 2}, {"b": 3, "c": 4}, {})]
     assert plan_search.total_rejected(of) == {"a": 1, "b": 5, "c": 4}  # type: ignore[arg-type]

@@ -39,7 +39,7 @@ KINDS: Final = (
         (
             "layers", "d_model", "heads", "d_ff", "vocabulary", "data", "schedule", "attention", "stack", "source", "model",
             "interleave", "context_parallel", "expert", "expert_tensor", "sharding", "passes", "queued", "dispatcher", "rank", "targets",
-            "mtp", "head",
+            "mtp", "head", "base",
         ),
         "training_rows",
     ),

@@ -12,7 +12,7 @@ from tscale.calibration.names import model_of
 from tscale.core.costs.states import Offload, find_offload, find_targets, training_states
 from tscale.core.costs.training_setup import Training
 from tscale.core.dtypes import DTYPES, Dtype, bytes_of, find_format
-from tscale.core.ledger import Block, Matmul, NormKernel
+from tscale.core.ledger import Block, Matmul, NormKernel, Scores
 from tscale.core.loss_kernels import find_kernel
 from tscale.core.parallelism import Parallelism
 from tscale.core.precision import OPTIMIZERS, PRECISIONS, Optimizer, Precision
@@ -41,7 +41,8 @@ class Habits(NamedTuple):
     nothing compiles are steps of its own. `repeats_keys`: whether it copies grouped keys and values for every head. `joined`: whether
     queries, keys and values are parts of one array. `loss_kept`: whether its loss in 16 bits is of logits in fp32, in pieces.
     `whole_gradients`: whether devices add up gradients of all that ZeRO divides before they scatter them. `graph_kept`: whether the
-    inputs of products in few bits are there until the next micro-batch has its loss.
+    inputs of products in few bits are there until the next micro-batch has its loss. `capped_scores`: bytes that it keeps of each score of a
+    model that bends them before the softmax (`_CAPPED`), which no fused kernel that it calls can.
     """
 
     prints_active: bool = False
@@ -59,11 +60,14 @@ class Habits(NamedTuple):
     loss_kept: bool = False
     whole_gradients: bool = False
     graph_kept: bool = False
+    capped_scores: int = 0
 
 
+_CAPPED: Final = ("gemma-2-2b", "gemma-2-9b", "gemma-2-27b")
+"""Models whose scores are bent to 50 at the most (attn_logit_softcapping of their config.json), of those that litgpt runs."""
 _LITGPT: Final = Habits(
     untied=True, inputs_kept=True, drops=True, heads_packed=True, own_norms=True, repeats_keys=True, joined=True,
-    loss_kept=True, whole_gradients=True, graph_kept=True,
+    loss_kept=True, whole_gradients=True, graph_kept=True, capped_scores=8,
 )  # fmt: skip
 _HABITS: Final = {
     "torchtune": Habits(
@@ -82,7 +86,8 @@ until the next one is there. In 2023 the longest sequence came first (litgpt#184
 BitsandbytesPrecision converts all of its linear layers, the head too, and its `convert_output` brings logits to fp32. RMSNorm of torchtune (modules/rms_norm.py) and of
 litgpt (litgpt/rmsnorm.py, once model.py) is in steps that torch.compile alone fuses. All three expand keys and values to every head (`k.expand` of torchtune's
 modules/attention.py and litgpt's model.py, `repeat_kv` of torchtitan's models of 2024 and 2025). litgpt's FSDP accumulates under
-`no_sync`, where each device has whole gradients, those of what is frozen among them, since a block is one flat parameter."""
+`no_sync`, where each device has whole gradients, those of what is frozen among them, since a block is one flat parameter. With softcapping it takes attention in steps (`scaled_dot_product_attention`
+of litgpt/model.py), which keep of a score its tanh, its softmax in fp32 and that in 16 bits."""
 
 
 def _habits(source: str) -> Habits:
@@ -185,6 +190,9 @@ def _beside(spec: ModelSpec, training: Training, habits: Habits, context: int) -
         beside += _packed_head(spec, training.base, tokens)
     if habits.joined and training.recompute == "none":
         beside += tokens * _joined_bytes(spec, training)
+    if spec.name in _CAPPED and training.recompute == "none":
+        of_layers = sum(int(one.used) * int(one.heads) for one in lower(spec).entries if isinstance(one, Scores))
+        beside += habits.capped_scores * of_layers * tokens * context
     if habits.whole_gradients and training.plan.shards_weights:
         beside += _whole_gradients(spec, training)
     return beside

@@ -32,10 +32,12 @@ from tscale.core.costs.step_products import Again
 from tscale.core.costs.step_time import Batch
 from tscale.core.costs.step_work import MODULES
 from tscale.core.device import formats_of, of_peak
+from tscale.core.dtypes import DTYPES, Dtype
 from tscale.core.ledger import Ledger
 from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shard, shares_of
 from tscale.errors import RequestError, nearest, shown
+from tscale.models.adapter_spec import JOINED
 from tscale.models.lower import lower, run_of
 from tscale.models.made import checked
 from tscale.models.resolve import resolve
@@ -48,6 +50,7 @@ ZERO: Final = {
 }  # fmt: skip
 """The stage of ZeRO that shards the same, by the words of the source."""
 _AGAIN: Final = ("none", "selective", "op", "full")
+_BASES: Final = ("nf4", "nf4-single")
 _MPT_VOCABULARY: Final = 50_368
 _SITES: Final = {
     ("torchtitan", "h100-sxm"): ("bandwidth_gb_per_s=2400",),
@@ -85,10 +88,9 @@ def case_of(row: Mapping[str, str]) -> tuple[TrainingCase, float, dict[str, str]
     row = with_settings(row, model.name, hardware.name)
     modules = modules_of(row, model.name)
     of_stages, shares = _divided(model.key, modules, plan._replace(data=1, zero=0))
+    base = _base(row)
     if row.get("rank"):
-        of_stages = tuple(
-            adapted(one, _whole(row, "rank"), find_targets(row.get("targets") or "all")) for one in of_stages
-        )
+        of_stages = tuple(_with_adapters(one, row, base) for one in of_stages)
         shares = shares_of(of_stages, plan)
     cluster, dtype = hardware.cluster(), row["precision"]
     if dtype not in (formats := formats_of(cluster.device.flops_per_second)):
@@ -108,6 +110,7 @@ def case_of(row: Mapping[str, str]) -> tuple[TrainingCase, float, dict[str, str]
         _kernel(row),
         model.spec.parallel_block,
         "Megatron" in row.get("source", "") and row.get("sharding") == "fsdp",
+        base=base,
         gradient_bytes=gradient_bytes(row),
         modules=redone,
         passes=_whole(row, "passes", 1),
@@ -119,6 +122,22 @@ def case_of(row: Mapping[str, str]) -> tuple[TrainingCase, float, dict[str, str]
         source=row.get("source", ""),
     )
     return case, _measured(row), _groups(row, case, model)
+
+
+def _base(row: Mapping[str, str]) -> Dtype | None:
+    """The format of few bits that the model under adapters is frozen in; None where it is in that of its products. Raises `RequestError`."""
+    name = _word(row, "base", "", _BASES) if row.get("base") else ""
+    if name and not row.get("rank"):
+        raise RequestError(f"a model in {name} is trained by adapters: rank says which, such as 16")
+    return DTYPES[name] if name else None
+
+
+def _with_adapters(stage: Ledger, row: Mapping[str, str], base: Dtype | None) -> Ledger:
+    """A stage frozen with the adapters of a row: on `qkv` and `gate_up` there is one, where `q,k,v` have one each."""
+    words = [word.strip() for word in (row.get("targets") or "all").split(",")]
+    names = ",".join(name for word in words for name in JOINED.get(word, (word,)))
+    joined = not JOINED.keys().isdisjoint(words)
+    return adapted(stage, _whole(row, "rank"), find_targets(names), base, joined=joined)
 
 
 def _groups(row: Mapping[str, str], case: TrainingCase, model: _Model) -> dict[str, str]:

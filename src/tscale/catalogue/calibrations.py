@@ -126,7 +126,9 @@ class Family:
         """What products in a format reach over those in the usual one of its bits. Raises `RequestError` for one that is not known on it."""
         if dtype in SCALED and dtype not in self.eight_bit:
             chips = self.name if self.chips else "chips without calibration"
-            raise RequestError(f"no products in {dtype} are known on {chips}: {', '.join(self.eight_bit) or 'fp8'} are")
+            raise RequestError(
+                f"no products in {dtype} are known on {chips}: {', '.join(('fp8', *self.eight_bit))} are"
+            )
         return float(self.eight_bit.get(dtype, 1.0))
 
     def share(self, kernel: str) -> float:

@@ -74,7 +74,7 @@ class Matmul(NamedTuple):
     `groups`: where experts are in groups, how many there are, and in how many of them a token's experts are at the most.
     `trained`: whether it has a gradient; a model that adapters are trained on has none. `abreast`: so many of its uses are one product,
     of several streams side by side, for which it is read once. `conv`: whether a model's own code has it as a convolution, on which
-    adapters of all linear modules do not stand.
+    adapters of all linear modules do not stand. `bits`: whole bits of a number of one that is frozen in few of them; None of any other.
     """
 
     name: str
@@ -92,6 +92,7 @@ class Matmul(NamedTuple):
     trained: bool = True
     abreast: int = 1
     conv: bool = False
+    bits: int | None = None
     stored: int = 1
     used: int = 1
     block: Block = OUTSIDE

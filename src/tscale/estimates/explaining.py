@@ -50,11 +50,13 @@ def trained_text(spec: ModelSpec, rank: int | None, base: Dtype | None = None) -
     return spec.label if rank is None else f"{adapters} of rank {rank} for {spec.label}"
 
 
-def adapting(model: TracedModel, rank: int | None, targets: frozenset[Role] | None) -> TracedModel:
-    """The same model frozen, with adapters of a rank; as it is where there is none."""
+def adapting(
+    model: TracedModel, rank: int | None, targets: frozenset[Role] | None, base: Dtype | None = None
+) -> TracedModel:
+    """The same model frozen, in a format of few bits where `base` is one, with adapters of a rank; as it is where there is none."""
     from tscale.core.costs.states import adapted
 
-    return model if rank is None else model._replace(ledger=adapted(model.ledger, rank, targets))
+    return model if rank is None else model._replace(ledger=adapted(model.ledger, rank, targets, base))
 
 
 def summed(lines: Iterable[Line], tag: str = "") -> int:

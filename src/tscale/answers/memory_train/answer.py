@@ -21,7 +21,7 @@ from tscale.estimates.memory_train.ask import Ask, training_of
 from tscale.estimates.memory_train.figures import figures_of
 from tscale.estimates.memory_train.held import PARTS, Held, all_held, part_of, weighed
 from tscale.estimates.memory_train.lines import kept_data, owned_data
-from tscale.estimates.memory_train.step import step_of, timing_notes
+from tscale.estimates.memory_train.step import step_of
 from tscale.estimates.release import training_note
 from tscale.models.naming import traced
 from tscale.models.spec import ModelSpec
@@ -36,9 +36,9 @@ def memory_train_report(spec: ModelSpec, ask: Ask, batch: int | None = None) -> 
     held = all_held(weighed(spec, ask))
     step = None if batch is None else step_of(spec, ask, held.one.context, batch)
     tables = (*_tables(held), *(() if step is None else (step_table(step.least, step.predicted),)))
-    said = (*notes_held(held), *timing_notes(step, ask, batch))
+    said = (*notes_held(held), *(() if step is None else step.notes()))
     notes = notes_of(spec, held.one.context.note, training_note(spec, ask.how.precision.name), *said)
-    data = {**_data(held), **({} if batch is None else {"step": None if step is None else step.data})}
+    data = {**_data(held), **({} if step is None else {"step": step.data})}
     return Report(
         held.one.title,
         tables,

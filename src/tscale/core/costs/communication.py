@@ -104,7 +104,9 @@ def gradients(
 ) -> Iterator[Exchanged]:
     """What the copies of a model exchange in a step, of each entry of what one device holds.
 
-    Gradients are scattered, in `bits` a number, then what they made is gathered, in `gathered_bits`. ZeRO's stage 2 keeps no
+    Gradients are scattered, in `bits` a number, then what they made is gathered, in `gathered_bits`, or in its own few bits what is frozen in
+    them: shards of bitsandbytes' are as packed as it is (bnb_4bit_quant_storage, PEFT's guide to FSDP), and so are those of torchao's
+    NF4Tensor (_INNER_TENSOR_NAMES_FOR_SHARDING, its scales with them). ZeRO's stage 2 keeps no
     whole gradients from one micro-batch to the next, unless in a pipeline, so that each has to scatter its own. Stage 3 keeps no
     whole weights either, which each gathers forward and, but for what stays whole in between, backward: of a single micro-batch
     up to half as much again (Rajbhandari 2019, section 7.2.2). Where ZeRO divides among some of the copies only, that is among
@@ -123,8 +125,9 @@ def gradients(
         for entry, weights, updated, left in owners:
             gathered = where(plan.shards_weights, micro_batches * (2 * weights - left), updated)
             if divides:
-                scattered = ceil_div(scatters * updated * bits, 8)
-                yield Exchanged(entry.name, sharing, scattered, ceil_div(gathered * gathered_bits, 8), apart, number)
+                scattered, own = ceil_div(scatters * updated * bits, 8), getattr(entry, "bits", None)
+                of_each = gathered_bits if own is None else minimum(own, gathered_bits)
+                yield Exchanged(entry.name, sharing, scattered, ceil_div(gathered * of_each, 8), apart, number)
             if sums:
                 part = ceil_div(updated * bits, 8 * sharing)
                 yield Exchanged(entry.name, copies // sharing, part, part, apart * sharing, number + BEYOND)

@@ -306,26 +306,53 @@ def _joined(entries: Iterable[Matmul]) -> Iterator[Matmul]:
     return iter(found.values())
 
 
-def adapted(ledger: Ledger, rank: int, targets: frozenset[Role] | None = None) -> Ledger:
+def adapted(
+    ledger: Ledger,
+    rank: int,
+    targets: frozenset[Role] | None = None,
+    base: Dtype | None = None,
+    *,
+    joined: bool = False,
+) -> Ledger:
     """The model with its adapters beside the matrices that they are on, and with nothing else that has a gradient.
+
+    `base`: the format of few bits that matrices of its layers are frozen in. `joined`: whether queries, keys and values are one matrix in the
+    framework's own code, and gates and what they gate, which has one adapter (linear_qkv and linear_fc1 of Megatron-LM): what goes in is
+    brought to the rank once.
 
     A device of tensor parallelism has of each adapter's two matrices the one on the side of its own part in part, and the other
     whole: what the part gives is summed with what the frozen matrix gives. Of blocks on a diagonal it has both of its own blocks.
     """
     groups = (
-        group._replace(entries=tuple(_adapted(group.entries, rank, targets)), saved=()) for group in ledger.groups
+        group._replace(entries=tuple(_adapted(group.entries, rank, targets, joined=joined)), saved=())
+        for group in ledger.groups
     )
-    return replace(ledger, groups=tuple(groups))
+    found = replace(ledger, groups=tuple(groups))
+    return found if base is None else found.each(lambda entry: _in_few_bits(entry, int(base.bits)))
 
 
-def _adapted(entries: tuple[Entry, ...], rank: int, targets: frozenset[Role] | None) -> Iterator[Entry]:
+def _in_few_bits(entry: Entry, bits: int) -> Entry:
+    """A frozen matrix of a layer as it is kept in few bits; anything else as it is."""
+    if isinstance(entry, Matmul) and not entry.trained and is_linear(entry):
+        return entry._replace(bits=bits)
+    return entry
+
+
+_BESIDE: Final[frozenset[Role]] = frozenset({"k", "v", "gate"})
+"""Matrices that multiply what the one before them does, queries or what is gated."""
+
+
+def _adapted(
+    entries: tuple[Entry, ...], rank: int, targets: frozenset[Role] | None, *, joined: bool
+) -> Iterator[Entry]:
     for entry in entries:
         yield entry._replace(trained=False) if isinstance(entry, (Matmul, Lookup, Vector, Conv)) else entry
         if isinstance(entry, Matmul) and _is_target(entry, targets):
             axis = None if entry.cut is None else entry.cut.axis
             plain = entry._replace(bias=False)
             first, second = (entry.cut if axis in (side, "copies") else None for side in ("in", "out"))
-            yield plain._replace(name=f"{entry.name}.lora_a", role="lora_a", d_out=rank, cut=first)
+            if not (joined and entry.role in _BESIDE):
+                yield plain._replace(name=f"{entry.name}.lora_a", role="lora_a", d_out=rank, cut=first)
             yield plain._replace(name=f"{entry.name}.lora_b", role="lora_b", d_in=rank, cut=second)
 
 

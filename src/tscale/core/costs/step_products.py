@@ -50,6 +50,11 @@ NARROW: Final = 64
 """Rows or columns of the narrowest tile, which libraries take where a result has no more, as of a low-rank adapter (NVIDIA, Matrix
 Multiplication Background User's Guide, section 4: from 256x128 to 64x64). Batches, of heads, are as their constants were fitted."""
 _SCORES_FORWARD, _SCORES_BACKWARD, _SOFTMAX_IN_STEPS = 9, 18, 20
+_OF_AN_ADDITION = 3 * WIDTH
+"""Bytes of a number of a sum: both parts are read, and it is written. Adapters are added to what they stand beside in a kernel of its own,
+forward as backward (LoRALinear of NVIDIA/NeMo v2.4.0, nemo/collections/llm/peft/lora.py, and of torchtune, modules/peft/lora.py at 1814feb17;
+huggingface/peft, tuners/lora/layer.py; NVIDIA-NeMo/Automodel, components/_peft/lora.py: `add_`), where the gradients of their common
+input are summed by autograd. What scales them is not counted: of rank numbers (Automodel), or compiled into the sum (torchtune)."""
 ACCUMULATED: Final = 8
 """Bytes of a weight's gradient in a micro-batch where the product that gives it is not fused with its sum: written in 16 bits, read, and
 added to what was there, which is read and written in 16."""
@@ -151,6 +156,11 @@ class Products:
             return one
         more = 2 * self.case.gradient_bytes - WIDTH
         return one._replace(traffic=one.traffic + times * batch * more * k * n / self.bandwidth)
+
+    def added(self, shape: Shape, wide: float) -> Product:
+        """What an adapter's product gives, `wide` numbers for each of its rows, added to what the frozen matrix beside it gives."""
+        m, _, _ = shape.sizes
+        return Product(0.0, _OF_AN_ADDITION * shape.times * shape.batch * m * wide / self.bandwidth)
 
     def with_gradients(
         self, sizes: tuple[float, float, float], times: float, peak: float, batch: float = 1

@@ -41,7 +41,7 @@ from tscale.core.device import Cluster
 from tscale.core.elementwise import larger
 from tscale.core.ledger import Conv, Ledger, Lookup, Matmul, Scan, Scores
 from tscale.core.parallelism import Parallelism
-from tscale.core.roles import Role
+from tscale.core.roles import ADAPTERS, Role
 from tscale.core.sharding import is_expert
 from tscale.core.tracing import as_float, is_nothing, maximum, where
 
@@ -292,7 +292,7 @@ def _matrices(every: tuple[Matmul, ...]) -> tuple[list[Matmul], list[Matmul], li
 
 
 def _run(matrices: Iterable[Matmul], plan: Parallelism, case: Case, make: Products) -> Iterator[Product]:
-    """Three products a matrix: forward, the gradient of its input and, where it is trained, that of its weights."""
+    """Three products a matrix: forward, the gradient of its input and, where it is trained, that of its weights; of adapters what adds them."""
     for entry in matrices:
         shape = shape_of(entry, tokens_of(entry, plan, case))
         forward, of_inputs, of_weights = make.with_gradients(shape.sizes, shape.times, case.peak, shape.batch)
@@ -300,6 +300,8 @@ def _run(matrices: Iterable[Matmul], plan: Parallelism, case: Case, make: Produc
         yield of_inputs
         if entry.trained:
             yield make.summed(of_weights, shape.sizes, shape.times, shape.batch)
+        if entry.role in ADAPTERS:  # forward what the second gives, backward what the first does
+            yield make.added(shape, as_float(entry.d_out if entry.role == "lora_b" else entry.d_in))
 
 
 class _Again(NamedTuple):
@@ -362,6 +364,8 @@ def _run_once(
     for entry in matrices:
         shape = shape_of(entry, tokens_of(entry, plan, case))
         yield make.of(*shape.sizes, often * shape.times, case.peak, shape.batch)
+        if entry.role == "lora_b":
+            yield make.added(shape, as_float(entry.d_out)).times(often)
 
 
 def _recurrences(share: Ledger, plan: Parallelism, case: Case) -> Iterator[Product]:

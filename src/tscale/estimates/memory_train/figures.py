@@ -25,7 +25,7 @@ def memory_train_figures(spec: ModelSpec, ask: Ask, batch: int | None = None) ->
     room = Room(None, None) if one.capacity is None else room_of(one.model, one.capacity.usable)
     held = Held(one, room, (), shortcut_of(one.model, one.stage))
     shortcut = None if held.shortcut is None else held.shortcut.data()
-    timed: dict[str, Data] = {} if batch is None else {"step": None if step is None else step.data}
+    timed: dict[str, Data] = {} if step is None else {"step": step.data}
     return {**figures_of(held), "shortcut": shortcut, **timed}
 
 

@@ -13,7 +13,7 @@ from tscale.estimates.memory.peak import peak_of, products_of
 from tscale.estimates.memory_train.ask import Ask
 from tscale.estimates.recomputed import recomputed
 from tscale.estimates.train.plan import PlannedStep, as_bounds, planned_step
-from tscale.estimates.train.prediction import PredictedStep, gathers_few_bits, predicted_step
+from tscale.estimates.train.prediction import PredictedStep, predicted_step
 from tscale.models.lower import run_of
 from tscale.models.spec import ModelSpec
 
@@ -36,24 +36,14 @@ class TimedStep(NamedTuple):
         yield from self.predicted.notes()
 
 
-def timing_notes(step: TimedStep | None, ask: Ask, batch: int | None) -> Iterator[str]:
-    """What bounds a step and what is predicted of it, or why that of a model whose few bits are gathered has no time."""
-    if step is not None:
-        yield from step.notes()
-    elif batch is not None and gathers_few_bits(ask.how.base, ask.how.plan):
-        yield "No step is timed: how weights of few bits are gathered (ZeRO 3) is not known."
-
-
-def step_of(spec: ModelSpec, ask: Ask, context: Figure, batch: int) -> TimedStep | None:
-    """The time of a step of so many sequences; None of a model whose few bits are gathered. Raises `RequestError` without hardware to time it on."""
+def step_of(spec: ModelSpec, ask: Ask, context: Figure, batch: int) -> TimedStep:
+    """The time of a step of so many sequences. Raises `RequestError` without hardware to time it on."""
     if ask.hardware is None:
         raise RequestError(
             f"{field('batch')} with {field('train')} gives the least time of a step, on hardware: add {field('gpu')}, or drop {field('batch')}"
         )
-    if gathers_few_bits(ask.how.base, ask.how.plan):
-        return None
     dtype, peak = peak_of(ask.hardware.device(), ask.hardware, products_of(ask.how.precision.name))
-    model = adapting(of_plain(spec), ask.how.rank, ask.how.lora_targets)
+    model = adapting(of_plain(spec), ask.how.rank, ask.how.lora_targets, ask.how.base)
     run, sequences = run_of(spec, int(context.value)), Batch(batch, ask.how.micro_batch)
     redone = recomputed(spec, model.ledger, ask.how.recompute, ask.how.again, ask.how.plan)
     given = (model, run, ask.how.plan, sequences, ask.hardware.cluster())

@@ -33,7 +33,7 @@ from tscale.estimates.memory_train.held import refuse_loss
 from tscale.estimates.plan.axes import axes_of
 from tscale.estimates.recomputed import recomputed
 from tscale.estimates.rent import Rent
-from tscale.estimates.train.prediction import PARTS, not_timed
+from tscale.estimates.train.prediction import PARTS
 from tscale.estimates.trained import training_length
 from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
@@ -124,7 +124,7 @@ def subject_of(
     run = run_of(spec, int(length.value))._replace(media=passes)
     timed = ledger.whole if passes else ledger
     if adapters is not None:
-        timed = adapted(timed, adapters.rank, adapters.targets)
+        timed = adapted(timed, adapters.rank, adapters.targets, adapters.base)
     model = model_of(spec, ledger.whole, None if timed is ledger.whole else timed)
     return Subject(spec, model, length, run, int(counted_flops(timed, run, run.tokens, "full")), adapters)
 
@@ -180,8 +180,6 @@ class Sized:
             subject.spec, subject.model.whole, ask.given, gpus, self._cluster.devices_per_node,
             ask.batch, int(subject.run.tokens), unfused=ask.attention == "naive",
         )  # fmt: skip
-        if subject.adapters is not None and subject.adapters.base is not None:
-            self.axes = _not_gathered(self.axes)
         if gpus > self._cluster.devices_per_node and self._cluster.network_bytes_per_second is None:
             raise RequestError(
                 f"the network between {gpus:,} {self.hardware.name}s in nodes of {self._cluster.devices_per_node} is not known: "
@@ -340,15 +338,6 @@ class Sized:
         )  # fmt: skip
 
 
-def _not_gathered(axes: Axes) -> Axes:
-    """The axes without ZeRO's third stage, whose step is not timed of weights in few bits. Raises `RequestError` where that is all."""
-    zero = tuple(stage for stage in axes.zero if stage < _GATHERED)
-    if not zero:
-        raise not_timed()
-    return axes._replace(zero=zero)
-
-
-_GATHERED: Final = 3
 _MOST_TRIED: Final = 20_000
 """Layouts that are looked through for one that a framework has options for."""
 

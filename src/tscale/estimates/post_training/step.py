@@ -19,7 +19,7 @@ from tscale.estimates.post_training.models import PAIR, Models, scoring
 from tscale.estimates.post_training.rollout import Generated, How, Timed, generation
 from tscale.estimates.recomputed import Recomputed, recomputed
 from tscale.estimates.train.plan import planned_step
-from tscale.estimates.train.prediction import gathers_few_bits, not_timed, predicted_step
+from tscale.estimates.train.prediction import predicted_step
 from tscale.models.lower import run_of
 from tscale.models.spec import ModelSpec
 
@@ -119,8 +119,6 @@ def trained(models: Models, how: How) -> Passed:
         raise RequestError(
             f"no step of {ask.method} on a model in few bits is timed: drop {field('qlora')}, or ask `tscale memory`"
         )
-    if gathers_few_bits(ask.how.base, ask.how.plan):
-        raise not_timed()
     one = _Trained(models, hardware, how)
     return Passed(tuple(one.phases()), one.why)
 
@@ -197,7 +195,7 @@ class _Trained:
         training = self.models.ask.how
         model, plan = of_plain(spec), training.plan
         if not forward:
-            model = adapting(model, training.rank, training.lora_targets)
+            model = adapting(model, training.rank, training.lora_targets, training.base)
         batch, share = packed(sequences, plan.data, training.micro_batch, self._mean, self.models.longest)
         redone = Recomputed() if forward else self._redone(model)
         dtype, peak = peak_of(self.hardware.device(), self.hardware, products_of(training.precision.name))

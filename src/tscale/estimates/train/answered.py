@@ -81,7 +81,7 @@ def _known_of(assumed: Assumed, whole: Trained) -> Known:
 def answered(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Answered:
     """Raises `RequestError` for a run that cannot be."""
     refuse(spec, MemoryAsk().with_(rank=ask.rank, lora_targets=ask.lora_targets))
-    model = adapting(with_towers(counted(spec), ask.media), ask.rank, ask.lora_targets)
+    model = adapting(with_towers(counted(spec), ask.media), ask.rank, ask.lora_targets, ask.base)
     dtype, peak = peak_of(hardware.device(), hardware, ask.dtype)
     whole = trained_on_media(trained(model.spec, ask.tokens, ask.context), spec, ask.media)
     flops = label("training_flops", whole.flops(model), "FLOPs")

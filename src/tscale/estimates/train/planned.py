@@ -18,7 +18,7 @@ from tscale.estimates.train.ask import Ask
 from tscale.estimates.train.media import with_towers
 from tscale.estimates.train.memory import PlanMemory, plan_memory
 from tscale.estimates.train.plan import PlannedStep, as_bounds, planned_step
-from tscale.estimates.train.prediction import PredictedStep, gathers_few_bits, not_timed, predicted_step
+from tscale.estimates.train.prediction import PredictedStep, predicted_step
 from tscale.estimates.trained import Trained
 from tscale.models.spec import ModelSpec
 
@@ -50,9 +50,7 @@ def planned_of(
     """The plan that is asked about; None where none is. Nothing of it is derived from sizes of the spec."""
     if ask.plan is None or ask.batch is None:
         return None
-    if gathers_few_bits(ask.base, ask.plan):
-        raise not_timed()
-    model = adapting(with_towers(of_plain(spec), ask.media), ask.rank, ask.lora_targets)
+    model = adapting(with_towers(of_plain(spec), ask.media), ask.rank, ask.lora_targets, ask.base)
     run = whole.first.run.plain
     step = planned_step(model, run, ask.plan, ask.batch, hardware.cluster(), peak, dtype, redone, ask.flops_count)
     how = Training(

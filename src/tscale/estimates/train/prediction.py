@@ -26,7 +26,7 @@ from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import shares_of
 from tscale.core.units import COUNT, SECONDS, SHARE
 from tscale.core.workload import SequenceLengths
-from tscale.errors import RequestError, ended, field
+from tscale.errors import RequestError, ended
 from tscale.estimates.explaining import TracedModel
 from tscale.estimates.recomputed import Recomputed
 from tscale.estimates.trained import Trained
@@ -153,18 +153,6 @@ def plan_utilisation(
         mfu_of(flops, predicted.devices, predicted.peak, Fraction(seconds)) for seconds in predicted.found.seconds
     )
     return PlanUtilisation(slow, middle, fast)
-
-
-def gathers_few_bits(base: Dtype | None, plan: Parallelism) -> bool:
-    """Whether the frozen weights of few bits are kept in shards: neither what is sent then, nor its least, is known."""
-    return base is not None and plan.shards_weights and plan.sharing > 1
-
-
-def not_timed() -> RequestError:
-    """That no step is timed whose weights of few bits are gathered."""
-    return RequestError(
-        f"no step of a model whose weights of few bits are gathered is timed: give {field('zero')} 2 or less"
-    )
 
 
 def predicted_step(
