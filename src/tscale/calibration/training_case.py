@@ -216,9 +216,10 @@ def ways_of(case: TrainingCase) -> Iterator[str]:
         yield "sharded optimizer states"
 
 
-def _apart(width: int, covered: tuple[int, int]) -> float:
+def _apart(size: int, covered: tuple[int, int]) -> float:
+    """How far a size is beyond those that are covered, in logarithms."""
     low, high = covered
-    return max(log(low / width), log(width / high), 0.0)
+    return max(log(low / size), log(size / high), 0.0)
 
 
 _TWICE: Final = 2
@@ -243,6 +244,9 @@ def _outside(case: TrainingCase, found: Calibration) -> Iterator[str]:
         yield "routed experts"
     if _apart(case.d_model, covers.d_model) > log(_TWICE):
         yield f"a width of {int(case.d_model):,}"
+    like = found.residuals.get(kind_of(case, found.residuals))
+    if like is not None and _apart(case.run.tokens, (like.shortest, like.longest)) > log(_TWICE):
+        yield f"sequences of {case.run.tokens:,} tokens"
     yield from filter(lambda way: way not in covers.ways, ways_of(case))
     if case.plan.context > covers.context:
         yield "context parallelism" if covers.context == 1 else f"context parallelism over {case.plan.context} devices"
