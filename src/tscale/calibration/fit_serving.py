@@ -45,7 +45,7 @@ from tscale.catalogue.models import configs
 FOLDS: Final = 10
 FIGURES: Final[tuple[Figure, ...]] = ("tpot", "ttft")
 _FEWEST: Final = 10
-"""Runs below which a kind has no interval of its own."""
+"""Runs below which a kind has no interval of its own; nor has one of a single build or model, which says nothing of the next."""
 
 
 class Left(NamedTuple):
@@ -197,9 +197,9 @@ def residuals(runs: Runs, left: Mapping[str, Left]) -> dict[str, Any]:
         for figure, ratio in ratios(runs, scheme.seconds).items():
             for way in ("", *sorted(set(ways))):
                 chosen = kept & ((ways == way) | (way == ""))
-                if chosen.sum() < _FEWEST:
-                    continue
                 groups = [alike[place] for place in np.flatnonzero(chosen)]
+                if len(groups) < _FEWEST or len(set(groups)) == 1:
+                    continue
                 found[figure][f"{known}, {way}" if way else known] = spread(ratio[chosen], groups)
     return found
 
