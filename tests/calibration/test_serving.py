@@ -13,6 +13,7 @@ import pytest
 
 from tscale.calibration.fit_serving import of_rows, table
 from tscale.calibration.interval import (
+    FEW,
     SHARE,
     ends_for_next,
     ends_of_all,
@@ -103,6 +104,29 @@ def test_ends_of_intervals_hold_runs_of_groups_that_are_left_out() -> None:
     wide = share_of_others(alike, [place // 30 for place in range(240)])
     assert wide > SHARE
     assert factors(ratios, wide)[0] < factors(ratios)[0] < 1 < factors(ratios)[1] < factors(ratios, wide)[1]
+
+
+@pytest.mark.parametrize("count", [7, 40])
+@pytest.mark.parametrize("off", [-0.5, -0.1, 0.0, 0.2])
+def test_ends_hold_four_in_five_of_their_own_ratios_however_skewed_and_few_their_groups(count: int, off: float) -> None:
+    draws = np.random.default_rng(0)
+    ratios = list(np.exp(off + 0.2 * draws.standard_t(3, 280) + draws.exponential(0.1, 280)))
+    low, high = factors(ratios, groups=[place % count for place in range(280)])
+    assert 0.79 <= sum(low <= ratio <= high for ratio in ratios) / 280 <= 0.82
+    assert (low * high == pytest.approx(1)) == (count < FEW)
+
+
+def test_of_few_groups_ends_hold_more_of_the_next() -> None:
+    """300 times four groups of 30, each off by its own: most ratios are on the side of one or two, and the next group may be on the other."""
+    draws = np.random.default_rng(0)
+    offs = draws.normal(0, 0.2, (300, 5))
+    ratios = np.exp(offs[:, :4, None] + draws.normal(0, 0.1, (300, 4, 30)))
+    another = np.exp(offs[:, 4] + draws.normal(0, 0.1, 300))
+    held = []
+    for groups in ([place // 30 for place in range(120)], None):
+        ends = [factors(list(one.ravel()), groups=groups) for one in ratios]
+        held.append(sum(low <= one <= high for (low, high), one in zip(ends, another, strict=True)) / 300)
+    assert 0.7 < held[1] + 0.05 < held[0] < 0.8
 
 
 def test_ends_for_the_next_of_few_groups_reach_as_far_as_groups_do() -> None:

@@ -61,7 +61,7 @@ def test_published_prompts_over_nodes(model: str, chip: str, prompt: int, measur
 def test_published_prompts_of_gb200() -> None:
     """lmsys.org, 25 September 2025, and blog.vllm.ai, 3 February 2026: DeepSeek-V3, prompts of 2,000 tokens, tokens/s of a device.
 
-    With experts in nvfp4 on two devices, 26,156 and 26,200. In fp8 on four, 18,471, which is faster than the interval: the runs that
+    With experts in nvfp4 on two devices, 26,156 and 26,200. In fp8 on four, 18,471, which is at the fast end of the interval: the runs that
     are fitted to have few tokens an expert, and no rate of fp8 kernels with many was published of Blackwell. Without its experts the
     prompt is predicted to take less than what was measured, so that they are what is off.
     """
@@ -73,7 +73,7 @@ def test_published_prompts_of_gb200() -> None:
     assert times.low < 2000 / 26_200 < 2000 / 26_156 < times.high
     assert times.middle == pytest.approx(2000 / 26_156, rel=0.15)
     found, measured = predict_held(fp8, shipped()), 2000 / 18_471
-    assert found.prefill_bound < measured < found.prefill.low
+    assert found.prefill_bound < found.prefill.low < measured < 0.7 * found.prefill.middle
     constants, work = constants_for(shipped(), fp8), passes_of(fp8).full
     experts = work.experts.flops / work.experts.peak / constants.first_experts
     assert found.prefill.middle - experts < measured < experts

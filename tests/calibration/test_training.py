@@ -568,6 +568,34 @@ def test_a_run_of_another_source_has_the_interval_of_sources_that_were_left_out(
         )
 
 
+@pytest.mark.parametrize(
+    ("more", "kind"),
+    [
+        ({"context": "1024"}, "dense"),
+        ({"context": "16384"}, "dense"),
+        ({"context": "205", "micro_batch": "20"}, "dense, not covered"),
+        ({"context": "32768"}, "dense, not covered"),
+        ({"context": "205", "micro_batch": "20", "rank": "16", "targets": "q,k,v"}, "adapters"),
+        ({"context": "32768", "rank": "16", "targets": "q,k,v"}, "adapters, not covered"),
+    ],
+)
+def test_sequences_more_than_twice_beyond_those_of_a_kind_are_not_covered(more: dict[str, str], kind: str) -> None:
+    """Of 2,048 to 8,192 tokens, and with adapters from 205 to 4,096 (configs/measured)."""
+    dense = {
+        **H100,
+        "model": "llama-3-8b",
+        "gpus": "8",
+        "batch": "320",
+        "pipeline": "1",
+        "expert": "1",
+        "precision": "bf16",
+    }
+    (found,) = judge({**dense, **more})
+    assert found.groups["kind"] == kind
+    residual = calibration(CURRENT.name).residuals["elsewhere" if "not" in kind else kind]
+    assert found.high / found.middle == pytest.approx(residual.high)
+
+
 def test_what_is_not_covered_of_another_source_may_be_wrong_for_both() -> None:
     """Errors that are independent add up in squares: both ends are √2 times as far, as logarithms."""
     elsewhere = calibration(CURRENT.name).residuals["elsewhere"]

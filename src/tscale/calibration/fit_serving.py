@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import yaml
 
-from tscale.calibration.interval import Ends, ends_for_next, ends_of_all, factors
+from tscale.calibration.interval import factors
 from tscale.calibration.serving_calibration import NAME, calibration_from
 from tscale.calibration.serving_cases import case_of
 from tscale.calibration.serving_deployed import deployed_on
@@ -45,15 +45,14 @@ from tscale.catalogue.models import configs
 FOLDS: Final = 10
 FIGURES: Final[tuple[Figure, ...]] = ("tpot", "ttft")
 _FEWEST: Final = 10
-"""Runs below which a kind has no interval of its own."""
+"""Runs below which a kind has no interval of its own; nor has one of a single build or model, which says nothing of the next."""
 
 
 class Left(NamedTuple):
-    """What is predicted of each run by a fit without it: seconds by figure, what was known of it, its fold, and prompts' share."""
+    """What is predicted of each run by a fit without it: seconds by figure, what was known of it, and prompts' share."""
 
     seconds: dict[str, Floats]
     known: tuple[str, ...]
-    folds: Floats
     prompts: Floats
 
 
@@ -121,7 +120,7 @@ def leave_out(runs: Runs, problems: dict[Figure, Problem], whole: Fitted, number
         for place in np.flatnonzero(out):
             known[place] = deviation_level(found["tpot"], runs.keys[place])
     seconds["latency"] = latency_of(runs, seconds)
-    return Left(seconds, tuple(known), numbers, prompts)
+    return Left(seconds, tuple(known), prompts)
 
 
 def latency_of(runs: Runs, seconds: Mapping[str, Floats]) -> Floats:
@@ -183,28 +182,31 @@ _JUDGED: Final = {"deployment": "lengths", "build": "deployment", "model": "buil
 
 
 def residuals(runs: Runs, left: Mapping[str, Left]) -> dict[str, Any]:
-    """Ends of intervals by figure, and by how much is known of a deployment and how it is laid out: all of runs that were left out."""
+    """Ends of intervals by figure, and by how much is known of a deployment and how it is laid out: all of runs that were left out.
+
+    Runs of a build are wrong alike, and where no run of a model is known, those of a model: of few of them, ends are as far on either side.
+    """
     ways = np.array([way_of(case) for case in runs.cases])
+    builds = [keys["build"] for keys in runs.keys]
+    models = [case.spec.name for case in runs.cases]
     found: dict[str, Any] = {"tpot": {}, "ttft": {}, "latency": {}}
     for known, by in _JUDGED.items():
         scheme = left[by]
         kept = np.array([known in (name, "elsewhere") for name in scheme.known])
+        alike = models if known == "elsewhere" else builds
         for figure, ratio in ratios(runs, scheme.seconds).items():
             for way in ("", *sorted(set(ways))):
                 chosen = kept & ((ways == way) | (way == ""))
-                if chosen.sum() < _FEWEST:
+                groups = [alike[place] for place in np.flatnonzero(chosen)]
+                if len(groups) < _FEWEST or len(set(groups)) == 1:
                     continue
-                folds = scheme.folds[chosen]
-                new = known == "elsewhere"
-                ends = ends_for_next(ratio[chosen].tolist(), folds.tolist()) if new else ends_of_all
-                found[figure][f"{known}, {way}" if way else known] = spread(ratio[chosen], folds, ends)
+                found[figure][f"{known}, {way}" if way else known] = spread(ratio[chosen], groups)
     return found
 
 
-def spread(of: Floats, folds: Floats | None = None, ends: Ends = ends_of_all) -> dict[str, float | int]:
-    """Ends that hold 80% of ratios, of those of a fold by what the others say; how many ratios, and their median error."""
-    ratios = [float(ratio) for ratio in of]
-    low, high = factors(ratios) if folds is None else ends(ratios, folds.tolist())
+def spread(of: Floats, groups: Sequence[object] | None = None) -> dict[str, float | int]:
+    """Ends that hold 80% of ratios, those of a group being wrong alike; how many ratios, and their median error."""
+    low, high = factors([float(ratio) for ratio in of], groups=groups)
     return {"low": round(low, 4), "high": round(high, 4), "runs": len(of), "median": errors(of)["median"]}
 
 

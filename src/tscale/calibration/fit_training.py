@@ -38,7 +38,7 @@ PARTS: Final = 20
 
 
 class RunOf(NamedTuple):
-    """A measured run: its work, its seconds, its chip, that one's family and kernel, what it is grouped by, and how it is divided."""
+    """A measured run: its work, its seconds, its chip, that one's family and kernel, what it is grouped by, how it is divided, and tokens a sequence."""
 
     work: StepWork
     seconds: float
@@ -49,6 +49,7 @@ class RunOf(NamedTuple):
     layout: tuple[str, ...]
     apart: str
     ways: frozenset[str]
+    tokens: int
 
 
 def runs_of(recipe: Recipe, root: Path) -> list[RunOf]:
@@ -74,6 +75,7 @@ def runs_of(recipe: Recipe, root: Path) -> list[RunOf]:
                     layout,
                     recipe.apart(row),
                     frozenset(ways_of(case)),
+                    case.run.tokens,
                 )
             )
     return found
@@ -146,7 +148,7 @@ def calibrated(recipe: Recipe, runs: Sequence[RunOf], held: Mapping[str, float])
     groups = [run.apart for run in runs]
     apart = [1 / ratio for ratio in without(recipe, runs, held, groups)]
     ends = ends_for_next(apart, groups)(apart, groups)
-    residuals["elsewhere"] = _residual(apart, ends, "leave one group out", residuals.values())
+    residuals["elsewhere"] = _residual(runs, apart, ends, "leave one group out", residuals.values())
     return {
         "name": recipe.name,
         "title": recipe.title,
@@ -178,20 +180,29 @@ def _of_kind(recipe: Recipe, runs: Sequence[RunOf], ratios: Sequence[float], kin
 
     Where each model is left out in turn, they are those of the least interval score over runs of models that they are not made of.
     """
-    own = [(1 / ratio, run.layout) for ratio, run in zip(ratios, runs, strict=True) if run.kind == kind]
-    found = [ratio for ratio, _ in own]
-    return _residual(
-        found, factors(found) if recipe.model is None else ends_of_least_score(found, [model for _, model in own]), how
-    )
+    own = [run for run in runs if run.kind == kind]
+    found = [1 / ratio for ratio, run in zip(ratios, runs, strict=True) if run.kind == kind]
+    ends = factors(found) if recipe.model is None else ends_of_least_score(found, [run.layout for run in own])
+    return _residual(own, found, ends, how)
 
 
-def _residual(ratios: Sequence[float], ends: tuple[float, float], how: str, others: Any = ()) -> dict[str, Any]:
-    """The ends of an interval of measured over predicted; never shorter than those of others."""
+def _residual(
+    runs: Sequence[RunOf], ratios: Sequence[float], ends: tuple[float, float], how: str, others: Any = ()
+) -> dict[str, Any]:
+    """The ends of an interval of measured over predicted of some runs; never shorter than those of others."""
     low, high = ends
     low = min([low, *(one["low"] for one in others)])
     high = max([high, *(one["high"] for one in others)])
     error = median(abs(1 / ratio - 1) for ratio in ratios)
-    return {"low": _digits(low), "high": _digits(high), "runs": len(ratios), "median_error": _digits(error), "how": how}
+    return {
+        "low": _digits(low),
+        "high": _digits(high),
+        "runs": len(runs),
+        "median_error": _digits(error),
+        "shortest": min(run.tokens for run in runs),
+        "longest": max(run.tokens for run in runs),
+        "how": how,
+    }
 
 
 def _of_adapters(constants: Mapping[str, Mapping[str, Any]], root: Path) -> dict[str, Any]:
@@ -199,7 +210,7 @@ def _of_adapters(constants: Mapping[str, Mapping[str, Any]], root: Path) -> dict
     runs = runs_of(CURRENT._replace(file="configs/measured/adapters.csv"), root)
     ratios = Predictor(runs).ratios({name: one["value"] for name, one in constants.items()})
     found = [float(1 / ratio) for ratio in ratios]
-    return _residual(found, factors(found), "fitted to none of them")
+    return _residual(runs, found, factors(found), "fitted to none of them")
 
 
 def _widen(residual: dict[str, Any], other: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from tscale.core.elementwise import larger, smaller
 SHARE: Final = 0.8
 """How much of what is measured an interval is to hold."""
 FEW: Final = 20
-"""Runs below which an interval is as long on either side, for a tenth of them at either end is hardly one."""
+"""Runs, or groups of runs that are wrong alike, below which an interval is as long on either side: a tenth of them at either end is hardly one."""
 
 
 class Interval(NamedTuple):
@@ -34,18 +34,24 @@ def interval(predicted: float, low: float, high: float, bound: float | None = No
     return Interval(smaller(larger(predicted * low, least), middle), middle, larger(predicted * high, middle))
 
 
-def factors(ratios: Sequence[float], share: float = SHARE) -> tuple[float, float]:
+def factors(
+    ratios: Sequence[float], share: float = SHARE, groups: Sequence[object] | None = None
+) -> tuple[float, float]:
     """What to multiply a prediction by for the ends of an interval that holds a share of such `ratios` of measured to predicted.
 
     Of n ratios and 80%, the (n+1)·10% from either end, between two of them in proportion, so that another one lies within with a
-    probability of 80% (the order statistics of a sample split its distribution evenly). Of few, as far on either side.
+    probability of 80% (the order statistics of a sample split its distribution evenly). Of few, as far on either side; runs of one of
+    `groups` are wrong alike, so that which side most are off says no more of the next group than as many groups do.
     Never empty: `low` is at the most 1 and `high` at the least. Where fewer than 10% are beyond 1, that end is 1, and the other leaves out more.
 
     >>> factors([1.0] * 30)
     (1.0, 1.0)
+    >>> low, high = factors([1.25] * 40, groups=["a", "b"] * 20)
+    >>> round(low, 2), round(high, 2)
+    (0.8, 1.25)
     """
     logs = sorted(map(log, ratios))
-    if len(logs) < FEW:
+    if len(logs if groups is None else set(groups)) < FEW:
         most = _at(sorted(map(abs, logs)), (len(logs) + 1) * share)
         return exp(-most), exp(most)
     outside = (len(logs) + 1) * (1 - share)

@@ -324,7 +324,7 @@ def predict_held(case: ServingCase, calibration: Calibration, measured: Measured
         tpot *= 1.0 if measured.tpot is None else (measured.tpot / there.tpot) ** taken
         ttft *= 1.0 if measured.ttft is None else (measured.ttft / there.ttft) ** FIRST
     found = middle.physics
-    kind = f"{known}, {way_of(case)}"
+    way = way_of(case)
     shortest = case.output * case.shortest
     least = larger(  # by itself, as many at once as decode, and as prompts are taken in for (Little's law)
         larger(found.ttft_bound + shortest * found.tpot_bound, shortest * found.answer_bound),
@@ -332,7 +332,7 @@ def predict_held(case: ServingCase, calibration: Calibration, measured: Measured
     )
 
     def within(figure: str, middle: float, bound: float) -> Interval:
-        spread = spread_of(calibration, figure, known, kind)
+        spread = spread_of(calibration, figure, known, way)
         return interval(middle, spread.low, spread.high, bound)
 
     first, whole = within("ttft", ttft, found.ttft_bound), within("latency", ttft + case.output * tpot, least)
@@ -344,7 +344,7 @@ def predict_held(case: ServingCase, calibration: Calibration, measured: Measured
         found.ttft_bound,
         least,
         known,
-        kind,
+        f"{known}, {way}",
         None,
         case.prefill.workers * case.prefill.layout.attention_data / found.prefill,
         within("ttft", found.prefill, found.prefill_bound),
@@ -383,12 +383,12 @@ def for_another_source(calibration: Calibration) -> Calibration:
     return calibration._replace(another_source=True)
 
 
-def spread_of(calibration: Calibration, figure: str, known: str, kind: str) -> Spread:
-    """How far runs of a kind that were left out are from what is predicted; of few, those of all kinds that as much is known of.
+def spread_of(calibration: Calibration, figure: str, known: str, way: str) -> Spread:
+    """How far runs laid out in a `way` that were left out are from what is predicted; of few, those laid out in any that as much is known of.
 
     Of a model that was not measured, models left out one by one: that others of its family were makes it no nearer.
     """
     kinds = calibration.spreads[figure]
-    known, kind = (name.replace("family", "elsewhere") for name in (known, kind))
-    own = kinds.get(kind)
-    return own if own is not None and own.runs >= _ENOUGH else kinds.get(known, kinds["elsewhere"])
+    level = "elsewhere" if known == "family" else known
+    own = kinds.get(f"{level}, {way}")
+    return own if own is not None and own.runs >= _ENOUGH else kinds[level]

@@ -216,9 +216,10 @@ def ways_of(case: TrainingCase) -> Iterator[str]:
         yield "sharded optimizer states"
 
 
-def _apart(width: int, covered: tuple[int, int]) -> float:
+def _apart(size: int, covered: tuple[int, int]) -> float:
+    """How far a size is beyond those that are covered, in logarithms."""
     low, high = covered
-    return max(log(low / width), log(width / high), 0.0)
+    return max(log(low / size), log(size / high), 0.0)
 
 
 _TWICE: Final = 2
@@ -243,9 +244,17 @@ def _outside(case: TrainingCase, found: Calibration) -> Iterator[str]:
         yield "routed experts"
     if _apart(case.d_model, covers.d_model) > log(_TWICE):
         yield f"a width of {int(case.d_model):,}"
+    yield from _other_lengths(case, found)
     yield from filter(lambda way: way not in covers.ways, ways_of(case))
     if case.plan.context > covers.context:
         yield "context parallelism" if covers.context == 1 else f"context parallelism over {case.plan.context} devices"
+
+
+def _other_lengths(case: TrainingCase, found: Calibration) -> Iterator[str]:
+    """Sequences more than twice shorter or longer than those of the runs that the interval of a case's kind is of."""
+    like = found.residuals.get(kind_of(case, found.residuals))
+    if like is not None and _apart(case.run.tokens, (like.shortest, like.longest)) > log(_TWICE):
+        yield f"sequences of {case.run.tokens:,} tokens"
 
 
 def kernel_of(case: TrainingCase, family: Family) -> str:

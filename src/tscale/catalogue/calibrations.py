@@ -44,6 +44,9 @@ class Residual:
     median_error: float
     how: str
     """How the runs were kept from the fit."""
+    shortest: Size
+    longest: Size
+    """Tokens of their shortest and of their longest sequences."""
 
 
 @spec_dataclass

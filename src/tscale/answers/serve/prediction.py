@@ -9,7 +9,7 @@ from tscale.calibration.interval import Interval
 from tscale.calibration.serving_calibration import OfFittedSource, Others, Prediction, spread_of
 from tscale.calibration.serving_case import ServingCase
 from tscale.calibration.serving_cases import is_grouped
-from tscale.calibration.serving_groups import versions_of
+from tscale.calibration.serving_groups import versions_of, way_of
 from tscale.catalogue.judged import certainly_judged
 from tscale.core.metric import Cell, Column, Figure, Table
 from tscale.core.number_text import duration, significant
@@ -93,8 +93,7 @@ def notes_of_prediction(found: Predicted | str) -> Iterator[str]:
     if found.times is None:  # the answer begins with why
         return
     case, times = found.case, found.times
-    spread = spread_of(found.calibration, "tpot", times.known, times.kind)
-    first = spread_of(found.calibration, "ttft", times.known, times.kind)
+    spread, first = (spread_of(found.calibration, figure, times.known, way_of(case)) for figure in ("tpot", "ttft"))
     yield (
         f"Predicted for {case.engine} by calibration {found.calibration.name}: within {100 * spread.median:.0f}% (median; to the first "
         f"token {100 * first.median:.0f}%) of {spread.runs:,} runs {_KNOWN[times.known]}."

@@ -21,6 +21,7 @@ from tscale.calibration.serving_calibration import (
 )
 from tscale.calibration.serving_case import Pool, ServingCase
 from tscale.calibration.serving_deployed import OverCapacityError
+from tscale.calibration.serving_groups import way_of
 from tscale.catalogue.hardware import Hardware
 from tscale.catalogue.judged import judged
 from tscale.core.costs.weights import Mixture, kept_in
@@ -338,7 +339,7 @@ def calibration_data(found: Predicted) -> Data:
     """Which calibration it is, and how far it is off on runs that it was not fitted to."""
     assert found.times is not None
     spreads = {
-        figure: spread_of(found.calibration, figure, found.times.known, found.times.kind)
+        figure: spread_of(found.calibration, figure, found.times.known, way_of(found.case))
         for figure in ("tpot", "ttft", "latency")
     }
     return {
