@@ -107,10 +107,8 @@ def answered(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Answered:
         )
         for case in cases
     ]
-    states = None
-    if planned is None:
-        most = max(int(case.gpus) for case in cases)
-        states = all_states(spec, hardware, most, dtype, ask.rank, ask.lora_targets)
+    most = max(int(case.gpus) for case in cases)
+    states = all_states(spec, hardware, most, dtype, ask.rank, ask.lora_targets)
     return Answered(
         model, hardware, ask, dtype, peak, whole, flops, assumed, cases, columns, rent, planned, states, counted_share,
         _goodput(cases[len(cases) // 2].gpus, ask, assumed),

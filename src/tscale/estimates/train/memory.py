@@ -97,12 +97,12 @@ class States(NamedTuple):
             f"{gigabytes(self.total)} ({self.precision}, {OPTIMIZER}): {least:,} devices at least."
         )
 
-    def data(self) -> Data:
-        """For programs."""
+    def data(self, of_plan: Verdict | None = None) -> Data:
+        """For programs. `of_plan`: what is said of the plan; without one, what has room for its states may fit."""
         return {
             "training_state_bytes": Figure(self.total, BYTES),
             "device_bytes_of_all": Figure(self.memory, BYTES, "cited"),
-            "verdict": None if self.fit else "does_not_fit",
+            "verdict": of_plan or ("may_fit" if self.fit else "does_not_fit"),
         }
 
 
