@@ -492,6 +492,10 @@ def test_a_right_value_of_nothing_is_one_too(tmp_path: Path, claim: str, expecte
             'claims.yaml:3:31: no quantity "layerz": did you mean layers?',
         ),
         (
+            "subject: absent.yaml, quantity: layers, claimed: 96",
+            "absent.yaml: cannot be read: No such file or directory",
+        ),
+        (
             "subject: gpt3, relative_to: gtp2, quantity: layers, claimed: 2",
             'claims.yaml:3:34: no model "gtp2": did you mean gpt2?',
         ),

@@ -16,7 +16,7 @@ _UNREADABLE: Final = 10**30
 
 def number_text(value: Number, reading: Reading, symbol: str = "") -> str:
     """A number as people read it; whole numbers in full keep every digit, below 10^30."""
-    if reading in ("full", "given") and abs(value) >= _UNREADABLE:
+    if reading in ("full", "given") and not -_UNREADABLE < value < _UNREADABLE:
         return _power(value)
     match reading:
         case "full":
