@@ -821,3 +821,13 @@ def test_sums_of_gradients_in_16_bits_are_read_and_written_in_half_the_bytes() -
         seconds.append(of_train)
     matrices = 8 * (4 * 4096**2 + 3 * 4096 * 11_008) + 32_000 * 4096
     assert seconds[1] - seconds[0] == pytest.approx(8 * 4 * matrices / 3.35e12, rel=0.02)
+
+
+def test_what_is_not_known_of_memory_says_why() -> None:
+    """Of a plan and without one: nobody has published what the backward pass of such a layer keeps."""
+    for plan in ({}, {"batch": 64, "zero": 1}):
+        found = tscale.train("deepseek-v3.2", gpu="h100", gpus=8, tokens="1e11", **plan).to_dict()  # type: ignore[arg-type]
+        assert found["memory"]["verdict"] is None
+        assert "does not know what" in found["memory"]["why"]
+        assert not plan or found["plan"]["memory"] == found["memory"]
+    assert tscale.train("gpt2", gpu="h100", gpus=8).to_dict()["memory"]["verdict"] == "may_fit"

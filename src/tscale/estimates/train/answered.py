@@ -52,7 +52,7 @@ class Answered(NamedTuple):
     columns: list[dict[str, Figure | None]]
     rent: Rent | None
     planned: Planned | None
-    states: States | None
+    states: States | str
     counted_share: Fraction
     """FLOPs by the count of the utilisation over those of full attention."""
     goodput: Goodput | None

@@ -60,9 +60,10 @@ def train_data(one: Answered) -> dict[str, Data]:
 
 
 def _memory(one: Answered) -> Data:
-    """What a run must hold at least, and whether its plan has room for all that it holds."""
-    of_plan = None if one.planned is None else one.planned.memory.verdict
-    return None if one.states is None else one.states.data(of_plan)
+    """What a run must hold at least, and whether its plan has room for all that it holds; or why that is not known."""
+    if isinstance(one.states, str):
+        return {"verdict": None, "why": one.states}
+    return one.states.data(None if one.planned is None else one.planned.memory.verdict)
 
 
 def _errors(one: Answered) -> Iterator[tuple[str, Judged | None]]:
