@@ -467,7 +467,7 @@ def test_devices_that_hold_not_even_the_states_are_too_few_whatever_the_plan() -
     args = ("llama-3.1-405b", "--gpu", "h100", "--gpus")
     few, many = trained(*args, "8")["memory"], trained(*args, "512")["memory"]
     assert few["training_state_bytes"] == many["training_state_bytes"] == pytest.approx(16 * 405.9e9, rel=0.001)
-    assert (few["verdict"], many["verdict"]) == ("does_not_fit", None)
+    assert (few["verdict"], many["verdict"]) == ("does_not_fit", "may_fit")
     title, first = run("train", *args, "8").out.splitlines()[:2]
     assert title.endswith(": does not fit") and first.startswith("It does not fit: 8 devices have a total of ")
     assert "does not fit" not in run("train", *args, "512").out
@@ -479,7 +479,7 @@ def test_a_plan_whose_memory_is_not_known_is_timed_and_says_so(monkeypatch: pyte
 
     monkeypatch.setattr(memory, "weighed", refused)
     found = trained("gpt3", "--gpu", "h100", "--gpus", "64", "--batch", "64", "--mfu", "0.4")
-    assert found["plan"]["memory"] is None and found["days"] > 0
+    assert found["plan"]["memory"] == {"verdict": None, "why": "no kernel of it is known"} and found["days"] > 0
     assert found["notes"][0] == "What a device of the plan holds is not known here: no kernel of it is known."
 
 
@@ -830,4 +830,4 @@ def test_what_is_not_known_of_memory_says_why() -> None:
         assert found["memory"]["verdict"] is None
         assert "does not know what" in found["memory"]["why"]
         assert not plan or found["plan"]["memory"] == found["memory"]
-    assert tscale.train("gpt2", gpu="h100", gpus=8).to_dict()["memory"]["verdict"] == "may_fit"
+    assert tscale.train("gpt3", gpu="h100", gpus=64).to_dict()["memory"]["verdict"] == "may_fit"
