@@ -189,6 +189,8 @@ class Ask(WithMedia, OnHardware):
             raise RequestError("--prefill and --decode are two pools: give the degrees of both")
         if self.decode is not None and any(name in self.given for name in (*WAYS, "gpus")):
             raise RequestError("--prefill and --decode say all degrees: drop --gpus, --tensor and the others")
+        if self.bound and self.measured is not None:
+            raise RequestError("--bound gives bounds alone, which no measured run changes: drop --measured")
         if self.host_bandwidth is not None and not self.prefix:
             raise RequestError(HOST_ALONE)
         given = "--draft-tokens" if self.draft is None else "--draft"
