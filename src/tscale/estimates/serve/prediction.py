@@ -94,12 +94,12 @@ def _refuse_other_units(case: ServingCase, calibration: Calibration, measured: M
     except OverCapacityError:
         return
     for what, seconds, found in (
-        ("output token", measured.tpot, alone.tpot.middle),
-        ("first token", measured.ttft, alone.ttft.middle),
+        ("per output token", measured.tpot, alone.tpot.middle),
+        ("to the first token", measured.ttft, alone.ttft.middle),
     ):
         if seconds is not None and not found / _SLIP < seconds < found * _SLIP:
             raise OtherUnitsError(
-                f"{field('measured')}: {significant(seconds)} s to the {what} is not of this deployment, of which about {significant(found)} s "
+                f"{field('measured')}: {significant(seconds)} s {what} is not of this deployment, of which about {significant(found)} s "
                 f"is predicted with {measured.concurrency:,} requests: give seconds"
             )
 
