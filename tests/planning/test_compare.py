@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import tscale
+from tests.helpers import run
 from tscale.errors import RequestError, SpecError
 
 FIRST = {"model": "llama-3.1-70b", "gpu": "h100", "tensor": 4, "input": "4k", "output": 512, "concurrency": 16}
@@ -112,3 +113,10 @@ def test_the_change_that_does_the_most_is_by_its_ratio_whichever_way(tmp_path: P
     by_name = {one["name"]: one for one in report.to_dict()["changes"]}
     assert by_name["gpus"]["verdict"] == "does_not_fit"
     assert "gpus: 4 to default: does not fit" in str(report)
+
+
+def test_a_comparison_keeps_no_system(tmp_path: Path) -> None:
+    files = saved(tmp_path, "a.yaml", FIRST), saved(tmp_path, "b.yaml", SECOND)
+    done = run("plan", files[1], "--compare", files[0], "--save", str(tmp_path / "c.yaml"))
+    assert (done.code, (tmp_path / "c.yaml").exists()) == (2, False)
+    assert "drop --save" in done.err
