@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from itertools import pairwise, product
 from math import ceil
 from typing import Any
@@ -308,3 +310,32 @@ def test_stages_of_two_stacks_have_no_options_and_a_single_one_has() -> None:
     for pipeline in (1, 2, 3):
         found = lacks_of(_layout({"pipeline": pipeline, "data": 2}), job)
         assert found == ({} if pipeline == 1 else dict.fromkeys(("megatron_lm", "torchtitan", "nemo"), "stages of two stacks"))  # fmt: skip
+
+
+def _of_megatron(words: list[str], layers: int, pipeline: int) -> list[int]:
+    """Layers of its pieces, by core/transformer/transformer_config.py and pipeline_parallel_layer_layout.py."""
+    said = dict(pairwise(words))
+    if "--pipeline-model-parallel-layout" in said:
+        stages = said["--pipeline-model-parallel-layout"].split("|")
+        return [sum(int(many or 1) for many in re.findall(r"t(?:\*(\d+))?", stage)) for stage in stages]
+    if "--decoder-first-pipeline-num-layers" in said:
+        first, last = (int(said[f"--decoder-{end}-pipeline-num-layers"]) for end in ("first", "last"))
+        assert (layers - first - last) % (pipeline - 2) == 0
+        return [first, *[(layers - first - last) // (pipeline - 2)] * (pipeline - 2), last]
+    many = pipeline * int(said.get("--num-virtual-stages-per-pipeline-rank", 1))
+    counted = "--account-for-embedding-in-pipeline-split" in words
+    assert (layers + 2 * counted) % many == 0
+    sizes = [(layers + 2 * counted) // many] * many
+    sizes[0], sizes[-1] = sizes[0] - counted, sizes[-1] - counted
+    return sizes
+
+
+def test_megatron_makes_the_pieces_that_are_predicted() -> None:
+    """Of every number of layers: it runs any pieces, evenly cut or not."""
+    for layers, pipeline, interleave in product(range(4, 40, 3), (2, 3, 4, 8), (1, 2, 3)):
+        if layers < pipeline * interleave:
+            continue
+        plan = Parallelism(pipeline=pipeline, interleave=interleave, zero=1, data=2)
+        line = flags_of(PLAIN._replace(plan=plan, micro_batch=1), JOB._replace(layers=layers, batch=96))["megatron_lm"]
+        wanted = [one.size for one in stretches(layers, pipeline * interleave, ends=interleave > 1)]
+        assert _of_megatron(shlex.split(line or ""), layers, pipeline) == wanted
