@@ -84,7 +84,7 @@ def test_the_best_is_kept_as_its_command_says_it() -> None:
     for nothing in ({"rows": [], "command": data["command"]}, {"rows": [1], "command": None}):
         assert _kept(nothing) is None
     compared = SimpleNamespace(compare="b.yaml", ranked=SimpleNamespace(data=data), given={})
-    assert plan.Ask.kept.fget(compared) is None  # type: ignore[attr-defined]
+    _refused(lambda: plan.Ask.kept.fget(compared), "drop --save")  # type: ignore[attr-defined]
 
 
 def test_fields_of_a_system_are_those_of_questions_about_one() -> None:

@@ -109,10 +109,10 @@ def test_the_change_that_does_the_most_is_by_its_ratio_whichever_way(tmp_path: P
     first = saved(tmp_path, "a.yaml", {"model": "llama-3.1-70b", "gpu": "h100", "gpus": 4, "batch": 64})
     second = saved(tmp_path, "b.yaml", {"model": "llama-3.1-8b", "gpu": "h100", "batch": 16})
     report = tscale.plan(second, compare=first, serve=True)
-    assert "changes the most with model: llama-3.1-70b to llama-3.1-8b" in str(report).splitlines()[0]
+    assert "changes the most with model: llama-3.1-70b to llama-3.1-8b" in report.report.title
     by_name = {one["name"]: one for one in report.to_dict()["changes"]}
     assert by_name["gpus"]["verdict"] == "does_not_fit"
-    assert "gpus: 4 to default: does not fit" in str(report)
+    assert "gpus: 4 to default: does not fit." in report.report.notes
 
 
 def test_a_comparison_keeps_no_system(tmp_path: Path) -> None:
