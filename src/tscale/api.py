@@ -1255,7 +1255,7 @@ def check(
 ) -> Result:
     """Check claims about models against the right values.
 
-    The exit code is 3 if a claim does not hold or repeats a misprint.
+    The exit code is 3 if a claim does not hold or repeats a misprint, and 1 if one names a model or a quantity that is not known.
 
     Args:
         claims: Give a YAML file of claims (`tscale schema claims` describes it), or the name of a built-in one.

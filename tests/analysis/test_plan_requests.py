@@ -14,7 +14,7 @@ import pytest
 from tscale.analysis import plan, plan_compare, plan_serving, plan_training, system
 from tscale.analysis.questions import question
 from tscale.core.recompute import FEWEST
-from tscale.errors import NotPublishedError, RequestError
+from tscale.errors import NotPublishedError, RequestError, SpecError
 
 TRAIN = {"model": "gpt2", "gpu": "h100", "train": True, "gpus": 8, "batch": 64}
 SERVE = {"model": "gpt2", "gpu": "h100", "serve": True, "gpus": 8, "ttft": "2s"}
@@ -84,7 +84,7 @@ def test_the_best_is_kept_as_its_command_says_it() -> None:
     for nothing in ({"rows": [], "command": data["command"]}, {"rows": [1], "command": None}):
         assert _kept(nothing) is None
     compared = SimpleNamespace(compare="b.yaml", ranked=SimpleNamespace(data=data), given={})
-    assert plan.Ask.kept.fget(compared) is None  # type: ignore[attr-defined]
+    _refused(lambda: plan.Ask.kept.fget(compared), "drop --save")  # type: ignore[attr-defined]
 
 
 def test_fields_of_a_system_are_those_of_questions_about_one() -> None:
@@ -266,8 +266,9 @@ def test_the_question_is_the_one_that_asks_all_fields() -> None:
         lambda: plan_compare._question_of({"model": "a"}, {"gpu": "b"}), "may be compared in serving or in training"
     )
     _refused(lambda: plan_compare._question_of({"zero": 1}, {"output": 1}), "no one question asks all of output, zero")
-    plan_compare._check("train", {"zero": 1}, {"model": "a"})
-    _refused(lambda: plan_compare._check("train", {"zero": 1}, {"output": 1}), "output is nothing that train asks")
+    plan_compare._check("train", "a.yaml", {"zero": 1, "model": "a"})
+    with pytest.raises(SpecError, match=r"b\.yaml: output is nothing that train asks"):
+        plan_compare._check("train", "b.yaml", {"output": 1})
 
 
 def test_what_differs_is_changed_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -292,7 +293,7 @@ def test_tokens_that_are_not_known_are_asked_for_where_no_file_says_them(monkeyp
     monkeypatch.setattr(plan_compare, "_asked", unknown)
     for given, said in (({}, "not known; here as a line of both files, tokens: 300e9"), ({"tokens": 1}, "not known")):
         with pytest.raises(NotPublishedError) as refused:
-            plan_compare._whole("train", given)
+            plan_compare._whole("train", "a.yaml", given)
         assert refused.value.text == said
 
 

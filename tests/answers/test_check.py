@@ -477,3 +477,42 @@ def test_a_right_value_of_nothing_is_one_too(tmp_path: Path, claim: str, expecte
     said = verdict(tmp_path, claim)
     assert said["verdict"] == expected
     assert because in said["because"]
+
+
+@pytest.mark.parametrize(
+    ("claim", "because"),
+    [
+        ("subject: gtp3, quantity: params, claimed: 175e9", 'claims.yaml:3:15: no model "gtp3": did you mean gpt3?'),
+        (
+            'subject: "", quantity: params, claimed: 1',
+            'claims.yaml:3:15: no model "": `tscale list` names the built-in ones',
+        ),
+        (
+            "subject: gpt3, quantity: layerz, claimed: 96",
+            'claims.yaml:3:31: no quantity "layerz": did you mean layers?',
+        ),
+        (
+            "subject: absent.yaml, quantity: layers, claimed: 96",
+            "absent.yaml: cannot be read: No such file or directory",
+        ),
+        (
+            "subject: gpt3, relative_to: gtp2, quantity: layers, claimed: 2",
+            'claims.yaml:3:34: no model "gtp2": did you mean gpt2?',
+        ),
+    ],
+)
+def test_a_claim_about_nothing_known_is_not_judged_and_the_others_are(tmp_path: Path, claim: str, because: str) -> None:
+    """The exit code is 1, for the file is wrong."""
+    file = tmp_path / "claims.yaml"
+    file.write_text(
+        f"title: test\nclaims:\n  - {{{claim}}}\n  - {{subject: gpt3, quantity: layers, claimed: 1e99T}}\n",
+        encoding="utf-8",
+    )
+    done = run("check", str(file), "--format", "json")
+    first, second = json.loads(done.out)["claims"]
+    assert (first["verdict"], second["verdict"], done.code) == ("not judged", "does not hold", 1)
+    assert because in first["because"]
+    table = run("check", str(file)).out
+    assert "1 does not hold, 1 not judged" in table
+    assert "1.00e111" in table
+    assert "1,000,000,000,000,000,000" not in table

@@ -255,3 +255,14 @@ def test_both_ways_of_serving_have_the_dollars_of_a_prediction_under_one_key() -
         key = f"usd_per_million_{way}_tokens"
         assert alone[f"predicted_{key}"] > alone[key]  # a bound
         assert several[f"predicted_{key}"] == several[key]
+
+
+@pytest.mark.parametrize("run", [(32, "18"), (32, "0.000001"), (32, "0.018", "400")])
+def test_a_measured_run_in_other_units_is_refused(run: tuple[Any, ...]) -> None:
+    """Milliseconds for seconds, or a slip: a hundred times what is predicted, or a hundredth of it."""
+    text = ",".join(map(str, run))
+    with pytest.raises(RequestError, match="is not of this deployment"):
+        tscale.serve("llama-3.1-8b", gpu="h100", measured=text)
+    with pytest.raises(RequestError, match="drop measured"):
+        tscale.serve("llama-3.1-8b", gpu="h100", measured="32,0.018", bound=True)
+    assert tscale.serve("llama-3.1-8b", gpu="h100", measured="32,0.018,0.4").to_dict()["tpot_seconds"] is not None

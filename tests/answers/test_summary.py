@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.helpers import answer, of_each, run, structures
@@ -32,6 +34,8 @@ def test_a_device_is_told_of_as_memory_serve_and_train_do(name: str, gpu: str, d
     context = str(min(answer("summary", name)["context"], 8192))
     held = answer("memory", name, "--gpu", gpu, "--gpus", str(devices), "--context", context)
     assert held["verdict"] == "fits"
+    alone = json.loads(run("memory", name, "--gpu", gpu, "--context", context, "--format", "json").out)
+    assert found["verdict"] == alone["verdict"] == ("fits" if devices == 1 else "does_not_fit")
     if devices == 1:
         assert found["per_device_bytes"] == held["per_device_bytes"]["total"]
     trained = answer("train", name, "--gpu", gpu, "--days", "30")

@@ -16,7 +16,7 @@ from tscale.errors import RequestError, SpecErrors, field
 
 ROOT = Path(tscale.__file__).parent
 ROOMS = ("core", "blocks", "models", "planning")
-OF_OTHERS = {ROOT / "planning" / "flags.py", ROOT / "planning" / "launch_flags.py"}
+OF_OTHERS = {ROOT / "planning" / name for name in ("flags.py", "bridge_flags.py", "launch_flags.py")}
 """Files of the options of other programs."""
 OPTION = re.compile(r"(?<![\w-])--[a-z]")
 

@@ -283,11 +283,11 @@ def test_what_a_device_of_a_plan_holds_is_that_of_memory(monkeypatch: pytest.Mon
     assert (data["per_device_bytes"]["total"].value, data["command"], data["verdict"]) == (one.total, "the command", "fits")  # fmt: skip
     impossible = MemoryAsk(ask.how._replace(plan=Parallelism(tensor=3)), 100)
     failed = run_memory.plan_memory(MODEL, H100, impossible, "the command")
-    assert (failed.verdict, failed.total, failed.data) == (None, 0, None)
+    assert (failed.verdict, failed.total, failed.data) == (None, 0, {"verdict": None, "why": failed.why})
     assert failed.why
     for gpus in (1, 3):
         states = run_memory.all_states(MODEL, H100, gpus, "bf16")
-        assert states is not None
+        assert isinstance(states, run_memory.States)
         params = 512 * 64 + 6 * (64 * 64 * 2 + 64 * 32 * 2 + 3 * 64 * 128 + 2 * 64) + 64
         assert (states.total, states.memory, states.gpus) == (16 * params, gpus * H100.device().device_bytes, gpus)
 

@@ -34,13 +34,15 @@ def test_fsdp_as_torchtitan_is_told_of_it() -> None:
     )
 
 
-def test_a_pipeline_as_nemo_is_told_of_it() -> None:
+def test_a_pipeline_as_megatron_bridge_is_told_of_it() -> None:
+    """Megatron-LM's options by scripts/translate_mlm_to_bridge.py, and what a recipe may have beyond them."""
     plan = Parallelism(tensor=8, sequence=True, pipeline=9, interleave=2, context=4, data=2, zero=1)
     assert flags_of(LAYOUT._replace(plan=plan), JOB._replace(batch=2016))["nemo"] == (
-        "trainer.num_nodes=72 trainer.devices=8 trainer.strategy.tensor_model_parallel_size=8 "
-        "trainer.strategy.sequence_parallel=True trainer.strategy.pipeline_model_parallel_size=9 "
-        "trainer.strategy.virtual_pipeline_model_parallel_size=2 trainer.strategy.context_parallel_size=4 "
-        "data.micro_batch_size=1 data.global_batch_size=2016 data.seq_length=8192 optim.config.use_distributed_optimizer=True"
+        "--nodes 72 --gpus-per-node 8 model.tensor_model_parallel_size=8 model.pipeline_model_parallel_size=9 "
+        "model.sequence_parallel=true model.context_parallel_size=4 model.virtual_pipeline_model_parallel_size=2 "
+        "train.micro_batch_size=1 train.global_batch_size=2016 ddp.use_distributed_optimizer=true "
+        "optimizer.use_distributed_optimizer=true ddp.overlap_grad_reduce=true ddp.overlap_param_gather=true "
+        "mixed_precision.bf16=true model.recompute_granularity=null mixed_precision.grad_reduce_in_fp32=true dataset.seq_length=8192"
     )
 
 
@@ -58,12 +60,12 @@ def test_uneven_stages_are_those_of_the_ends_or_piece_by_piece() -> None:
         "--pipeline-model-parallel-layout",
         "Et*9|t*9|t*8|t*6L",
     ]
-    two = Parallelism(pipeline=2, interleave=2, data=8, stages=(16, 16))
-    assert _megatron(two, job)[4:6] == ["--pipeline-model-parallel-layout", "Et*8|t*8|t*8|t*8L"]
-    assert "model.config.num_layers_in_first_pipeline_stage=7" in (
-        flags_of(LAYOUT._replace(plan=plan), job)["nemo"] or ""
-    )
-    assert lacks_of(LAYOUT._replace(plan=two), job)["nemo"] == "stages of such layers"
+    two = Parallelism(pipeline=2, interleave=2, data=8, stages=(17, 15))
+    assert _megatron(two, job)[4:6] == ["--pipeline-model-parallel-layout", "Et*9|t*8|t*8|t*7L"]
+    assert "model.num_layers_in_first_pipeline_stage=7" in (flags_of(LAYOUT._replace(plan=plan), job)["nemo"] or "")
+    laid_out = flags_of(LAYOUT._replace(plan=two), job)["nemo"] or ""
+    assert "model.pipeline_model_parallel_layout='Et*9|t*8|t*8|t*7L'" in laid_out
+    assert "virtual" not in laid_out
 
 
 def test_modules_that_predict_further_tokens_stand_before_the_head() -> None:
@@ -75,9 +77,7 @@ def test_modules_that_predict_further_tokens_stand_before_the_head() -> None:
     assert "--num-virtual-stages-per-pipeline-rank 2 --mtp-num-layers 1" in (
         flags_of(LAYOUT._replace(plan=plan), job._replace(layers=64))["megatron_lm"] or ""
     )
-    assert "model.config.mtp_num_layers=1" in (
-        flags_of(LAYOUT._replace(plan=plan), job._replace(layers=64))["nemo"] or ""
-    )
+    assert "model.mtp_num_layers=1" in (flags_of(LAYOUT._replace(plan=plan), job._replace(layers=64))["nemo"] or "")
     assert lacks_of(LAYOUT._replace(plan=plan), job)["torchtitan"] == "MTP"
 
 
@@ -88,7 +88,7 @@ def test_the_first_layers_are_recomputed_by_blocks_of_megatron() -> None:
     assert "--recompute-granularity full --recompute-method block --recompute-num-layers 6" in (
         flags_of(layout, job)["megatron_lm"] or ""
     )
-    assert "recompute_method=block model.config.recompute_num_layers=6" in (flags_of(layout, job)["nemo"] or "")
+    assert "recompute_method=block model.recompute_num_layers=6" in (flags_of(layout, job)["nemo"] or "")
     assert (
         lacks_of(layout._replace(plan=layout.plan._replace(interleave=2)), job)["megatron_lm"]
         == "recompute full:6 of stages of 2 pieces"
@@ -105,22 +105,22 @@ def test_what_a_framework_has_no_option_for_is_none() -> None:
     assert flags_of(LAYOUT._replace(recompute="op"), JOB)["megatron_lm"] is None
     assert flags_of(LAYOUT._replace(optimizer="muon"), JOB)["nemo"] is None
     assert lacks_of(LAYOUT._replace(recompute="op"), JOB)["megatron_lm"] == "recompute op"
-    assert lacks_of(LAYOUT, JOB) == {"torchtitan": "ZeRO 1", "nemo": "126 layers in 16 pieces"}
+    assert lacks_of(LAYOUT, JOB) == {"torchtitan": "ZeRO 1"}
 
 
 def test_tokens_go_to_their_experts_as_is_predicted() -> None:
     """Once to each device, by DeepEP within nodes of eight and HybridEP where links join more; of one device nothing is said."""
     job, plan = JOB._replace(experts=64, layers=128), Parallelism(expert=8, data=16, zero=1)
     for devices, expert, option in (
-        (8, 8, "--moe-token-dispatcher-type flex --moe-enable-deepep"),
+        (8, 8, "--moe-token-dispatcher-type flex --moe-flex-dispatcher-backend deepep"),
         (72, 8, "--moe-token-dispatcher-type flex --moe-flex-dispatcher-backend hybridep"),
         (8, 1, None),
     ):
         found = flags_of(LAYOUT._replace(plan=plan._replace(expert=expert)), job._replace(per_node=devices))
         line = found["megatron_lm"] or ""
         assert option in line if option else "--moe-token" not in line
-        assert ("moe_enable_deepep=True" in (found["nemo"] or "")) == (option is not None and devices == 8)
-    assert lacks_of(LAYOUT._replace(plan=plan), job._replace(per_node=72))["nemo"] == "HybridEP"
+        backend = option.split()[-1] if option else None
+        assert (f"model.moe_flex_dispatcher_backend={backend}" in (found["nemo"] or "")) == (option is not None)
 
 
 def test_megatron_interleaves_whole_rounds_of_micro_batches_alone() -> None:

@@ -54,14 +54,15 @@ def test_formats_and_roles_are_said_where_they_are_no_engines_own() -> None:
     for weights, cache, role in product(("", "fp8", "nf4"), ("bf16", "fp8", "fp8_e4m3"), ("", "prefill", "decode")):
         one = Launch("m", ServingLayout(2, 2, expert_tensor=2), 0, 9, weights, cache, role)  # type: ignore[arg-type]
         quantised, short = weights == "fp8", cache != "bf16"
+        loaded = "MODEL_IN_NF4" if weights == "nf4" else "m"
         assert vllm(one) == (
-            "vllm serve m --tensor-parallel-size 2 --pipeline-parallel-size 2 --max-model-len 9"
+            f"vllm serve {loaded} --tensor-parallel-size 2 --pipeline-parallel-size 2 --max-model-len 9"
             + " --quantization fp8" * quantised
             + " --kv-cache-dtype fp8" * short
             + NIXL * bool(role)
         )
         assert sglang(one) == (
-            "python -m sglang.launch_server --model-path m --tp-size 2 --pp-size 2 --context-length 9"
+            f"python -m sglang.launch_server --model-path {loaded} --tp-size 2 --pp-size 2 --context-length 9"
             + " --quantization fp8" * quantised
             + " --kv-cache-dtype fp8_e4m3" * short
             + f" --disaggregation-mode {role} --disaggregation-transfer-backend nixl" * bool(role)
@@ -72,7 +73,8 @@ def test_formats_and_roles_are_said_where_they_are_no_engines_own() -> None:
             *["disable_overlap_scheduler: true"] * (role == "prefill"),
         ]
         config = " --config <(echo '{" + ", ".join(lines) + "}')" if lines else ""
-        assert trtllm(one) == "trtllm-serve m --tp_size 2 --pp_size 2 --max_seq_len 9" + config
+        loaded = f"MODEL_IN_{weights.upper()}" if weights else "m"  # it converts none
+        assert trtllm(one) == f"trtllm-serve {loaded} --tp_size 2 --pp_size 2 --max_seq_len 9" + config
 
 
 def test_engines_have_options_for_layouts_that_they_run() -> None:
@@ -85,3 +87,9 @@ def test_engines_have_options_for_layouts_that_they_run() -> None:
         assert (trtllm(one) is None) == (tensor > 1 and copies > 1)
         assert f"--tp-size {tensor * copies} " in (sglang(one) or "")
         assert (f"--ep-size {expert} " in (sglang(one) or "")) == (expert > 1)
+
+
+def test_a_cache_that_engines_have_not_has_no_command() -> None:
+    for cache, has in (("", True), ("bf16", True), ("fp16", True), ("fp8", True), ("q8_0", False), ("int8", False)):
+        one = Launch("m", ServingLayout(), 0, 9, "", cache)
+        assert [engine(one) is not None for engine in (vllm, sglang, trtllm)] == [has] * 3

@@ -15,8 +15,9 @@ from tscale.core.loss_kernels import default_kernel
 from tscale.core.parallelism import Parallelism
 from tscale.models.lower import lower
 from tscale.models.resolve import resolve
+from tscale.models.stages import even_rounds
 from tscale.planning.layouts import Axes, Layout, Layouts, grid
-from tscale.planning.legal import Legal, _has_even_pieces, _orders, legal
+from tscale.planning.legal import Legal, _orders, legal
 from tscale.planning.memory import _KERNELS, _kernels
 from tscale.planning.stage_kinds import Model, model_of
 from tscale.planning.structure import split
@@ -81,7 +82,7 @@ def _is_order(p: int, v: int, schedule: Any) -> bool:
 def test_rounds_are_even_whose_deepest_pieces_are_as_deep(sizes: tuple[int, ...], even: bool) -> None:
     """Of two stages: the first and the second piece of a round follow one another in the stack."""
     plan = Parallelism(pipeline=2, interleave=len(sizes) // 2, schedule="interleaved", stages=sizes)
-    assert _has_even_pieces(_model(), plan) == even
+    assert even_rounds(_model().spec, plan) == even
 
 
 def _has_even_rounds(p: int, v: int) -> bool:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Ask(Request):
     """Check claims about models against the right values.
 
-    The exit code is 3 if a claim does not hold or repeats a misprint.
+    The exit code is 3 if a claim does not hold or repeats a misprint, and 1 if one names a model or a quantity that is not known.
     """
 
     command = "check"

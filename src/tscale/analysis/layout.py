@@ -24,7 +24,8 @@ def pool_of(text: str, what: str) -> ServingLayout:
         key, equals, value = part.partition("=")
         name = key.strip().replace("-", "_")
         if not equals or name not in WAYS or name == "stages":
-            hint = nearest(name, [way for way in WAYS if way != "stages"])
+            known = [way.replace("_", "-") for way in WAYS if way != "stages"]
+            hint = f"known: {', '.join(known)}" if name in WAYS else nearest(name.replace("_", "-"), known)
             raise RequestError(f"{what} takes degrees such as tensor=4,replicas=2, not {shown(part)}: {hint}")
         if name in given:
             raise RequestError(f"{what} gives {key.strip()} twice: give it once")

@@ -97,11 +97,17 @@ class Ask(ServingAxes, TrainingAxes, OfModel):
 
     @property
     def kept(self) -> Mapping[str, object] | None:
-        """What --save keeps: the best system that was found, as `train` or `serve` asks it; None where none was."""
+        """What --save keeps: the best system that was found, as `train` or `serve` asks it; None where none was.
+
+        Raises:
+            RequestError: of two systems that are compared.
+        """
         from tscale.analysis.plan_explained import given_by
         from tscale.analysis.system import TARGETS
 
-        data: Any = {"rows": ()} if self.compare is not None else self.ranked.data
+        if self.compare is not None:
+            raise RequestError("--compare finds no system that is not in a file already: drop --save")
+        data: Any = self.ranked.data
         if not data["rows"] or not data["command"]:
             return None
         found = given_by(data["command"])[1]

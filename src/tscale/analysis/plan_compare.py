@@ -7,12 +7,12 @@ from typing import Any, Final
 
 from tscale.analysis.plan_explained import compare_steps
 from tscale.analysis.questions import question
-from tscale.analysis.request import Request
+from tscale.analysis.request import Request, spelled
 from tscale.analysis.serve import SAME
 from tscale.analysis.system import TARGETS, read_system
 from tscale.answers.plan.compare import METRICS, Asked, compare_report
 from tscale.core.metric import Report
-from tscale.errors import NotPublishedError, RequestError, TscaleError, called
+from tscale.errors import NotPublishedError, RequestError, SpecError, TscaleError, called
 
 MOST_DIFFERENCES: Final = 100
 
@@ -33,12 +33,13 @@ def compared(first: str, second: str, asked: str | None, *, explain: bool = Fals
         raise RequestError(f"{called(first)} and {called(second)} say the same: nothing differs")
     if len(fields) > MOST_DIFFERENCES:
         raise RequestError(f"{len(fields):,} fields differ: at most {MOST_DIFFERENCES} are compared")
-    _check(name, *systems)
-    steps = [Asked(first, "", "", _whole(name, systems[0]))]
+    for file, system in zip((first, second), systems, strict=True):
+        _check(name, file, system)
+    steps = [Asked(first, "", "", _whole(name, first, systems[0]))]
     for field in fields:
         before, after = (_said(system.get(field)) for system in systems)
         steps.append(Asked(field, before, after, _changed(name, systems[0], field, systems[1].get(field))))
-    steps.append(Asked(second, "", "", _whole(name, systems[1])))
+    steps.append(Asked(second, "", "", _whole(name, second, systems[1])))
     report = compare_report(name, tuple(steps))
     if not explain:
         return report
@@ -66,12 +67,15 @@ def _question_of(*systems: Mapping[str, object]) -> str:
     raise RequestError("these systems may be compared in serving or in training: give --serve or --train")
 
 
-def _check(name: str, *systems: Mapping[str, object]) -> None:
-    """Raises `RequestError` for a field that the question does not ask."""
+def _check(name: str, file: str, system: Mapping[str, object]) -> None:
+    """Raises `SpecError` for a field of a file that the question does not ask."""
     options = question(name).ask.options()
-    for field in {field for system in systems for field in system}:
+    for field in system:
         if field not in options:
-            raise RequestError(f"{field} is nothing that {name} asks: drop it from the file, or ask another question")
+            raise SpecError(
+                f"{field} is nothing that {name} asks: drop it from the file, or ask another question",
+                where=called(file),
+            )
 
 
 def _asked(name: str, system: Mapping[str, Any]) -> Report:
@@ -80,14 +84,24 @@ def _asked(name: str, system: Mapping[str, Any]) -> Report:
     return one.analyze(request)
 
 
-def _whole(name: str, system: Mapping[str, Any]) -> Report:
-    """The answer about a system as it is. Raises `NotPublishedError` where it says no training tokens and none are known."""
+def _whole(name: str, file: str, system: Mapping[str, Any]) -> Report:
+    """The answer about a system as it is.
+
+    Raises:
+        NotPublishedError: where it says no training tokens and none are known.
+        SpecError: for a system that cannot be, as its file has it.
+    """
     try:
         return _asked(name, system)
     except NotPublishedError as error:
         if "tokens" in system:
             raise
         raise NotPublishedError(f"{error.text}; here as a line of both files, tokens: 300e9") from None
+    except RequestError as error:
+        text = error.text
+        for field in system:
+            text = text.replace(spelled(field), field)
+        raise SpecError(text, where=called(file)) from None
 
 
 def _changed(name: str, system: Mapping[str, Any], field: str, value: object) -> Report | str:

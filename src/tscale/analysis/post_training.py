@@ -38,6 +38,8 @@ def asleep(text: str, what: str) -> frozenset[Sleeper]:
         return frozenset(SLEEPERS if text.strip() == "all" else ())
     found = [part.strip() for part in text.split(",")]
     for part in found:
+        if part in ("all", "none"):
+            raise RequestError(f"{what} {part} stands alone: drop the others, or name what sleeps")
         if part not in SLEEPERS:
             raise RequestError(
                 f"{what} takes all, none, or several of {', '.join(SLEEPERS)}, not {shown(part)}: {nearest(part, SLEEPERS)}"

@@ -86,6 +86,7 @@ SAMPLES: Final[dict[str, tuple[dict[str, Any], ...]]] = {
         {"model": _READS_IMAGES, "gpu": "h100", "gpus": 8, "batch": 64, "images": 2, "tokens": "1e9"},
         {"model": "llama-3.2-1b", "gpu": "h100", "gpus": 8, "batch": 64, "qlora": True, "tokens": "1e9"},
         {"model": "mixtral-8x7b", "gpu": "h100", "gpus": 64, "batch": 64, "expert": 8, "tokens": "1e9"},
+        {"model": "deepseek-v3.2", "gpu": "h100", "gpus": 64, "batch": 64, "zero": 1, "tokens": "1e9"},
         {"model": "gpt2", "gpu": "h100", "gpus": 8, "batch": 8, "method": "sft"},
         {"model": "gpt2", "gpu": "h100", "gpus": 8, "batch": 8, "method": "dpo"},
         {"model": "gpt2", "gpu": "h100", "gpus": 8, "method": "ppo"},

@@ -185,10 +185,9 @@ class Ask(WithMedia, OnHardware):
         for name, other in (("input", "context"), ("concurrency", "batch"), ("rate", "batch"), ("rate", "concurrency")):
             if name in self.given and other in self.given:
                 raise RequestError(f"--{name} and --{other} say the same: give one of them")
-        if (self.prefill is None) != (self.decode is None):
-            raise RequestError("--prefill and --decode are two pools: give the degrees of both")
-        if self.decode is not None and any(name in self.given for name in (*WAYS, "gpus")):
-            raise RequestError("--prefill and --decode say all degrees: drop --gpus, --tensor and the others")
+        self._check_pools()
+        if self.bound and self.measured is not None:
+            raise RequestError("--bound gives bounds alone, which no measured run changes: drop --measured")
         if self.host_bandwidth is not None and not self.prefix:
             raise RequestError(HOST_ALONE)
         given = "--draft-tokens" if self.draft is None else "--draft"
@@ -199,6 +198,13 @@ class Ask(WithMedia, OnHardware):
                 )
         elif self.acceptance is None:
             raise RequestError(f"{given} needs --acceptance, the chance that a guessed token is accepted, such as 0.8")
+
+    def _check_pools(self) -> None:
+        """Raises `RequestError` for one pool alone, and for degrees beside those of both."""
+        if (self.prefill is None) != (self.decode is None):
+            raise RequestError("--prefill and --decode are two pools: give the degrees of both")
+        if self.decode is not None and any(name in self.given for name in (*WAYS, "gpus")):
+            raise RequestError("--prefill and --decode say all degrees: drop --gpus, --tensor and the others")
 
     @property
     def guesses(self) -> Draft | None:

@@ -14,7 +14,7 @@ from tscale.core.metric import Column, Data, Figure, Missing, Report, weakest
 from tscale.core.sources import cited
 from tscale.core.units import COUNT, FLOPS, PF_DAYS, RATIO, TOKENS
 from tscale.core.view import Record, view
-from tscale.errors import RequestError, SpecError, nearest
+from tscale.errors import RequestError, SpecError, TscaleError, nearest
 from tscale.estimates.explaining import plain_number, source_text
 from tscale.estimates.metrics import CLAIMABLE, Subject, claimable, subject_of
 from tscale.estimates.truths import PUBLISHED, Truth, Truths, corrected_figure, truths_of
@@ -23,7 +23,7 @@ from tscale.models.spec import Published, Spec
 from tscale.models.undisclosed import UndisclosedSpec
 from tscale.models.yaml_file import Document
 
-Verdict = Literal["holds", "close", "misprint", "does not hold", "cannot be checked"]
+Verdict = Literal["holds", "close", "misprint", "does not hold", "cannot be checked", "not judged"]
 
 HOLDS: Final = Fraction(1, 200)
 """A claim holds if it is within 0.5% of a right value, unless it sets a tolerance; a whole number only if it is equal."""
@@ -56,8 +56,8 @@ class _Judged(NamedTuple):
 
 
 def check_report(claims: Claims, document: Document) -> Report:
-    """The audit of a file of claims: exit code 3 if one of them does not hold, or repeats a misprint."""
-    judged = [_judge(claim, document, place) for place, claim in enumerate(claims.claims)]
+    """The audit of a file of claims: exit code 3 if one of them does not hold, or repeats a misprint; 1 if one is about nothing known."""
+    judged = [_judged_or_not(claim, document, place) for place, claim in enumerate(claims.claims)]
     counts = {verdict: sum(one.verdict == verdict for one in judged) for verdict in _VERDICTS}
     summary = ", ".join(f"{count} {_plural(verdict, count)}" for verdict, count in counts.items() if count)
     records = [_data(one) for one in judged]
@@ -71,7 +71,9 @@ def check_report(claims: Claims, document: Document) -> Report:
     title = f"{claims.title}: of {of}, {summary}" if judged else claims.title
     rows = [{**record, **_in_words(one)} for record, one in zip(records, judged, strict=True)]
     table = view(title, (*_COLUMNS, _QUOTE if any(one.claim.quote for one in judged) else None), rows)
-    return Report(title, (table,), data, _notes(claims, judged), exit_code=3 if wrong else 0)
+    return Report(
+        title, (table,), data, _notes(claims, judged), exit_code=1 if counts["not judged"] else 3 if wrong else 0
+    )
 
 
 def _notes(claims: Claims, judged: Sequence[_Judged]) -> tuple[str, ...]:
@@ -86,7 +88,14 @@ def _notes(claims: Claims, judged: Sequence[_Judged]) -> tuple[str, ...]:
 
 _ANY_BASIS: Final = ("training_tokens",)
 """Quantities whose sum over stages, which is ours, is on the same basis as another model's published total."""
-_VERDICTS: Final[tuple[Verdict, ...]] = ("holds", "close", "misprint", "does not hold", "cannot be checked")
+_VERDICTS: Final[tuple[Verdict, ...]] = (
+    "holds",
+    "close",
+    "misprint",
+    "does not hold",
+    "cannot be checked",
+    "not judged",
+)
 _ROUNDED: Final = (
     "Training FLOPs are judged by each convention, at the lengths that were trained at, and hold too where the right "
     "value is the claim once it is rounded to the claim's digits, two at least."
@@ -104,7 +113,7 @@ def _in_words(one: _Judged) -> Record:
     claim, right = one.claim, one.right
     times = f", times {claim.relative_to}'s" if claim.relative_to else ""
     return {
-        "claim": f"{claim.subject}: {CLAIMABLE[claim.quantity].name}{times}",
+        "claim": f"{claim.subject}: {CLAIMABLE[claim.quantity].name if claim.quantity in CLAIMABLE else claim.quantity}{times}",
         "right": right if isinstance(right, Figure) else right._replace(why=right.why.partition(":")[0]),
         "because": "; ".join(filter(None, (one.because, one.hint))),
     }
@@ -128,6 +137,15 @@ def _data(one: _Judged) -> Record:
         "because": one.because,
         "hint": one.hint,
     }
+
+
+def _judged_or_not(claim: Claim, document: Document, place: int) -> _Judged:
+    """A claim with its verdict; why there is none where it names a model or a quantity that is not known, by its line."""
+    try:
+        return _judge(claim, document, place)
+    except TscaleError as error:
+        claimed = Figure(claim.claimed, RATIO if claim.relative_to else COUNT)
+        return _Judged(claim, claimed, Missing("n/a"), "not judged", str(error))
 
 
 def _judge(claim: Claim, document: Document, place: int) -> _Judged:

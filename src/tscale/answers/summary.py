@@ -64,11 +64,13 @@ class _Row(NamedTuple):
     answer: Figure | Missing | str
     low: Figure | None = None
     high: Figure | None = None
+    code: str = ""
+    """What programs read in the place of words."""
 
     @property
     def data(self) -> dict[str, Data]:
         """For JSON; null where there is no number."""
-        answer: dict[str, Data] = {self.key: None if isinstance(self.answer, Missing) else self.answer}
+        answer: dict[str, Data] = {self.key: self.code or (None if isinstance(self.answer, Missing) else self.answer)}
         if self.key not in _RANGED:
             return answer
         return {**answer, f"{self.key}_range": None if self.low is None else {"low": self.low, "high": self.high}}
@@ -268,7 +270,8 @@ def _rows_on(spec: ModelSpec, hardware: Hardware) -> Iterator[_Row]:
     alone = MemoryAsk(context=length, hardware=hardware)
     total = held(server_of(spec, alone, length)).total
     yield _Row("per_device_bytes", f"serving one sequence of {length:,} tokens", Figure(total, BYTES, "convention"))
-    yield _Row("verdict", "on one device", verdict_text(serving_capacity(hardware.device(), 1), total))
+    capacity = serving_capacity(hardware.device(), 1)
+    yield _Row("verdict", "on one device", verdict_text(capacity, total), code=capacity.verdict(total))
     devices = _devices_needed(spec, alone, length)
     many = Missing(f"more than {_MOST_DEVICES:,}") if devices is None else Figure(devices, COUNT, "convention")
     yield _Row("devices", "devices to serve it, a power of two", many)

@@ -10,10 +10,14 @@ from tscale.core.units import Reading
 
 Number = int | float | Fraction
 _PREFIXES: Final = ("", "k", "M", "G", "T", "P", "E", "Z", "Y")
+_UNREADABLE: Final = 10**30
+"""Whole numbers from here on are counts of nothing, and read as a power of ten."""
 
 
 def number_text(value: Number, reading: Reading, symbol: str = "") -> str:
-    """A number as people read it; whole numbers in full keep every digit."""
+    """A number as people read it; whole numbers in full keep every digit, below 10^30."""
+    if reading in ("full", "given") and not -_UNREADABLE < value < _UNREADABLE:
+        return _power(value)
     match reading:
         case "full":
             return f"{int(value):,}" if _whole(value) else _rounded(value)

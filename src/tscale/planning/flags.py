@@ -1,23 +1,27 @@
 """A layout as the options of training frameworks; None where a framework has no option for some part of it.
 
 What is predicted is what they ask for: gradients and weights are sent behind the backward and the forward pass, and a token goes once to
-each device that has one of its experts. Megatron-LM does neither unless it is told to (its usual dispatcher is allgather); NeMo's recipes hide
-gradients and weights (overlap_grad_reduce, overlap_param_gather); torchtitan sends a token once for each expert, for which it has no option.
+each device that has one of its experts. Megatron-LM does neither unless it is told to (its usual dispatcher is allgather); Megatron-Bridge,
+the training library of the NeMo Framework, has the same options under the sections of its configuration; torchtitan sends a token once for
+each expert, for which it has no option.
 
-Option names are those of Megatron-LM's training/arguments.py (core 0.13; that of HybridEP is of 0.16, whose transformer_config.py says that
-DeepEP does not send over links of several nodes), of torchtitan's config/configs.py and
-distributed/activation_checkpoint.py (commit b5bcd76 of August 2026, which counts steps in tokens) and of
-NeMo 2's recipes (collections/llm/recipes, commit 00aa2e1; DeepEP's of lightning/pytorch/callbacks/deepep.py, 8cfedd7).
+Option names are those of Megatron-LM (commit d98e8a6 of August 2026: training/arguments.py, which makes most of them of core's
+transformer_config.py, model_parallel_config.py and training/config), of Megatron-Bridge (067f987 of August 2026:
+scripts/translate_mlm_to_bridge.py, scripts/training/README.md and training/config.py) and of torchtitan (b5bcd76 of August 2026, which counts
+steps in tokens: config/configs.py, distributed/pipeline_parallel.py, distributed/parallel_dims.py and distributed/activation_checkpoint.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from shlex import quote
-from typing import NamedTuple
+from itertools import product
+from shlex import quote, split
+from typing import Final, NamedTuple
 
 from tscale.core.parallelism import Parallelism
 from tscale.core.partition import interleaved_sizes, stretches
+from tscale.core.tracing import ceil_div
+from tscale.planning.bridge_flags import overrides
 from tscale.planning.layouts import Layout
 
 
@@ -87,11 +91,12 @@ _MEGATRON_PRECISION = {
     "bf16": "--bf16 --grad-reduce-in-bf16",
     "bf16-fp32-gradients": "--bf16",
     "fp16": "--fp16",
-    "fp8": "--bf16 --fp8-format hybrid",
+    "fp8": "--bf16 --fp8-format hybrid --fp8-param-gather",
     "fp8-bf16-gradients": "--bf16 --fp8-format hybrid --fp8-param-gather --grad-reduce-in-bf16",
     "fp32": "",
 }
 _MEGATRON_OPTIMIZER = {"adamw": "", "adamw-fp32": "", "sgd": "--optimizer sgd"}
+_MOMENTS_IN_BF16 = "--exp-avg-dtype bf16 --exp-avg-sq-dtype bf16"
 
 
 def _megatron_again(layout: Layout) -> str:
@@ -124,21 +129,36 @@ def _megatron(layout: Layout, job: Job) -> Iterator[str]:
             yield f"--moe-token-dispatcher-type flex {_backend_of(job)}"
     yield f"--micro-batch-size {layout.micro_batch} --global-batch-size {job.batch}"
     yield from _megatron_sharding(layout)
-    if layout.precision == "fp8-bf16-gradients" and not plan.zero:
-        raise NoOptionError("weights in fp8 without a distributed optimizer")
     for option in (
         _megatron_again(layout),
         _of(_MEGATRON_PRECISION, layout.precision, "precision"),
         _of(_MEGATRON_OPTIMIZER, layout.optimizer, "optimizer"),
         *(_of({"states": "--optimizer-cpu-offload"}, what, "offload") for what in sorted(layout.offload)),
+        *_megatron_states(layout),
     ):
         if option:
             yield option
 
 
+def _megatron_states(layout: Layout) -> Iterator[str]:
+    """The optimizer that keeps its states in the host's memory or in 16 bits, which only a distributed one of Adam does."""
+    short = layout.precision == "fp8" and layout.optimizer == "adamw"
+    if layout.precision.startswith("fp8") and not layout.plan.zero:
+        raise NoOptionError("weights in fp8 without a distributed optimizer")
+    if not (short or layout.offload):
+        return
+    if not layout.plan.zero:
+        raise NoOptionError("offload without a distributed optimizer")
+    if layout.optimizer == "sgd":
+        raise NoOptionError("offload of SGD")
+    yield "--use-precision-aware-optimizer"
+    if short:
+        yield _MOMENTS_IN_BF16
+
+
 def _backend_of(job: Job) -> str:
     """The option of how tokens go once to each device that has one of their experts."""
-    return "--moe-enable-deepep" if job.per_node <= _DEEPEP_NODE else "--moe-flex-dispatcher-backend hybridep"
+    return f"--moe-flex-dispatcher-backend {'deepep' if job.per_node <= _DEEPEP_NODE else 'hybridep'}"
 
 
 def _megatron_pipeline(layout: Layout, job: Job) -> Iterator[str]:
@@ -146,52 +166,39 @@ def _megatron_pipeline(layout: Layout, job: Job) -> Iterator[str]:
     if plan.order not in ("1f1b", "interleaved"):
         raise NoOptionError(f"schedule {plan.order}")
     _refuse_partial_rounds(layout, job)
-    if plan.stages is not None:
-        yield from _megatron_stages(plan, job)
-        return
-    pieces = plan.pipeline * plan.interleave
-    if job.modules and job.layers % pieces:
-        yield _megatron_layout(
-            [one.size for one in stretches(job.layers, pieces, ends=plan.interleave > 1, modules=job.modules)], job
-        )
-        return
-    if plan.interleave > 1:
-        yield f"--num-virtual-stages-per-pipeline-rank {plan.interleave}"
-    if job.layers % pieces:
-        if (job.layers + 2) % pieces:
-            raise NoOptionError(_uneven(job, pieces))
-        yield "--account-for-embedding-in-pipeline-split --account-for-loss-in-pipeline-split"
-
-
-def _megatron_stages(plan: Parallelism, job: Job) -> Iterator[str]:
-    """Stages of given sizes: by the first and the last where the others are alike, else piece by piece, which says how many there are."""
-    assert plan.stages is not None
-    ends = _ends(plan)
-    if ends is not None:
+    sizes = _pieces(plan, job)
+    counted = plan.stages is None and not job.modules and (job.layers + 2) % len(sizes) == 0
+    ends = None if job.modules else _ends(sizes, plan)
+    if len(set(sizes)) == 1 or counted:
+        if plan.interleave > 1:
+            yield f"--num-virtual-stages-per-pipeline-rank {plan.interleave}"
+        if len(set(sizes)) > 1:
+            yield "--account-for-embedding-in-pipeline-split --account-for-loss-in-pipeline-split"
+    elif ends is not None:
         yield f"--decoder-first-pipeline-num-layers {ends[0]} --decoder-last-pipeline-num-layers {ends[1]}"
-        return
-    sizes = list(plan.stages)
-    if len(sizes) < plan.pipeline * plan.interleave:
-        sizes = interleaved_sizes(sizes, plan.interleave)
-    yield _megatron_layout(sizes, job)
+    else:
+        yield _megatron_layout(sizes, job)
+
+
+def _pieces(plan: Parallelism, job: Job) -> list[int]:
+    """Layers of each piece of a pipeline, in the order of the stack."""
+    many = plan.pipeline * plan.interleave
+    if plan.stages is None:
+        return [int(one.size) for one in stretches(job.layers, many, ends=plan.interleave > 1, modules=job.modules)]
+    return list(plan.stages) if len(plan.stages) == many else interleaved_sizes(plan.stages, plan.interleave)
 
 
 def _megatron_layout(sizes: Sequence[int], job: Job) -> str:
-    """Pieces of such sizes, one by one: E is the embedding, m a module that predicts a further token, L the head."""
+    """Pieces of such sizes, one by one, which say how many there are: E is the embedding, m a module that predicts a further token, L the head."""
     pieces = ["t" if size == 1 else f"t*{size}" if size else "" for size in sizes]
     return f"--pipeline-model-parallel-layout {quote('E' + '|'.join(pieces) + 'm' * job.modules + 'L')}"
 
 
-def _ends(plan: Parallelism) -> tuple[int, int] | None:
-    """Layers of the first and the last of given stages of one piece, where all others have as many as one another."""
-    sizes = plan.stages
-    if sizes is None or plan.interleave > 1 or len(set(sizes[1:-1])) != 1 or not min(sizes):
+def _ends(sizes: Sequence[int], plan: Parallelism) -> tuple[int, int] | None:
+    """Layers of the first and the last of stages of one piece, where all others have as many as one another."""
+    if plan.interleave > 1 or len(set(sizes[1:-1])) != 1 or not min(sizes):
         return None
     return sizes[0], sizes[-1]
-
-
-def _uneven(job: Job, pieces: int) -> str:
-    return f"{job.layers} layers in {pieces} pieces"
 
 
 def _refuse_partial_rounds(layout: Layout, job: Job) -> None:
@@ -223,7 +230,8 @@ _TITAN_AGAIN = {
     "op": "activation-checkpoint:selective",
     "full": "activation-checkpoint:full",
 }
-_TITAN_SCHEDULES = {"1f1b": "1F1B", "interleaved": "Interleaved1F1B", "zero-bubble": "ZBVZeroBubble"}
+_TITAN_SCHEDULES = {"1f1b": "1F1B", "interleaved": "Interleaved1F1B"}
+"""Its schedules without a bubble have several pieces a stage, which those that are predicted have not."""
 
 
 def _torchtitan(layout: Layout, job: Job) -> Iterator[str]:
@@ -233,6 +241,8 @@ def _torchtitan(layout: Layout, job: Job) -> Iterator[str]:
     if job.experts and plan.expert_cut > 1:
         raise NoOptionError(f"ETP {plan.expert_cut}")
     replicas, shards = _titan_shards(layout)
+    if shards * plan.context * plan.tensor % plan.expert:
+        raise NoOptionError(f"EP {plan.expert} over {replicas} copies")
     for name, degree in (
         ("tensor_parallel", plan.tensor),
         ("pipeline_parallel", plan.pipeline),
@@ -244,19 +254,60 @@ def _torchtitan(layout: Layout, job: Job) -> Iterator[str]:
         yield f"--parallelism.{name}_degree {degree}"
     if plan.zero == 2:
         yield "--parallelism.fsdp_reshard_after_forward never"
-    if plan.stages is not None:
-        raise NoOptionError("stages of such layers")
+    if plan.zero == 3 and plan.pipeline > 1:  # by default it keeps the weights of a pipeline's stage whole
+        yield "--parallelism.fsdp_reshard_after_forward always"
     if plan.pipeline > 1:
-        yield f"--parallelism.pipeline_parallel_schedule {_of(_TITAN_SCHEDULES, plan.order, 'schedule')}"
-        yield f"--parallelism.pipeline_parallel_layers_per_stage {-(-job.layers // (plan.pipeline * plan.interleave))}"
-        yield f"--parallelism.num_pp_microbatches {job.batch // (plan.data * layout.micro_batch)}"
+        yield from _titan_pipeline(layout, job)
     yield f"--training.num_tokens_per_microbatch_per_dp_rank {layout.micro_batch * job.context}"
     yield f"--training.num_tokens_per_train_step {job.batch * job.context} --training.max_context_length {job.context}"
+    if plan.pipeline > 1 or plan.expert > 1:  # which it refuses to capture
+        yield "--training.disable_cuda_graphs"
     yield _of(_TITAN_AGAIN, layout.again.text, "recompute")  # subcommands come last
     if layout.offload:
         raise NoOptionError("offload")
     _of({"bf16": "", "fp32-master": ""}, layout.precision, "precision")
     _of({"adamw": "", "adamw-fp32": ""}, layout.optimizer, "optimizer")
+
+
+def _titan_pipeline(layout: Layout, job: Job) -> Iterator[str]:
+    """The schedule, whose micro-batches are at least as many as stages or come in rounds of equal size, and the layers of each piece."""
+    plan = layout.plan
+    micro_batches = job.batch // (plan.data * layout.micro_batch)
+    schedule = _of(_TITAN_SCHEDULES, plan.order, "schedule")
+    if (
+        micro_batches < plan.pipeline
+        if plan.interleave == 1
+        else micro_batches % max(micro_batches // plan.pipeline, 1)
+    ):
+        raise NoOptionError(f"{micro_batches} micro-batches over {plan.pipeline} stages")
+    split_by = _titan_split(_pieces(plan, job))
+    if split_by is None:
+        raise NoOptionError("stages of such layers" if plan.stages is not None else _uneven(job, plan))
+    layers, first, last = split_by
+    yield f"--parallelism.pipeline_parallel_schedule {schedule} --parallelism.pipeline_parallel_layers_per_stage {layers}"
+    yield f"--parallelism.pipeline_parallel_first_stage_less_layers {first}"
+    yield f"--parallelism.pipeline_parallel_last_stage_less_layers {last}"
+    yield f"--parallelism.num_pp_microbatches {micro_batches}"
+
+
+def _titan_split(sizes: list[int]) -> tuple[int, int, int] | None:
+    """Layers of a piece, and how many fewer the first and the last have, of which torchtitan makes such pieces; None where it makes none.
+
+    The embedding and the head stand for so many layers; of what does not divide, the first pieces have one more.
+    """
+    many, layers = len(sizes), sum(sizes)
+    for first, last in sorted(product(range(max(sizes) + 1), repeat=2), key=sum):
+        each, more = divmod(layers + first + last, many)
+        made = [each + (place < more) for place in range(many)]
+        made[0], made[-1] = made[0] - first, made[-1] - last
+        most = ceil_div(layers + first + last, many)
+        if made == sizes and max(first, last) <= each and ceil_div(layers + first + last, most) == many:
+            return most, first, last
+    return None
+
+
+def _uneven(job: Job, plan: Parallelism) -> str:
+    return f"{job.layers} layers in {plan.pipeline * plan.interleave} pieces"
 
 
 def _titan_shards(layout: Layout) -> tuple[int, int]:
@@ -267,6 +318,8 @@ def _titan_shards(layout: Layout) -> tuple[int, int]:
     if plan.tensor > 1 and not plan.sequence:
         raise NoOptionError("TP without SP")
     if plan.zero == 0:
+        if plan.context > 1:  # it shards over them whatever is asked for
+            raise NoOptionError("CP without sharding")
         return plan.data, 1
     sharing = plan.sharing
     if sharing % plan.context:
@@ -275,75 +328,20 @@ def _titan_shards(layout: Layout) -> tuple[int, int]:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# NeMo
+# NeMo: Megatron-Bridge
 # ---------------------------------------------------------------------------------------------------------------------
 
-_NEMO_AGAIN = {
-    "none": "",
-    "selective": "model.config.recompute_granularity=selective",
-    "full": "model.config.recompute_granularity=full model.config.recompute_method=uniform model.config.recompute_num_layers=1",
-}
-
-
-def _nemo_again(layout: Layout) -> str:
-    if not layout.first:
-        return _of(_NEMO_AGAIN, layout.recompute, "recompute")
-    _refuse_some_of_pieces(layout)
-    return (
-        "model.config.recompute_granularity=full model.config.recompute_method=block "
-        f"model.config.recompute_num_layers={layout.first}"
-    )
-
-
-def _nemo_stages(layout: Layout, job: Job) -> Iterator[str]:
-    plan = layout.plan
-    ends = _ends(plan)
-    if plan.stages is not None and ends is None:
-        raise NoOptionError("stages of such layers")
-    if ends is not None:
-        yield f"model.config.num_layers_in_first_pipeline_stage={ends[0]}"
-        yield f"model.config.num_layers_in_last_pipeline_stage={ends[1]}"
-    elif job.layers % (plan.pipeline * plan.interleave):
-        raise NoOptionError(_uneven(job, plan.pipeline * plan.interleave))
-    if job.modules:
-        yield f"model.config.mtp_num_layers={job.modules}"
+_BRIDGE_PRECISIONS: Final = ("bf16", "bf16-fp32-gradients", "fp8-bf16-gradients")
 
 
 def _nemo(layout: Layout, job: Job) -> Iterator[str]:
-    plan = layout.plan
-    lacks = [
-        *([f"ZeRO {plan.zero}"] if plan.zero > 1 else []),
-        *(["shards"] if plan.shards is not None else []),
-        *(["offload"] if layout.offload else []),
-        *([f"schedule {plan.order}"] if plan.order not in ("1f1b", "interleaved") else []),
-    ]
-    if lacks:
-        raise NoOptionError(", ".join(lacks))
-    _refuse_partial_rounds(layout, job)
-    nodes = max(plan.devices // job.per_node, 1)
-    yield f"trainer.num_nodes={nodes} trainer.devices={plan.devices // nodes}"
-    for name, value in (
-        ("tensor_model_parallel_size", plan.tensor),
-        ("sequence_parallel", plan.sequence),
-        ("pipeline_model_parallel_size", plan.pipeline),
-        ("virtual_pipeline_model_parallel_size", plan.interleave if plan.interleave > 1 else None),
-        ("context_parallel_size", plan.context),
-        ("expert_model_parallel_size", plan.expert if job.experts else None),
-        ("expert_tensor_parallel_size", plan.expert_cut if job.experts else None),
-    ):
-        if value is not None:
-            yield f"trainer.strategy.{name}={value}"
-    yield from _nemo_stages(layout, job)
-    if job.experts and plan.expert > 1:
-        if job.per_node > _DEEPEP_NODE:
-            raise NoOptionError("HybridEP")
-        yield "model.config.moe_token_dispatcher_type=flex model.config.moe_enable_deepep=True"
-    yield f"data.micro_batch_size={layout.micro_batch} data.global_batch_size={job.batch} data.seq_length={job.context}"
-    yield f"optim.config.use_distributed_optimizer={plan.zero == 1}"
-    if again := _nemo_again(layout):
-        yield again
-    _of({"bf16": "", "bf16-fp32-gradients": ""}, layout.precision, "precision")
-    _of({"adamw": "", "adamw-fp32": ""}, layout.optimizer, "optimizer")
+    """Megatron-LM's options as fields of Megatron-Bridge, where its recipes have such a precision."""
+    words = split(" ".join(_megatron(layout, job)))
+    _of(dict.fromkeys(_BRIDGE_PRECISIONS, ""), layout.precision, "precision")
+    nodes = max(layout.plan.devices // job.per_node, 1)
+    yield f"--nodes {nodes} --gpus-per-node {layout.plan.devices // nodes}"
+    yield from overrides(words)
+    yield f"dataset.seq_length={job.context}"
 
 
 def _of(options: dict[str, str], name: str, axis: str) -> str:

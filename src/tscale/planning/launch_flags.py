@@ -35,11 +35,11 @@ class Launch(NamedTuple):
 
 
 def vllm(launch: Launch) -> str | None:
-    """`vllm serve` of a worker; None for experts that are spread and cut, of which vLLM does one alone."""
+    """`vllm serve` of a worker; None for experts that are spread and cut, of which vLLM does one alone, and for a cache that it has not."""
     layout = launch.layout
-    if layout.expert > 1 and layout.expert_tensor > 1:
+    if lacks_cache(launch.cache) or (layout.expert > 1 and layout.expert_tensor > 1):
         return None
-    words = ["vllm", "serve", launch.model, "--tensor-parallel-size", str(layout.tensor)]
+    words = ["vllm", "serve", _loaded(launch), "--tensor-parallel-size", str(layout.tensor)]
     words += _option("--pipeline-parallel-size", layout.pipeline)
     words += _option("--data-parallel-size", layout.attention_data)
     words += ["--enable-expert-parallel"] if layout.expert > 1 else []
@@ -53,9 +53,11 @@ def vllm(launch: Launch) -> str | None:
 
 
 def sglang(launch: Launch) -> str | None:
-    """`sglang.launch_server` of a worker, whose --tp-size are all ranks of a stage."""
+    """`sglang.launch_server` of a worker, whose --tp-size are all ranks of a stage; None for a cache that it has not."""
     layout = launch.layout
-    words = ["python", "-m", "sglang.launch_server", "--model-path", launch.model, "--tp-size", str(layout.ranks)]
+    if lacks_cache(launch.cache):
+        return None
+    words = ["python", "-m", "sglang.launch_server", "--model-path", _loaded(launch), "--tp-size", str(layout.ranks)]
     words += _option("--pp-size", layout.pipeline)
     if layout.attention_data > 1:
         words += ["--dp-size", str(layout.attention_data), "--enable-dp-attention"]
@@ -70,11 +72,14 @@ def sglang(launch: Launch) -> str | None:
 
 
 def trtllm(launch: Launch) -> str | None:
-    """`trtllm-serve` of a worker; None where copies of attention are cut too: it copies attention over all ranks or over none."""
+    """`trtllm-serve` of a worker; None for a cache that it has not, and where copies of attention are cut too.
+
+    It copies attention over all ranks or over none.
+    """
     layout = launch.layout
-    if layout.attention_data > 1 and layout.tensor > 1:
+    if lacks_cache(launch.cache) or (layout.attention_data > 1 and layout.tensor > 1):
         return None
-    words = ["trtllm-serve", launch.model, "--tp_size", str(layout.ranks)]
+    words = ["trtllm-serve", _loaded(launch, converts=False), "--tp_size", str(layout.ranks)]
     words += _option("--pp_size", layout.pipeline)
     words += _option("--ep_size", layout.expert)
     words += _option("--max_batch_size", _within_chunk(launch), least=1)
@@ -124,3 +129,15 @@ def _within_chunk(launch: Launch) -> int:
 def _made_on_the_fly(launch: Launch) -> bool:
     """Whether engines convert a checkpoint in 16 bits as they load it; for other formats it is converted beforehand."""
     return launch.weights == "fp8"
+
+
+def _loaded(launch: Launch, *, converts: bool = True) -> str:
+    """The checkpoint that is loaded; the place of one in the format that was asked for, where the engine converts none to it."""
+    if not launch.weights or (converts and _made_on_the_fly(launch)):
+        return launch.model
+    return f"MODEL_IN_{launch.weights.upper().replace('-', '_')}"
+
+
+def lacks_cache(name: str) -> bool:
+    """Whether a cache is in a format that no engine has an option for here: not in 16 bits, nor in fp8."""
+    return name not in ("", "bf16", "fp16") and not name.startswith("fp8")

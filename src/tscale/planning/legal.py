@@ -16,7 +16,7 @@ from tscale.core.parallelism import Parallelism
 from tscale.core.sharding import check_tensor, fits, is_expert, is_routed
 from tscale.errors import RequestError
 from tscale.models.spec import ModelSpec
-from tscale.models.stages import check_sizes, check_stages, pieces_of
+from tscale.models.stages import check_sizes, check_stages, even_rounds
 from tscale.planning.layouts import Columns, Layouts
 from tscale.planning.stage_kinds import Model
 from tscale.planning.structure import PIPELINES, Orders, structures
@@ -103,7 +103,7 @@ def _orders(model: Model, layouts: Layouts) -> tuple[Orders, Callable[[Layouts],
             return False
         if pipeline > 1 and not _passes(lambda: check_stages(model.spec, plan)):
             return False
-        if not (axes.uneven or _has_even_pieces(model, plan)):
+        if not (axes.uneven or even_rounds(model.spec, plan)):
             return False
         orders[pipeline, interleave, place, number] = model.stages(plan, ordered=ordered)
         return True
@@ -115,18 +115,6 @@ def check_given(spec: ModelSpec, plan: Parallelism) -> None:
     """Raises `RequestError` for numbers of layers that a pipeline cannot have, or that are not those of the model."""
     plan.check()
     check_sizes(spec, plan)
-
-
-def _has_even_pieces(model: Model, plan: Parallelism) -> bool:
-    """Whether each round of pieces is as deep on its deepest stage as every other.
-
-    Where it is not, stages that are already at shallow pieces wait for those still at deep ones, which no prediction counts: 4
-    to 8% of a step, of eight and sixteen stages.
-    """
-    if plan.pipeline == 1 or plan.interleave == 1:
-        return True
-    rounds = zip(*pieces_of(model.spec, plan), strict=True)
-    return len({max(int(piece.size) for piece in pieces) for pieces in rounds}) == 1
 
 
 def _has_copies(layouts: Layouts) -> Any:

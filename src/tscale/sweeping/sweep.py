@@ -126,6 +126,8 @@ def _check_wanted(job: Job, columns: Sequence[Column]) -> None:
     for name in job.wanted:
         if name not in known:
             answer = answer_of(replace(job, wanted=()), (0,) * len(job.axes))
+            if name in answer.figures:
+                raise RequestError(f"--columns: {name} has no value in these rows: drop it")
             raise RequestError(f"--columns: {job.question} has no figure {name}: {nearest(name, answer.figures)}")
 
 

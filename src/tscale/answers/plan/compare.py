@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
+from math import prod
 from typing import Final, NamedTuple
 
 from tscale.core.metric import Cell, Column, Compared, Data, Figure, Missing, Report, Table
-from tscale.core.number_text import number_text
+from tscale.core.number_text import significant
 from tscale.core.units import MILLISECONDS, SECONDS
 
 Path = tuple[str, ...]
@@ -22,12 +23,14 @@ METRICS: Final[dict[str, tuple[tuple[str, Path], ...]]] = {
         ("days", ("days",)),
         ("step, s", ("plan", "step_seconds", "middle")),
         ("MFU", ("mfu",)),
-        ("memory", ("plan", "memory", "total")),
+        ("memory", ("plan", "memory", "per_device_bytes", "total")),
         ("cost, $", ("cost_usd",)),
     ),
     "memory": (("memory per device", ("per_device_bytes", "total")), ("largest batch", ("max_batch",))),
 }
 """What is shown of each question: a heading, and where it stands in the answer."""
+_LESS: Final = {"days": 1, "MFU": 2, "TTFT, ms": 1, "tokens/s/GPU": 2}
+"""What a narrow terminal leaves out, and in which order: what others nearly say."""
 
 
 class Asked(NamedTuple):
@@ -52,7 +55,7 @@ def compare_report(question: str, asked: tuple[Asked, ...]) -> Report:
     title = f"{first.name} and {last.name} differ in {differing} field{'s' if differing > 1 else ''}"
     columns = (
         Column("system, or one change of the first", "change", numeric=False, wraps=20),
-        *(Column(name, "_".join(path)) for name, path in shown),
+        *(Column(name, "_".join(path), drop=_LESS.get(name, 0)) for name, path in shown),
     )
     rows = tuple((one.words, *(_cell(one, path, first) for _, path in shown)) for one in asked)
     data: dict[str, Data] = {
@@ -63,12 +66,12 @@ def compare_report(question: str, asked: tuple[Asked, ...]) -> Report:
     }
     said = f"{title}{_largest(asked, shown)}"
     table = Table(said, columns, rows, totals=frozenset({len(rows) - 1}))
-    return Report(said, (table,), data, tuple(_notes(asked)))
+    return Report(said, (table,), data, tuple(_notes(asked, shown)))
 
 
 def _value(one: Asked, path: Path) -> Figure | None:
     """A figure of an answer, in what a column shows of it."""
-    if isinstance(one.answer, str):
+    if isinstance(one.answer, str) or _unanswered(one.answer):
         return None
     found: Data = one.answer.data
     for key in path:
@@ -81,28 +84,58 @@ def _value(one: Asked, path: Path) -> Figure | None:
     return found._replace(value=1000 * found.value, unit=MILLISECONDS) if wanted and found.unit is SECONDS else found
 
 
+def _verdict(answer: Report) -> str | None:
+    """Whether the system has room in memory, as the answer says it."""
+    data = answer.data if isinstance(answer.data, Mapping) else {}
+    held = data.get("verdict", data.get("memory"))
+    found = held.get("verdict") if isinstance(held, Mapping) else held
+    return found if isinstance(found, str) else None
+
+
+def _unanswered(answer: Report) -> bool:
+    """Whether nothing is predicted, for what is asked is more than there is room for: what such a batch would cost is of no system."""
+    return isinstance(answer.data, Mapping) and answer.data.get("over_capacity") is not None
+
+
+def _why(answer: Report) -> str:
+    """Why a system cannot be, in words; "" where it can."""
+    if not answer.exit_code:
+        return ""
+    return "does not fit" if _verdict(answer) == "does_not_fit" else "over capacity"
+
+
 def _cell(one: Asked, path: Path, first: Asked) -> Cell:
     figure, base = _value(one, path), _value(first, path)
     if figure is None:
-        refused = isinstance(one.answer, str) or one.answer.exit_code
-        return Missing(
-            "refused" if isinstance(one.answer, str) else "over capacity" if refused else "n/a", settled=True
-        )
+        return Missing("refused" if isinstance(one.answer, str) else _why(one.answer) or "n/a", settled=True)
     if one is first or base is None or not base.value:
         return figure
     return Compared(figure, Fraction(figure.value) / Fraction(base.value), figure.known)
 
 
-def _largest(asked: tuple[Asked, ...], shown: list[tuple[str, Path]]) -> str:
-    """The change that does the most to the last figure of which there is one for all, in words."""
+def _ratios(asked: tuple[Asked, ...], shown: list[tuple[str, Path]]) -> tuple[str, list[tuple[Asked, Fraction]]]:
+    """The last figure that changes have, and of each the ratio to the first system's; the second system stands at the end."""
     for title, path in reversed(shown):
         base = _value(asked[0], path)
-        ratios = [(one, _value(one, path)) for one in asked[1:-1]]
-        known = [(one, float(value.value / base.value)) for one, value in ratios if value and base and base.value]
-        if known:
-            one, ratio = max(known, key=lambda pair: abs(pair[1] - 1))
-            return f"; {title.partition(',')[0]} changes the most with {one.words} ({number_text(Fraction(ratio), 'ratio')})"
-    return ""
+        ratios = [(one, _value(one, path)) for one in asked[1:]]
+        known = [
+            (one, Fraction(value.value) / Fraction(base.value))
+            for one, value in ratios
+            if value and base and base.value
+        ]
+        if any(one is not asked[-1] for one, _ in known):
+            return title.partition(",")[0], known
+    return "", []
+
+
+def _largest(asked: tuple[Asked, ...], shown: list[tuple[str, Path]]) -> str:
+    """The change that does the most to the last figure of which there is one for all, in words: a third is as much as three times."""
+    title, known = _ratios(asked, shown)
+    changes = [(one, ratio) for one, ratio in known if one is not asked[-1] and ratio > 0]
+    if not changes:
+        return ""
+    one, ratio = max(changes, key=lambda pair: max(pair[1], 1 / pair[1]))
+    return f"; {title} changes the most with {one.words} (×{significant(ratio)})"
 
 
 def _data(one: Asked, shown: list[tuple[str, Path]]) -> Data:
@@ -115,6 +148,7 @@ def _data(one: Asked, shown: list[tuple[str, Path]]) -> Data:
         "after": one.after or None,
         "refused": one.answer if isinstance(one.answer, str) else None,
         "exit_code": None if isinstance(one.answer, str) else one.answer.exit_code,
+        "verdict": None if isinstance(one.answer, str) else _verdict(one.answer),
         "figures": figures,
     }
 
@@ -126,8 +160,18 @@ def _raw(data: Data, path: Path) -> Data:
     return data
 
 
-def _notes(asked: tuple[Asked, ...]) -> Iterator[str]:
+def _notes(asked: tuple[Asked, ...], shown: list[tuple[str, Path]]) -> Iterator[str]:
     for one in asked:
         if isinstance(one.answer, str):
             yield f"{one.words}: {one.answer}."
-    yield "Each row changes one field of the first system; the ratio to it is in parentheses. Where fields interact, the changes do not multiply to the last row."
+        elif why := _why(one.answer):
+            yield f"{one.words}: {why}."
+    together = ""
+    title, known = _ratios(asked, shown)
+    if len(known) == len(asked) - 1 > 2:
+        product = prod(ratio for _, ratio in known[:-1])
+        together = f": of {title} they come to ×{significant(product)}, where the systems differ by ×{significant(known[-1][1])}"
+    yield (
+        "Each row changes one field of the first system; the ratio to it is in parentheses. Where fields interact, the changes do "
+        f"not multiply to the last row{together}."
+    )

@@ -30,7 +30,9 @@ from tscale.estimates.plan.search import (
 )
 from tscale.estimates.plan.words import command_of, layout_data, layout_text, option_text
 from tscale.estimates.rent import rent_of
+from tscale.estimates.train.plan import WAITS
 from tscale.models.spec import ModelSpec
+from tscale.models.stages import even_rounds
 from tscale.planning.layouts import MOST_LAYOUTS, Layout
 
 _SHORT: Final = {
@@ -134,6 +136,8 @@ def _rejected(planned: Planned) -> Iterator[str]:
 def _notes(planned: Planned) -> Iterator[str]:
     if any(best.verdict == "may_fit" for best in planned.best):
         yield "Layouts that may fit are ranked too: what software and the framework take decides (`tscale memory --train`)."
+    if not all(even_rounds(planned.subject.spec, best.layout.plan) for best in planned.best):
+        yield WAITS
     if planned.ask.any_tokens:
         yield "The training tokens are not known: commands name 10^12, which do not change a step."
     yield Detail("Of layouts that come to the same time and memory, the simplest is listed.")

@@ -30,6 +30,7 @@ from tscale.estimates.release import Asked
 from tscale.estimates.serve.prediction import Predicted
 from tscale.estimates.serve.times import sixteen_bit_peak
 from tscale.planning.deployment_rows import Deployed
+from tscale.planning.launch_flags import lacks_cache
 
 
 def plan_serve_report(plan: ServingPlan) -> Report:
@@ -139,6 +140,11 @@ def _notes(plan: ServingPlan, found: Found, best: Deployed, binds: str | None) -
             "Prefixes are kept in host memory by vLLM's --kv-offloading-size, SGLang's --enable-hierarchical-cache and TensorRT-LLM's "
             "kv_cache_config.host_cache_size."
         )
+    if base.draft is not None:
+        yield (
+            "What guesses, and how many tokens, is told by vLLM's --speculative-config, SGLang's --speculative-algorithm and "
+            "--speculative-num-draft-tokens, and TensorRT-LLM's speculative_config."
+        )
     tried = ", ".join(f"{count:,} fell to {reason}" for reason, count in found.reasons.items())
     yield f"Tried: {found.evaluated:,} deployments in {estimate(found.seconds)} s{f'; {tried}' if tried else ''}."
     yield Detail(_waits(plan))
@@ -154,7 +160,11 @@ def _notes(plan: ServingPlan, found: Found, best: Deployed, binds: str | None) -
 def _launch_notes(engine: str, lines: str | None, best: Deployed) -> Iterator[str]:
     """A note a pool with its command line, or that an engine has no such layout."""
     if lines is None:
-        yield f"{engine} has no such layout as {layout_words(best.case.decode.layout)}."
+        cache = best.choice.unit.case.cache
+        what = f"such layout as {layout_words(best.case.decode.layout)}"
+        if cache is not None and lacks_cache(cache.name):
+            what = f"option here for a cache in {cache.name}"
+        yield f"{engine} has no {what}."
         return
     roles = (", prefill", ", decode") if best.case.disaggregated else ("",)
     yield from (f"{engine}{role}: {line}" for role, line in zip(roles, lines.splitlines(), strict=True))

@@ -88,10 +88,10 @@ class _Fit(NamedTuple):
     exit_code: int = 0
 
 
-def fit_of(planned: Planned | None, states: States | None) -> _Fit:
+def fit_of(planned: Planned | None, states: States | str) -> _Fit:
     """Whether the plan fits, or without a plan the states that any would have to hold."""
     if planned is None:
-        return _Fit() if states is None or states.fit else _Fit(": does not fit", states.said(), 3)
+        return _Fit() if isinstance(states, str) or states.fit else _Fit(": does not fit", states.said(), 3)
     memory = planned.memory
     match memory.verdict:
         case "fits":

@@ -94,7 +94,7 @@ def flags_of_best(planned: Planned, best: Best) -> dict[str, str | None]:
     return search_of(planned, best).flags(best.layout)
 
 
-FRAMEWORKS: Final = {"megatron_lm": "Megatron-LM", "torchtitan": "torchtitan", "nemo": "NeMo"}
+FRAMEWORKS: Final = {"megatron_lm": "Megatron-LM", "torchtitan": "torchtitan", "nemo": "Megatron-Bridge"}
 
 
 def of_frameworks(planned: Planned) -> dict[str, Best | None]:

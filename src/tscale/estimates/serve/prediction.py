@@ -51,6 +51,10 @@ GUESSERS: Final = ("n-gram", "head")
 _MOST_BYTES: Final = 4 * 2**20
 
 
+class OtherUnitsError(RequestError):
+    """A measured run that is of no deployment like the one that is asked about."""
+
+
 class Predicted(NamedTuple):
     """A deployment and what is predicted of it; or why nothing is."""
 
@@ -78,12 +82,35 @@ def predicted(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Predicted:
         tpot, ttft = (None if value is None else float(value) for value in (one.tpot, one.ttft))
         measured = Measured(one.concurrency, tpot, ttft)
     calibration = for_another_source(calibration_of(deployment))
+    if measured is not None:
+        _refuse_other_units(case, calibration, measured)
     try:
         if deployment.rate is not None:
             return _predicted_at(case, calibration, float(deployment.rate), measured)
         return Predicted(case, calibration, predict(case, calibration, measured))
     except OverCapacityError as error:
         return Predicted(case, calibration, None, str(error))
+
+
+def _refuse_other_units(case: ServingCase, calibration: Calibration, measured: Measured) -> None:
+    """Raises `OtherUnitsError` for times that no deployment like it takes: milliseconds in the place of seconds, or a slip."""
+    try:
+        alone = predict(case._replace(concurrency=measured.concurrency), calibration)
+    except OverCapacityError:
+        return
+    for what, seconds, found in (
+        ("per output token", measured.tpot, alone.tpot.middle),
+        ("to the first token", measured.ttft, alone.ttft.middle),
+    ):
+        if seconds is not None and not found / _SLIP < seconds < found * _SLIP:
+            raise OtherUnitsError(
+                f"{field('measured')}: {significant(seconds)} s {what} is not of this deployment, of which about {significant(found)} s "
+                f"is predicted with {measured.concurrency:,} requests: give seconds"
+            )
+
+
+_SLIP: Final = 100
+"""How many times off a measured time is that was written in another unit; no run of the tables is a tenth of that."""
 
 
 def _predicted_at(case: ServingCase, calibration: Calibration, rate: float, measured: Measured | None) -> Predicted:
@@ -245,13 +272,19 @@ def _words(ledger: Ledger, weights: Dtype | Mixture) -> tuple[str, str]:
 
 
 def prediction_of(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Predicted | str:
-    """What is predicted of a request; or in words why a prediction is not made, where bounds can be given."""
+    """What is predicted of a request; or in words why a prediction is not made, where bounds can be given.
+
+    Raises:
+        OtherUnitsError: for a measured run that cannot be one of this deployment.
+    """
     if ask.deployment.bound:
         return "bounds alone are asked for"
     if ask.by_sequences:
         return "a cache that is split by sequences was not measured"
     try:
         return predicted(spec, hardware, ask)
+    except OtherUnitsError:
+        raise
     except RequestError as error:
         return str(error)
 

@@ -52,7 +52,7 @@ class Answered(NamedTuple):
     columns: list[dict[str, Figure | None]]
     rent: Rent | None
     planned: Planned | None
-    states: States | None
+    states: States | str
     counted_share: Fraction
     """FLOPs by the count of the utilisation over those of full attention."""
     goodput: Goodput | None
@@ -107,10 +107,8 @@ def answered(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Answered:
         )
         for case in cases
     ]
-    states = None
-    if planned is None:
-        most = max(int(case.gpus) for case in cases)
-        states = all_states(spec, hardware, most, dtype, ask.rank, ask.lora_targets)
+    most = max(int(case.gpus) for case in cases)
+    states = all_states(spec, hardware, most, dtype, ask.rank, ask.lora_targets)
     return Answered(
         model, hardware, ask, dtype, peak, whole, flops, assumed, cases, columns, rent, planned, states, counted_share,
         _goodput(cases[len(cases) // 2].gpus, ask, assumed),

@@ -49,7 +49,7 @@ def train_data(one: Answered) -> dict[str, Data]:
         "count": one.ask.flops_count,
         "goodput": None if one.goodput is None else one.goodput.data(),
         **rent_data(one.columns, one.rent),
-        "memory": None if one.states is None else one.states.data(),
+        "memory": _memory(one),
         "assumed": isinstance(one.assumed, Utilisation),
         "utilisation_runs": one.assumed.data() if isinstance(one.assumed, Utilisation) else [],
         "errors": errors_data(_errors(one)),
@@ -57,6 +57,13 @@ def train_data(one: Answered) -> dict[str, Data]:
         **({} if one.planned is None else {"plan": one.planned.data}),
         **({"media": media} if media else {}),
     }
+
+
+def _memory(one: Answered) -> Data:
+    """What a run must hold at least, and whether its plan has room for all that it holds; or why that is not known."""
+    if isinstance(one.states, str):
+        return {"verdict": None, "why": one.states}
+    return one.states.data(None if one.planned is None else one.planned.memory.verdict)
 
 
 def _errors(one: Answered) -> Iterator[tuple[str, Judged | None]]:

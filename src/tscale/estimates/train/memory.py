@@ -62,7 +62,9 @@ def plan_memory(spec: ModelSpec, hardware: Hardware, ask: Ask, command: str) -> 
     try:
         one = weighed(spec, ask._replace(hardware=hardware))
     except TscaleError as error:
-        return PlanMemory(None, 0, 0, 0, None, command, precision, optimizer, str(error))
+        return PlanMemory(
+            None, 0, 0, 0, {"verdict": None, "why": str(error)}, command, precision, optimizer, str(error)
+        )
     assert one.capacity is not None
     told = one.data
     data: Data = {
@@ -97,12 +99,12 @@ class States(NamedTuple):
             f"{gigabytes(self.total)} ({self.precision}, {OPTIMIZER}): {least:,} devices at least."
         )
 
-    def data(self) -> Data:
-        """For programs."""
+    def data(self, of_plan: Verdict | None = None) -> Data:
+        """For programs. `of_plan`: what is said of the plan; without one, what has room for its states may fit."""
         return {
             "training_state_bytes": Figure(self.total, BYTES),
             "device_bytes_of_all": Figure(self.memory, BYTES, "cited"),
-            "verdict": None if self.fit else "does_not_fit",
+            "verdict": of_plan or ("may_fit" if self.fit else "does_not_fit"),
         }
 
 
@@ -113,13 +115,13 @@ def all_states(
     dtype: str,
     rank: int | None = None,
     targets: frozenset[Role] | None = None,
-) -> States | None:
-    """What any way to spread a run over so many devices must hold; None where its states cannot be counted."""
+) -> States | str:
+    """What any way to spread a run over so many devices must hold; why it is not known where its states cannot be counted."""
     precision = precision_of(dtype)
     training = Training(PRECISIONS[precision], rank=rank, lora_targets=targets)
     try:
         needs = trainer(spec, training, int(training_length(spec, None).value)).worst()[1]
-    except TscaleError:
-        return None
+    except TscaleError as error:
+        return str(error)
     total = sum(int(part.total) for part in (needs.weights, needs.gradients, needs.master, needs.optimizer))
     return States(gpus, total, gpus * hardware.device().device_bytes, precision)
