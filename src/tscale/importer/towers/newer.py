@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from math import prod
 from typing import Final, Literal
 
 from tscale.blocks import FeedForward, Norm
@@ -108,6 +110,8 @@ def radio(v: Sizes) -> Pieces:
 
 VISION: Final[dict[str, Callable[[Sizes], Pieces]]] = {
     "muse_glimmer_vision": muse,
+    "muse_spark_vision": muse,
+    "qwen4_exp_vision": vision.qwen3,
     "lfm3_vl_vision": lfm3,
     "hy_v4_vl_vision": hunyuan,
     "radio": radio,
@@ -149,7 +153,28 @@ def parakeet(a: Sizes) -> Pieces:
     yield bare_layers(a.size("num_hidden_layers"), d, each, "layers")
 
 
-AUDIO: Final[dict[str, Callable[[Sizes], Pieces]]] = {"parakeet_encoder": parakeet}
+def waves(a: Sizes) -> Pieces:
+    """Muse Spark: from samples of a sound to ever fewer and wider positions, between which filters mix neighbours."""
+    sizes, widths, depths = (a.sizes(key) for key in ("patch_sizes", "hidden_sizes", "depths"))
+    if not len(sizes) == len(widths) == len(depths) == a.size("num_hidden_layers"):
+        raise a.wrong("hidden_sizes", "patch_sizes, hidden_sizes and depths must list as many numbers as num_hidden_layers says")
+    before, left, kernel = 1, prod(sizes), a.size("conv_kernel_size")
+    for place, (size, d, depth) in enumerate(zip(sizes, widths, depths, strict=True)):
+        left //= size
+        yield linear(f"merge_{place + 1}", before * size, d, times=left)
+        yield norm(f"norm_{place + 1}", d, "rmsnorm")
+        inner = int(d * a.real("mlp_ratio"))
+        each: list[Simple] = [
+            replace(depthwise("conv", d, kernel, bias=True), times=left), norm("norm", d, "rmsnorm"),
+            linear("up", d, inner, times=left), linear("down", inner, d, times=left),
+        ]  # fmt: skip
+        if depth:
+            yield bare_layers(depth, d, each, f"filters_{place + 1}")
+        before = d
+    yield norm("norm.post", before, "rmsnorm")
+
+
+AUDIO: Final[dict[str, Callable[[Sizes], Pieces]]] = {"parakeet_encoder": parakeet, "muse_spark_audio": waves}
 """The pieces of each type of audio tower."""
 
 
@@ -202,8 +227,18 @@ def _squared(d_in: int, inner: int, d_out: int, *, bias: bool) -> Pieces:
     yield from two_layers(d_in, inner, d_out, bias=bias)
 
 
+def _waves(ends: Ends) -> Pieces:
+    """A matrix and a norm."""
+    a = ends.tower
+    out = a.size("out_hidden_size")
+    yield linear("linear", a.sizes("hidden_sizes")[-1], out, at="outputs")
+    yield norm("norm", out, "rmsnorm", at="outputs")
+
+
 BEHIND_VISION: Final[dict[str, Projector]] = {
     "muse_glimmer": _muse,
+    "muse_spark": _muse,
+    "qwen4_exp": merging.qwen3_5,
     "lfm3_vl": _lfm3,
     "hy_v4_vl": _hunyuan,
     "nemotron_h_omni": _nemotron,
@@ -211,5 +246,5 @@ BEHIND_VISION: Final[dict[str, Projector]] = {
     "cohere_compass": merging.qwen3,
 }
 """What each family has between its vision tower and the text model."""
-BEHIND_AUDIO: Final[dict[str, Projector]] = {"nemotron_h_omni": _nemotron_sounds}
+BEHIND_AUDIO: Final[dict[str, Projector]] = {"nemotron_h_omni": _nemotron_sounds, "muse_spark": _waves}
 """What each family has between its audio tower and the text model."""
