@@ -30,7 +30,7 @@ SPARSE, HEAVY, SLIDES, FULL = (
 )
 FAMILIES = ["deepseek_v4", "hy_v4", "gemma3n_text", "mistral_large4_text", "glm5_next_text", "bailing_hybrid",
             "lfm3", "lara_mini", "gemma4_unified_text", "layoutlm", "jina_embeddings_v3", "bert-generation", "xlm", "flaubert",
-            "muse_spark_text", "hrm_text", "dory", "zaya", "axk2", "qwen4_exp_text"]  # fmt: skip
+            "muse_spark_text", "hrm_text", "dory", "zaya", "axk2", "qwen4_exp_text", "dots3_note_text"]  # fmt: skip
 record.BASE |= {
     "deepseek_v4": {
         "n_routed_experts": 8,
@@ -127,6 +127,16 @@ record.BASE |= {
         "num_key_value_heads": 8,
         "moe_intermediate_size": 64,
     },
+    "dots3_note_text": {
+        "vocab_size": 500,
+        "pad_token_id": 0,
+        "hidden_size": 256,
+        "intermediate_size": 512,
+        "n_routed_experts": 8,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 64,
+        "shared_experts_intermediate_size": 64,
+    },
     "qwen4_exp_text": {
         "vocab_size": 500,
         "hidden_size": 256,
@@ -189,6 +199,15 @@ record_more.EXTRA |= {
     ],
     "zaya": [{"layer_types": ["hybrid_sliding", "hybrid"] * 2, "sliding_window": 512}],
     "axk2": [{"first_k_dense_replace": 2}, {"n_group": 4, "topk_group": 2}],
+    "dots3_note_text": [
+        {"use_dsa": False},
+        {"use_sliding_window": False},
+        {"first_k_dense_replace": 2, "moe_layer_freq": 2},
+        {"moe_layer_freq": [0, 1, 0, 1]},
+        {"swa_num_attention_heads": 16, "swa_num_key_value_heads": 16, "swa_q_lora_rank": 128, "swa_kv_lora_rank": 64},
+        {"swa_qk_nope_head_dim": 128, "swa_v_head_dim": 64},
+        {"moe_shared_expert_intermediate_size": 128, "n_shared_experts": 2},
+    ],
     "qwen4_exp_text": [{"full_attention_interval": 2, "ple_layer_ids": [1]}, {"ple_embed_dim": 512}, {"ple_layer_ids": None}],
     "mistral_large4_text": [
         {"kv_source_layers": [0, 1, 1, 0]},
@@ -234,8 +253,7 @@ record_more.EXTRA |= {
 SHORT, LONG = 63, 127
 WITH_MEMORY = ("glm5_next_text", "layoutlm", "xlm", "flaubert", "qwen4_exp_text")
 """Classes that cannot be run without memory behind them."""
-TRIED_WITH_MEMORY = ("hc_mult", "index_kpool", "max_2d_position_embeddings", "emb_dim", "hc_count", "hc_lowrank", "ngram_size",
-                     "heads_per_ngram", "ple_layer_ids", "ple_conv_kernel_size", "indexer_n_heads")  # fmt: skip
+TRIED_WITH_MEMORY = ("hc_mult", "index_kpool", "max_2d_position_embeddings", "emb_dim", "hc_count", "hc_lowrank", "ngram_size")  # fmt: skip
 """The changes whose FLOPs are counted with it, which takes long."""
 SCORED_AT_ONCE = ("axk2",)
 """Families whose classifiers of sequences score every position and take one of them: their FLOPs are null."""

@@ -56,6 +56,8 @@ TEXTS = {
     "cohere_compass": {"rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 50000.0}}},
     "nemotron_h_omni": {"layers_block_type": ["linear_attention", "moe"]},
     "hy_v4_vl": {"n_routed_experts": 8},
+    "muse_spark": {"num_local_experts": 8, "hidden_size": 8192},
+    "qwen4_exp": {"num_experts": 16, "layer_types": ["linear_attention", "linear_attention"]},
     "qwen3_omni_moe_thinker": {"num_attention_heads": 16},
 }
 """What the text models of some families need to be small."""
@@ -106,7 +108,7 @@ def base(family: str) -> dict[str, Any]:
         if inner is None or isinstance(inner, dict):
             continue
         given = plain(inner) | {"model_type": inner.model_type}
-        given |= {key: 3 for key in DEEP if key in given}
+        given |= {key: 3 for key in DEEP if key in given and "patch_sizes" not in given}
         given |= {key: value for key, value in FEW.items() if key in given}
         if "layer_types" in given:
             given["layer_types"] = given["layer_types"][1:4]

@@ -148,8 +148,8 @@ _REASONS: Final = {
     "it is an encoder that reads pages by towers of its own": "layoutlmv2 modernvbert ultravbert udop pix2struct pp_formulanet",
     "its tower is not known": "granite_speech_plus nemo_speechlm omniasr vibevoice_asr voxtral_realtime deepseek_ocr2 "
     "granite4_vision hunyuan_vl inkling2 inkling_mm_model molmo2 cosmos3_edge cosmos3_omni unlimited_ocr "
-    "fun_asr_nano moss_transcribe_diarize dots3_note kosmos-2 kosmos-2.5 git t5gemma2 kyutai_speech_to_text",
-    "its kinds of layers are not known": "dots3_note_text inkling_text inkling2_text",
+    "fun_asr_nano moss_transcribe_diarize kosmos-2 kosmos-2.5 git t5gemma2 kyutai_speech_to_text",
+    "its kinds of layers are not known": "inkling_text inkling2_text",
 }
 NOT_YET: Final = {name: reason for reason, names in _REASONS.items() for name in names.split()}
 """Families that are known, and why they cannot be read yet."""

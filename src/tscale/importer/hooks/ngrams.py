@@ -68,7 +68,6 @@ def _with_table(config: Config, number: int) -> Augmented:
             *norms,
             Depthwise(kind="depthwise", name="ngrams.conv", channels=every, kernel=kernel, trimmed=False),
             *((Kept(kind="kept", name="ngrams.conv_state", width=waiting),) if waiting else ()),
-            Kept(kind="kept", name="ngrams.words", width=longest - 1),
         ),
     )
 
