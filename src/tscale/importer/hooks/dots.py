@@ -73,9 +73,10 @@ def _of_windows(config: Config, types: list[str]) -> dict[str, int]:
     sizes = listed.get(local[0]) if isinstance(listed, dict) else None
     if not isinstance(listed, dict) or not isinstance(sizes, dict) or set(listed) != set(local):
         raise config.wrong(f"per_layer_config must give sizes to the layers with {LOCAL} and to no others")
-    if any(listed[layer] != sizes for layer in local) or not all(is_size(sizes.get(key)) for key in _SIZES.values()):
+    found = {name: sizes.get(key, config.size(key)) for name, key in _SIZES.items()}
+    if any(listed[layer] != sizes for layer in local) or not all(map(is_size, found.values())):
         raise config.wrong("per_layer_config must give the same sizes to all its layers, each a whole number above 0")
-    return {name: sizes[key] for name, key in _SIZES.items()}
+    return found
 
 
 def dots3_experts(config: Config, dense: FeedForward) -> Mlp | tuple[Mlp, ...]:
