@@ -26,7 +26,14 @@ def _beyond(config: dict[str, Any]) -> int:
     """
     if config["model_type"] != "zaya":
         return 0
-    says = {"hidden_size": 2048, "num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 128, "cca_time0": 2, "cca_time1": 2} | config
+    says = {
+        "hidden_size": 2048,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 2,
+        "head_dim": 128,
+        "cca_time0": 2,
+        "cca_time1": 2,
+    } | config
     keys = says["num_key_value_heads"] * says["head_dim"]
     channels = keys + says["num_attention_heads"] * says["head_dim"]
     filtered = 2 * channels * says["cca_time0"] * (says["cca_time1"] - 1)

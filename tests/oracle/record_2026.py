@@ -195,7 +195,12 @@ record_more.EXTRA |= {
     "hrm_text": [{"num_layers_per_stack": 2, "num_hidden_layers": 16}, {"attention_bias": True, "mlp_bias": True}],
     "dory": [
         {"num_hidden_layers": 8, "n_recurrent_loops": 3, "n_recurrent_layers": 5},
-        {"num_hidden_layers": 8, "n_input_layers": 2, "n_output_layers": 2, "layer_types": [SLIDES, "mlp", FULL, "mlp"] * 2},
+        {
+            "num_hidden_layers": 8,
+            "n_input_layers": 2,
+            "n_output_layers": 2,
+            "layer_types": [SLIDES, "mlp", FULL, "mlp"] * 2,
+        },
     ],
     "zaya": [{"layer_types": ["hybrid_sliding", "hybrid"] * 2, "sliding_window": 512}],
     "axk2": [{"first_k_dense_replace": 2}, {"n_group": 4, "topk_group": 2}],
@@ -208,7 +213,11 @@ record_more.EXTRA |= {
         {"swa_qk_nope_head_dim": 128, "swa_v_head_dim": 64},
         {"moe_shared_expert_intermediate_size": 128, "n_shared_experts": 2},
     ],
-    "qwen4_exp_text": [{"full_attention_interval": 2, "ple_layer_ids": [1]}, {"ple_embed_dim": 512}, {"ple_layer_ids": None}],
+    "qwen4_exp_text": [
+        {"full_attention_interval": 2, "ple_layer_ids": [1]},
+        {"ple_embed_dim": 512},
+        {"ple_layer_ids": None},
+    ],
     "mistral_large4_text": [
         {"kv_source_layers": [0, 1, 1, 0]},
         {"kv_source_layers": [0, 0, 2, 2], "indexer_types": ["full", "shared", "full", "full"]},

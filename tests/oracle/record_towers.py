@@ -71,7 +71,12 @@ DEEP = (
     "num_global_layers",
 )
 """How towers call their layers: three of them tell as much as thirty."""
-SOUNDS = {"model_type": "parakeet_encoder", "num_hidden_layers": 3, "projection_hidden_size": 512, "projection_bias": True}
+SOUNDS = {
+    "model_type": "parakeet_encoder",
+    "num_hidden_layers": 3,
+    "projection_hidden_size": 512,
+    "projection_bias": True,
+}
 """What Nemotron 3 Omni's sounds are read by, where it has any."""
 FEW = {"deepstack_visual_indexes": [0, 2], "fullatt_block_indexes": [1], "global_attn_indexes": [1],
        "intermediate_layers_indices": [0, 2], "resampler_depth": 2, "insert_layer_id": 1}  # fmt: skip

@@ -99,7 +99,10 @@ class Experts:
         if self.latent_norms and self.latent is None:
             yield ("latent_norms",), "there is no width of their own to normalise at: set latent, or drop it"
         if self.router_width is not None and (self.product_keys is not None or self.router_bias):
-            yield ("router_width",), "a network scores every expert without a last bias: drop product_keys and router_bias"
+            yield (
+                ("router_width",),
+                "a network scores every expert without a last bias: drop product_keys and router_bias",
+            )
         if self.shared_gate and self.shared_d_ff is None:
             yield ("shared_gate",), "there is no shared expert to gate: set shared_d_ff, or drop it"
 

@@ -70,7 +70,9 @@ class IndexedAttention:
         yield Matmul(f"{name}.k", "index_k", "attention", site.keys, d, width)
         yield Vector(f"{name}.q_norm", "norm", "norm", width)
         yield Vector(f"{name}.k_norm", "norm", "norm", width)
-        scores = Scores(f"{name}.scores", site.stream, site.keys, h, width, 0, site.causal, cache=1, role="index_scores")
+        scores = Scores(
+            f"{name}.scores", site.stream, site.keys, h, width, 0, site.causal, cache=1, role="index_scores"
+        )
         yield scores._replace(stride=self.index_block) if self.pooled else scores
         if caches:
             yield Cache(f"{name}.cache", "index", site.keys, width, slot=1)

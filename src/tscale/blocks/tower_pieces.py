@@ -18,7 +18,20 @@ from tscale.blocks.norm import Norm
 from tscale.blocks.seen import Few
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.blocks.sub_layer import Saving, SubLayerPart, sub_layer_saves
-from tscale.core.ledger import ALWAYS, Cache, Conv, Entry, Keeping, Lookup, Matmul, Saved, Scores, Stream, Subset, Vector
+from tscale.core.ledger import (
+    ALWAYS,
+    Cache,
+    Conv,
+    Entry,
+    Keeping,
+    Lookup,
+    Matmul,
+    Saved,
+    Scores,
+    Stream,
+    Subset,
+    Vector,
+)
 from tscale.core.roles import Role
 
 if TYPE_CHECKING:

@@ -38,12 +38,9 @@ def hrm_unique(config: Config) -> int:
 
 def hrm_embedding(config: Config) -> Embedding:
     """The state that the lower stack begins with, which is not trained."""
-    return Embedding(pieces=(Table(kind="table", name="state", rows=1, width=config.size("hidden_size"), trained=False),))
-
-
-def hrm_notes(config: Config) -> tuple[str, ...]:
-    """What training does not run."""
-    return ("Its own training runs the backward pass through the last cycles alone (L_bp_cycles): here it is counted through all of them.",)
+    return Embedding(
+        pieces=(Table(kind="table", name="state", rows=1, width=config.size("hidden_size"), trained=False),)
+    )
 
 
 class _Sections(NamedTuple):
@@ -66,7 +63,9 @@ def _sections(config: Config) -> _Sections:
     types = [GLOBAL if layer % 4 == 3 else LOCAL for layer in range(depth)] if listed is None else listed[::blocks]
     refuse_unknown(config, "layer_types", types, LOCAL, GLOBAL)
     if looped < 0 or before + looped + behind != depth or len(types) != depth:
-        raise config.wrong("n_input_layers, n_recurrent_layers and n_output_layers must be num_hidden_layers together, each with a type")
+        raise config.wrong(
+            "n_input_layers, n_recurrent_layers and n_output_layers must be num_hidden_layers together, each with a type"
+        )
     return _Sections(before, looped, behind, types)
 
 

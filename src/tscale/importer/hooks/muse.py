@@ -26,9 +26,7 @@ def spark(config: Config) -> Augmented:
 
 def spark_experts(config: Config, dense: FeedForward) -> Mlp | tuple[Mlp, ...]:
     """Experts at a width of their own, with norms before and behind them."""
-    row = Routed(
-        selection_bias="buffer", sparse=lambda config: layers(config, listed="mlp_layer_types")
-    )
+    row = Routed(selection_bias="buffer", sparse=lambda config: layers(config, listed="mlp_layer_types"))
     found, latent = dealt_out(config, dense, row), config.size("moe_hidden_size")
 
     def at_latent(one: Mlp) -> Mlp:

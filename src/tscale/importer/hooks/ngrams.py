@@ -35,7 +35,9 @@ def qwen4(config: Config) -> Mixer | tuple[Mixer, ...]:
 def _picking(config: Config) -> IndexedAttention:
     block, budget = config.size("indexer_compress_ratio"), config.size("indexer_budget")
     if config.size("indexer_kv_heads") != 1 or budget % block:
-        raise config.wrong("indexer_kv_heads must be 1, and indexer_compress_ratio divide indexer_budget, as in the class")
+        raise config.wrong(
+            "indexer_kv_heads must be 1, and indexer_compress_ratio divide indexer_budget, as in the class"
+        )
     return IndexedAttention(
         kind="indexed",
         attention=attention_of(config, gated=True, qk_norm="head"),
@@ -54,7 +56,9 @@ def _with_table(config: Config, number: int) -> Augmented:
     heads = (longest - 1) * many
     width, kernel = config.optional("ple_embed_dim") or d, config.size("ple_conv_kernel_size")
     if not 0 < heads <= _MOST_TABLES or width % heads:
-        raise config.wrong(f"ple_embed_dim: {width} is not divided by {heads} tables, (ngram_size - 1) x heads_per_ngram of them")
+        raise config.wrong(
+            f"ple_embed_dim: {width} is not divided by {heads} tables, (ngram_size - 1) x heads_per_ngram of them"
+        )
     every, rows = streams * d, _rows(config, heads, number)
     norms = (Gains(kind="vector", name=f"norm.{name}", width=every) for name in ("key", "query", "conv"))
     waiting = every * (kernel - 1) * longest
@@ -75,7 +79,10 @@ def _with_table(config: Config, number: int) -> Augmented:
 def _rows(config: Config, heads: int, number: int) -> int:
     """Rows of the tables of one layer, side by side: each has a prime of its own, the next one from a size on; padded at the end."""
     primes = (size for size in count(config.size("ngram_vocab_size_base")) if _is_prime(size))
-    total, step = sum(islice(primes, number * heads, (number + 1) * heads)), config.size("make_ngram_vocab_size_divisible_by")
+    total, step = (
+        sum(islice(primes, number * heads, (number + 1) * heads)),
+        config.size("make_ngram_vocab_size_divisible_by"),
+    )
     return -(-total // step) * step
 
 

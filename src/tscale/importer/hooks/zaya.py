@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tscale.blocks import Augmented, Experts, FeedForward
+from tscale.blocks import Augmented, Experts
 from tscale.blocks.tower_pieces import Depthwise, Gains, Kept, Linear
 from tscale.importer.config_keys import Config
 from tscale.importer.layer_lists import a_layer_each, mask_of, refuse_unknown
@@ -13,14 +13,15 @@ from tscale.models.spec import Embedding
 
 
 def zaya(config: Config) -> Augmented:
-    """Attention whose queries and keys are convolved, each channel by itself and then each head's together; half of the values are the
-    last token's."""
+    """Attention whose queries and keys are filtered, single channels and then heads; half of the values are those of the last token."""
     listed = a_layer_each(config, "layer_types", str)
     refuse_unknown(config, "layer_types", listed or (), "hybrid", "hybrid_sliding")
     window = config.optional("sliding_window")
     kinds = ["local" if kind == "hybrid_sliding" else "global" for kind in listed or ()]
     if "local" in kinds and window is None:
-        raise config.wrong("sliding_window: layers of layer_types are hybrid_sliding, and need a whole number, not null")
+        raise config.wrong(
+            "sliding_window: layers of layer_types are hybrid_sliding, and need a whole number, not null"
+        )
     mask = mask_of(["local" if kind == "local" else "global" for kind in kinds], window)
     attention = replace(attention_of(config), window=mask.window, pattern=mask.pattern)
     heads, kv_heads, width = attention.widths(config.size("hidden_size"))
@@ -42,7 +43,7 @@ def zaya(config: Config) -> Augmented:
     )
 
 
-def zaya_experts(config: Config, dense: FeedForward) -> Experts:
+def zaya_experts(config: Config) -> Experts:
     """Experts, and one more choice that computes nothing."""
     return Experts(
         kind="experts",

@@ -47,7 +47,14 @@ def _stacks(v: Sizes, unlike: str, usual: Callable[[int], bool]) -> Iterator[Sta
 def muse(v: Sizes) -> Pieces:
     """Muse Glimmer: patches of two frames, a table and rotated positions; every fourth layer sees the whole image, others windows."""
     d, last = v.size("hidden_size"), v.size("num_hidden_layers") - 1
-    yield linear("patch_embedding", 3 * v.size("patch_temporal") * v.size("patch_size") ** 2, d, bias=False, at="patches", keeps=READ)
+    yield linear(
+        "patch_embedding",
+        3 * v.size("patch_temporal") * v.size("patch_size") ** 2,
+        d,
+        bias=False,
+        at="patches",
+        keeps=READ,
+    )
     yield table("positions", v.size("pos_emb_height") * v.size("pos_emb_width"), d)
     yield norm("norm.pre", d)
     for kind, count in _stacks(v, "window_attention", lambda layer: layer % 4 == 3 or layer == last):
@@ -62,7 +69,14 @@ def muse(v: Sizes) -> Pieces:
 def lfm3(v: Sizes) -> Pieces:
     """LFM3-VL: layers that filter the grid of patches, and layers that attend to it, both with gated feed-forwards."""
     d, heads, d_ff = v.size("hidden_size"), v.size("num_attention_heads"), v.size("intermediate_size")
-    yield linear("patch_embedding", v.size("temporal_patch_size") * v.pixels("in_channels"), d, bias=False, at="patches", keeps=READ)
+    yield linear(
+        "patch_embedding",
+        v.size("temporal_patch_size") * v.pixels("in_channels"),
+        d,
+        bias=False,
+        at="patches",
+        keeps=READ,
+    )
     yield norm("norm.embedding", d, "rmsnorm")
     filters: list[Simple] = [
         norm("norm.conv", d, "rmsnorm"), linear("conv.in", d, 3 * d, bias=False),
@@ -127,7 +141,11 @@ def parakeet(a: Sizes) -> Pieces:
     Distances are twice the positions less one; they are counted as twice. Where a file is silent, projections have no bias (Nemotron 3 Omni).
     """
     d, heads, d_ff = a.size("hidden_size"), a.size("num_attention_heads"), a.size("intermediate_size")
-    width, kernel, rows = a.size("subsampling_conv_channels"), a.size("subsampling_conv_kernel_size") ** 2, a.size("num_mel_bins")
+    width, kernel, rows = (
+        a.size("subsampling_conv_channels"),
+        a.size("subsampling_conv_kernel_size") ** 2,
+        a.size("num_mel_bins"),
+    )
     halves, stride = a.size("subsampling_factor").bit_length() - 1, a.size("subsampling_conv_stride")
     pairs = d // heads * (a.size("num_key_value_heads") if a.says("num_key_value_heads") else heads)
     bias, own = a.flag("convolution_bias"), a.says("attention_bias") and a.flag("attention_bias")
@@ -142,7 +160,11 @@ def parakeet(a: Sizes) -> Pieces:
     yield linear("input", width * (a.size("num_mel_bins") // stride**halves), d)
     each: list[Simple] = []
     for half in ("feed_forward_1", "feed_forward_2"):
-        each += [norm(f"norm.{half}", d), linear(f"{half}.up", d, d_ff, bias=own), linear(f"{half}.down", d_ff, d, bias=own)]
+        each += [
+            norm(f"norm.{half}", d),
+            linear(f"{half}.up", d, d_ff, bias=own),
+            linear(f"{half}.down", d_ff, d, bias=own),
+        ]
     each += [linear(name, d, made, bias=own) for name, made in (("q", d), ("k", pairs), ("v", pairs), ("o", d))]
     each += [
         linear("distances", d, d, bias=False, times=2), vector("distances.bias", 2 * d), scores("scores", heads, d // heads, at="inputs"),
@@ -157,7 +179,9 @@ def waves(a: Sizes) -> Pieces:
     """Muse Spark: from samples of a sound to ever fewer and wider positions, between which filters mix neighbours."""
     sizes, widths, depths = (a.sizes(key) for key in ("patch_sizes", "hidden_sizes", "depths"))
     if not len(sizes) == len(widths) == len(depths) == a.size("num_hidden_layers"):
-        raise a.wrong("hidden_sizes", "patch_sizes, hidden_sizes and depths must list as many numbers as num_hidden_layers says")
+        raise a.wrong(
+            "hidden_sizes", "patch_sizes, hidden_sizes and depths must list as many numbers as num_hidden_layers says"
+        )
     before, left, kernel = 1, prod(sizes), a.size("conv_kernel_size")
     for place, (size, d, depth) in enumerate(zip(sizes, widths, depths, strict=True)):
         left //= size
@@ -213,13 +237,17 @@ def _nemotron(ends: Ends) -> Pieces:
     width = own.size("vision_hidden_size")
     if ends.file.text_says("num_nextn_predict_layers"):
         yield norm("norm.pre", width)
-    yield from _squared(width * int(1 / own.real("downsample_ratio")) ** 2, own.size("projector_hidden_size"), d, bias=False)
+    yield from _squared(
+        width * int(1 / own.real("downsample_ratio")) ** 2, own.size("projector_hidden_size"), d, bias=False
+    )
 
 
 def _nemotron_sounds(ends: Ends) -> Pieces:
     """A norm and two matrices."""
     a = ends.tower
-    yield from _squared(a.size("hidden_size"), a.size("projection_hidden_size"), ends.d_model, bias=a.value("projection_bias") is True)
+    yield from _squared(
+        a.size("hidden_size"), a.size("projection_hidden_size"), ends.d_model, bias=a.value("projection_bias") is True
+    )
 
 
 def _squared(d_in: int, inner: int, d_out: int, *, bias: bool) -> Pieces:
