@@ -146,12 +146,7 @@ class Experts:
                 groups=among,
             )
 
-        if self.norm_gate is not None:
-            yield from norm_gate(site, self.norm_gate, "feed_forward")
-        if self.router_width is None:
-            yield matmul("router", d, self._scored(), bias=self.router_bias)
-        else:
-            yield from self._network(site, self.router_width)
+        yield from self._router(site)
         yield from self._selection(site)
         width = d if self.latent is None else self.latent
         if self.latent is not None:
@@ -180,6 +175,16 @@ class Experts:
             yield Vector(f"{name}.out_norm", "norm", "norm", d)
         if self.norms:
             yield Vector(f"{name}.norms", "norm", "norm", 3 * d, tensors=3)
+
+    def _router(self, site: LayerContext) -> Iterator[Entry | Subset]:
+        """What scores the experts, and what gates the norm before it."""
+        if self.norm_gate is not None:
+            yield from norm_gate(site, self.norm_gate, "feed_forward")
+        if self.router_width is None:
+            name, biased = f"{site.name}.router", self.router_bias
+            yield Matmul(name, "router", "feed_forward", site.stream, site.d_model, self._scored(), biased)
+        else:
+            yield from self._network(site, self.router_width)
 
     def _network(self, site: LayerContext, width: int) -> Iterator[Entry | Subset]:
         """The network that scores experts, and what it takes of the layer before."""
@@ -234,11 +239,8 @@ class Experts:
         if self.routes is not None:
             yield Buffer(f"{name}.routes", "routes", "feed_forward", self.routes * self.top_k)
 
-    def saves(self, site: LayerContext) -> Iterator[Saved]:
-        """The router's probabilities, choices and weights; each token's copies for its experts, what they make and return.
-
-        Every device that an expert is cut over has a slice of it, so that all copies of its tokens are gathered there.
-        """
+    def _refuse_unrecorded(self, site: LayerContext) -> None:
+        """Raises `RequestError` for experts of which nobody has recorded what they keep."""
         if self.product_keys is not None:
             raise unrecorded(f"{site.name}, whose experts are pairs of keys,")
         if self.latent_norms or self.router_width is not None or self.norm_gate is not None:
@@ -247,6 +249,13 @@ class Experts:
             raise unrecorded(f"{site.name}, whose router chooses among experts that compute nothing too,")
         if self.image_d_ff is not None:
             raise unrecorded(f"{site.name}, with experts for images next to those for words,")
+
+    def saves(self, site: LayerContext) -> Iterator[Saved]:
+        """The router's probabilities, choices and weights; each token's copies for its experts, what they make and return.
+
+        Every device that an expert is cut over has a slice of it, so that all copies of its tokens are gathered there.
+        """
+        self._refuse_unrecorded(site)
         d, k, name = site.d_model, self.top_k, site.name
         width = d if self.latent is None else self.latent
 

@@ -244,7 +244,7 @@ class Attend:
 
 @spec_dataclass
 class Kept:
-    """Numbers that are kept of a sequence while decoding, however long it is: a convolution's last inputs, or a state."""
+    """Numbers that each sequence has in the cache while decoding, however long it is: a convolution's last inputs, or a state."""
 
     kind: Literal["kept"]
     name: str

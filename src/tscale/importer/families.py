@@ -147,7 +147,7 @@ _REASONS: Final = {
     "both of its streams attend to one another": "lxmert",
     "it is an encoder that reads pages by towers of its own": "layoutlmv2 modernvbert ultravbert udop pix2struct pp_formulanet",
     "its tower is not known": "granite_speech_plus nemo_speechlm omniasr vibevoice_asr voxtral_realtime deepseek_ocr2 "
-    "granite4_vision hunyuan_vl inkling2 inkling_mm_model molmo2 cosmos3_edge cosmos3_omni unlimited_ocr "
+    "granite4_vision inkling2 inkling_mm_model cosmos3_omni unlimited_ocr "
     "fun_asr_nano moss_transcribe_diarize kosmos-2 kosmos-2.5 git t5gemma2 kyutai_speech_to_text",
     "its kinds of layers are not known": "inkling_text inkling2_text",
 }
