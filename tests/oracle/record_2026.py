@@ -30,7 +30,8 @@ SPARSE, HEAVY, SLIDES, FULL = (
 )
 FAMILIES = ["deepseek_v4", "hy_v4", "gemma3n_text", "mistral_large4_text", "glm5_next_text", "bailing_hybrid",
             "lfm3", "lara_mini", "gemma4_unified_text", "layoutlm", "jina_embeddings_v3", "bert-generation", "xlm", "flaubert",
-            "muse_spark_text", "hrm_text", "dory", "zaya", "axk2", "qwen4_exp_text", "dots3_note_text"]  # fmt: skip
+            "muse_spark_text", "hrm_text", "dory", "zaya", "axk2", "qwen4_exp_text", "dots3_note_text", "molmo2_text", "cosmos3_edge_text",
+            "hunyuan_vl_text"]  # fmt: skip
 record.BASE |= {
     "deepseek_v4": {
         "n_routed_experts": 8,
@@ -127,6 +128,21 @@ record.BASE |= {
         "num_key_value_heads": 8,
         "moe_intermediate_size": 64,
     },
+    "molmo2_text": {
+        "vocab_size": 500,
+        "hidden_size": 256,
+        "intermediate_size": 448,
+        "num_attention_heads": 8,
+        "head_dim": 32,
+    },
+    "cosmos3_edge_text": {"vocab_size": 500, "hidden_size": 256, "intermediate_size": 448, "num_attention_heads": 8},
+    "hunyuan_vl_text": {
+        "vocab_size": 500,
+        "hidden_size": 256,
+        "intermediate_size": 448,
+        "num_attention_heads": 8,
+        "head_dim": 128,
+    },
     "dots3_note_text": {
         "vocab_size": 500,
         "pad_token_id": 0,
@@ -182,6 +198,9 @@ record.LISTS |= {
 }
 record_more.NAMES |= {
     "muse_spark_text": ["MuseSparkTextModel"],
+    "molmo2_text": ["Molmo2TextModel"],
+    "cosmos3_edge_text": ["Cosmos3EdgeTextModel"],
+    "hunyuan_vl_text": ["HunYuanVLTextModel"],
     "mistral_large4_text": ["MistralLarge4TextModel"],
     "glm5_next_text": ["Glm5NextTextModel"],
     "xlm": ["XLMWithLMHeadModel", "XLMModel"],
