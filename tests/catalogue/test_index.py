@@ -13,6 +13,7 @@ from tscale.catalogue.compiling import made
 from tscale.catalogue.index import KINDS, Kind
 from tscale.catalogue.judged import Judgements, judgements
 from tscale.catalogue.prices import Prices
+from tscale.catalogue.run_counts import run_counts
 from tscale.models.spec import ModelSpec
 
 
@@ -48,6 +49,14 @@ def test_index_says_what_the_yaml_says() -> None:
     for name in calibrations.TRAINING:
         assert calibrations.calibration(name) == calibrations.calibration_from_yaml(name)
     assert calibrations.Families(families=calibrations.families()) == calibrations.calibration_from_yaml("kernels")
+
+
+def test_what_is_compiled_of_published_runs_is_counted_where_their_text_changed_since(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compiled = list(run_counts())
+    monkeypatch.setattr(index, "counted_of", lambda *_: None)
+    assert list(run_counts()) == compiled
 
 
 def test_a_text_that_changed_since_is_read(monkeypatch: pytest.MonkeyPatch) -> None:

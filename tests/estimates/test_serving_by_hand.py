@@ -13,6 +13,7 @@ import pytest
 
 from tscale.calibration.interval import Interval
 from tscale.calibration.serving_case import Pool
+from tscale.catalogue import run_counts
 from tscale.core.costs.collectives import Least
 from tscale.core.costs.roofline import Work
 from tscale.core.dtypes import DTYPES
@@ -349,7 +350,7 @@ def test_accelerators_of_a_makers_own_kind_are_told_from_gpus() -> None:
 def test_a_run_in_8_bits_is_of_a_peak_twice_as_high_where_that_of_16_is_not_known() -> None:
     run: Any = SimpleNamespace()
     case = utilisation.Case(10**9, False, 8, "chip", 10**15, False)
-    published = (utilisation.Measured(run, "it", case._replace(whole=False), Fraction(2, 5)),)
+    published = (utilisation.Measured(run, case._replace(whole=False), Fraction(2, 5)),)
     for narrow, own, peak, middle in (
         (False, 10**15, 10**15, Fraction(3, 10)), (True, 10**15, 3 * 10**15, Fraction(1, 10)), (True, None, 3 * 10**15, Fraction(3, 20)), (False, None, 10**15, Fraction(3, 10)),
     ):  # fmt: skip
@@ -360,7 +361,7 @@ def test_a_run_in_8_bits_is_of_a_peak_twice_as_high_where_that_of_16_is_not_know
 
 def test_the_very_run_is_its_answer_and_speeds_of_steps_count_three_quarters() -> None:
     case, run = utilisation.Case(10**9, False, 8, "chip", 10**15, False), cast("Any", SimpleNamespace())
-    whole = utilisation.Measured(run, "it", case, Fraction(2, 5))
+    whole = utilisation.Measured(run, case, Fraction(2, 5))
     steps = whole._replace(case=case._replace(whole=False))
     near = whole._replace(case=case._replace(gpus=800))
     for published, low, high, known in (
@@ -378,9 +379,7 @@ def test_the_very_run_is_its_answer_and_speeds_of_steps_count_three_quarters() -
 def test_all_runs_weigh_by_their_distance_and_the_heaviest_are_listed() -> None:
     """Weights 1/(far + 1/4)²: of one at a distance of 0.5 (steps) 16/9, of one at 1 (steps, and devices by ten) 16/25."""
     case, run = utilisation.Case(10**9, False, 10, "chip", 10**15, False), cast("Any", SimpleNamespace())
-    near, far = (
-        utilisation.Measured(run, "it", case._replace(gpus=gpus, whole=False), Fraction(2, 5)) for gpus in (10, 100)
-    )
+    near, far = (utilisation.Measured(run, case._replace(gpus=gpus, whole=False), Fraction(2, 5)) for gpus in (10, 100))
     found = utilisation.assumed_utilisation(case, 10**15, (far, near, far._replace(mfu=Fraction(1, 5))))
     assert (found.runs[0], found.known) == (near, 3)
     assert found.weights == pytest.approx([(16 / 9) / (16 / 9 + 32 / 25), *[(16 / 25) / (16 / 9 + 32 / 25)] * 2])
@@ -415,11 +414,11 @@ def test_a_unit_that_carries_nothing_has_no_load(monkeypatch: pytest.MonkeyPatch
 
 def test_heads_of_another_size_keep_their_keys_unless_these_are_said() -> None:
     """Llama 3.1 8B has 8 heads of keys for 32 of queries."""
-    spec, _ = utilisation._model("llama-3.1-8b", None)
+    spec, _ = run_counts._model("llama-3.1-8b", None)
     size: dict[str, Any] = {"layers": 3, "d_model": None, "vocabulary": None, "d_ff": 99, "heads": 16}
     for given, kv_heads in ((None, 8), (2, 2)):
         shape: Any = SimpleNamespace(**size, kv_heads=given)
-        found = dict(utilisation._changes(spec, shape))
+        found = dict(run_counts._changes(spec, shape))
         assert list(found) == ["layers", "attention", "feed_forward"]
         assert (found["layers"], found["feed_forward"].d_ff) == (3, 99)
         assert (found["attention"].heads, found["attention"].kv_heads) == (16, kv_heads)

@@ -13,6 +13,7 @@ from tests.helpers import of_each
 from tscale.catalogue.hardware import find_hardware, hardware_names
 from tscale.catalogue.measured import training_runs
 from tscale.catalogue.models import configs, names
+from tscale.catalogue.run_counts import counted_of
 from tscale.estimates.utilisation import (
     WHOLE_SHARE,
     Measured,
@@ -38,7 +39,9 @@ def test_every_run_says_what_was_measured_once() -> None:
 
 def test_a_utilisation_that_was_published_is_taken_as_it_is() -> None:
     published = [one for one in RUNS if one.run.mfu is not None]
-    assert [_measured(one.run).mfu for one in published[::9]] == [Fraction(str(one.run.mfu)) for one in published[::9]]
+    assert [_measured(one.run, counted_of(one.run)).mfu for one in published[::9]] == [
+        Fraction(str(one.run.mfu)) for one in published[::9]
+    ]
 
 
 @of_each(RUNS)
@@ -64,7 +67,7 @@ def test_no_run_did_more_than_its_peak(one: Measured) -> None:
 def test_a_speed_comes_to_the_utilisation_that_was_published(title: str, source: str, gpus: int, mfu: float) -> None:
     (own,) = [one for one in RUNS if (one.title, one.run.gpus) == (title, gpus) and one.run.source.startswith(source)]
     assert float(own.mfu) == pytest.approx(mfu, rel=0.003)
-    assert _measured(own.run) == own
+    assert _measured(own.run, counted_of(own.run)) == own
 
 
 @pytest.mark.parametrize(

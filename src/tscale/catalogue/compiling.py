@@ -7,6 +7,7 @@ from typing import Any
 
 from tscale.catalogue import calibrations, hardware, laws, measured, models
 from tscale.catalogue.index import KINDS, Kind, file_of, index_text
+from tscale.catalogue.run_counts import counted_of
 from tscale.catalogue.shipped import PLAIN, plain_from_yaml, shipped_names
 from tscale.core.costs.params import active_params, params
 from tscale.models.lower import lower
@@ -16,17 +17,22 @@ from tscale.models.writing import plain
 
 def made(kind: Kind) -> str:
     """The text of the index of a kind, from the YAML files."""
-    counted = dict(_counted(_names(kind))) if kind == "models" else {}
-    return index_text(kind, {name: _data(kind, name) for name in _names(kind)}, counted)
+    return index_text(kind, {name: _data(kind, name) for name in _names(kind)}, dict(_counted(kind)))
 
 
-def _counted(names: list[str]) -> Iterator[tuple[str, dict[str, int]]]:
-    """The parameters of each model whose shape is known, all and those that a token runs through."""
-    for name in names:
-        spec = models.from_yaml(name)
-        if isinstance(spec, ModelSpec):
-            ledger = lower(spec)
-            yield name, {"params": int(params(ledger).total), "active_params": int(active_params(ledger).total)}
+def _counted(kind: Kind) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The parameters of each model whose shape is known, all and those that a token runs through; and what is counted of published runs."""
+    match kind:
+        case "models":
+            for name in _names(kind):
+                spec = models.from_yaml(name)
+                if isinstance(spec, ModelSpec):
+                    ledger = lower(spec)
+                    yield name, {"params": int(params(ledger).total), "active_params": int(active_params(ledger).total)}
+        case "measured":
+            read = measured.measured_from_yaml("utilisation")
+            assert isinstance(read, measured.TrainingRuns)
+            yield "utilisation", {"runs": [counted_of(run) for run in read.runs]}
 
 
 def write() -> None:

@@ -1,8 +1,8 @@
 """What is shipped, compiled: every YAML file of `configs/` as it was validated, so that an answer reads and validates none.
 
 A file `index/KIND.json` a folder of `configs/`: by name of the YAML file a checksum of its text and its data, and the parameters of
-a model, so that a list of all counts none. The YAML stays the truth: where its text has changed since, it is read instead. `python -m tscale.catalogue` makes all of them anew, and a test
-holds the two to one another.
+a model, so that a list of all counts none, or what a utilisation needs of published runs (`run_counts`). The YAML stays the truth: where its
+text has changed since, it is read instead. `python -m tscale.catalogue` makes all of them anew, and a test holds the two to one another.
 """
 
 from __future__ import annotations
@@ -35,9 +35,8 @@ def text_of(kind: Kind, name: str) -> str:
 
 def compiled(kind: Kind, name: str) -> dict[str, Any] | None:
     """What a shipped file says, as it was validated; None where it was not compiled, or its text has changed since."""
-    entry = _entry(kind, name)
-    current = entry is not None and crc32(text_of(kind, name).encode()) == entry["checksum"]
-    return cast("dict[str, Any]", entry["data"]) if entry is not None and current else None
+    entry = _current(kind, name)
+    return None if entry is None else cast("dict[str, Any]", entry["data"])
 
 
 def names(kind: Kind) -> Iterator[str]:
@@ -61,6 +60,12 @@ def counted(kind: Kind) -> Iterator[tuple[str, dict[str, int] | None]]:
     return ((name, entry.get("counted")) for name, entry in _whole(kind).items())
 
 
+def counted_of(kind: Kind, name: str) -> dict[str, Any] | None:
+    """What was counted of a shipped file when it was compiled; None where nothing was, or its text has changed since."""
+    entry = _current(kind, name)
+    return None if entry is None else entry.get("counted")
+
+
 def is_compiled(kind: Kind, name: str) -> bool:
     """Whether the compiled index of a kind has a file."""
     return _place(kind, name) >= 0
@@ -82,6 +87,12 @@ def _entry(kind: Kind, name: str) -> dict[str, Any] | None:
     return None if place < 0 else cast("dict[str, Any]", json.JSONDecoder().raw_decode(_text(kind), place)[0])
 
 
+def _current(kind: Kind, name: str) -> dict[str, Any] | None:
+    """The same where the text of its file has not changed since."""
+    entry = _entry(kind, name)
+    return entry if entry is not None and crc32(text_of(kind, name).encode()) == entry["checksum"] else None
+
+
 @lru_cache
 def _place(kind: Kind, name: str) -> int:
     """Where in the text of an index the entry of a name begins, below 0 where there is none: one is at the start of a line."""
@@ -95,7 +106,7 @@ def file_of(kind: Kind) -> Path:
     return _HERE / "index" / f"{kind}.json"
 
 
-def index_text(kind: Kind, data: dict[str, dict[str, Any]], counted: Mapping[str, dict[str, int]]) -> str:
+def index_text(kind: Kind, data: dict[str, dict[str, Any]], counted: Mapping[str, dict[str, Any]]) -> str:
     """The text of an index of what the files of some names say, validated, and of what was counted of some."""
     entries: dict[str, dict[str, Any]] = {}
     for name in sorted(data, key=lambda name: f"{name}.yaml"):

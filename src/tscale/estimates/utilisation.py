@@ -20,25 +20,23 @@ asked for, and it was in 16.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from functools import cache
 from math import log10
 from statistics import median
 from typing import Any, Final, NamedTuple
 
-from tscale.blocks import Attention, FeedForward
 from tscale.catalogue.hardware import Hardware, find_hardware
 from tscale.catalogue.judged import certainly_judged
-from tscale.catalogue.measured import Shape, TrainingRun, training_runs
+from tscale.catalogue.measured import TrainingRun
 from tscale.catalogue.models import built_in
+from tscale.catalogue.run_counts import RunCounts, has_experts, run_counts
 from tscale.core.adding import in_order
 from tscale.core.costs.params import active_params
-from tscale.core.costs.training import training_flops
 from tscale.core.costs.wall_time import mfu_of
 from tscale.core.device import NARROW
-from tscale.core.ledger import Ledger, Matmul
+from tscale.core.ledger import Ledger
 from tscale.core.metric import Data, Figure
 from tscale.core.sources import cited
 from tscale.core.tracing import Recordable
@@ -46,8 +44,6 @@ from tscale.core.units import COUNT, SHARE, TOKENS, TOKENS_PER_SECOND
 from tscale.estimates.capacity import kind_of
 from tscale.estimates.judged import error_text
 from tscale.estimates.memory.peak import SIXTEEN_BITS
-from tscale.models.lower import lower, run_of
-from tscale.models.spec import ModelSpec
 
 LISTED: Final = 5
 """Runs that are shown, those of the most weight."""
@@ -88,9 +84,13 @@ class Measured(NamedTuple):
     """A published run, and its utilisation of the dense 16-bit peak."""
 
     run: TrainingRun
-    title: str
     case: Case
     mfu: Fraction
+
+    @property
+    def title(self) -> str:
+        """What its model is called."""
+        return self.run.title or built_in(self.run.model).label
 
     def share_of(self, peak: Fraction) -> Fraction:
         """Its utilisation of a peak that is so many times the 16-bit one, as published."""
@@ -276,52 +276,20 @@ def _apart(one: int | None, other: int | None) -> float:
     return 0 if one is None or other is None else abs(log10(one / other))
 
 
-def has_experts(ledger: Ledger) -> bool:
-    """Whether any layer sends tokens to some of several experts."""
-    return any(isinstance(entry, Matmul) and entry.experts > 1 for entry in ledger.entries)
-
-
 @cache
 def measured_runs() -> tuple[Measured, ...]:
     """The published runs that are shipped, each with the utilisation that follows from what was measured of it."""
-    return tuple(_measured(run) for run in training_runs())
+    return tuple(_measured(run, counts) for run, counts in run_counts())
 
 
-def _measured(run: TrainingRun) -> Measured:
-    (spec, ledger), peak = _model(run.model, run.shape), _sixteen_bit_peak(_hardware(run.hardware))
+def _measured(run: TrainingRun, counts: RunCounts) -> Measured:
+    peak = _sixteen_bit_peak(_hardware(run.hardware))
     assert peak is not None
-    active, experts = int(active_params(ledger).total), has_experts(ledger)
-    case = Case(active, experts, run.gpus, run.hardware, peak, run.precision in NARROW, run.whole)
+    case = Case(counts.active, counts.experts, run.gpus, run.hardware, peak, run.precision in NARROW, run.whole)
     if run.speed is None:
         assert run.mfu is not None
-        mfu = Fraction(str(run.mfu))
-    else:
-        flops = training_flops(ledger, run_of(spec, run.context), run.context)
-        mfu = mfu_of(flops, 1, peak, run.context / run.speed)
-    return Measured(run, run.title or spec.label, case, mfu)
-
-
-@cache
-def _model(name: str, shape: Shape | None) -> tuple[ModelSpec, Ledger]:
-    """A built-in model, in another size where a shape says so."""
-    spec = built_in(name)
-    assert isinstance(spec, ModelSpec)
-    if shape is not None:
-        spec = replace(spec, **dict(_changes(spec, shape)))
-    return spec, lower(spec)
-
-
-def _changes(spec: ModelSpec, shape: Shape) -> Iterator[tuple[str, Any]]:
-    for name in ("layers", "d_model", "vocabulary"):
-        if getattr(shape, name) is not None:
-            yield name, getattr(shape, name)
-    if shape.heads is not None:
-        assert isinstance(spec.attention, Attention)
-        kv_heads = spec.attention.kv_heads if shape.kv_heads is None else shape.kv_heads
-        yield "attention", replace(spec.attention, heads=shape.heads, kv_heads=kv_heads)
-    if shape.d_ff is not None:
-        assert isinstance(spec.feed_forward, FeedForward)
-        yield "feed_forward", replace(spec.feed_forward, d_ff=shape.d_ff)
+        return Measured(run, case, Fraction(str(run.mfu)))
+    return Measured(run, case, mfu_of(counts.flops, 1, peak, run.context / run.speed))
 
 
 _hardware = cache(find_hardware)
