@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tscale.blocks import Experts, FeedForward, Mlp
 from tscale.blocks.fields import LayerSelector
@@ -14,15 +14,17 @@ if TYPE_CHECKING:
     from tscale.importer.family import Routed
 
 
-def dealt_out(config: Config, dense: FeedForward, row: Routed) -> Mlp | tuple[Mlp, ...]:
-    """The experts alone, the dense feed-forward alone, or both with the layers that they stand in."""
+def dealt_out(config: Config, dense: FeedForward, row: Routed, **own: Any) -> Mlp | tuple[Mlp, ...]:
+    """The experts alone, the dense feed-forward alone, or both with the layers that they stand in.
+
+    `own`: fields of `Experts` that no column of a row says.
+    """
     sparse = [True] if row.sparse is None else row.sparse(config)
     if row.dense_d_ff is not None:
         dense = replace(dense, d_ff=config.optional(row.dense_d_ff) or dense.d_ff)
     if not any(sparse):
         return dense
-    routed = _routed(config, row, gated=dense.gated)
-    return in_turn(dense, routed, sparse)
+    return in_turn(dense, replace(_routed(config, row, gated=dense.gated), **own), sparse)
 
 
 def in_turn(dense: FeedForward, routed: Experts, sparse: Sequence[bool]) -> Mlp | tuple[Mlp, Mlp]:

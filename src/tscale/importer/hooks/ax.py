@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tscale.blocks import Experts, FeedForward, LatentAttention, Mlp
+from tscale.blocks import FeedForward, LatentAttention, Mlp
 from tscale.importer.config_keys import Config
 from tscale.importer.experts import dealt_out
 from tscale.importer.family import Routed
@@ -25,9 +25,4 @@ def axk2_experts(config: Config, dense: FeedForward) -> Mlp | tuple[Mlp, ...]:
         selection_bias="buffer",
         sparse=lambda config: layers(config, listed="mlp_layer_types", first="first_k_dense_replace"),
     )
-    found, rank = dealt_out(config, dense, row), config.size("gated_norm_rank")
-
-    def gated(one: Mlp) -> Mlp:
-        return replace(one, norm_gate=rank) if isinstance(one, Experts) else one
-
-    return tuple(map(gated, found)) if isinstance(found, tuple) else gated(found)
+    return dealt_out(config, dense, row, norm_gate=config.size("gated_norm_rank"))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from tscale.blocks import Experts, FeedForward, LatentAttention, Mlp
+from tscale.blocks import FeedForward, LatentAttention, Mlp
 from tscale.errors import shown
 from tscale.importer.config_keys import Config, is_size
-from tscale.importer.experts import groups_of, in_turn
+from tscale.importer.experts import dealt_out
+from tscale.importer.family import Routed
 from tscale.importer.layer_lists import a_layer_each, layers_told_apart, refuse_unknown
 from tscale.importer.mixed_layers import GLOBAL, LOCAL, by_kind, layer_types
 
@@ -81,20 +82,9 @@ def _of_windows(config: Config, types: list[str]) -> dict[str, int]:
 
 def dots3_experts(config: Config, dense: FeedForward) -> Mlp | tuple[Mlp, ...]:
     """Experts next to shared ones of a width of their own."""
-    experts, top_k = config.size("n_routed_experts"), config.size("num_experts_per_tok")
     width = config.optional("moe_shared_expert_intermediate_size") or config.size("shared_experts_intermediate_size")
-    groups, top_groups = groups_of(config, experts, top_k)
-    routed = Experts(
-        kind="experts",
-        experts=experts,
-        top_k=top_k,
-        groups=groups,
-        top_groups=top_groups,
-        d_ff=config.size("moe_intermediate_size"),
-        selection_bias="buffer",
-        shared_d_ff=width * config.size("n_shared_experts"),
-    )
-    return in_turn(dense, routed, _sparse(config))
+    row = Routed(experts="n_routed_experts", selection_bias="buffer", sparse=_sparse)
+    return dealt_out(config, dense, row, shared_d_ff=width * config.size("n_shared_experts"))
 
 
 def _sparse(config: Config) -> list[bool]:

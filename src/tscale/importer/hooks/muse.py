@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tscale.blocks import Augmented, Experts, FeedForward, Mlp
+from tscale.blocks import Augmented, FeedForward, Mlp
 from tscale.blocks.tower_pieces import Gains
 from tscale.importer.config_keys import Config
 from tscale.importer.experts import dealt_out
@@ -27,9 +27,4 @@ def spark(config: Config) -> Augmented:
 def spark_experts(config: Config, dense: FeedForward) -> Mlp | tuple[Mlp, ...]:
     """Experts at a width of their own, with norms before and behind them."""
     row = Routed(selection_bias="buffer", sparse=lambda config: layers(config, listed="mlp_layer_types"))
-    found, latent = dealt_out(config, dense, row), config.size("moe_hidden_size")
-
-    def at_latent(one: Mlp) -> Mlp:
-        return replace(one, latent=latent, latent_norms=True) if isinstance(one, Experts) else one
-
-    return tuple(map(at_latent, found)) if isinstance(found, tuple) else at_latent(found)
+    return dealt_out(config, dense, row, latent=config.size("moe_hidden_size"), latent_norms=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from tscale.blocks import Augmented, Experts
 from tscale.blocks.tower_pieces import Depthwise, Gains, Kept, Linear
 from tscale.importer.config_keys import Config
-from tscale.importer.layer_lists import a_layer_each, mask_of, refuse_unknown
+from tscale.importer.layer_lists import Reach, a_layer_each, mask_of, refuse_unknown
 from tscale.importer.mixed_layers import attention_of
 from tscale.models.spec import Embedding
 
@@ -17,12 +17,12 @@ def zaya(config: Config) -> Augmented:
     listed = a_layer_each(config, "layer_types", str)
     refuse_unknown(config, "layer_types", listed or (), "hybrid", "hybrid_sliding")
     window = config.optional("sliding_window")
-    kinds = ["local" if kind == "hybrid_sliding" else "global" for kind in listed or ()]
+    kinds: list[Reach] = ["local" if kind == "hybrid_sliding" else "global" for kind in listed or ()]
     if "local" in kinds and window is None:
         raise config.wrong(
             "sliding_window: layers of layer_types are hybrid_sliding, and need a whole number, not null"
         )
-    mask = mask_of(["local" if kind == "local" else "global" for kind in kinds], window)
+    mask = mask_of(kinds, window)
     attention = replace(attention_of(config), window=mask.window, pattern=mask.pattern)
     heads, kv_heads, width = attention.widths(config.size("hidden_size"))
     first, second = config.size("cca_time0"), config.size("cca_time1")
