@@ -42,7 +42,7 @@ class Habits(NamedTuple):
     queries, keys and values are parts of one array. `loss_kept`: whether its loss in 16 bits is of logits in fp32, in pieces.
     `whole_gradients`: whether devices add up gradients of all that ZeRO divides before they scatter them. `graph_kept`: whether the
     inputs of products in few bits are there until the next micro-batch has its loss. `capped_scores`: bytes that it keeps of each score of a
-    model that bends them before the softmax (`_CAPPED`), which no fused kernel that it calls can.
+    model that bends them before the softmax, which no fused kernel that it calls can.
     """
 
     prints_active: bool = False
