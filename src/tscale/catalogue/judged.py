@@ -10,26 +10,17 @@ from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.catalogue.shipped import shipped_as
 from tscale.models.spec import Evidence
 
+OfLaw = Literal[
+    "loss", "loss_ratio", "learning_rate", "batch", "best_learning_rate", "best_batch", "optimal_params", "critical_batch"
+]  # fmt: skip
+"""What published figures judge of laws."""
+
 
 @spec_dataclass
 class Judged:
     """How far predictions of a kind are from published figures that nothing here was fitted to."""
 
-    of: Literal[
-        "hours",
-        "goodput",
-        "power",
-        "memory",
-        "loss",
-        "loss_ratio",
-        "learning_rate",
-        "batch",
-        "best_learning_rate",
-        "best_batch",
-        "optimal_params",
-        "critical_batch",
-        "speculative",
-    ]
+    of: Literal["hours", "goodput", "power", "memory", "speculative", OfLaw]
     by: str | None = None
     """What predicts: a law by its name, a kind of device."""
     figures: Size

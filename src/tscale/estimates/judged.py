@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, get_args
 
-from tscale.catalogue.judged import Judged, judged
+from tscale.catalogue.judged import Judged, OfLaw, judged
 from tscale.core.metric import Data, Figure
 from tscale.core.number_text import significant
 from tscale.core.units import COUNT, RATIO, SHARE
@@ -14,17 +14,6 @@ if TYPE_CHECKING:
     from tscale.catalogue.laws import Law
 
 _TENTH: Final = 0.1
-OF_LAWS: Final = (
-    "loss",
-    "loss_ratio",
-    "learning_rate",
-    "batch",
-    "best_learning_rate",
-    "best_batch",
-    "optimal_params",
-    "critical_batch",
-)
-"""What published figures judge of laws."""
 
 
 def error_text(one: Judged, of: str) -> str:
@@ -60,7 +49,7 @@ def _data(one: Judged) -> dict[str, Data]:
 
 def law_errors(law: Law) -> list[dict[str, Data]]:
     """What published figures say of a law, for programs."""
-    return errors_data((of, judged(of, law.name)) for of in OF_LAWS)
+    return errors_data((of, judged(of, law.name)) for of in get_args(OfLaw))
 
 
 def loss_note(laws: Iterable[Law]) -> str:
@@ -71,11 +60,9 @@ def loss_note(laws: Iterable[Law]) -> str:
     many, losses = _of_laws("loss", names)
     if not many:
         return "No published loss judges these laws here."
-    without = [name for name in names if judged("loss", name) is None]
-    unjudged = f" None judges {', '.join(without)}." if without else ""
     return (
         f"Within (median) of {many} published losses that the laws were not fitted to, each of its own data: {losses}; of the ratio of two "
-        f"of the same data: {_of_laws('loss_ratio', names)[1]}.{unjudged}"
+        f"of the same data: {_of_laws('loss_ratio', names)[1]}.{_unjudged('loss', names)}"
     )
 
 
@@ -85,11 +72,9 @@ def sizes_note(laws: Iterable[Law]) -> str:
     many, sizes = _of_laws("optimal_params", names)
     if not many:
         return "No published run judges how many parameters and tokens are optimal by these laws."
-    without = [name for name in names if judged("optimal_params", name) is None]
-    unjudged = f" None judges {', '.join(without)}." if without else ""
     return (
         f"Parameters and tokens within (median) of up to {many} published minima of equal FLOPs that the laws were not fitted to: "
-        f"{sizes}.{unjudged}"
+        f"{sizes}.{_unjudged('optimal_params', names)}"
     )
 
 
@@ -97,3 +82,9 @@ def _of_laws(of: str, names: list[str]) -> tuple[int, str]:
     """The figures that judge laws, and the median error of each law."""
     found = [(name, one) for name in names if (one := judged(of, name)) is not None]
     return max((one.figures for _, one in found), default=0), ", ".join(f"{name} {_far(one)}" for name, one in found)
+
+
+def _unjudged(of: str, names: list[str]) -> str:
+    """Which laws no figure judges, in words."""
+    without = [name for name in names if judged(of, name) is None]
+    return f" None judges {', '.join(without)}." if without else ""
