@@ -140,16 +140,15 @@ def agreement() -> str:
             "serving",
         )
     )
-    held = answer("accuracy", str(MEASURED / "training_memory.csv"))
     unseen, shards, memories, served = (
         answer("accuracy", str(Path(__file__).parent / "measured" / f"{name}.csv"))
         for name in ("published_dgxc", "published_shards", "memory_apart", "serving_apart")
     )
     tuned = [
-        accuracy_of(str(Path(__file__).parent / "measured" / f"{name}.csv")).judged
+        step
         for name in ("fine_tuning", "fine_tuning_later")
+        for _, step in accuracy_of(str(Path(__file__).parent / "measured" / f"{name}.csv")).judged
     ]
-    steps = Errors.of([step for table in tuned for _, step in table])
     others = answer("accuracy", str(MEASURED / "serving_others.csv"))["throughput"]
     of = serving["cross_validation"]
     runs = serving["fitted_to"]["runs"]
@@ -160,14 +159,10 @@ def agreement() -> str:
         (f"training step, Megatron-Bridge 26.06 to 26.08 | {latest['fitted_to']['runs']}", latest["fitted_to"]),
         (f"training step, published elsewhere, 8 to 2,304 GPUs, none fitted | {unseen['answered']}", unseen["step"]),
         (f"training step, shards alone over nodes, none fitted | {shards['answered']}", shards["step"]),
-        (
-            f"fine-tuning step, whole models and adapters, none fitted | {' + '.join(str(len(table)) for table in tuned)}",
-            steps._asdict(),
-        ),
+        (f"fine-tuning step, whole models and adapters, none fitted | {len(tuned)}", Errors.of(tuned)._asdict()),
         (f"serving, time per output token, other deployments | {runs:,}", of["deployment"]["tpot"]),
         (f"serving, time per output token, models never measured | {runs:,}", of["model"]["tpot"]),
         (f"serving, time to first token, other deployments | {runs:,}", of["deployment"]["ttft"]),
-        (f"serving, latency of a request, other deployments | {runs:,}", of["deployment"]["latency"]),
         (
             f"serving, time per output token, one run of the deployment given | {serving['residuals']['tpot']['measured']['runs']}",
             of["measured"]["tpot"],
@@ -181,18 +176,18 @@ def agreement() -> str:
             )
         ),
         (f"serving, throughput, three further sources, none fitted | {others['figures']}", others),
-        (f"memory of training and serving | {held['answered']}", held["memory"]),
-        (f"memory, published elsewhere, none fitted | {memories['answered']}", memories["memory"]),
+        (
+            f"memory of training and serving, published elsewhere, none fitted | {memories['answered']}",
+            memories["memory"],
+        ),
     ]
-    judged = [
+    judged = yaml.safe_load((MEASURED / "judged.yaml").read_text(encoding="utf-8"))["judged"]
+    rows += [
         (f"{name}, none fitted | {one['figures']}", one)
         for name, of, by in JUDGED
-        for one in yaml.safe_load((CALIBRATIONS.parent / "measured" / "judged.yaml").read_text(encoding="utf-8"))[
-            "judged"
-        ]
+        for one in judged
         if (one["of"], one.get("by")) == (of, by)
     ]
-    rows += judged
     lines = ["| predicted | measured runs | median error | 90th percentile |\n", "|:---|---:|---:|---:|\n"]
     return "".join([*lines, *(f"| {name} | {_error(found)} |\n" for name, found in rows)])
 
