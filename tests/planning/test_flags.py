@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 
 from tscale.core.parallelism import Parallelism
-from tscale.planning.flags import Job, flags_of, lacks_of
+from tscale.planning.flags import flags_of, lacks_of
+from tscale.planning.framework_options import Job
 from tscale.planning.layouts import Layout
 
 JOB = Job(layers=126, experts=0, batch=2048, context=8192, per_node=8)

@@ -12,7 +12,8 @@ import pytest
 
 from tscale.core.parallelism import Parallelism
 from tscale.core.partition import stretches
-from tscale.planning.flags import Job, flags_of, lacks_of
+from tscale.planning.flags import flags_of, lacks_of
+from tscale.planning.framework_options import Job
 from tscale.planning.layouts import Layout
 
 JOB = Job(layers=24, experts=0, batch=64, context=4096, per_node=8)

@@ -1,14 +1,19 @@
 """Options of Megatron-LM as overrides of Megatron-Bridge, the training library of the NeMo Framework, whose core is the same.
 
-Names are those of its ConfigContainer (commit 067f987 of August 2026: scripts/translate_mlm_to_bridge.py, training/config.py,
-training/mixed_precision.py). An override changes a recipe, so that what Megatron-LM has not unless it is told to is said too.
+Names are those of its ConfigContainer (commit 067f987 of August 2026: scripts/translate_mlm_to_bridge.py,
+scripts/training/README.md, training/config.py, training/mixed_precision.py). An override changes a recipe, so that what Megatron-LM has
+not unless it is told to is said too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from shlex import quote
+from shlex import quote, split
 from typing import Final
+
+from tscale.planning.framework_options import Job, option_of
+from tscale.planning.layouts import Layout
+from tscale.planning.megatron_flags import megatron
 
 _SECTIONS: Final = {
     "train": ("micro-batch-size", "global-batch-size"),
@@ -46,6 +51,18 @@ _UNSAID: Final = {
     "--grad-reduce-in-bf16": ["mixed_precision.grad_reduce_in_fp32=true"],
 }
 """What a recipe may have and Megatron-LM has not unless it is told to."""
+_PRECISIONS: Final = dict.fromkeys(("bf16", "bf16-fp32-gradients", "fp8-bf16-gradients"), "")
+"""Those that recipes have."""
+
+
+def bridge(layout: Layout, job: Job) -> Iterator[str]:
+    """Megatron-LM's options as fields of Megatron-Bridge. Raises `NoOptionError` for what Megatron-LM has none for, or no recipe has."""
+    words = split(" ".join(megatron(layout, job)))
+    option_of(_PRECISIONS, layout.precision, "precision")
+    nodes = max(layout.plan.devices // job.per_node, 1)
+    yield f"--nodes {nodes} --gpus-per-node {layout.plan.devices // nodes}"
+    yield from overrides(words)
+    yield f"dataset.seq_length={job.context}"
 
 
 def overrides(words: Sequence[str]) -> Iterator[str]:

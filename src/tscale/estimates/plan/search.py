@@ -39,7 +39,8 @@ from tscale.models.lower import lower, run_of
 from tscale.models.spec import ModelSpec
 from tscale.models.stages import stages
 from tscale.models.trainer import trainer
-from tscale.planning.flags import Job, flags_of, lacks_of
+from tscale.planning.flags import flags_of, lacks_of
+from tscale.planning.framework_options import Job
 from tscale.planning.layouts import MOST_LAYOUTS, Axes, Layout, Layouts, lightest
 from tscale.planning.search import Found, Run, front, search
 from tscale.planning.stage_kinds import Model, model_of
