@@ -98,10 +98,6 @@ class Linear:
             yield kept._replace(eager=what == "activation", used=self.copies)
 
 
-_WORDS: Final[Role] = "layer_embedding"
-_PLACES: Final[Role] = "positions"
-
-
 @spec_dataclass
 class Table:
     """A table of learned vectors that are added or appended: positions, tiles, queries, latents."""
@@ -122,8 +118,8 @@ class Table:
 
     def lower(self, prefix: str) -> Iterator[Entry]:
         """The table."""
-        name, role = f"{prefix}.{self.name}", _WORDS if self.words else _PLACES
-        yield Lookup(name, role, "vision_tower", self.rows, self.width, trained=self.trained)
+        role: Role = "layer_embedding" if self.words else "positions"
+        yield Lookup(f"{prefix}.{self.name}", role, "vision_tower", self.rows, self.width, trained=self.trained)
 
     def saves(self, prefix: str) -> Iterator[Saved]:
         """The row of an image that a gate scales; else nothing: a sum asks for neither of its terms again."""
