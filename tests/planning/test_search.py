@@ -190,3 +190,25 @@ def test_more_values_of_an_axis_find_no_slower_layout_and_train_says_the_same_of
             memory["least_total_bytes"],
             memory["verdict"],
         )
+
+
+def test_of_adapters_no_options_of_frameworks_are_written_and_it_says_so() -> None:
+    """Megatron-Bridge trains adapters by options of its own (its src/megatron/bridge/peft): that there are none would be wrong."""
+    asked = (
+        "plan",
+        "gpt2",
+        "--train",
+        "--gpu",
+        "h100",
+        "--gpus",
+        "8",
+        "--batch",
+        "8",
+        "--tensor",
+        "1",
+        "--lora-rank",
+        "8",
+    )
+    said = run(*asked, columns=200).out
+    assert "Options of training frameworks are not written for adapters." in said
+    assert "Megatron" not in said

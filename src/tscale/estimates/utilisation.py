@@ -159,7 +159,7 @@ def hours_error() -> str:
     """How far hours at an assumed utilisation are from those of published runs, in a line."""
     error = certainly_judged(HOURS)
     assert error.held_share is not None
-    return f"Hours {error_text(error, 'runs')}; range holds {error.held_share:.0%}."
+    return f"Hours are {error_text(error, 'runs')}; the range holds {error.held_share:.0%} of them."
 
 
 def case_of(ledger: Ledger | None, gpus: int | None, hardware: Hardware, dtype: str) -> Case:

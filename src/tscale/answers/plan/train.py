@@ -138,6 +138,8 @@ def _notes(planned: Planned) -> Iterator[str]:
         yield "Layouts that may fit are ranked too: what software and the framework take decides (`tscale memory --train`)."
     if not all(even_rounds(planned.subject.spec, best.layout.plan) for best in planned.best):
         yield WAITS
+    if planned.subject.adapters is not None:
+        yield "Options of training frameworks are not written for adapters."
     if planned.ask.any_tokens:
         yield "The training tokens are not known: commands name 10^12, which do not change a step."
     yield Detail("Of layouts that come to the same time and memory, the simplest is listed.")

@@ -244,7 +244,7 @@ def _notes(models: Models, phases: tuple[Held, ...], tightest: Held, changes: tu
     if hardware is not None and tightest.capacity is not None:
         yield from capacity_notes(tightest.capacity, hardware, tightest.total, tightest.least)
         if not fitting(phases) and not changes:
-            yield no_change_note(tightest.capacity.verdict(tightest.total, tightest.least))
+            yield no_change_note(tightest.capacity.verdict(tightest.total, tightest.least), pairs=True)
     yield from method_notes(models)
     if ask.online:
         yield (
