@@ -140,7 +140,7 @@ class PlanUtilisation(NamedTuple):
         """The middle and the range, and that whole runs are slower."""
         low, middle, high = (f"{float(share):.1%}" for share in self)
         return (
-            f"MFU predicted: {middle} ({low} to {high}, an 80% interval of the plan below). It is of steps alone: published whole runs had "
+            f"MFU predicted: {middle} ({low} to {high}, an 80% interval of the plan below). It is of steps alone: whole runs of pre-training had "
             f"{float(WHOLE_SHARE):.0%} (median) of the MFU of published steps."
         )
 
