@@ -31,6 +31,7 @@ from tscale.estimates.plan.search import (
 from tscale.estimates.plan.words import command_of, layout_data, layout_text, option_text
 from tscale.estimates.rent import rent_of
 from tscale.estimates.train.plan import WAITS
+from tscale.estimates.utilisation import STEPS_ALONE
 from tscale.models.spec import ModelSpec
 from tscale.models.stages import even_rounds
 from tscale.planning.layouts import MOST_LAYOUTS, Layout
@@ -113,6 +114,8 @@ def _lead(planned: Planned) -> Iterator[str]:
     low, _, high = first.prediction.seconds
     span = durations(Fraction(low), Fraction(high))
     yield f"`{command_of(planned.ask, first)}` shows the first in full; its step takes {span} (an 80% interval)."
+    if planned.ask.days is not None or planned.ask.dollars is not None:
+        yield f"{'Days' if planned.ask.dollars is None else 'Dollars'} count {STEPS_ALONE}"
     fitting = sum(one.found.size for one in planned.searches)
     yield f"{planned.evaluated:,} layouts tried, {fitting:,} fit or may fit."
     certain = next((best for best in planned.best if best.verdict == "fits"), None)

@@ -145,7 +145,7 @@ def _notes(plan: ServingPlan, found: Found, best: Deployed, binds: str | None) -
             "What guesses, and how many tokens, is told by vLLM's --speculative-config, SGLang's --speculative-algorithm and "
             "--speculative-num-draft-tokens, and TensorRT-LLM's speculative_config."
         )
-    tried = ", ".join(f"{count:,} fell to {reason}" for reason, count in found.reasons.items())
+    tried = ", ".join(f"{count:,} rejected for {reason}" for reason, count in found.reasons.items())
     yield f"Tried: {found.evaluated:,} deployments in {estimate(found.seconds)} s{f'; {tried}' if tried else ''}."
     yield Detail(_waits(plan))
     yield Detail(
