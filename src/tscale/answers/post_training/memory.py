@@ -81,9 +81,8 @@ def _title(models: Models, worst: Held, tightest: Held) -> str:
     if tightest.capacity is None:
         return said
     verdict = verdict_text(tightest.capacity, tightest.total, tightest.least)
-    return f"{said}: {verdict}" + (
-        "" if tightest.phase == worst.phase or verdict == "fits" else f" ({NAMES[tightest.phase]})"
-    )
+    of_peak = None if worst.capacity is None else verdict_text(worst.capacity, worst.total, worst.least)
+    return f"{said}: {verdict}" + ("" if verdict in (of_peak, "fits") else f" ({NAMES[tightest.phase]})")
 
 
 def sequences_text(models: Models) -> str:
