@@ -58,9 +58,7 @@ WHOLE_SHARE: Final = Fraction(3, 4)
 
 The median over the whole runs of what speeds of other makers' steps alone say of each (tests/estimates/test_utilisation.py).
 """
-STEPS_ALONE: Final = (
-    f"steps alone: whole runs of pre-training had {float(WHOLE_SHARE):.0%} (median) of the MFU of published steps."
-)
+STEPS_ALONE: Final = f"steps alone: whole runs of pre-training, restarts included, had {float(WHOLE_SHARE):.0%} (median) of the MFU of published steps."
 """What is said of a time that is so many predicted steps."""
 _MARGIN: Final = Fraction(11, 10)
 _ENDS: Final = (0.08, 0.5, 0.92)
