@@ -74,8 +74,8 @@ def loss_note(laws: Iterable[Law]) -> str:
     without = [name for name in names if judged("loss", name) is None]
     unjudged = f" None judges {', '.join(without)}." if without else ""
     return (
-        f"Within (median) of {many} published losses that the laws were not fitted to, each of its own data: {losses}; of the ratio of two "
-        f"of the same data: {_of_laws('loss_ratio', names)[1]}.{unjudged}"
+        f"Median error of {many} published losses that the laws were not fitted to, each on data of its own: {losses}; of the ratio of two "
+        f"on the same data: {_of_laws('loss_ratio', names)[1]}.{unjudged}"
     )
 
 
@@ -88,7 +88,7 @@ def sizes_note(laws: Iterable[Law]) -> str:
     without = [name for name in names if judged("optimal_params", name) is None]
     unjudged = f" None judges {', '.join(without)}." if without else ""
     return (
-        f"Parameters and tokens within (median) of up to {many} published minima of equal FLOPs that the laws were not fitted to: "
+        f"Median error of optimal parameters and tokens, of up to {many} published minima at equal FLOPs that the laws were not fitted to: "
         f"{sizes}.{unjudged}"
     )
 
