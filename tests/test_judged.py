@@ -63,8 +63,8 @@ def test_hours_and_energy_are_said_with_their_error() -> None:
     text, found = run(*asked, columns=200).out, answer(*asked)
     hours, watts = found["errors"]
     assert (hours["of"], watts["of"]) == ("gpu_hours", "watts")
-    said = f"Hours within {hours['median_error']:.0%} (median) of {hours['figures']} runs that it was not fitted to"
-    assert f"{said}; range holds {hours['within_range']:.0%}." in text
+    said = f"Hours are within {hours['median_error']:.0%} (median) of {hours['figures']} runs that it was not fitted to"
+    assert f"{said}; the range holds {hours['within_range']:.0%} of them." in text
     assert f"within {watts['median_error']:.0%} (median) of {watts['figures']} measured runs" in text
 
 
@@ -139,7 +139,7 @@ def test_a_summary_says_the_error_of_its_hours() -> None:
 
 def test_optimal_sizes_are_said_with_their_error() -> None:
     asked = ("optimal", "--flops", "1e24")
-    text = run(*asked, columns=200).out
+    text = run(*asked, columns=400).out
     for row in answer(*asked)["rows"]:
         error = next(one for one in row["errors"] if one["of"] == "optimal_params")
         assert f"{row['law']} ×{error['median_factor']:.1f}" in text

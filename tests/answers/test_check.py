@@ -63,6 +63,8 @@ def test_verdicts(tmp_path: Path, claim: str, expected: str) -> None:
     [
         ("subject: gpt3, quantity: parameters, claimed: 175B", 175 * 10**9, "holds"),
         ("subject: gpt3, quantity: parameters, claimed: 175 billion parameters", 175 * 10**9, "holds"),
+        ("subject: llama-3.1-8b, quantity: kv_bytes_per_token, claimed: 128 KiB", 2 * 32 * 8 * 128 * 2, "holds"),
+        ("subject: llama-3.1-8b, quantity: KV cache per token, claimed: 0.131 MB per token", 131_000, "holds"),
         ("subject: gpt2-xl, quantity: params, claimed: 1542m", 1542 * 10**6, "misprint"),
         ('subject: gpt2-xl, quantity: params, claimed: "1,542,000,000"', 1542 * 10**6, "misprint"),
         ("subject: gpt3, quantity: layers, claimed: 96 layers", 96, "holds"),

@@ -80,6 +80,15 @@ def test_a_step_that_does_not_fit_is_a_no() -> None:
     assert "one of these fits" in done.out
 
 
+def test_no_other_phase_is_named_where_the_peak_does_not_fit_either() -> None:
+    """Its peak is in the rollout; training misses more of its own room, but is not what alone does not fit."""
+    first = run(
+        "memory", "llama-3.1-8b", "--train", "--method", "grpo", "--gpu", "h100", "--gpus", "8"
+    ).out.splitlines()[0]
+    assert "in rollout on each" in first
+    assert first.endswith("does not fit")
+
+
 @pytest.mark.slow
 def test_a_phase_without_a_peak_of_its_own_is_named_where_it_does_not_fit() -> None:
     """What does not fit may be another phase than the largest: reserves of serving and training differ."""

@@ -247,6 +247,22 @@ def test_what_may_fit_is_neither_yes_nor_no_and_each_change_makes_it_fit(case: s
         assert again["per_device_bytes"]["total"] == change["per_device_bytes"]
 
 
+def test_where_no_single_change_on_the_same_devices_is_enough_two_together_are_named() -> None:
+    """Adapters of 70B on 4 GPUs of 80 GB: a quarter of the 141 GB of weights on each, and layers computed again."""
+    case = "llama-3.1-70b --train --lora-rank 16 --gpu h100 --gpus 4"
+    first = memory(case)["changes"][0]
+    assert first["option"] == "--recompute full --zero 3"
+    for alone in ("--recompute full", "--zero 3"):
+        assert memory(f"{case} {alone}")["verdict"] == "does_not_fit"
+    both = memory(f"{case} {first['option']}")
+    assert (both["verdict"], both["per_device_bytes"]["total"]) == ("fits", first["per_device_bytes"])
+
+
+def test_where_not_even_two_changes_are_enough_it_says_so() -> None:
+    case = "llama-3.1-70b --train --gpu h100 --gpus 8 --micro-batch 4"
+    assert "No single change that is known here, nor two together, makes it fit." in run("memory", *case.split()).out
+
+
 @pytest.mark.parametrize(
     ("case", "title", "why"),
     [

@@ -201,8 +201,8 @@ def test_less_of_a_batch_or_of_a_context_than_now() -> None:
     for micro, context, options in (
         (2, 1024, ["--micro-batch 2", "--context 1024"]), (4, 4096, []), (5, 5000, []), (0, 0, []), (None, None, []), (3, None, ["--micro-batch 3"]),
     ):  # fmt: skip
-        assert _options(changes._of_the_batch(model, micro, context)) == options
-    assert [change.costs for change in changes._of_the_batch(model, 2, 1024)] == [
+        assert _options([*changes._of_the_batch(model, micro), *changes._of_the_context(model, context)]) == options
+    assert [one.costs for one in (*changes._of_the_batch(model, 2), *changes._of_the_context(model, 1024))] == [
         "micro-batches of 2, not 4: more of them in a step",
         "25% of the context",
     ]
@@ -232,7 +232,7 @@ def test_a_change_is_what_its_option_says(monkeypatch: pytest.MonkeyPatch) -> No
     alone: Any = Noted()
     found: list[Any] = []
     for several in (
-        changes._of_the_pass(model), changes._of_the_loss(alone), changes._of_the_batch(model, 2, None), changes._of_zero(model), changes._of_the_formats(model)
+        changes._of_the_pass(model), changes._of_the_loss(alone), changes._of_the_batch(model, 2), changes._of_zero(model), changes._of_the_formats(model)
     ):  # fmt: skip
         found += several
     expected = {
@@ -243,7 +243,7 @@ def test_a_change_is_what_its_option_says(monkeypatch: pytest.MonkeyPatch) -> No
         "--qlora": {"rank": 64, "base": DTYPES["nf4"]},
     }  # fmt: skip
     assert dict(zip(_options(found), made, strict=True)) == expected
-    assert [change.groups for change in found if change.option != "--loss fused-linear"] == [2] * 11
+    assert [tried.change().groups for tried in found if tried.option != "--loss fused-linear"] == [2] * 11
 
 
 def test_formats_that_take_less() -> None:

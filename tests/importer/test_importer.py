@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -15,7 +15,7 @@ from tscale.core.costs.cache import cache_bytes
 from tscale.core.costs.forward import forward_flops
 from tscale.core.costs.params import active_params, params
 from tscale.core.workload import SequenceLengths
-from tscale.errors import SpecError
+from tscale.errors import RequestError, SpecError
 from tscale.importer.families import FAMILIES, NOT_YET
 from tscale.importer.harmless import HARMLESS
 from tscale.importer.json_file import parse_object
@@ -533,6 +533,32 @@ def test_an_unknown_family_is_told_by_the_keys_that_its_file_has(config: dict[st
         f'config.json: model_type "qwen9000" is not known: its keys are most like those of {family} '
     )
     assert said.endswith(" (--assume FAMILY counts it as one of a known family; --families FILE describes it)")
+
+
+# Qwen3-4B, which has 4,022,468,096 parameters by the metadata of its safetensors, in a file of a family that nobody knows.
+QWEN3_INSIDE: Final[dict[str, Any]] = {
+    "model_type": "aurora_vl",
+    "architectures": ["AuroraForConditionalGeneration"],
+    "text_config": {
+        "model_type": "qwen3", "hidden_size": 2560, "num_hidden_layers": 36, "num_attention_heads": 32, "num_key_value_heads": 8,
+        "head_dim": 128, "intermediate_size": 9728, "vocab_size": 151936, "tie_word_embeddings": True, "max_position_embeddings": 40960,
+    },
+    "vision_config": {"model_type": "siglip_vision_model", "hidden_size": 1152},
+}  # fmt: skip
+
+
+def test_an_unknown_family_around_a_known_text_model_is_told_of_it() -> None:
+    """The file itself says what its text model is, and that can be counted, whatever the class around it is called."""
+    with pytest.raises(SpecError, match=r"its text_config is of qwen3 \(--assume qwen3 counts that alone"):
+        spec_of(QWEN3_INSIDE)
+    spec = imported(QWEN3_INSIDE, name="x", where="config.json", assume="qwen3")
+    assert _total(spec) == 4_022_468_096
+
+
+def test_a_family_that_reads_more_than_text_is_known_but_not_assumed() -> None:
+    """Its text model's families are named."""
+    with pytest.raises(RequestError, match=r'--assume "internvl" reads more than text.*\(qwen2\)'):
+        imported(QWEN3_INSIDE, name="x", where="config.json", assume="internvl")
 
 
 def test_empty_values_of_unknown_keys_are_ignored() -> None:

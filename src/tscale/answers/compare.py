@@ -249,7 +249,7 @@ def _notes_of(subject: Subject, context: int | None) -> Iterator[str]:
 def _notes(specs: Sequence[Spec], subjects: Sequence[Subject], context: int | None) -> tuple[str, ...]:
     notes = [note for subject in subjects for note in _notes_of(subject, context)]
     noted = [spec.name for spec in specs if spec.notes or (isinstance(spec, ModelSpec) and spec.notes_on)]
-    own = [f"More is noted of {', '.join(noted)}: `tscale show NAME`."] if noted else []
+    own = [f"`tscale show NAME` has more notes on {', '.join(noted)}."] if noted else []
     where = "in sequences as long as in training" if context is None else f"at {context:,} tokens"
     lengths = (
         f"FLOPs per token, attention's share and training FLOPs are {where}, in full attention. KV cache per token: what a "

@@ -217,7 +217,9 @@ def _critical_note(names: Sequence[str]) -> str:
     """What a critical batch costs, by the definition of the laws that have one; nothing where none has."""
     if not names:
         return ""
-    fifth = "; that of zhang2024b takes 1.2 times those of the best" if "zhang2024b" in names else ""
+    fifth = (
+        "; that of zhang2024b takes 1.2 times the tokens of the most efficient batch" if "zhang2024b" in names else ""
+    )
     return (
         "A batch as large as the critical one takes about twice the tokens of a small one and twice the steps of a very large one "
         f"(McCandlish 2018, equation 2.11){fifth}."

@@ -63,6 +63,9 @@ _UNITS: Final[tuple[tuple[str, str, Fraction | int], ...]] = (
     (r"(sentence )?pairs|sentences", r"sentence.pairs", 1),
     (r"(pf|petaflop(/s)?).days?", r"pf.days", 1),
     (r"(pf|petaflop(/s)?).days?", r"training.flops", _PF_DAY),
+    (r"bytes?( per token)?", r"kv|cache", 1),
+    *((rf"{prefix}b( per token)?", r"kv|cache", 1000**power) for power, prefix in enumerate("kmg", 1)),
+    *((rf"{prefix}ib( per token)?", r"kv|cache", 1024**power) for power, prefix in enumerate("kmg", 1)),
 )
 """What may stand behind a number, of which quantities, and what it multiplies it by."""
 

@@ -61,8 +61,8 @@ def loss_note(laws: Iterable[Law]) -> str:
     if not many:
         return "No published loss judges these laws here."
     return (
-        f"Within (median) of {many} published losses that the laws were not fitted to, each of its own data: {losses}; of the ratio of two "
-        f"of the same data: {_of_laws('loss_ratio', names)[1]}.{_unjudged('loss', names)}"
+        f"Median error of {many} published losses that the laws were not fitted to, each on data of its own: {losses}; of the ratio of two "
+        f"on the same data: {_of_laws('loss_ratio', names)[1]}.{_unjudged('loss', names)}"
     )
 
 
@@ -73,7 +73,7 @@ def sizes_note(laws: Iterable[Law]) -> str:
     if not many:
         return "No published run judges how many parameters and tokens are optimal by these laws."
     return (
-        f"Parameters and tokens within (median) of up to {many} published minima of equal FLOPs that the laws were not fitted to: "
+        f"Median error of optimal parameters and tokens, of up to {many} published minima at equal FLOPs that the laws were not fitted to: "
         f"{sizes}.{_unjudged('optimal_params', names)}"
     )
 

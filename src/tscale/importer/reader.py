@@ -195,6 +195,12 @@ def _checked(spec: ModelSpec, where: str) -> ModelSpec:
 
 def _assumed(config: dict[str, object], family_name: str, name: str, where: str) -> ModelSpec:
     """The spec of a file whose family is not known, read as one that is; the notes say what was not read."""
+    if family_name in NESTED:
+        texts = ", ".join(NESTED[family_name].text)
+        raise RequestError(
+            f"{field('assume', shown(family_name))} reads more than text, and a file is counted only like a text model: name the "
+            f"family of its text model ({texts})"
+        )
     if family_name not in FAMILIES:
         raise RequestError(
             f"{field('assume', shown(family_name))} is not a known family: {nearest(family_name, FAMILIES)}"
@@ -227,20 +233,27 @@ def _read_as(config: dict[str, object], family_name: str, where: str) -> tuple[C
         both = {key: config[key] for key in OF_BOTH if key in config}
     else:
         text, both = config, {}
-    named = {"architectures": _like_named(config, family.classes, where)}
+    named = {"architectures": _like_named(config, family.classes, where, inner=text is not config)}
     read = Config(both | text | named, family_name, family, where)
     unread = outer + read.left_aside()
     read.refuse_other_sizes(unread)
     return read, unread
 
 
-def _like_named(config: Mapping[str, object], classes: Mapping[str, Head], where: str) -> list[str] | None:
-    """The class of the assumed family that is named like the file's own: both `...ForCausalLM`, or both a bare model."""
+def _like_named(
+    config: Mapping[str, object], classes: Mapping[str, Head], where: str, *, inner: bool
+) -> list[str] | None:
+    """The class of the assumed family that is named like the file's own: both `...ForCausalLM`, or both a bare model.
+
+    `inner`: the model that is read stands inside of the one that the file names, whose class need not be like any of the family's.
+    """
     named = config.get("architectures")
     if not isinstance(named, list) or not named:
         return None
     ending = re.search(r"(LMHead)?(For[A-Z]\w*|Model)$", str(named[0]))
     known = [name for name in classes if ending is not None and name.endswith(ending[0])]
+    if not known and inner:
+        return None
     if not known:
         raise SpecError(
             f"architectures: none of {', '.join(classes)} is named like {shown(named[0])}: drop it, or name one of them",
@@ -278,9 +291,13 @@ def _model_type(config: Mapping[str, object], where: str) -> str:
 
 def _like(config: Mapping[str, object]) -> str:
     """What may be done about a file of an unknown family: which known ones have its keys."""
+    text = config.get("text_config")
+    inner = text.get("model_type") if isinstance(text, dict) else None
+    assume, own = field("assume", "FAMILY"), field("families", "FILE")
+    if isinstance(inner, str) and inner in FAMILIES:
+        return f"its text_config is of {inner} ({field('assume', inner)} counts that alone; {own} describes the family)"
     found = alike(config)
     like = f"its keys are most like those of {' or '.join(found)}" if found else "no known family has its keys"
-    assume, own = field("assume", "FAMILY"), field("families", "FILE")
     return f"{like} ({assume} counts it as one of a known family; {own} describes it)"
 
 

@@ -101,10 +101,10 @@ def changes_table(changes: tuple[Change, ...], verdict: Verdict) -> Table:
     return view("", columns, (change.data() for change in changes), aside=True)
 
 
-def no_change_note(verdict: Verdict) -> str:
-    """That no change is known; `verdict`: on what was asked about."""
+def no_change_note(verdict: Verdict, *, pairs: bool = False) -> str:
+    """That no change is known; `verdict`: on what was asked about; `pairs`: two together were tried too."""
     certain = " for certain" if verdict == "may_fit" else ""
-    return f"No single change that is known here makes it fit{certain}."
+    return f"No single change that is known here{', nor two together,' * pairs} makes it fit{certain}."
 
 
 def lines_table(lines: list[HeldLine], *, cut: bool) -> Table:

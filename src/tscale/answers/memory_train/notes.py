@@ -62,7 +62,7 @@ def notes_held(held: Held) -> Iterator[str]:
     if ask.hardware is not None and capacity is not None:
         yield from capacity_notes(capacity, ask.hardware, held.one.total, held.one.least)
         if not capacity.fits(held.one.total) and not held.options:
-            yield no_change_note(capacity.verdict(held.one.total, held.one.least))
+            yield no_change_note(capacity.verdict(held.one.total, held.one.least), pairs=True)
     yield from _loss_note(held.one.model, ask)
     yield from trained_media_notes(held.one)
     if held.one.least < held.one.total:

@@ -19,7 +19,8 @@ def plan_tables(planned: Planned, title: str) -> Iterator[Table]:
     yield _ranked_table(planned, title)
     if len({one.gpus for one in planned.searches}) > 1:
         yield _sizes_table(planned)
-    yield _flags_table(planned)
+    if planned.subject.adapters is None:
+        yield _flags_table(planned)
     yield _pareto_table(planned)
 
 

@@ -31,6 +31,7 @@ from tscale.estimates.plan.search import (
 from tscale.estimates.plan.words import command_of, layout_data, layout_text, option_text
 from tscale.estimates.rent import rent_of
 from tscale.estimates.train.plan import WAITS
+from tscale.estimates.utilisation import STEPS_ALONE
 from tscale.models.spec import ModelSpec
 from tscale.models.stages import even_rounds
 from tscale.planning.layouts import MOST_LAYOUTS, Layout
@@ -113,6 +114,8 @@ def _lead(planned: Planned) -> Iterator[str]:
     low, _, high = first.prediction.seconds
     span = durations(Fraction(low), Fraction(high))
     yield f"`{command_of(planned.ask, first)}` shows the first in full; its step takes {span} (an 80% interval)."
+    if planned.ask.days is not None or planned.ask.dollars is not None:
+        yield f"{'Days' if planned.ask.dollars is None else 'Dollars'} count {STEPS_ALONE}"
     fitting = sum(one.found.size for one in planned.searches)
     yield f"{planned.evaluated:,} layouts tried, {fitting:,} fit or may fit."
     certain = next((best for best in planned.best if best.verdict == "fits"), None)
@@ -138,6 +141,8 @@ def _notes(planned: Planned) -> Iterator[str]:
         yield "Layouts that may fit are ranked too: what software and the framework take decides (`tscale memory --train`)."
     if not all(even_rounds(planned.subject.spec, best.layout.plan) for best in planned.best):
         yield WAITS
+    if planned.subject.adapters is not None:
+        yield "Options of training frameworks are not written for adapters."
     if planned.ask.any_tokens:
         yield "The training tokens are not known: commands name 10^12, which do not change a step."
     yield Detail("Of layouts that come to the same time and memory, the simplest is listed.")

@@ -105,8 +105,8 @@ def _others_line(others: Others) -> str:
     """That targets are met by intervals of the fitted source, and how far others' runs are."""
     low, high = others.ends["tpot"]
     return (
-        f"They are those of the source that the calibration was fitted to: runs of others are off by {100 * others.median:.0f}% (median), and 80% take "
-        f"{low:.2f} to {high:.2f} times the middle per output token, as `serve` has it."
+        f"The intervals are of the source that the calibration was fitted to. Runs of other sources are off by {100 * others.median:.0f}% (median), "
+        f"and 80% of them take {low:.2f} to {high:.2f} times the predicted time per output token: `serve` has intervals of that width."
     )
 
 
@@ -145,7 +145,7 @@ def _notes(plan: ServingPlan, found: Found, best: Deployed, binds: str | None) -
             "What guesses, and how many tokens, is told by vLLM's --speculative-config, SGLang's --speculative-algorithm and "
             "--speculative-num-draft-tokens, and TensorRT-LLM's speculative_config."
         )
-    tried = ", ".join(f"{count:,} fell to {reason}" for reason, count in found.reasons.items())
+    tried = ", ".join(f"{count:,} rejected for {reason}" for reason, count in found.reasons.items())
     yield f"Tried: {found.evaluated:,} deployments in {estimate(found.seconds)} s{f'; {tried}' if tried else ''}."
     yield Detail(_waits(plan))
     yield Detail(

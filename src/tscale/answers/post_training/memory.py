@@ -81,9 +81,8 @@ def _title(models: Models, worst: Held, tightest: Held) -> str:
     if tightest.capacity is None:
         return said
     verdict = verdict_text(tightest.capacity, tightest.total, tightest.least)
-    return f"{said}: {verdict}" + (
-        "" if tightest.phase == worst.phase or verdict == "fits" else f" ({NAMES[tightest.phase]})"
-    )
+    of_peak = None if worst.capacity is None else verdict_text(worst.capacity, worst.total, worst.least)
+    return f"{said}: {verdict}" + ("" if verdict in (of_peak, "fits") else f" ({NAMES[tightest.phase]})")
 
 
 def sequences_text(models: Models) -> str:
@@ -244,7 +243,7 @@ def _notes(models: Models, phases: tuple[Held, ...], tightest: Held, changes: tu
     if hardware is not None and tightest.capacity is not None:
         yield from capacity_notes(tightest.capacity, hardware, tightest.total, tightest.least)
         if not fitting(phases) and not changes:
-            yield no_change_note(tightest.capacity.verdict(tightest.total, tightest.least))
+            yield no_change_note(tightest.capacity.verdict(tightest.total, tightest.least), pairs=True)
     yield from method_notes(models)
     if ask.online:
         yield (

@@ -129,8 +129,8 @@ def _others_note(others: Others, own: OfFittedSource) -> str:
     """How far predictions are off what others ran, that intervals are as wide, and the time per output token of the fitted source."""
     low, high = duration(own.tpot.low), duration(own.tpot.high)
     return (
-        f"Within {100 * others.median:.0f}% (median) of {others.runs:,} runs of other sources, as which the 80% intervals are wide; by the source "
-        f"of the fitted runs it is {low} to {high} per output token. `tscale calibrate` makes them those of your own runs."
+        f"Within {100 * others.median:.0f}% (median) of {others.runs:,} runs of other sources, and the 80% intervals are as wide as that; for the "
+        f"source of the fitted runs it is {low} to {high} per output token. `tscale calibrate` fits predictions to your own runs."
     )
 
 

@@ -17,7 +17,7 @@ from tscale.estimates.media import check_fits, media_costs
 from tscale.estimates.memory.changes import Change
 from tscale.estimates.memory.room import Room
 from tscale.estimates.memory_train.ask import Ask, capacity_of, refuse, training_of
-from tscale.estimates.memory_train.changes import single_changes
+from tscale.estimates.memory_train.changes import enough_changes
 from tscale.estimates.memory_train.shortcut import Shortcut, shortcut_of
 from tscale.estimates.trained import training_length
 from tscale.models.spec import ModelSpec
@@ -119,7 +119,7 @@ def all_held(one: Weighed) -> Held:
     room = Room(None, None) if capacity is None else room_of(one.model, capacity.usable)
     options: tuple[Change, ...] = ()
     if hardware is not None and capacity is not None and not capacity.fits(one.total):
-        options = single_changes(one.model, hardware, capacity, *room)
+        options = enough_changes(one.model, hardware, capacity, *room)
     return Held(one, room, options, shortcut_of(one.model, one.stage))
 
 

@@ -326,9 +326,7 @@ class Sized:
 
     def lacks(self, layout: Layout) -> dict[str, str]:
         """What those frameworks that have no options for a layout have none for."""
-        if self.subject.adapters is None:
-            return lacks_of(layout, self._job)
-        return dict.fromkeys(flags_of(layout, self._job), "adapters")
+        return lacks_of(layout, self._job)
 
     @property
     def _job(self) -> Job:
