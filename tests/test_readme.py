@@ -140,6 +140,7 @@ def agreement() -> str:
             "serving",
         )
     )
+    held = answer("accuracy", str(MEASURED / "training_memory.csv"))
     unseen, shards, memories, served = (
         answer("accuracy", str(Path(__file__).parent / "measured" / f"{name}.csv"))
         for name in ("published_dgxc", "published_shards", "memory_apart", "serving_apart")
@@ -163,6 +164,7 @@ def agreement() -> str:
         (f"serving, time per output token, other deployments | {runs:,}", of["deployment"]["tpot"]),
         (f"serving, time per output token, models never measured | {runs:,}", of["model"]["tpot"]),
         (f"serving, time to first token, other deployments | {runs:,}", of["deployment"]["ttft"]),
+        (f"serving, latency of a request, other deployments | {runs:,}", of["deployment"]["latency"]),
         (
             f"serving, time per output token, one run of the deployment given | {serving['residuals']['tpot']['measured']['runs']}",
             of["measured"]["tpot"],
@@ -176,10 +178,8 @@ def agreement() -> str:
             )
         ),
         (f"serving, throughput, three further sources, none fitted | {others['figures']}", others),
-        (
-            f"memory of training and serving, published elsewhere, none fitted | {memories['answered']}",
-            memories["memory"],
-        ),
+        (f"memory of training and serving | {held['answered']}", held["memory"]),
+        (f"memory, published elsewhere, none fitted | {memories['answered']}", memories["memory"]),
     ]
     judged = yaml.safe_load((MEASURED / "judged.yaml").read_text(encoding="utf-8"))["judged"]
     rows += [
