@@ -69,6 +69,9 @@ def test_hours_and_energy_are_said_with_their_error() -> None:
     own = (*asked[:-1], "1024")
     assert [one["of"] for one in answer(*own)["errors"]] == ["watts"]
     assert "no other run judges them" in run(*own, columns=200).out
+    adapters = (*asked, "--lora-rank", "16", "--tokens", "1e9")
+    assert [one["of"] for one in answer(*adapters)["errors"]] == ["watts"]
+    assert "No published hours judge those of adapters." in run(*adapters, columns=200).out
 
 
 def test_an_assumed_goodput_is_said_with_its_error() -> None:

@@ -36,7 +36,7 @@ def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
         fit.lead,
         *one.whole.lead,
         "" if assumed is None else assumed.said(),
-        assumed.error() if isinstance(assumed, Utilisation) else "",
+        one.hours_error,
         "" if one.goodput is None else one.goodput.said(),
         "" if rent is None else rent.said(),
     )
