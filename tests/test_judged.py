@@ -142,7 +142,7 @@ def test_a_summary_says_the_error_of_its_hours(gpu: str) -> None:
     hours = recorded("hours")
     assert hours is not None
     said = run("summary", "llama-3.1-8b", "--gpu", gpu, columns=80).out
-    assert f"training, GPU-hours ({'its own run' if gpu == 'h100' else f'within {hours.median:.0%}'})" in said
+    assert f"training, GPU-hours ({'published run' if gpu == 'h100' else f'within {hours.median:.0%}'})" in said
 
 
 def test_optimal_sizes_are_said_with_their_error() -> None:

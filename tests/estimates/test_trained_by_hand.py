@@ -384,7 +384,7 @@ def test_a_cache_outweighs_the_weights_beside_its_states_or_never() -> None:
 
 def test_one_published_run_is_one() -> None:
     for many, known, said in (
-        (1, 0, "1 run of this model ± 10%"), (2, 0, "2 runs of this model ± 10%"), (5, 99, "99 published runs"), (1, 1, "1 published run"),
+        (1, 0, "1 run of its shape ± 10%"), (2, 0, "2 runs of its shape ± 10%"), (5, 99, "99 published runs"), (1, 1, "1 published run"),
     ):  # fmt: skip
         runs: Any = ("run",) * many
         found = utilisation.Utilisation(Fraction(1, 4), Fraction(2, 5), Fraction(1, 2), runs, (), Fraction(1), known)

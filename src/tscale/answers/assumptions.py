@@ -55,7 +55,7 @@ def _range_note(assumed: Utilisation) -> str:
     """Of which runs the range is, and what it holds."""
     if not assumed.known:
         return (
-            "The assumed MFU is the median of the published whole runs of this model on about as many of this accelerator, restarts "
+            "The assumed MFU is the median of the published whole runs of models of this very shape on about as many of this accelerator, restarts "
             "included; its range is from 10% below the least of them to 10% above the most."
         )
     return (

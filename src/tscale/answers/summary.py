@@ -344,7 +344,7 @@ def _hours_known(answer: dict[str, Data]) -> str:
     errors = answer["errors"]
     assert isinstance(errors, list)
     judged_here = any(isinstance(one, dict) and one["of"] == "gpu_hours" for one in errors)
-    return f" (within {certainly_judged(HOURS).median:.0%})" if judged_here else " (its own run)"
+    return f" (within {certainly_judged(HOURS).median:.0%})" if judged_here else " (published run)"
 
 
 def _range_of(answer: dict[str, Data], key: str) -> tuple[Figure | None, Figure | None]:

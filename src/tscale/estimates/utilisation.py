@@ -134,7 +134,7 @@ class Utilisation(NamedTuple):
     def said(self) -> str:
         """The middle and the range, in a line."""
         many, of = self.known or len(self.runs), "published " if self.known else ""
-        of = f"{many} {of}run{'s' * (many > 1)}{'' if self.known else ' of this model ± 10%'}"
+        of = f"{many} {of}run{'s' * (many > 1)}{'' if self.known else ' of its shape ± 10%'}"
         kind = "of steps alone" if self.of_steps else "with restarts"
         shares = f"{percent_text(self.middle)} ({percent_text(self.low)} to {percent_text(self.high)}: {of}, {kind})"
         return f"MFU assumed: {shares}."
