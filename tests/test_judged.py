@@ -59,13 +59,19 @@ def test_the_law_of_the_grids_is_not_judged_by_them() -> None:
 
 
 def test_hours_and_energy_are_said_with_their_error() -> None:
-    asked = ("train", "llama-3.1-8b", "--gpu", "h100", "--gpus", "1024")
+    asked = ("train", "llama-3.1-8b", "--gpu", "h100", "--gpus", "64")
     text, found = run(*asked, columns=200).out, answer(*asked)
     hours, watts = found["errors"]
     assert (hours["of"], watts["of"]) == ("gpu_hours", "watts")
     said = f"Hours are within {hours['median_error']:.0%} (median) of {hours['figures']} runs that it was not fitted to"
     assert f"{said}; the range holds {hours['within_range']:.0%} of them." in text
     assert f"within {watts['median_error']:.0%} (median) of {watts['figures']} measured runs" in text
+    own = (*asked[:-1], "1024")
+    assert [one["of"] for one in answer(*own)["errors"]] == ["watts"]
+    assert "no other run judges them" in run(*own, columns=200).out
+    adapters = (*asked, "--lora-rank", "16", "--tokens", "1e9")
+    assert [one["of"] for one in answer(*adapters)["errors"]] == ["watts"]
+    assert "No published hours judge those of adapters." in run(*adapters, columns=200).out
 
 
 def test_an_assumed_goodput_is_said_with_its_error() -> None:
@@ -130,11 +136,13 @@ def test_a_model_that_was_not_measured_is_served_with_the_error_of_models_left_o
     assert "of models that were left out of the fit one after the other" in run(*asked, columns=200).out
 
 
-def test_a_summary_says_the_error_of_its_hours() -> None:
+@pytest.mark.parametrize("gpu", ["a100", "h100"])
+def test_a_summary_says_the_error_of_its_hours(gpu: str) -> None:
+    """Llama 3.1 8B was trained on H100s, and those hours are published: no error of other runs is theirs."""
     hours = recorded("hours")
     assert hours is not None
-    said = run("summary", "llama-3.1-8b", "--gpu", "h100", columns=80).out
-    assert f"training, GPU-hours (within {hours.median:.0%})" in said
+    said = run("summary", "llama-3.1-8b", "--gpu", gpu, columns=80).out
+    assert f"training, GPU-hours ({'published run' if gpu == 'h100' else f'within {hours.median:.0%}'})" in said
 
 
 def test_optimal_sizes_are_said_with_their_error() -> None:

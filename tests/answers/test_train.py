@@ -518,7 +518,7 @@ def test_what_is_assumed_comes_as_a_range_with_its_runs() -> None:
     assert {"Qwen3-30B-A3B", "JetMoE 8B"} <= {one["model"] for one in found["utilisation_runs"]}
     first = run("train", *args).out.splitlines()[1]
     assert first.startswith("MFU assumed: ") and first.endswith(
-        f": {len(training_runs())} published runs, restarts included)."
+        f": {len(training_runs())} published runs, with restarts)."
     )
     assert sum(one["weight"] for one in found["utilisation_runs"]) < 1
     assert found["goodput"] is None and found["elapsed_days"] is None
@@ -549,7 +549,7 @@ def test_the_first_table_is_on_the_first_screen(args: tuple[str, ...]) -> None:
     assert lines.index("", lines.index("") + 1) <= 24
     assert lines[lines.index("") - 1].startswith("Price assumed: ")
     said = lines[: lines.index("") - 1]
-    if said[-1].startswith("Hours within "):
+    if said[-1].startswith("Hours "):
         said = said[:-1]
     assert args[0] == "serve" or said[-1].startswith(("MFU assumed: ", "MFU predicted: "))
 

@@ -384,11 +384,12 @@ def test_a_cache_outweighs_the_weights_beside_its_states_or_never() -> None:
 
 def test_one_published_run_is_one() -> None:
     for many, known, said in (
-        (1, 0, "1 run of it ± 10%"), (2, 0, "2 runs of it ± 10%"), (5, 99, "99 published runs"), (1, 1, "1 published run"),
+        (1, 0, "1 run of its shape ± 10%"), (2, 0, "2 runs of its shape ± 10%"), (5, 99, "99 published runs"), (1, 1, "1 published run"),
     ):  # fmt: skip
         runs: Any = ("run",) * many
         found = utilisation.Utilisation(Fraction(1, 4), Fraction(2, 5), Fraction(1, 2), runs, (), Fraction(1), known)
-        assert found.said() == f"MFU assumed: 40.0% (25.0% to 50.0%: {said}, restarts included)."
+        assert (found.error() == utilisation.OWN_HOURS) == (known == 0)
+        assert found.said() == f"MFU assumed: 40.0% (25.0% to 50.0%: {said}, with restarts)."
         steps = found.over(Fraction(4, 5))
         assert steps[:3] == (Fraction(5, 16), Fraction(1, 2), Fraction(5, 8))
         assert steps.said() == f"MFU assumed: 50.0% (31.2% to 62.5%: {said}, of steps alone)."

@@ -54,7 +54,10 @@ def utilisation_note(assumed: Utilisation) -> str:
 def _range_note(assumed: Utilisation) -> str:
     """Of which runs the range is, and what it holds."""
     if not assumed.known:
-        return "The assumed MFU is that of the published run of this model on this accelerator, restarts included; its range is 10% more and less."
+        return (
+            "The assumed MFU is the median of the published whole runs of models of this very shape on about as many of this accelerator, restarts "
+            "included; its range is from 10% below the least of them to 10% above the most."
+        )
     return (
         f"The assumed MFU is the median of {assumed.known} published runs, weighted by their nearness in size, number and kind of "
         "devices, precision and routed experts, of which the table has those of the most weight; its range leaves 8% of the weight at "

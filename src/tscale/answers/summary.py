@@ -320,11 +320,7 @@ def _speed(spec: ModelSpec, hardware: Hardware, ask: ServeAsk | None) -> Figure 
 
 def _training(spec: ModelSpec, hardware: Hardware) -> Iterator[_Row]:
     """GPU-hours and dollars of its training, at the utilisation and the price that are assumed, each with its range."""
-    error = certainly_judged(HOURS)
-    rows = (
-        ("gpu_hours", f"training, GPU-hours (within {error.median:.0%})"),
-        ("cost_usd", "training, US dollars"),
-    )
+    rows = (("gpu_hours", "training, GPU-hours"), ("cost_usd", "training, US dollars"))
     try:
         answer = train_figures(spec, hardware, TrainAsk(days=Fraction(_DAYS)))
     except (NotPublishedError, RequestError):
@@ -332,9 +328,23 @@ def _training(spec: ModelSpec, hardware: Hardware) -> Iterator[_Row]:
             yield _Row(key, name, Missing("n/a"))
         return
     assert isinstance(answer, dict)
+    how = {"gpu_hours": _hours_known(answer)}
     for key, name in rows:
         found = answer[key]
-        yield _Row(key, name, found if isinstance(found, Figure) else Missing("n/a"), *_range_of(answer, key))
+        yield _Row(
+            key,
+            name + how.get(key, ""),
+            found if isinstance(found, Figure) else Missing("n/a"),
+            *_range_of(answer, key),
+        )
+
+
+def _hours_known(answer: dict[str, Data]) -> str:
+    """How far hours are from published ones, or that they are those of the model's own run."""
+    errors = answer["errors"]
+    assert isinstance(errors, list)
+    judged_here = any(isinstance(one, dict) and one["of"] == "gpu_hours" for one in errors)
+    return f" (within {certainly_judged(HOURS).median:.0%})" if judged_here else " (published run)"
 
 
 def _range_of(answer: dict[str, Data], key: str) -> tuple[Figure | None, Figure | None]:

@@ -28,7 +28,7 @@ from tscale.estimates.explaining import steps_of
 from tscale.estimates.judged import errors_data
 from tscale.estimates.memory.peak import peak_of
 from tscale.estimates.rent import Rent, rent_of
-from tscale.estimates.utilisation import HOURS, Utilisation, assumed_utilisation, case_of, hours_error, percent_text
+from tscale.estimates.utilisation import HOURS, Utilisation, assumed_utilisation, case_of, percent_text
 
 Asked = Literal["flops", "params", "tokens"]
 _UNITS: Final[dict[Asked, Unit]] = {"flops": FLOPS, "params": PREDICTED_PARAMETERS, "tokens": PREDICTED_TOKENS}
@@ -111,7 +111,7 @@ def on_machines(hardware: Hardware, asked: Machines) -> Budget:
         *_of_range(least, most),
     )
     said = (
-        *(() if assumed is None else (assumed.said(), hours_error())),
+        *(() if assumed is None else (assumed.said(), assumed.error())),
         "" if rent is None else rent.said(),
     )
     steps = tuple(steps_of([("training_flops", figure._replace(value=flops))], hardware.name))

@@ -12,9 +12,10 @@ The distance of a published run from the one asked about is a sum of plain terms
 
 Each weighs 1 / (distance + 1/4)². Half of the weight is below the middle, 8% below the low and 8% above the high: two
 makers' runs of one size on the same devices differ by more than all that is known of them explains, so that many runs say more
-than the few nearest. The speed of steps counts `WHOLE_SHARE` of itself. A whole run of the very model on the very accelerator is
-that run, on however many it was, and a tenth less and more, for two releases of a framework differ by as much; not where 8 bits are
-asked for, and it was in 16.
+than the few nearest. The speed of steps counts `WHOLE_SHARE` of itself. A whole run of the very model on about as many of the very
+accelerator (`AS_MANY`) is that run, and a tenth less and more, for two releases of a framework differ by as much; not where 8 bits
+are asked for, and it was in 16. On other numbers of devices it is one run of many: Llama 3 8B took 18% of the peak of the thousands
+that it was trained on, and its steps 39% of that of eight.
 """
 
 from __future__ import annotations
@@ -57,6 +58,10 @@ The median over the whole runs of what speeds of other makers' steps alone say o
 STEPS_ALONE: Final = f"steps alone: whole runs of pre-training, restarts included, had {float(WHOLE_SHARE):.0%} (median) of the MFU of published steps."
 """What is said of a time that is so many predicted steps."""
 _MARGIN: Final = Fraction(11, 10)
+AS_MANY: Final = 2
+"""How many times as many devices, or how many times fewer, are about as many."""
+_YEAR: Final = Fraction(8766)
+"""Hours that no run takes longer than: what bounds its devices from below, where they are not published."""
 _ENDS: Final = (0.08, 0.5, 0.92)
 """Of the weight, below the low, the middle and the high: such ends hold 80% of the whole runs, their makers left out."""
 _NEAR: Final = 0.25
@@ -131,10 +136,14 @@ class Utilisation(NamedTuple):
     def said(self) -> str:
         """The middle and the range, in a line."""
         many, of = self.known or len(self.runs), "published " if self.known else ""
-        of = f"{many} {of}run{'s' * (many > 1)}{'' if self.known else ' of it ± 10%'}"
-        kind = "of steps alone" if self.of_steps else "restarts included"
+        of = f"{many} {of}run{'s' * (many > 1)}{'' if self.known else ' of its shape ± 10%'}"
+        kind = "of steps alone" if self.of_steps else "with restarts"
         shares = f"{percent_text(self.middle)} ({percent_text(self.low)} to {percent_text(self.high)}: {of}, {kind})"
         return f"MFU assumed: {shares}."
+
+    def error(self) -> str:
+        """How far hours at it are from those of published runs, in a line."""
+        return hours_error() if self.known else OWN_HOURS
 
     def data(self) -> Data:
         """The runs, for programs."""
@@ -157,8 +166,12 @@ class Utilisation(NamedTuple):
         ]
 
 
+OWN_HOURS: Final = "Hours are scaled from those that were published; no other run judges them."
+"""What is said where the utilisation is that of the very model's own runs."""
+
+
 def hours_error() -> str:
-    """How far hours at an assumed utilisation are from those of published runs, in a line."""
+    """How far hours at the utilisation of many runs are from those of published runs, in a line."""
     error = certainly_judged(HOURS)
     assert error.held_share is not None
     return f"Hours are {error_text(error, 'runs')}; the range holds {error.held_share:.0%} of them."
@@ -192,7 +205,7 @@ def assumed_utilisation(case: Case, peak: int, runs: tuple[Measured, ...] | None
         return _of_each_size(case, recorded, peak, runs)
     published = measured_runs() if runs is None else runs
     of = Fraction(peak, case.peak) if case.narrow and case.peak else Fraction(2 if case.narrow else 1)
-    own = tuple(one for one in published if _itself(case, one.case))
+    own = tuple(one for one in published if _itself(case, one))
     return _of_itself(own, of) if own else _of_all(case, published, of)
 
 
@@ -244,10 +257,19 @@ def distance(asked: Case, published: Case) -> float:
     return far + _OTHER_KIND * (asked.experts != published.experts) + _STEPS * (not published.whole)
 
 
-def _itself(asked: Case, published: Case) -> bool:
+def _itself(asked: Case, one: Measured) -> bool:
     """Whether a published run is a whole one of the very model on the very accelerator, in 8 bits where these are asked for."""
-    alike = (asked.active, asked.hardware) == (published.active, published.hardware)
-    return published.whole and alike and published.narrow >= asked.narrow
+    alike = (asked.active, asked.hardware) == (one.case.active, one.case.hardware)
+    return one.case.whole and alike and one.case.narrow >= asked.narrow and _about_as_many(asked.gpus, one.run)
+
+
+def _about_as_many(gpus: int | None, run: TrainingRun) -> bool:
+    """Whether devices are about as many as a run's; where it does not say, whether they finish its hours within a year."""
+    if gpus is None:
+        return True
+    if run.gpus is None:
+        return run.gpu_hours is not None and gpus * _YEAR >= run.gpu_hours
+    return gpus <= AS_MANY * run.gpus and run.gpus <= AS_MANY * gpus
 
 
 def weighted_quantiles(values: list[tuple[Fraction, float]], shares: Iterable[float]) -> list[Fraction]:

@@ -22,7 +22,7 @@ from tscale.estimates.train.cases import Case
 from tscale.estimates.train.data import train_data
 from tscale.estimates.train.derived import Rates, of_prediction, of_run
 from tscale.estimates.trained import Trained
-from tscale.estimates.utilisation import Utilisation, hours_error
+from tscale.estimates.utilisation import Utilisation
 from tscale.models.spec import ModelSpec
 
 
@@ -36,7 +36,7 @@ def train_report(spec: ModelSpec, hardware: Hardware, ask: Ask) -> Report:
         fit.lead,
         *one.whole.lead,
         "" if assumed is None else assumed.said(),
-        hours_error() if isinstance(assumed, Utilisation) else "",
+        one.hours_error,
         "" if one.goodput is None else one.goodput.said(),
         "" if rent is None else rent.said(),
     )

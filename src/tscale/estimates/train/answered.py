@@ -64,6 +64,18 @@ class Answered(NamedTuple):
         return trained_text(self.model.spec, self.ask.rank, self.ask.base)
 
     @property
+    def hours_error(self) -> str:
+        """How far hours at an assumed utilisation are from published ones, in a line; "" where it is not assumed of other runs."""
+        if not isinstance(self.assumed, Utilisation):
+            return ""
+        return self.assumed.error() if self.ask.rank is None else "No published hours judge those of adapters."
+
+    @property
+    def hours_judged(self) -> bool:
+        """Whether published hours judge these: those of an assumed utilisation, neither of the model's own run nor of adapters."""
+        return isinstance(self.assumed, Utilisation) and self.assumed.known > 0 and self.ask.rank is None
+
+    @property
     def known(self) -> Known:
         """How times and costs are known."""
         return _known_of(self.assumed, self.whole)

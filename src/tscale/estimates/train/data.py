@@ -68,7 +68,7 @@ def _memory(one: Answered) -> Data:
 
 def _errors(one: Answered) -> Iterator[tuple[str, Judged | None]]:
     """What published runs say of the figures that rest on assumptions: hours of an assumed utilisation, energy at the TDP."""
-    if isinstance(one.assumed, Utilisation):
+    if one.hours_judged:
         yield "gpu_hours", judged(HOURS)
     if one.goodput is not None and one.goodput.runs:
         yield "goodput", judged("goodput")
