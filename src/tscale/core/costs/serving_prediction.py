@@ -207,10 +207,11 @@ def _computing_of_step(part: Part, new: int, c: ServingConstants) -> float:
     """Seconds of the products of a step that takes `new` tokens of each sequence: the first as decoding does, others as a prompt does.
 
     The share that decoding reaches is of runs in which each sequence had one token, so that what the engine does for a sequence
-    (to schedule it, to sample, its part of each kernel's launch) is in it; further tokens of a sequence bring none of that.
+    (to schedule it, to sample, its part of each kernel's launch) is in it; further tokens of a sequence bring none of that, and are at
+    the share that a pass over a prompt takes by itself.
     """
     first = part.flops / new
-    return first / (part.peak * c.compute) + (part.flops - first) / (part.peak * c.prompt_dense)
+    return first / (part.peak * c.compute) + (part.flops - first) / (part.peak * c.first_dense)
 
 
 def step_seconds(

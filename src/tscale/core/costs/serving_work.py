@@ -88,7 +88,7 @@ def decoding(one: Deployed, batch: float, keys: int, new: int = 1) -> PassWork:
         _part_of(one.dense, tokens),
         _part_of(one.experts, everyone, share_met(one, everyone)),
         Part(scored, one.rest_peak, read),
-        Part(scans, one.rest_peak, (1.0 + new) * batch * one.state.bytes),
+        Part(scans, one.rest_peak, 2.0 * batch * one.state.bytes),
         _part_of(one.head, tokens),
         _sent(one, tokens, forwarded=False),
         tokens * one.d_model * WIDTH,
