@@ -42,8 +42,8 @@ from tscale.estimates.serve.times import Draft
 from tscale.estimates.train.ask import Ask
 from tscale.estimates.train.data import timed
 from tscale.estimates.trained import trained
-from tscale.models.resolve import find
 from tscale.models.draft_heads import DRAFT_HEADS, draft_head
+from tscale.models.resolve import find
 from tscale.models.spec import ModelSpec
 
 HERE: Final = Path(__file__).parent / "measured"

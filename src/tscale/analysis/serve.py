@@ -94,7 +94,11 @@ class Ask(WithMedia, OnHardware):
     )
     draft: str | ModelSpec | Mapping[str, Any] | None = asked(options.DRAFT._replace(heading=""))
     draft_tokens: int | None = asked(
-        Option("Set the draft tokens per round, 4 by default; they cost nothing without --draft, as n-grams nearly do.", "N", readers.degree)
+        Option(
+            "Set the draft tokens per round, 4 by default; they cost nothing without --draft, as n-grams nearly do.",
+            "N",
+            readers.degree,
+        )
     )
     acceptance: Fraction | None = asked(
         Option("Set the probability that a draft token is accepted.", "SHARE", readers.share("the guesses"))

@@ -146,11 +146,11 @@ def _notes_of_guesses(case: ServingCase) -> Iterator[str]:
         return
     error = error_text(certainly_judged("speculative", by), "measured speed-ups")
     if case.is_head:
-        yield f"The speed-up by heads such as EAGLE and MTP is {error}."
+        yield f"The speed-up by heads such as EAGLE and MTP is {error}; what the host does between guesses is left out."
     else:
         yield (
-            f"Guesses at no cost are taken to be those of n-grams, of which the speed-up is {error}; --draft mtp, eagle or eagle-3 counts the "
-            "time of a head."
+            f"Guesses at no cost are taken to be those of n-grams, of which the speed-up is {error}; `tscale serve --draft` counts the time of a "
+            "draft model, or of a head: mtp, eagle or eagle-3."
         )
 
 
