@@ -42,6 +42,7 @@ from tscale.estimates.serve.times import Draft
 from tscale.estimates.train.ask import Ask
 from tscale.estimates.train.data import timed
 from tscale.estimates.trained import trained
+from tscale.models.draft_heads import DRAFT_HEADS, draft_head
 from tscale.models.resolve import find
 from tscale.models.spec import ModelSpec
 
@@ -142,7 +143,10 @@ def speculative() -> Iterator[tuple[str, Pair]]:
             deployment=Deployment(engine, layout=layout),
         )
         tokens = int(row["draft_tokens"])
-        guessed = plain._replace(draft=Draft(None, tokens, acceptance(tokens, float(row["tokens_per_step"]))))
+        chance = acceptance(tokens, float(row["tokens_per_step"]))
+        kind = next((kind for kind in DRAFT_HEADS if kind == row["method"]), None)
+        head = None if kind is None else draft_head(spec, kind)
+        guessed = plain._replace(draft=Draft(head, tokens, chance, is_head=kind is not None))
         seconds = []
         for ask in (plain, guessed):
             times = predicted(spec, hardware, ask).times

@@ -183,10 +183,13 @@ def test_the_chance_of_a_guess_yields_the_tokens_that_were_measured() -> None:
     assert float(judged.acceptance(3, 1.875)) == pytest.approx(0.5)
 
 
-def test_guesses_are_served_with_the_error_of_their_speed_up() -> None:
-    asked = ("serve", "llama-3.1-8b", "--gpu", "h100", "--draft-tokens", "3", "--acceptance", "0.7")
+@pytest.mark.parametrize(
+    ("guesser", "judged_as"), [((), "speculative_n_gram"), (("--draft", "eagle-3"), "speculative_head")]
+)
+def test_guesses_are_served_with_the_error_of_their_speed_up(guesser: tuple[str, ...], judged_as: str) -> None:
+    asked = ("serve", "llama-3.1-8b", "--gpu", "h100", "--draft-tokens", "3", "--acceptance", "0.7", *guesser)
     text, errors = run(*asked, columns=400).out, answer(*asked)["errors"]
-    assert [one["of"] for one in errors] == ["speculative_n_gram", "speculative_head"]
+    assert [one["of"] for one in errors] == [judged_as]
     assert all(f"(median) of {one['figures']} measured speed-ups" in text for one in errors)
     assert answer(*asked[:4])["errors"] == []
 

@@ -452,7 +452,7 @@ def memory(
         window_cache: Choose whether layers with a window cache no more than it, or every position (default: cut).
         split_cache: Choose how devices divide the KV cache while decoding (default: heads).
         prefix: Set the tokens that all sequences begin with, kept once (default: 0).
-        draft: Name a draft model (speculative decoding).
+        draft: Name a draft model (speculative decoding), or a head of the model: mtp, eagle or eagle-3.
         draft_tokens: Set the draft tokens per round; 4 with draft.
         padding: Name the kernel that pads experts in mxfp4 (default: none).
         attention_data: Set the groups that have attention and cache of their own sequences (data-parallel attention;
@@ -732,8 +732,9 @@ def serve(
         prefix: Set the tokens of each prompt that are already in the KV cache: 1k, 50% (default: 0).
         host_bandwidth: Read the cached prefix from host memory at so many GB/s per device, such as 55 (KV cache
             offloading).
-        draft: Name a draft model (speculative decoding).
-        draft_tokens: Set the draft tokens per round, 4 by default; they cost nothing without draft.
+        draft: Name a draft model (speculative decoding), or a head of the model: mtp, eagle or eagle-3.
+        draft_tokens: Set the draft tokens per round, 4 by default; they cost nothing without draft, as n-grams nearly
+            do.
         acceptance: Set the probability that a draft token is accepted.
         split_cache: Choose how devices divide the KV cache while decoding (default: heads).
         input: Another name of context: the tokens of each prompt.

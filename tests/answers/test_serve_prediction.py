@@ -194,6 +194,18 @@ def test_a_draft_takes_its_own_time_between_steps() -> None:
     assert own["ttft_seconds"]["middle"] > free["ttft_seconds"]["middle"]
 
 
+def test_a_head_takes_its_own_time_and_memory() -> None:
+    """EAGLE-3 of Llama 3.1 8B: 424.9e6 weights, of which engines share the table of 128,256 vectors, are read with each of 3 guesses."""
+    asked = ("serve", "llama-3.1-8b", "--gpu", "h100", "--draft-tokens", "3", "--acceptance", "0.7")
+    free, own = answer(*asked), answer(*asked, "--draft", "eagle-3")
+    rounds, read = 3 / sum(0.7**place for place in range(4)), 2 * 424.9e6 / 3.35e12
+    bounds = own["tpot_seconds_at_least"] - free["tpot_seconds_at_least"]
+    assert bounds == pytest.approx(rounds * read, rel=0.03)
+    assert own["tpot_seconds"]["middle"] > free["tpot_seconds"]["middle"] + bounds
+    assert own["weight_bytes"] - free["weight_bytes"] == pytest.approx(2 * (424.9e6 + 128256 * 4096), rel=1e-3)
+    assert "with a copy of the table of tokens" in run(*asked, "--draft", "eagle-3", columns=400).out
+
+
 @pytest.mark.parametrize(
     ("model", "tensor", "pipeline"),
     [

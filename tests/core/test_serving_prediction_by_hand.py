@@ -64,6 +64,15 @@ def test_shares_make_a_step_longer() -> None:
     assert step_seconds(reads, STRUCTURE, CHIP, LOAD, slow) == pytest.approx(3 * 2 + 3 + 5 + 7 + 19 + 23 + 70)
 
 
+def test_guessed_tokens_go_through_matrices_as_those_of_a_prompt_do() -> None:
+    """Of two tokens of a sequence one is at half of the peak and one at a quarter; of three passes over the residual one token's count."""
+    c = replace(NOTHING, compute=0.5, first_dense=0.25, elementwise=3.0)
+    matrices, others = 3 + 5 + 17, 7 + 11 + 13
+    products = matrices / 2 * 2 + matrices / 2 * 4 + others * 2
+    assert step_seconds(WORK, STRUCTURE, CHIP, LOAD, c, new=2) == pytest.approx(products + 19 + 23 + 3 * 70 / 2)
+    assert step_seconds(WORK, STRUCTURE, CHIP, LOAD, c) == pytest.approx(2 * 56 + 19 + 23 + 3 * 70)
+
+
 def test_the_bus_of_a_host_has_a_share_of_its_own() -> None:
     """46 over 2 bytes/s of the network at a fifth of it, or of the bus at a quarter."""
     c = replace(NOTHING, network=0.2, bus=0.25)

@@ -137,5 +137,5 @@ def test_a_curve_of_steps_is_one_step_after_the_other(model: str, stages: int) -
     chip, load = Chip(3e12, 4e11, 4e10), Load(1, 1, 100, 3, 1)
     curve = step_curve(one, 1000, 2, chip, load, c, stages)
     batches = [1.0, 1.3, 7.0, 64.0, 900.0, 5000.0]
-    each = [step_seconds(decoding(one, batch, 1000, 2), one.structure, chip, load, c, stages) for batch in batches]
+    each = [step_seconds(decoding(one, batch, 1000, 2), one.structure, chip, load, c, stages, 2) for batch in batches]
     assert [curve.at(batch) for batch in batches] == pytest.approx(each, rel=1e-12)

@@ -9,7 +9,7 @@ from tscale.errors import RequestError, shown
 
 if TYPE_CHECKING:
     from tscale.catalogue.hardware import Hardware
-    from tscale.models.spec import Spec
+    from tscale.models.spec import ModelSpec, Spec
 
 
 def spec_of(
@@ -52,6 +52,15 @@ def _spec_of(model: object, changes: tuple[str, ...], assume: str | None, *, str
             raise RequestError("--assume is about a config.json: give its file as the model, or drop it")
         return changed(checked(model) if isinstance(model, ModelSpec) else model, changes)
     raise RequestError(f"model must be a name, a path, a mapping or a ModelSpec, such as gpt3, not {shown(model)}")
+
+
+def draft_of(draft: object, spec: ModelSpec, *, families: object = None) -> ModelSpec:
+    """What guesses for a model: one of its heads, by its kind, or another model, as in `spec_of`."""
+    from tscale.models.draft_heads import DRAFT_HEADS, draft_head
+    from tscale.models.resolve import disclosed
+
+    kind = next((kind for kind in DRAFT_HEADS if kind == draft), None)
+    return disclosed(spec_of(draft, families=families)) if kind is None else draft_head(spec, kind)
 
 
 def specs_of(

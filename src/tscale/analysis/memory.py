@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from tscale.analysis import options, readers
-from tscale.analysis.found import hardware_of, spec_of
+from tscale.analysis.found import draft_of, hardware_of
 from tscale.analysis.layout import WAYS, layout_of
 from tscale.analysis.media import WithMedia
 from tscale.analysis.of_model import OfModel
@@ -17,7 +17,6 @@ from tscale.analysis.request import Option, asked, spelled
 from tscale.analysis.spread import DEGREES, NO_ADAPTERS, POLICIES, Spread
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.errors import RequestError
-from tscale.models.resolve import disclosed
 
 if TYPE_CHECKING:
     from tscale.catalogue.hardware import Hardware
@@ -159,7 +158,7 @@ class Ask(PostTraining, Spread, WithMedia, OfModel):
         from tscale.core.dtypes import find_format
         from tscale.estimates.memory.serving import Ask as Serving
 
-        draft = None if self.draft is None else disclosed(spec_of(self.draft, families=self.families))
+        draft = None if self.draft is None else draft_of(self.draft, self.spec, families=self.families)
         return Serving(
             self.dtype,
             self.cache_dtype,

@@ -186,7 +186,7 @@ SPLIT_CACHE: Final = Option(
     "Choose how devices divide the KV cache while decoding.", choices=("heads", "sequences"), heading=SERVING
 )
 DRAFT: Final = Option(
-    "Name a draft model (speculative decoding).",
+    "Name a draft model (speculative decoding), or a head of the model: mtp, eagle or eagle-3.",
     "MODEL",
     kind="named",
     heading=SERVING,

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
 from tscale.analysis import options, readers
-from tscale.analysis.found import spec_of
+from tscale.analysis.found import draft_of
 from tscale.analysis.layout import WAYS, layout_of, pool_of
 from tscale.analysis.media import WithMedia
 from tscale.analysis.memory import GUESSES
@@ -94,7 +94,11 @@ class Ask(WithMedia, OnHardware):
     )
     draft: str | ModelSpec | Mapping[str, Any] | None = asked(options.DRAFT._replace(heading=""))
     draft_tokens: int | None = asked(
-        Option("Set the draft tokens per round, 4 by default; they cost nothing without --draft.", "N", readers.degree)
+        Option(
+            "Set the draft tokens per round, 4 by default; they cost nothing without --draft, as n-grams nearly do.",
+            "N",
+            readers.degree,
+        )
     )
     acceptance: Fraction | None = asked(
         Option("Set the probability that a draft token is accepted.", "SHARE", readers.share("the guesses"))
@@ -210,12 +214,13 @@ class Ask(WithMedia, OnHardware):
     def guesses(self) -> Draft | None:
         """What guesses, and how well; None where nothing does."""
         from tscale.estimates.serve.times import Draft
-        from tscale.models.resolve import disclosed
+        from tscale.models.draft_heads import DRAFT_HEADS
 
         if self.acceptance is None:
             return None
-        guesser = None if self.draft is None else disclosed(spec_of(self.draft, families=self.families))
-        return Draft(guesser, self.draft_tokens or GUESSES, self.acceptance)
+        guesser = None if self.draft is None else draft_of(self.draft, self.spec, families=self.families)
+        is_head = any(self.draft == kind for kind in DRAFT_HEADS)
+        return Draft(guesser, self.draft_tokens or GUESSES, self.acceptance, is_head)
 
     @property
     def asked(self) -> Serving:

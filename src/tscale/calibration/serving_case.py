@@ -67,7 +67,9 @@ class ServingCase(NamedTuple):
     yielded: float = 1.0
     """Tokens that a step yields."""
     draft: ServingCase | None = None
-    """The model that guesses, on the same devices; None where guesses cost nothing."""
+    """The model that guesses, on the same devices, or a head of it; None where guesses cost nothing."""
+    is_head: bool = False
+    """Whether what guesses is a head of the model."""
     host: float = 0.0
     """Bytes a second at which a device reads a cached prefix of its host's memory; 0 where it has that itself."""
     tower_seconds: float = 0.0

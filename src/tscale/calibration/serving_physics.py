@@ -145,4 +145,5 @@ def with_guesses(found: Physics, case: ServingCase, draft: ServingCase, constant
 
 def step_seconds_of(case: ServingCase, work: PassWork, structure: Structure, constants: ServingConstants) -> float:
     """Seconds of a step of decoding, over all stages."""
-    return step_seconds(work, structure, chip_of(case), load_of(case), constants, case.decode.layout.pipeline)
+    stages, new = case.decode.layout.pipeline, 1 + case.guesses
+    return step_seconds(work, structure, chip_of(case), load_of(case), constants, stages, new)

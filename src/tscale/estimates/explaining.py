@@ -217,7 +217,7 @@ def notes_of(spec: ModelSpec, *more: str, about: tuple[NoteTopic, ...] = ("atten
 
 _MODULES: Final = (
     "its modules that predict further tokens are counted in each step, as in training; engines leave them out, or guess with them: "
-    "ask without mtp, and give `serve` --draft-tokens and --acceptance."
+    "ask without mtp, and give `serve` --draft mtp and --acceptance."
 )
 
 

@@ -112,7 +112,8 @@ def _draft_notes(one: Served) -> Iterator[str]:
         f"{draft.expected:.2f} tokens per round in expectation (Leviathan 2023, equation 1). The tables are of a step without."
     )
     if draft.spec is not None:
-        yield f"{draft.spec.label} is kept and shared as {one.spec.label} is; its prefill is in the end-to-end latency."
+        table = ", with a copy of the table of tokens, which engines share" if draft.is_head else ""
+        yield f"{draft.spec.label} is kept and shared as {one.spec.label} is{table}; its prefill is in the end-to-end latency."
         if draft.spec.vocabulary != one.spec.vocabulary:
             yield (
                 f"Their vocabularies differ ({draft.spec.vocabulary:,} and {one.spec.vocabulary:,} tokens): guesses can be "

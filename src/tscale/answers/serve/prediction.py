@@ -19,7 +19,7 @@ from tscale.estimates.deployment import Deployment
 from tscale.estimates.judged import error_text
 from tscale.estimates.rent import Rent
 from tscale.estimates.serve.dollars import DOLLARS
-from tscale.estimates.serve.prediction import GUESSERS, Predicted, speeds_of, speeds_taken_in
+from tscale.estimates.serve.prediction import Predicted, guesser_of, speeds_of, speeds_taken_in
 
 
 def answered(found: Predicted) -> str:
@@ -136,12 +136,22 @@ def _others_note(others: Others, own: OfFittedSource) -> str:
 
 def _notes_of_guesses(case: ServingCase) -> Iterator[str]:
     """How a step that verifies guesses is timed, and how far its speed-up is from measured ones."""
-    yield "A step is taken to verify guesses as it decodes as many sequences; no run with guesses was fitted to."
-    if case.draft is not None:
+    yield (
+        "A step that verifies guesses has the launches and reads the weights and caches of a step without; tokens beyond the first of each "
+        "request go through matrices as those of a prompt do. No run with guesses was fitted to."
+    )
+    by = guesser_of(case)
+    if by is None:
         yield "No measured run judges the speed-up by a draft model."
         return
-    n_gram, head = (error_text(certainly_judged("speculative", by), "measured speed-ups") for by in GUESSERS)
-    yield f"The speed-up by n-grams is {n_gram}; by heads such as EAGLE and MTP, whose own time is left out, {head}."
+    error = error_text(certainly_judged("speculative", by), "measured speed-ups")
+    if case.is_head:
+        yield f"The speed-up by heads such as EAGLE and MTP is {error}; what the host does between guesses is left out."
+    else:
+        yield (
+            f"Guesses at no cost are taken to be those of n-grams, of which the speed-up is {error}; `tscale serve --draft` counts the time of a "
+            "draft model, or of a head: mtp, eagle or eagle-3."
+        )
 
 
 _FELT: Final = 0.01

@@ -3,7 +3,8 @@
 What is summed up is the same work that a bound takes the longest part of (`serving_work`):
 
     step     sum over parts of max(FLOPs/(peak·share), bytes/(bandwidth·share)), a constant time for each layer by what it has,
-             and for each collective, what is sent over the link, and passes over the residual stream
+             and for each collective, what is sent over the link, and passes over the residual stream; tokens that were guessed go
+             through matrices at the share of a prompt's (`_computing_of_step`)
     prompt   FLOPs over the peak, at shares of their own
     tpot     step + interference·(batch - 1)/output·prompt: in a closed loop each request meets one prefill of each other in its
              life, of those that it began with half before its first token (`BEGUN`); a step with a prompt takes at least
@@ -188,23 +189,37 @@ def _times(part: Part, compute: float, read: float, chip: Chip) -> _Times:
     return _Times(part.flops / (part.peak * compute), part.bytes / (chip.memory * read))
 
 
-def _parts(work: PassWork, chip: Chip, c: ServingConstants) -> _Parts:
+def _parts(work: PassWork, chip: Chip, c: ServingConstants, new: int) -> _Parts:
+    def matrices(part: Part) -> _Times:
+        return _Times(_computing_of_step(part, new, c), part.bytes / (chip.memory * c.read_weights))
+
     return _Parts(
-        _times(work.attention, c.compute, c.read_weights, chip),
-        _times(work.dense, c.compute, c.read_weights, chip),
+        matrices(work.attention),
+        matrices(work.dense),
         _times(work.experts, c.compute, c.read_experts, chip),
         _times(work.scores, c.compute, c.read_cache, chip),
         _times(work.states, c.compute, c.read_states, chip),
-        _times(work.head, c.compute, c.read_weights, chip),
+        matrices(work.head),
     )
 
 
+def _computing_of_step(part: Part, new: int, c: ServingConstants) -> float:
+    """Seconds of the products of a step that takes `new` tokens of each sequence: the first as decoding does, others as a prompt does.
+
+    The share that decoding reaches is of runs in which each sequence had one token, so that what the engine does for a sequence
+    (to schedule it, to sample, its part of each kernel's launch) is in it; further tokens of a sequence bring none of that, and are at
+    the share that a pass over a prompt takes by itself.
+    """
+    first = part.flops / new
+    return first / (part.peak * c.compute) + (part.flops - first) / (part.peak * c.first_dense)
+
+
 def step_seconds(
-    work: PassWork, structure: Structure, chip: Chip, load: Load, c: ServingConstants, stages: int = 1
+    work: PassWork, structure: Structure, chip: Chip, load: Load, c: ServingConstants, stages: int = 1, new: int = 1
 ) -> float:
-    """Seconds of a step of decoding with nothing beside it, over all stages of a pipeline."""
-    parts = in_order(larger(*times) for times in _parts(work, chip, c))
-    return parts + _launches_of_step(structure, load, c, stages) + _passing_on(work, structure, chip, c, stages)
+    """Seconds of a step of decoding with nothing beside it, over all stages of a pipeline; `new`: tokens of a sequence, guesses among them."""
+    parts = in_order(larger(*times) for times in _parts(work, chip, c, new))
+    return parts + _launches_of_step(structure, load, c, stages) + _passing_on(work, structure, chip, c, stages, new)
 
 
 def _launches_of_step(structure: Structure, load: Load, c: ServingConstants, stages: int) -> float:
@@ -212,9 +227,12 @@ def _launches_of_step(structure: Structure, load: Load, c: ServingConstants, sta
     return launch_seconds(structure, load, c) + (stages - 1) * c.layer
 
 
-def _passing_on(work: PassWork, structure: Structure, chip: Chip, c: ServingConstants, stages: int) -> float:
-    """Seconds of a step's passes over the residual stream, and of sending: that of devices of a stage, and from stage to stage."""
-    elementwise = structure.layers * work.residual * c.elementwise / chip.memory
+def _passing_on(work: PassWork, structure: Structure, chip: Chip, c: ServingConstants, stages: int, new: int) -> float:
+    """Seconds of a step's passes over the residual stream, and of sending: that of devices of a stage, and from stage to stage.
+
+    Passes are those of one token of a sequence: what further ones take is in the share that a prompt reaches.
+    """
+    elementwise = structure.layers * (work.residual / new) * c.elementwise / chip.memory
     return elementwise + _sending(work, chip, c.link, c) + (stages - 1) * work.residual / (chip.link * c.link)
 
 
@@ -250,10 +268,10 @@ def step_curve(
 ) -> StepCurve:
     """The seconds of a step by its sequences, each of which decodes `new` tokens with `keys` in its cache."""
     work, tokens = decoding(one, 1.0, keys, new), new * one.copies
-    parts, met = _parts(work, chip, c), share_met(one, tokens)
+    parts, met = _parts(work, chip, c, new), share_met(one, tokens)
     return StepCurve(
         _launches_of_step(one.structure, load, c, stages),
-        larger(*parts.scores) + larger(*parts.states) + _passing_on(work, one.structure, chip, c, stages),
+        larger(*parts.scores) + larger(*parts.states) + _passing_on(work, one.structure, chip, c, stages, new),
         tuple(
             times
             for lines, times in ((one.attention, parts.attention), (one.dense, parts.dense), (one.head, parts.head))

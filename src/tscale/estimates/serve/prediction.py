@@ -47,7 +47,7 @@ MOST: Final = 10**6
 _MORE: Final = 1.001
 """How many more requests twice as many at once come to, at the least; where they do not, prompts are what they all wait for."""
 GUESSERS: Final = ("n-gram", "head")
-"""What guesses at no cost that was measured: n-grams of the prompt and the answer, and heads such as EAGLE and MTP."""
+"""What guesses that was measured: n-grams of the prompt and the answer, at no cost, and heads such as EAGLE and MTP."""
 _MOST_BYTES: Final = 4 * 2**20
 
 
@@ -232,7 +232,7 @@ def _with_guesses(case: ServingCase, ask: Ask, draft: Draft, engine: Engine) -> 
         alone = case_of_ask(draft.spec, case.hardware, ask._replace(draft=None), Deployment(engine))
         prefill, decode = _undivided(case.prefill), _undivided(case.decode)
         guessing = alone._replace(prefill=prefill, decode=decode, disaggregated=case.disaggregated)
-    return case._replace(guesses=draft.tokens, yielded=draft.expected, draft=guessing)
+    return case._replace(guesses=draft.tokens, yielded=draft.expected, draft=guessing, is_head=draft.is_head)
 
 
 def _undivided(pool: Pool) -> Pool:
@@ -327,10 +327,17 @@ def data_of(found: Predicted | str) -> dict[str, Data]:
 
 
 def errors_of_guesses(case: ServingCase) -> list[dict[str, Data]]:
-    """How far speed-ups by guesses at no cost are from measured ones, by what guesses; nothing of a draft model, which no run judges."""
-    if not case.guesses or case.draft is not None:
-        return []
-    return errors_data((f"speculative_{by.replace('-', '_')}", judged("speculative", by)) for by in GUESSERS)
+    """How far speed-ups by what guesses are from measured ones; nothing of a draft model, which no run judges."""
+    by = guesser_of(case)
+    return [] if by is None else errors_data([(f"speculative_{by.replace('-', '_')}", judged("speculative", by))])
+
+
+def guesser_of(case: ServingCase) -> str | None:
+    """By which of `GUESSERS` the guesses of a case are judged: heads, or n-grams where they cost nothing; None where nothing judges them."""
+    n_gram, head = GUESSERS
+    if not case.guesses or (case.draft is not None and not case.is_head):
+        return None
+    return head if case.is_head else n_gram
 
 
 def speeds_taken_in(case: ServingCase, times: Prediction) -> tuple[Interval, float] | None:

@@ -31,11 +31,13 @@ MOST_BATCH: Final = 10**6
 
 
 class Draft(NamedTuple):
-    """What guesses: a small model, or something that costs nothing; tokens a round, and the chance that one is accepted."""
+    """What guesses: a small model, a head of the model, or something that costs nothing; tokens a round, and the chance that one is accepted."""
 
     spec: ModelSpec | None
     tokens: int
     acceptance: Fraction
+    is_head: bool = False
+    """Whether `spec` is a head of the model that it guesses for (`draft_head`), and no model by itself."""
 
     @property
     def expected(self) -> float:
