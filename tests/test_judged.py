@@ -63,8 +63,8 @@ def test_hours_and_energy_are_said_with_their_error() -> None:
     text, found = run(*asked, columns=200).out, answer(*asked)
     hours, watts = found["errors"]
     assert (hours["of"], watts["of"]) == ("gpu_hours", "watts")
-    said = f"Hours are within {hours['median_error']:.0%} (median) of {hours['figures']} runs that it was not fitted to"
-    assert f"{said}; the range holds {hours['within_range']:.0%} of them." in text
+    said = f"Hours within {hours['median_error']:.0%} (median) of {hours['figures']} runs that it was not fitted to"
+    assert f"{said}; range holds {hours['within_range']:.0%}." in text
     assert f"within {watts['median_error']:.0%} (median) of {watts['figures']} measured runs" in text
     own = (*asked[:-1], "1024")
     assert [one["of"] for one in answer(*own)["errors"]] == ["watts"]

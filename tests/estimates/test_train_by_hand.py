@@ -284,10 +284,7 @@ def test_the_utilisation_of_a_plan_is_highest_where_its_steps_are_quickest(monke
     used = plan_utilisation(found, model, whole, Batch(64, 4))
     assert used == (Fraction(1, 4), Fraction(2, 5), Fraction(1, 2))
     assert used is not None
-    assert used.said() == (
-        "MFU predicted: 40.0% (25.0% to 50.0%, an 80% interval of the plan below). It is of steps alone: whole runs of pre-training, restarts included, had "
-        "75% (median) of the MFU of published steps."
-    )
+    assert used.said() == ("MFU predicted: 40.0% (25.0% to 50.0%, an 80% interval of the plan below).")
     assert plan_utilisation(None, model, whole, Batch(64, 4)) is None
     assert plan_utilisation(found._replace(found=None), model, whole, Batch(64, 4)) is None
     assert PredictedStep(None, 1, 4, 8).data == {"step_seconds": None, "prediction": None}

@@ -55,7 +55,7 @@ WHOLE_SHARE: Final = Fraction(3, 4)
 
 The median over the whole runs of what speeds of other makers' steps alone say of each (tests/estimates/test_utilisation.py).
 """
-STEPS_ALONE: Final = f"steps alone: whole runs of pre-training, restarts included, had {float(WHOLE_SHARE):.0%} (median) of the MFU of published steps."
+STEPS_ALONE: Final = f"steps alone: whole runs had {float(WHOLE_SHARE):.0%} (median) of the MFU of published steps."
 """What is said of a time that is so many predicted steps."""
 _MARGIN: Final = Fraction(11, 10)
 AS_MANY: Final = 2
@@ -174,7 +174,7 @@ def hours_error() -> str:
     """How far hours at the utilisation of many runs are from those of published runs, in a line."""
     error = certainly_judged(HOURS)
     assert error.held_share is not None
-    return f"Hours are {error_text(error, 'runs')}; the range holds {error.held_share:.0%} of them."
+    return f"Hours {error_text(error, 'runs')}; range holds {error.held_share:.0%}."
 
 
 def case_of(ledger: Ledger | None, gpus: int | None, hardware: Hardware, dtype: str) -> Case:

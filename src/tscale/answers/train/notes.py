@@ -24,8 +24,9 @@ from tscale.estimates.train.cases import BoundUtilisation
 from tscale.estimates.train.figures import power_error
 from tscale.estimates.train.memory import States
 from tscale.estimates.train.planned import Planned
+from tscale.estimates.train.prediction import PlanUtilisation
 from tscale.estimates.trained import Trained
-from tscale.estimates.utilisation import Utilisation
+from tscale.estimates.utilisation import STEPS_ALONE, Utilisation
 
 
 def all_notes(one: Answered) -> Iterator[str]:
@@ -34,6 +35,8 @@ def all_notes(one: Answered) -> Iterator[str]:
     yield from run_media_notes(one.model.spec, one.ask.media, planned=one.planned is not None)
     if isinstance(one.assumed, Utilisation):
         yield utilisation_note(one.assumed)
+    if isinstance(one.assumed, PlanUtilisation):
+        yield f"The MFU of the plan is of {STEPS_ALONE}"
     if one.goodput is not None:
         yield goodput_note(one.goodput)
     if one.rent is not None:

@@ -30,7 +30,6 @@ from tscale.errors import RequestError, ended
 from tscale.estimates.explaining import TracedModel
 from tscale.estimates.recomputed import Recomputed
 from tscale.estimates.trained import Trained
-from tscale.estimates.utilisation import STEPS_ALONE
 from tscale.models.stages import stages
 
 PARTS: Final = {
@@ -137,9 +136,9 @@ class PlanUtilisation(NamedTuple):
     high: Fraction
 
     def said(self) -> str:
-        """The middle and the range, and that whole runs are slower."""
+        """The middle and the range."""
         low, middle, high = (f"{float(share):.1%}" for share in self)
-        return f"MFU predicted: {middle} ({low} to {high}, an 80% interval of the plan below). It is of {STEPS_ALONE}"
+        return f"MFU predicted: {middle} ({low} to {high}, an 80% interval of the plan below)."
 
 
 def plan_utilisation(
