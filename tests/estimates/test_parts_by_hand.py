@@ -240,7 +240,9 @@ def test_plans_that_spread_a_model_further(monkeypatch: pytest.MonkeyPatch) -> N
     for given in ({"data": 8}, {"data": 8, "zero": 1, "shards": 4}):
         list(changes._data(_model(**given)))
     assert made == []
-    monkeypatch.setattr(changes, "_change", lambda _, option, __, plan: (option, plan.expert))
+    monkeypatch.setattr(
+        changes, "_tried", lambda _, option, __, plan: SimpleNamespace(change=lambda: (option, plan.expert))
+    )
     spreads: Any = list(changes._expert(_model(data=6, expert_tensor=1)))
     assert spreads == [("--expert 2", 2), ("--expert 3", 3), ("--expert 6", 6)]
     further: Any = list(changes._expert(_model(data=6, expert=2, expert_tensor=1)))

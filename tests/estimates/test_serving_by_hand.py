@@ -360,13 +360,13 @@ def test_a_run_in_8_bits_is_of_a_peak_twice_as_high_where_that_of_16_is_not_know
 
 
 def test_the_very_run_is_its_answer_and_speeds_of_steps_count_three_quarters() -> None:
-    case, run = utilisation.Case(10**9, False, 8, "chip", 10**15, False), cast("Any", SimpleNamespace())
+    case, run = utilisation.Case(10**9, False, 8, "chip", 10**15, False), cast("Any", SimpleNamespace(gpus=8))
     whole = utilisation.Measured(run, case, Fraction(2, 5))
     steps = whole._replace(case=case._replace(whole=False))
-    near = whole._replace(case=case._replace(gpus=800))
+    near, far = (whole._replace(run=cast("Any", SimpleNamespace(gpus=gpus))) for gpus in (16, 17))
     for published, low, high, known in (
         ((whole,), Fraction(4, 11), Fraction(11, 25), 0), ((whole, steps), Fraction(4, 11), Fraction(11, 25), 0), ((near,), Fraction(4, 11), Fraction(11, 25), 0),
-        ((steps,), Fraction(3, 10), Fraction(3, 10), 1), ((whole._replace(mfu=Fraction(95, 100)),), Fraction(19, 22), 1, 0),
+        ((far,), Fraction(2, 5), Fraction(2, 5), 1), ((steps,), Fraction(3, 10), Fraction(3, 10), 1), ((whole._replace(mfu=Fraction(95, 100)),), Fraction(19, 22), 1, 0),
     ):  # fmt: skip
         found = utilisation.assumed_utilisation(case, 10**15, published)
         assert (found.low, found.high, found.known) == (low, high, known)
