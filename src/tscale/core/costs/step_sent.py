@@ -27,7 +27,7 @@ from tscale.core.costs.collectives import (
 from tscale.core.costs.communication import BEYOND, ROUTED, Exchanged, gradients, tensor_sums
 from tscale.core.costs.step_products import WIDTH, Case, tokens_of
 from tscale.core.device import Cluster
-from tscale.core.elementwise import larger, smaller
+from tscale.core.elementwise import smaller
 from tscale.core.ledger import Block, Cache, Ledger, Lookup, Matmul, Scores
 from tscale.core.parallelism import Parallelism
 from tscale.core.roles import ADAPTERS
@@ -387,9 +387,9 @@ def _outer_buckets(share: Ledger, plan: Parallelism, case: Case, gathered: Any) 
     if is_nothing(gathered) or not _by_pieces(plan, case):
         return 0.0
     tables = (entry for entry in share.entries if isinstance(entry, Lookup) and entry.trained)
-    rows: float = in_order(as_float(entry.stored * entry.rows * entry.width) for entry in tables)
-    numbers = as_float(gathered) / WIDTH
-    part = smaller(larger(rows, as_float(_bucket(plan))), numbers) / numbers
+    rows: Any = in_order(entry.stored * entry.rows * entry.width for entry in tables)
+    outer = minimum(WIDTH * maximum(rows, _bucket(plan)), gathered)
+    part = as_float(outer) / as_float(gathered)
     return cast("float", where(plan.pipeline == 1, where(plan.zero == 1, part, 0.0), 0.0))
 
 
