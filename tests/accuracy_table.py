@@ -33,6 +33,7 @@ JUDGES: Final = (
     "published_later.csv",
     "published_dgxc.csv",
     "published_shards.csv",
+    "published_mlperf.csv",
     "fine_tuning.csv",
     "fine_tuning_later.csv",
     "memory_apart.csv",

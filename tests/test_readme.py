@@ -141,9 +141,9 @@ def agreement() -> str:
         )
     )
     held = answer("accuracy", str(MEASURED / "training_memory.csv"))
-    unseen, shards, memories, served = (
+    unseen, shards, mlperf, memories, served = (
         answer("accuracy", str(Path(__file__).parent / "measured" / f"{name}.csv"))
-        for name in ("published_dgxc", "published_shards", "memory_apart", "serving_apart")
+        for name in ("published_dgxc", "published_shards", "published_mlperf", "memory_apart", "serving_apart")
     )
     tuned = [
         step
@@ -160,6 +160,10 @@ def agreement() -> str:
         (f"training step, Megatron-Bridge 26.06 to 26.08 | {latest['fitted_to']['runs']}", latest["fitted_to"]),
         (f"training step, published elsewhere, 8 to 2,304 GPUs, none fitted | {unseen['answered']}", unseen["step"]),
         (f"training step, shards alone over nodes, none fitted | {shards['answered']}", shards["step"]),
+        (
+            f"training step, MLPerf v3.0 to v6.0, 8 to 11,616 devices, none fitted | {mlperf['answered']}",
+            mlperf["step"],
+        ),
         (f"fine-tuning step, whole models and adapters, none fitted | {len(tuned)}", Errors.of(tuned)._asdict()),
         (f"serving, time per output token, other deployments | {runs:,}", of["deployment"]["tpot"]),
         (f"serving, time per output token, models never measured | {runs:,}", of["model"]["tpot"]),

@@ -223,6 +223,8 @@ def test_gradients_are_summed_as_the_recipes_of_a_source_have_it() -> None:
         ("togethercomputer/together-dgxc-benchmarking worklog by NeMo (25.07)", "nemotron-4-340b", 2),
         ("pytorch/torchtitan benchmarks", "llama-3-8b", 4),
         ("NVIDIA-NeMo/Automodel", "kimi-k2", 4),
+        ("mlcommons/training_results_v5.0 NVIDIA/eos-dfw_n64_ngc25.01_nemo", "llama-3.1-405b", 2),
+        ("mlcommons/training_results_v3.1 Intel-HabanaLabs/HLS-Gaudi2-N32-PT", "gpt3", 4),
         ("", "", 4),
     )
     assert [gradient_bytes({"source": source, "model": model}) for source, model, _ in said] == [
@@ -262,7 +264,7 @@ def test_no_layout_both_judges_and_is_fitted_to() -> None:
         ]
 
     fitted_to = {one for name in FITTED for one in layouts(configs() / "measured" / name)}
-    for name, rows in (("published_dgxc.csv", 139), ("published_shards.csv", 44)):
+    for name, rows in (("published_dgxc.csv", 139), ("published_shards.csv", 44), ("published_mlperf.csv", 57)):
         judging = layouts(configs().parent / "tests" / "measured" / name)
         assert len(set(judging)) == len(judging) == rows
         assert fitted_to.isdisjoint(judging)

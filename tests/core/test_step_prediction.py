@@ -245,13 +245,27 @@ def test_copies_exchange_gradients_once_or_gather_weights() -> None:
 def test_weights_of_experts_are_waited_for_but_those_of_the_first_bucket() -> None:
     """gpt-oss-120b over 8 of 64 devices: 16 experts of a device, and 8 copies of each on as many nodes.
 
-    A bucket has 64 million numbers: four experts of 2·2,880² up, eight of 2,880² down. Of 16·3 parts 4·2 + 8 are in the first ones.
+    A bucket has 64 million numbers: four experts of 2·2,880² up, eight of 2,880² down. Of 16·3 parts 4·2 + 8 are in the first ones. Beside them the
+    table of 201,088 tokens is waited for, and its gradients in 4 bytes, round a ring of 64.
     """
     cluster = A100._replace(network_bytes_per_second=25 * 10**9)
     plan = Parallelism(data=64, expert=8, zero=1)
     found = copies_of(shard(lower(tscale.load("gpt-oss-120b")), plan), plan, case(fused=True), cluster)
-    assert found.waited.network * 25e9 == pytest.approx(36 * 2880**2 * 2 * (48 - 16) * 7 / 8, rel=0.001)
-    assert found.weights.network > found.waited.network * 16 / 32
+    experts, table = 36 * 2880**2 * 2 * (48 - 16) * 7 / 8, 201_088 * 2880 * (2 + 4) * 63 / 64 / 8
+    assert found.waited.network * 25e9 == pytest.approx(experts + table, rel=0.001)
+    assert found.weights.network > experts / 25e9 * 16 / 32
+
+
+@pytest.mark.parametrize(("layers", "d_model", "outer"), [(6, 1024, (51_200 + 2048) * 1024), (40, 512, 40_000_000)])
+def test_no_pass_hides_what_is_in_the_outer_buckets(layers: int, d_model: int, outer: int) -> None:
+    """The tables of tokens and positions, but at least 40 million numbers, gathered in 2 bytes and scattered in 4 around a ring of 8."""
+    ledger = lower(gpt(layers, d_model, 16))
+    inner = tscale.params(ledger).total - outer
+    found = copies_of(ledger, Parallelism(data=8, zero=1), case(fused=True), A100)
+    bytes_of = [one.link * 300e9 * link_share(8) * 8 / 7 for one in (found.gradients, found.weights, found.waited)]
+    assert bytes_of == pytest.approx([4 * inner, 2 * inner, (4 + 2) * outer])
+    in_stages = copies_of(ledger, Parallelism(data=8, pipeline=2, interleave=2, zero=1), case(fused=True), A100)
+    assert in_stages.waited.link * 2 == pytest.approx(in_stages.gradients.link * 2 + in_stages.weights.link * 2)
 
 
 def test_tokens_go_to_their_experts_over_links_and_once_to_each_node() -> None:
@@ -540,14 +554,21 @@ def test_gathers_over_two_nodes_go_round_flat_rings(tensor: int) -> None:
 
 @pytest.mark.parametrize(("shards", "link", "network"), [(8, 7 / 8, 0.0), (2, 1 / 2, 0.0), (32, 7 / 8, 31 / 32)])
 def test_hybrid_shards_of_a_node_are_gathered_within_it(shards: int, link: float, network: float) -> None:
-    """Of 64 copies those that share shards are neighbours: over the NICs go the sums of parts alone, to the same parts of other nodes."""
+    """Of 64 copies those that share shards are neighbours: over the NICs go the sums of parts alone, to the same parts of other nodes.
+
+    Tables are waited for (`test_no_pass_hides_what_is_in_the_outer_buckets`).
+    """
     spec = gpt(6, 4096, 32)
-    weights = 2 * (6 * 12 * 4096**2 + (51200 + 2048) * 4096)
+    weights = 2 * 6 * 12 * 4096**2
     found = step_work([lower(spec)], Parallelism(data=64, zero=1, shards=shards), case(fused=True), A100)
     rate = A100.device.link_bytes_per_second or 0
     per_second = rate * link_share(min(shards, 8)), 8 * (A100.network_bytes_per_second or 0)
     assert found.weights.link * per_second[0] == pytest.approx(weights * link, rel=0.001)
     assert found.weights.network * per_second[1] == pytest.approx(weights * network, rel=0.001)
+
+
+def _of_copies(work: StepWork) -> float:
+    return work.gathers.network + work.gradients.network + work.weights.network + work.waited.network
 
 
 @pytest.mark.parametrize("zero", [0, 1, 2, 3])
@@ -561,7 +582,7 @@ def test_shards_over_two_nodes_are_gathered_in_flat_rings(zero: int) -> None:
     plan = Parallelism(data=16, zero=zero)
     work = step_work([lower(spec)], plan, case(fused=True), A100)
     nics = 8 * (A100.network_bytes_per_second or 0)
-    found = (work.gathers.network + work.gradients.network + work.weights.network) * nics
+    found = _of_copies(work) * nics
     once = 2 * weights
     of_all = once / 2 if zero == 0 else once * 15 / 16
     if zero < 3:
@@ -570,5 +591,5 @@ def test_shards_over_two_nodes_are_gathered_in_flat_rings(zero: int) -> None:
     else:  # gathered forward and backward, but for the last layer and what is in none, and scattered once
         assert 3.5 * of_all < found < 4.1 * of_all
     in_16_bits = step_work([lower(spec)], plan, case(fused=True, gradient_bytes=2.0), A100)
-    sent = (in_16_bits.gathers.network + in_16_bits.gradients.network + in_16_bits.weights.network) * nics
+    sent = _of_copies(in_16_bits) * nics
     assert found - sent == pytest.approx((2 if zero == 0 else 1) * of_all, rel=0.001)

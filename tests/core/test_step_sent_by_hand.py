@@ -281,7 +281,7 @@ def test_copies_that_are_no_neighbours_send_through_their_hosts(tensor: int, cop
 @pytest.mark.parametrize(
     ("plan", "times"),
     [
-        ({"pipeline": 4}, 3), ({"pipeline": 4, "schedule": "zero-bubble"}, 0), ({}, 0),
+        ({"pipeline": 4}, 3), ({"pipeline": 4, "schedule": "zero-bubble"}, 0),
         ({"pipeline": 4, "zero": 2}, 0), ({"pipeline": 4, "zero": 0}, 0),
     ],
 )  # fmt: skip

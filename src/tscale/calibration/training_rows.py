@@ -59,10 +59,13 @@ _SITES: Final = {
     ("docs.nvidia.com/nemo-framework", "b200"): ("network_gb_per_s=50",),
     ("docs.nvidia.com/nemo-framework", "gb200"): ("network_gb_per_s=50",),
     ("together-dgxc-benchmarking", "b200"): ("network_gb_per_s=50",),
+    ("training_results", "gb200"): ("network_gb_per_s=50",),
+    ("University-of-Florida", "b200"): ("network_gb_per_s=50",),
 }
 """What is known of the devices of a source: torchtitan's H100 have HBM2e of 96 GB (its benchmarks, llama3_h100_202412; that they are
 limited to 500 W is not counted); NVIDIA's B200 and GB200 are DGX, with ports of 400 Gb/s (DGX B200 and DGX GB200 User Guide,
-ConnectX-7), and so are the B200 of a cloud that runs its recipes."""
+ConnectX-7), and so are the B200 of a cloud that runs its recipes and of the University of Florida; GB200 of MLPerf Training have such ports, too,
+one for each GPU (host_networking of its submissions' systems/*.json)."""
 
 
 def judge(row: Mapping[str, str]) -> list[Judged]:
@@ -328,21 +331,24 @@ _IN_16_BITS: Final = {
     "dgxc-benchmarking nemo": None,
     "nemo-framework": None,
     "by NeMo": None,
+    "Intel-HabanaLabs": (),
+    "training_results": None,
 }
-"""Sources whose recipes sum and send gradients in the format of the weights, and their models; of None all. Megatron-Bridge's do from 25.11
-on (v0.2.0 to v0.5.0, scripts/performance/configs: grad_reduce_in_fp32 is False, which Megatron-Core's buffers of gradients follow); of NeMo
-24.07's those that say grad_sync_dtype bf16 (NVIDIA/NeMo-Framework-Launcher 24.07, conf/training); dgxc-benchmarking's do (its YAML of v24.11.1
-and v25.02 says grad_sync_dtype bf16; those of NeMo 2 at the commits that its setup.sh takes, and what NeMo's guide measures, have
-grad_reduce_in_fp32 False in performance_mode, and for fp8 in scripts/performance/utils.py), but for DeepSeek-V3's in bf16 (deepseek_v3.py at 7a8f1cc);
-llm-foundry's by the page's column MP Mode, PURE or, as Composer had it before 0.16.4 of October 2023, DEFAULT. torchtitan's and Automodel's are in 32
-bits (mixed_precision_reduce, reduce_dtype)."""
+"""Sources whose recipes sum and send gradients in the format of the weights, and their models, of None all; the first that a row's source names says
+it. Megatron-Bridge's do from 25.11 on (v0.2.0 to v0.5.0, scripts/performance/configs: grad_reduce_in_fp32 is False, which Megatron-Core's buffers of
+gradients follow); of NeMo 24.07's those that say grad_sync_dtype bf16 (NVIDIA/NeMo-Framework-Launcher 24.07, conf/training); dgxc-benchmarking's do
+(its YAML of v24.11.1 and v25.02 says grad_sync_dtype bf16; those of NeMo 2 at the commits that its setup.sh takes, and what NeMo's guide measures,
+have grad_reduce_in_fp32 False in performance_mode, and for fp8 in scripts/performance/utils.py), but for DeepSeek-V3's in bf16 (deepseek_v3.py at
+7a8f1cc); pre-training of MLPerf does (v3.0 to v4.1 grad_sync_dtype bf16 in conf/optim/distributed_fused_adam.yaml, v5.0 to v6.0 grad_reduce_in_fp32
+False in pretrain.py and, of AMD, src/train.py), but for Intel's Megatron-DeepSpeed; llm-foundry's by the page's column MP Mode, PURE or, as Composer
+had it before 0.16.4 of October 2023, DEFAULT. torchtitan's and Automodel's are in 32 bits (mixed_precision_reduce, reduce_dtype)."""
 
 
 def gradient_bytes(row: Mapping[str, str]) -> int:
     """Bytes of a number of the sum that micro-batches' gradients are added to, and that is sent: 4 but where a source's recipes say 2."""
     source, model = row.get("source", ""), row.get("model", "")
-    in_16_bits = any(name in source and (of is None or model in of) for name, of in _IN_16_BITS.items())
-    return 2 if in_16_bits else 4
+    models = next((of for name, of in _IN_16_BITS.items() if name in source), ())
+    return 2 if models is None or model in models else 4
 
 
 def _whole(row: Mapping[str, str], name: str, default: int | None = None) -> int:

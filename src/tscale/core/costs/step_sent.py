@@ -28,7 +28,7 @@ from tscale.core.costs.communication import BEYOND, ROUTED, Exchanged, gradients
 from tscale.core.costs.step_products import WIDTH, Case, tokens_of
 from tscale.core.device import Cluster
 from tscale.core.elementwise import smaller
-from tscale.core.ledger import Block, Cache, Ledger, Matmul, Scores
+from tscale.core.ledger import Block, Cache, Ledger, Lookup, Matmul, Scores
 from tscale.core.parallelism import Parallelism
 from tscale.core.roles import ADAPTERS
 from tscale.core.sharding import is_expert
@@ -282,7 +282,7 @@ class Copies(NamedTuple):
     """What the copies of a stage exchange in a step, by what may hide it.
 
     `gradients` are behind the last micro-batches' backward passes, `weights` behind the first ones' forward passes (`hidden_slots`); `waited`
-    are weights that are gathered when they are needed, and what of several pieces no pass hides; `gathers` weights that are gathered each
+    are weights that are gathered when they are needed, and what of several pieces or of the outer buckets no pass hides; `gathers` weights that are gathered each
     time that they are used, and their gradients.
     """
 
@@ -321,10 +321,11 @@ def copies_of(share: Ledger, plan: Parallelism, case: Case, cluster: Cluster) ->
 
         weights, summed = of(0, where(apart, gathered, 0)), of(scattered, where(apart, 0, gathered))
         late, end = _waited(share, plan, case, routed=one.group == ROUTED), _of_a_piece(plan, case)
+        outer = 0.0 if one.group else _outer_buckets(share, plan, case, one.gathered)
         found = Copies(
-            found.gradients.more(summed.times(1 - end)),
-            found.weights.more(weights.times(where(plan.pipeline == 1, 1 - late, 1 - end))),
-            found.waited.more(weights.times(late + end)).more(summed.times(end)),
+            found.gradients.more(summed.times(1 - end - outer)),
+            found.weights.more(weights.times(where(plan.pipeline == 1, 1 - late - outer, 1 - end))),
+            found.waited.more(weights.times(late + end + outer)).more(summed.times(end + outer)),
             found.gathers.more(of(one.scattered - scattered, one.gathered - gathered)),
         )
     return found
@@ -376,6 +377,26 @@ def _waited(share: Ledger, plan: Parallelism, case: Case, *, routed: bool) -> fl
     return cast("float", where(plan.zero == 1, where(plan.interleave > 1, 0.0, late), 0.0))
 
 
+def _outer_buckets(share: Ledger, plan: Parallelism, case: Case, gathered: Any) -> float:
+    """Of what a model that no pipeline divides exchanges, the part in the bucket that its forward pass begins with and its backward pass ends with.
+
+    Weights of a bucket are used when all have arrived, and its gradients are sent when all are there (start_param_sync and register_grad_ready of
+    Megatron-LM's param_and_grad_buffer.py), so that no pass hides those of the first: the tables of embeddings, and what fills it up. `gathered`:
+    bytes of all weights.
+    """
+    if is_nothing(gathered) or not _by_pieces(plan, case):
+        return 0.0
+    tables = (entry for entry in share.entries if isinstance(entry, Lookup) and entry.trained)
+    rows: Any = in_order(entry.stored * entry.rows * entry.width for entry in tables)
+    outer = minimum(WIDTH * maximum(rows, _bucket(plan)), gathered)
+    part = as_float(outer) / as_float(gathered)
+    return cast("float", where(plan.pipeline == 1, where(plan.zero == 1, part, 0.0), 0.0))
+
+
+def _bucket(plan: Parallelism) -> Any:
+    return maximum(_BUCKET, _BUCKET_A_COPY * plan.data)
+
+
 def _later_buckets(share: Ledger, plan: Parallelism) -> float:
     """Of the weights of a layer's routed experts the part that is in no first bucket of their up or down projections."""
     modules: dict[tuple[Block, bool], tuple[Any, Any]] = {}
@@ -383,7 +404,6 @@ def _later_buckets(share: Ledger, plan: Parallelism) -> float:
         if isinstance(entry, Matmul) and is_expert(entry):
             key = entry.block, entry.role == "down"
             modules[key] = entry.experts, modules.get(key, (0, 0))[1] + entry.d_in * entry.d_out
-    bucket = maximum(_BUCKET, _BUCKET_A_COPY * plan.data)
-    first = in_order(as_float(minimum(held, ceil_div(bucket, each)) * each) for held, each in modules.values())
+    first = in_order(as_float(minimum(held, ceil_div(_bucket(plan), each)) * each) for held, each in modules.values())
     every = in_order(as_float(held * each) for held, each in modules.values())
     return cast("float", 1 - first / every)
