@@ -204,6 +204,7 @@ def _passes(case: ServingCase, keys: int, prompt: int, *, alone: bool = False) -
     prefiller = worker_of(case, case.prefill)
     full = _prefill(case, prefiller, prompt)
     beside = full if prefiller is decoder else prefilling(decoder, max(prompt, case.prefix + 1), case.prefix)
+    beside = beside._replace(packed=1.0 * (kind_of(case.experts) in ("fp4", "int4")))
     copies = case.prefill.layout.attention_data
     together = 1.0 if alone else smaller(copies, larger(1.0, case.concurrency / case.prefill.workers))
     return Passes(_step(case, decoder, keys), beside, _own_prefill(case, full, prompt, together), full)

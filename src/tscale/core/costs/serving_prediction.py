@@ -78,6 +78,10 @@ class ServingConstants:
     """Share of the peak of dense products of a prompt, where it interferes."""
     prompt_experts: float
     """The same of routed experts."""
+    prompt_packed: float
+    """The same of routed experts in 4 bits."""
+    prompt_routing: float
+    """Passes over the copies of a prompt's tokens at their experts, where it interferes."""
     prompt_scores: float
     """The same of attention scores."""
     prompt_states: float
@@ -313,8 +317,10 @@ def _computing(
 
 def prompt_seconds(work: PassWork, chip: Chip, c: ServingConstants) -> float:
     """Seconds that a prompt takes of devices that decode others meanwhile."""
-    computing = _computing(work, c.prompt_dense, c.prompt_experts, c.prompt_scores, c.prompt_states, c)
-    return computing + _sending_of_prompts(work, chip, c.link, c)
+    experts = where(work.packed > 0, c.prompt_packed, c.prompt_experts)
+    computing = _computing(work, c.prompt_dense, experts, c.prompt_scores, c.prompt_states, c)
+    routing = where(work.rows > 0, 0.0, work.copied * c.prompt_routing / chip.memory)
+    return computing + routing + _sending_of_prompts(work, chip, c.link, c)
 
 
 def prefill_seconds(work: PassWork, chip: Chip, c: ServingConstants) -> float:
