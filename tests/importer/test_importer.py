@@ -570,6 +570,7 @@ def test_every_table_row_can_be_built_from_its_defaults_or_names_what_it_needs()
         "lfm2_moe",
         "nemotron",
         "qwen3_omni_moe_text",
+        "qwen4_exp_text",
     ]
 
 

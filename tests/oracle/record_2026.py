@@ -29,7 +29,9 @@ SPARSE, HEAVY, SLIDES, FULL = (
     "full_attention",
 )
 FAMILIES = ["deepseek_v4", "hy_v4", "gemma3n_text", "mistral_large4_text", "glm5_next_text", "bailing_hybrid",
-            "lfm3", "lara_mini", "gemma4_unified_text", "layoutlm", "jina_embeddings_v3", "bert-generation", "xlm", "flaubert"]  # fmt: skip
+            "lfm3", "lara_mini", "gemma4_unified_text", "layoutlm", "jina_embeddings_v3", "bert-generation", "xlm", "flaubert",
+            "muse_spark_text", "hrm_text", "dory", "zaya", "axk2", "qwen4_exp_text", "dots3_note_text", "molmo2_text", "cosmos3_edge_text",
+            "hunyuan_vl_text"]  # fmt: skip
 record.BASE |= {
     "deepseek_v4": {
         "n_routed_experts": 8,
@@ -93,6 +95,78 @@ record.BASE |= {
         "num_hidden_layers": 5,
     },
     "gemma4_unified_text": {"hidden_size": 256, "vocab_size": 500, "intermediate_size": 512, "num_hidden_layers": 6},
+    "muse_spark_text": {
+        "hidden_size": 256,
+        "vocab_size": 500,
+        "intermediate_size": 512,
+        "moe_hidden_size": 128,
+        "moe_intermediate_size": 64,
+        "num_local_experts": 8,
+        "num_experts_per_tok": 2,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 4,
+        "sliding_window": 512,
+    },
+    "hrm_text": {"vocab_size": 500, "num_hidden_layers": 2, "hidden_size": 384, "num_attention_heads": 3},
+    "dory": {
+        "vocab_size": 500,
+        "hidden_size": 256,
+        "intermediate_size": 512,
+        "num_hidden_layers": 8,
+        "n_input_layers": 2,
+        "n_output_layers": 1,
+        "sliding_window": 512,
+    },
+    "zaya": {"vocab_size": 500, "hidden_size": 256, "moe_intermediate_size": 64, "num_experts": 8},
+    "axk2": {
+        "vocab_size": 500,
+        "hidden_size": 256,
+        "intermediate_size": 512,
+        "n_routed_experts": 8,
+        "num_experts_per_tok": 2,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 8,
+        "moe_intermediate_size": 64,
+    },
+    "molmo2_text": {
+        "vocab_size": 500,
+        "hidden_size": 256,
+        "intermediate_size": 448,
+        "num_attention_heads": 8,
+        "head_dim": 32,
+    },
+    "cosmos3_edge_text": {"vocab_size": 500, "hidden_size": 256, "intermediate_size": 448, "num_attention_heads": 8},
+    "hunyuan_vl_text": {
+        "vocab_size": 500,
+        "hidden_size": 256,
+        "intermediate_size": 448,
+        "num_attention_heads": 8,
+        "head_dim": 128,
+    },
+    "dots3_note_text": {
+        "vocab_size": 500,
+        "pad_token_id": 0,
+        "hidden_size": 256,
+        "intermediate_size": 512,
+        "n_routed_experts": 8,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 64,
+        "shared_experts_intermediate_size": 64,
+    },
+    "qwen4_exp_text": {
+        "vocab_size": 500,
+        "hidden_size": 256,
+        "num_experts": 8,
+        "num_experts_per_tok": 2,
+        "ple_layer_ids": [1, 3],
+        "ngram_vocab_size_base": 1000,
+        "eos_token_id": 1,
+        "indexer_n_heads": 4,
+        "indexer_kv_heads": 1,
+        "indexer_head_dim": 256,
+        "indexer_budget": 2048,
+        "indexer_compress_ratio": 128,
+    },
     "gemma3n_text": {
         "num_hidden_layers": 10,
         "num_kv_shared_layers": 5,
@@ -114,11 +188,19 @@ record.LISTS |= {
         [*[SLIDES] * 9, FULL],
         [SLIDES, FULL] * 5,
         [FULL] * 10,
+        [*[SLIDES] * 3, FULL, *[SLIDES] * 3, FULL],
+        ["hybrid_sliding", "hybrid"] * 2,
+        [SLIDES, "mlp", FULL, "mlp"] * 2,
     ),
+    "ple_layer_ids": ([], [2], [1, 2, 3]),
     "mlp_layer_types": (["hash_moe"] * 4, ["moe"] * 4, ["moe", "hash_moe"] * 2, ["dense"] * 4, ["sparse"] * 4),
     "indexer_types": (["full"] * 4, ["full", "shared"] * 2, ["full", "shared", "shared", "shared"]),
 }
 record_more.NAMES |= {
+    "muse_spark_text": ["MuseSparkTextModel"],
+    "molmo2_text": ["Molmo2TextModel"],
+    "cosmos3_edge_text": ["Cosmos3EdgeTextModel"],
+    "hunyuan_vl_text": ["HunYuanVLTextModel"],
     "mistral_large4_text": ["MistralLarge4TextModel"],
     "glm5_next_text": ["Glm5NextTextModel"],
     "xlm": ["XLMWithLMHeadModel", "XLMModel"],
@@ -128,6 +210,33 @@ record_more.NAMES |= {
     "bert-generation": ["BertGenerationDecoder", "BertGenerationEncoder"],
 }
 record_more.EXTRA |= {
+    "muse_spark_text": [{"sliding_window": None, "layer_types": [FULL] * 4}],
+    "hrm_text": [{"num_layers_per_stack": 2, "num_hidden_layers": 16}, {"attention_bias": True, "mlp_bias": True}],
+    "dory": [
+        {"num_hidden_layers": 8, "n_recurrent_loops": 3, "n_recurrent_layers": 5},
+        {
+            "num_hidden_layers": 8,
+            "n_input_layers": 2,
+            "n_output_layers": 2,
+            "layer_types": [SLIDES, "mlp", FULL, "mlp"] * 2,
+        },
+    ],
+    "zaya": [{"layer_types": ["hybrid_sliding", "hybrid"] * 2, "sliding_window": 512}],
+    "axk2": [{"first_k_dense_replace": 2}, {"n_group": 4, "topk_group": 2}],
+    "dots3_note_text": [
+        {"use_dsa": False},
+        {"use_sliding_window": False},
+        {"first_k_dense_replace": 2, "moe_layer_freq": 2},
+        {"moe_layer_freq": [0, 1, 0, 1]},
+        {"swa_num_attention_heads": 16, "swa_num_key_value_heads": 16, "swa_q_lora_rank": 128, "swa_kv_lora_rank": 64},
+        {"swa_qk_nope_head_dim": 128, "swa_v_head_dim": 64},
+        {"moe_shared_expert_intermediate_size": 128, "n_shared_experts": 2},
+    ],
+    "qwen4_exp_text": [
+        {"full_attention_interval": 2, "ple_layer_ids": [1]},
+        {"ple_embed_dim": 512},
+        {"ple_layer_ids": None},
+    ],
     "mistral_large4_text": [
         {"kv_source_layers": [0, 1, 1, 0]},
         {"kv_source_layers": [0, 0, 2, 2], "indexer_types": ["full", "shared", "full", "full"]},
@@ -170,10 +279,12 @@ record_more.EXTRA |= {
     ],
 }
 SHORT, LONG = 63, 127
-WITH_MEMORY = ("glm5_next_text", "layoutlm", "xlm", "flaubert")
+WITH_MEMORY = ("glm5_next_text", "layoutlm", "xlm", "flaubert", "qwen4_exp_text")
 """Classes that cannot be run without memory behind them."""
-TRIED_WITH_MEMORY = ("hc_mult", "index_kpool", "max_2d_position_embeddings", "emb_dim")
+TRIED_WITH_MEMORY = ("hc_mult", "index_kpool", "max_2d_position_embeddings", "emb_dim", "hc_count", "hc_lowrank", "ngram_size")  # fmt: skip
 """The changes whose FLOPs are counted with it, which takes long."""
+SCORED_AT_ONCE = ("axk2",)
+"""Families whose classifiers of sequences score every position and take one of them: their FLOPs are null."""
 
 
 def main() -> None:
@@ -206,15 +317,25 @@ def write(changed: str, config: dict) -> None:
     model, line = counted(changed, config)
     if config["model_type"] in WITH_MEMORY and changed in TRIED_WITH_MEMORY:
         line["flops"] = flops_with_memory(config)
+        if config["model_type"] == "qwen4_exp_text":  # whose indexer asks for numbers, even where nothing is cached
+            model = built_with_memory(config)
+    if config["model_type"] in SCORED_AT_ONCE and config["architectures"][0].endswith("ForSequenceClassification"):
+        line["flops"] = None
     print(json.dumps(line | {"active": record_more.active(model), "cache": cache(model)}), flush=True)
+
+
+def built_with_memory(config: dict) -> torch.nn.Module:
+    """The class with numbers in it, and attention step by step, of which the counter knows every product."""
+    name = config["architectures"][0]
+    model = getattr(transformers, name)(transformers.CONFIG_MAPPING[config["model_type"]].from_dict(config)).eval()
+    model.config._experts_implementation = "batched_mm"
+    model.config._attn_implementation = "eager"
+    return model
 
 
 def flops_with_memory(config: dict) -> int | None:
     """Forward FLOPs of a sequence of a class that chooses by numbers, and so needs memory behind them."""
-    name = config["architectures"][0]
-    model = getattr(transformers, name)(transformers.CONFIG_MAPPING[config["model_type"]].from_dict(config)).eval()
-    model.config._experts_implementation = "batched_mm"
-    model.config._attn_implementation = "eager"  # the counter knows no fused kernel of a processor
+    model = built_with_memory(config)
     try:
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             model(input_ids=torch.ones(1, LENGTH, dtype=torch.long), use_cache=False)
@@ -235,7 +356,7 @@ def cache(model: torch.nn.Module) -> dict[str, int] | None:
 
 def kept(model: torch.nn.Module, length: int) -> int:
     """Numbers in the cache that the class returns after so many tokens."""
-    with torch.no_grad(), torch.device("meta"):
+    with torch.no_grad(), next(model.parameters()).device:
         found = model(input_ids=torch.zeros(1, length, dtype=torch.long), use_cache=True)
     layers = (found.get("cache") or found.past_key_values).layers
     held = [dict(vars(layer)) for layer in layers]

@@ -87,6 +87,9 @@ FAMILIES = [
     "minicpm_ocr",
     "nemotron_h_omni",
     "hy_v4_vl",
+    "molmo2",
+    "cosmos3_edge",
+    "hunyuan_vl",
 ]
 CLASSES = {
     **modeling_auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
@@ -107,6 +110,7 @@ MORE = {
 ROTARY = {"rope_type": "default", "rope_theta": 50000.0}
 TEXT = {
     "glm4v_moe": {"head_dim": 128},
+    "hunyuan_vl": {"head_dim": 128},
     "qwen3_omni_moe_thinker": {"head_dim": 128},
     "cohere_compass": {"rope_parameters": {"full_attention": ROTARY, "sliding_attention": ROTARY}},
 }
@@ -122,6 +126,9 @@ OTHERS = {
 SLIDES, FULL = "sliding_attention", "full_attention"
 SLIDING = {"layer_types": [FULL, SLIDES, SLIDES, FULL], "sliding_window": 16}
 INSIDE = {
+    "molmo2": ({"qk_norm_type": "olmo"}, {"norm_after": True}, {"additional_vocab_size": 64}, {"attention_bias": True}),
+    "cosmos3_edge": ({"attention_bias": True}, {"mlp_bias": True}),
+    "hunyuan_vl": ({"attention_bias": True}, {"head_dim": 64}),
     "hy_v4_vl": (
         {"num_attention_heads": 32},
         {"index_n_heads": 16},

@@ -27,6 +27,29 @@ LATENT = {
     "v_head_dim": 40, "n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2, "moe_intermediate_size": 96,
     "first_k_dense_replace": 0, "num_key_value_heads": 8,
 }  # fmt: skip
+RUN = {
+    "name_or_path": "a/b", "device_map": "auto", "batch_size": 8, "base_model": "a/b", "is_causal": True, "loss_type": "ForCausalLM",
+    "dtype": "bfloat16", "transformers_version": "5.24.0", "use_cache": False, "unsloth_fixed": True,
+}  # fmt: skip
+"""What trainers and older releases leave in files, and what changes no weight."""
+PLAIN, YARN = (
+    {"rope_type": "default", "rope_theta": 10000.0},
+    {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 512},
+)
+RUNS = [
+    {"model_type": "llama", "rope_parameters": YARN, "architectures": ["LlamaForCausalLM"]},
+    {"model_type": "qwen2", "use_sliding_window": False, "max_window_layers": 2, "rope_parameters": PLAIN, "architectures": ["Qwen2ForCausalLM"]},
+    {"model_type": "qwen3", "head_dim": 48, "layer_types": ["full_attention"] * 3, "architectures": ["Qwen3ForCausalLM"]},
+    {"model_type": "gemma3_text", "rope_parameters": {"full_attention": YARN, "sliding_attention": PLAIN}, "head_dim": 48,
+     "architectures": ["Gemma3ForCausalLM"]},
+    {"model_type": "mixtral", "num_local_experts": 4, "rope_parameters": PLAIN, "architectures": ["MixtralForCausalLM"]},
+    {"model_type": "phi3", "pad_token_id": 0, "rope_parameters": {**PLAIN, "partial_rotary_factor": 0.5}, "architectures": ["Phi3ForCausalLM"]},
+    {"model_type": "olmo2", "rope_scaling": None, "architectures": ["Olmo2ForCausalLM"]},
+    {"model_type": "gpt_oss", "head_dim": 32, "num_local_experts": 4, "layer_types": ["sliding_attention", "full_attention", "full_attention"],
+     "architectures": ["GptOssForCausalLM"]},
+    {"model_type": "modernbert", "pad_token_id": 0, "architectures": ["ModernBertForMaskedLM"]},
+    {"model_type": "bert", "architectures": ["BertForMaskedLM"]},
+]  # fmt: skip
 PIXTRAL = {"model_type": "pixtral", **VISION, "head_dim": 32}
 CASES = [
     {"model_type": "mistral3", "text_config": LATENT, "vision_config": PIXTRAL, "architectures": ["Mistral3ForConditionalGeneration"]},
@@ -51,6 +74,7 @@ CASES = [
     {**LATENT, "model_type": "glm4_moe_lite", "first_k_dense_replace": 1, "architectures": ["Glm4MoeLiteForCausalLM"]},
     {"model_type": "qwen3_5_moe_text", **SMALL, "intermediate_size": 100, "num_experts": 4, "num_experts_per_tok": 2,
      "moe_intermediate_size": 96, "shared_expert_intermediate_size": 64, "architectures": ["Qwen3_5MoeForCausalLM"]},
+    *({**(OF_CLIP if "bert" in own["model_type"] else SMALL), **RUN, **own} for own in RUNS),
 ]  # fmt: skip
 
 

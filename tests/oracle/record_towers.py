@@ -52,6 +52,12 @@ TEXTS = {
     "minicpmv4_6": {"num_hidden_layers": 4},
     "minicpmv4_7": {"num_hidden_layers": 4},
     "lfm2_vl": {"num_hidden_layers": 4},
+    "minicpm_ocr": {"num_hidden_layers": 4},
+    "cohere_compass": {"rope_parameters": {"full_attention": {"rope_type": "default", "rope_theta": 50000.0}}},
+    "nemotron_h_omni": {"layers_block_type": ["linear_attention", "moe"]},
+    "hy_v4_vl": {"n_routed_experts": 8},
+    "muse_spark": {"num_local_experts": 8, "hidden_size": 8192},
+    "qwen4_exp": {"num_experts": 16, "layer_types": ["linear_attention", "linear_attention"]},
     "qwen3_omni_moe_thinker": {"num_attention_heads": 16},
 }
 """What the text models of some families need to be small."""
@@ -65,6 +71,13 @@ DEEP = (
     "num_global_layers",
 )
 """How towers call their layers: three of them tell as much as thirty."""
+SOUNDS = {
+    "model_type": "parakeet_encoder",
+    "num_hidden_layers": 3,
+    "projection_hidden_size": 512,
+    "projection_bias": True,
+}
+"""What Nemotron 3 Omni's sounds are read by, where it has any."""
 FEW = {"deepstack_visual_indexes": [0, 2], "fullatt_block_indexes": [1], "global_attn_indexes": [1],
        "intermediate_layers_indices": [0, 2], "resampler_depth": 2, "insert_layer_id": 1}  # fmt: skip
 OWN = (
@@ -92,13 +105,18 @@ def base(family: str) -> dict[str, Any]:
         if name in TEXT or name == "vq_config":
             continue
         inner = getattr(usual, name, None)
+        if family == "nemotron_h_omni" and inner is None:
+            file[name] = plain(CONFIG_MAPPING["parakeet_encoder"]()) | SOUNDS
+            continue
         if inner is None and family in ("gemma4", "gemma4_unified"):
             inner = CONFIG_MAPPING[f"{family}_{name.removesuffix('_config')}"]()
         if inner is None or isinstance(inner, dict):
             continue
         given = plain(inner) | {"model_type": inner.model_type}
-        given |= {key: 3 for key in DEEP if key in given}
+        given |= {key: 3 for key in DEEP if key in given and "patch_sizes" not in given}
         given |= {key: value for key, value in FEW.items() if key in given}
+        if "layer_types" in given:
+            given["layer_types"] = given["layer_types"][1:4]
         if given.get("num_attention_heads") == 14:
             given["num_attention_heads"] = 16
         file[name] = given

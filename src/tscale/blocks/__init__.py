@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from tscale.blocks.rwkv import ChannelMixing, Rwkv
     from tscale.blocks.shared import SharedBlock
     from tscale.blocks.short_conv import ShortConv
-    from tscale.blocks.streams import AltUp, HyperConnections
+    from tscale.blocks.streams import AltUp, HyperConnections, MixedStreams
 
     Mixer = (
         Attention
@@ -64,7 +64,7 @@ if TYPE_CHECKING:
         | SharedBlock
     )
     Mlp = FeedForward | Experts | ChannelMixing
-    Streams = HyperConnections | AltUp | PredictingStreams
+    Streams = HyperConnections | MixedStreams | AltUp | PredictingStreams
     Positions = Learned | Computed | RelativeBias | Relative | Disentangled
 else:
     _FAMILIES = {"Mixer": MIXERS, "Mlp": FEED_FORWARDS, "Positions": POSITIONS, "Streams": STREAMS}
@@ -108,7 +108,7 @@ __all__ = [
     "FEED_FORWARDS", "MIXERS", "POSITIONS", "STATE_SPACES", "STREAMS", "AltUp", "Attention", "Augmented", "Bottleneck",
     "ChannelMixing", "CompressedAttention", "Computed", "Disentangled", "ExpertAttention", "Experts", "FeedForward",
     "GatedDeltaNet", "HybridHeads", "HyperConnections", "ImageLayer", "IndexedAttention", "KimiDelta", "LatentAttention",
-    "LayerInput", "Learned", "Lightning", "Mamba", "Mamba2", "Mixer", "Mlp", "Mlstm", "Norm", "Positions",
+    "LayerInput", "Learned", "Lightning", "Mamba", "Mamba2", "MixedStreams", "Mixer", "Mlp", "Mlstm", "Norm", "Positions",
     "PredictingStreams", "Relative", "RelativeBias", "RgLru", "Rwkv", "SharedBlock", "ShortConv", "Streams", "attentions",
     "sees_images",
 ]  # fmt: skip

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 from tscale.blocks.attention import Attention, Widths
 from tscale.blocks.fields import LayerContext, LayerSelector, Problem, Size, Tagged, inner_problems, unrecorded
-from tscale.blocks.kinds import SIMPLE_PIECES
+from tscale.blocks.kinds import MIXERS, SIMPLE_PIECES
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.blocks.sub_layer import stored_alone
 from tscale.blocks.text_pieces import in_text
 from tscale.core.ledger import Cache, Entry, Matmul, Saved, Scores, Subset
+
+if TYPE_CHECKING:
+    from tscale.blocks import Mixer
+else:
+    Mixer = object
 
 _SLOT: Final = 2
 """The slot of the cache of an image's keys: attention to text has one or two before it, of global and of local layers."""
@@ -26,6 +31,8 @@ class Augmented:
     kind: Literal["augmented"]
     attention: Attention | None = None
     """The attention; absent where the pieces mix tokens, or something without weights does."""
+    mixer: Annotated[Mixer | None, Tagged(MIXERS)] = None
+    """A mixer of another kind in place of attention (Qwen4-Exp has n-grams next to delta rules)."""
     pieces: Annotated[tuple[Any, ...], Tagged(SIMPLE_PIECES, "linear", many=True)] = ()
     """What runs next to it, or behind it. Of a plain text, `inputs` are its tokens; what is at `patches` or `outputs` is
     stored, and run by none."""
@@ -44,7 +51,10 @@ class Augmented:
 
     def problems(self, d_model: int) -> Iterator[Problem]:
         """What contradicts itself in the attention."""
-        for field, block in (("attention", self.attention), ("image_attention", self.image_attention)):
+        if self.mixer is not None and self.attention is not None:
+            yield ("mixer",), "it stands in place of attention: drop one of the two"
+        inner = (("attention", self.attention), ("mixer", self.mixer), ("image_attention", self.image_attention))
+        for field, block in inner:
             if block is not None:
                 yield from inner_problems(
                     field, block, d_model, "it stands where its pieces do: say which layers outside of it"
@@ -57,6 +67,8 @@ class Augmented:
         """The entries of the attention, of that to an image, whose keys and values are made of its positions once, and of each piece."""
         if self.attention is not None:
             yield from self.attention.lower(site._replace(name=f"{site.name}.attention"), caches=caches)
+        if self.mixer is not None:
+            yield from self.mixer.lower(site._replace(name=f"{site.name}.{self.mixer.label}"), caches=caches)
         if self.image_attention is not None:
             to_image = site._replace(name=f"{site.name}.image", keys="images", causal=False)
             found = self.image_attention.lower(to_image, caches=caches)
@@ -65,7 +77,9 @@ class Augmented:
                     yield entry._replace(items=tuple(map(self._of_image, entry.items)))
                 else:
                     yield self._made_of_image(entry)
-        yield from in_text(self.pieces, site.name, site.stream, "mixer")
+        for entry in in_text(self.pieces, site.name, site.stream, "mixer"):
+            if caches or not isinstance(entry, Cache):
+                yield entry
 
     def _of_image(self, one: Entry | Saved) -> Entry | Saved:
         return one if isinstance(one, Saved) else self._made_of_image(one)

@@ -7,8 +7,9 @@ from typing import ClassVar, Literal
 
 from tscale.blocks.feed_forward import inner_saves
 from tscale.blocks.fields import LayerContext, LayerSelector, Problem, Size, unrecorded
+from tscale.blocks.norm import norm_gate
 from tscale.blocks.spec_dataclass import spec_dataclass
-from tscale.core.ledger import Buffer, Cut, Entry, Matmul, Number, Saved, Vector
+from tscale.core.ledger import Buffer, Cut, Entry, Matmul, Number, Saved, Subset, Vector
 from tscale.core.roles import Role
 
 
@@ -58,6 +59,13 @@ class Experts:
     (Gemma 4)."""
     latent: Size | None = None
     """Width that tokens are brought to for the routed experts, and from which they are brought back (Nemotron 3)."""
+    latent_norms: bool = False
+    """Whether tokens are normalised at that width, and what each expert yields, with a gain for each channel (Muse Spark)."""
+    router_width: Size | None = None
+    """Width of the network that scores experts in place of one matrix: a matrix down to it, a norm and two square ones, each with a bias,
+    and one without; in each layer but the first, what the layer before scored with is added by learned factors (Zaya)."""
+    norm_gate: Size | None = None
+    """Rank of two matrices that gate what the norm before it yields (A.X K2)."""
     out_bias: bool = False
     """Whether a bias is added to the sum of the experts' outputs (JetMoE)."""
     out_norm: bool = False
@@ -88,6 +96,13 @@ class Experts:
                 ("shared_d_ff",),
                 "there is no shared expert to have a gate or a bias: set shared_d_ff, or drop shared_gated and shared_bias",
             )
+        if self.latent_norms and self.latent is None:
+            yield ("latent_norms",), "there is no width of their own to normalise at: set latent, or drop it"
+        if self.router_width is not None and (self.product_keys is not None or self.router_bias):
+            yield (
+                ("router_width",),
+                "a network scores every expert without a last bias: drop product_keys and router_bias",
+            )
         if self.shared_gate and self.shared_d_ff is None:
             yield ("shared_gate",), "there is no shared expert to gate: set shared_d_ff, or drop it"
 
@@ -105,7 +120,7 @@ class Experts:
         elif self.top_k > top * (self.experts // groups):
             yield ("top_groups",), f"{top} groups have fewer than the {self.top_k} experts of a token: set more"
 
-    def lower(self, site: LayerContext) -> Iterator[Entry]:
+    def lower(self, site: LayerContext) -> Iterator[Entry | Subset]:
         """The router; the experts' matrices, stored for all and used for top_k; the shared experts' matrices."""
         d = site.d_model
         name = site.name
@@ -131,11 +146,13 @@ class Experts:
                 groups=among,
             )
 
-        yield matmul("router", d, self._scored(), bias=self.router_bias)
+        yield from self._router(site)
         yield from self._selection(site)
         width = d if self.latent is None else self.latent
         if self.latent is not None:
             yield matmul("latent_down", d, width)
+            if self.latent_norms:
+                yield Vector(f"{name}.latent_norms", "norm", "norm", 2 * width, tensors=2)
         yield expert("up", width, self.d_ff, Cut(self.d_ff))
         if self.gated:
             yield expert("gate", width, self.d_ff, Cut(self.d_ff))
@@ -159,6 +176,29 @@ class Experts:
         if self.norms:
             yield Vector(f"{name}.norms", "norm", "norm", 3 * d, tensors=3)
 
+    def _router(self, site: LayerContext) -> Iterator[Entry | Subset]:
+        """What scores the experts, and what gates the norm before it."""
+        if self.norm_gate is not None:
+            yield from norm_gate(site, self.norm_gate, "feed_forward")
+        if self.router_width is None:
+            name, biased = f"{site.name}.router", self.router_bias
+            yield Matmul(name, "router", "feed_forward", site.stream, site.d_model, self._scored(), biased)
+        else:
+            yield from self._network(site, self.router_width)
+
+    def _network(self, site: LayerContext, width: int) -> Iterator[Entry | Subset]:
+        """The network that scores experts, and what it takes of the layer before."""
+
+        def matmul(name: str, d_in: int, d_out: int, *, bias: bool = True) -> Matmul:
+            return Matmul(f"{site.name}.router.{name}", "router", "feed_forward", site.stream, d_in, d_out, bias)
+
+        yield matmul("down", site.d_model, width)
+        yield Vector(f"{site.name}.router.norm", "norm", "norm", width)
+        yield matmul("inner", width, width)._replace(stored=2, used=2)
+        yield matmul("scores", width, self._scored(), bias=False)
+        before = Vector(f"{site.name}.router.before", "scale", "feed_forward", width, stored=site.layers - 1)
+        yield Subset((before,), once=True)
+
     def _of_images(self, site: LayerContext, d_ff: int) -> Iterator[Entry]:
         """The experts that no token of a text is sent to, and what chooses them."""
         own = Experts(
@@ -171,7 +211,10 @@ class Experts:
             selection_bias=self.selection_bias,
         )
         for entry in own.lower(site._replace(name=f"{site.name}.images")):
-            yield entry._replace(used=0) if isinstance(entry, Matmul) else entry
+            if isinstance(entry, Matmul):
+                yield entry._replace(used=0)
+            elif not isinstance(entry, Subset):
+                yield entry
 
     def _shared_gated(self) -> bool:
         return self.gated if self.shared_gated is None else self.shared_gated
@@ -196,17 +239,23 @@ class Experts:
         if self.routes is not None:
             yield Buffer(f"{name}.routes", "routes", "feed_forward", self.routes * self.top_k)
 
+    def _refuse_unrecorded(self, site: LayerContext) -> None:
+        """Raises `RequestError` for experts of which nobody has recorded what they keep."""
+        if self.product_keys is not None:
+            raise unrecorded(f"{site.name}, whose experts are pairs of keys,")
+        if self.latent_norms or self.router_width is not None or self.norm_gate is not None:
+            raise unrecorded(f"{site.name}, with a network for its router or norms of its own,")
+        if self.idle is not None:
+            raise unrecorded(f"{site.name}, whose router chooses among experts that compute nothing too,")
+        if self.image_d_ff is not None:
+            raise unrecorded(f"{site.name}, with experts for images next to those for words,")
+
     def saves(self, site: LayerContext) -> Iterator[Saved]:
         """The router's probabilities, choices and weights; each token's copies for its experts, what they make and return.
 
         Every device that an expert is cut over has a slice of it, so that all copies of its tokens are gathered there.
         """
-        if self.product_keys is not None:
-            raise unrecorded(f"{site.name}, whose experts are pairs of keys,")
-        if self.idle is not None:
-            raise unrecorded(f"{site.name}, whose router chooses among experts that compute nothing too,")
-        if self.image_d_ff is not None:
-            raise unrecorded(f"{site.name}, with experts for images next to those for words,")
+        self._refuse_unrecorded(site)
         d, k, name = site.d_model, self.top_k, site.name
         width = d if self.latent is None else self.latent
 

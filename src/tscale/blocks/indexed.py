@@ -32,6 +32,9 @@ class IndexedAttention:
     """Keys of a block."""
     index_top_blocks: Size
     """The most blocks that a query sees, its own included."""
+    pooled: bool = False
+    """Whether an indexer's key is the mean of a block's, which is scored once it is full; a query then sees so many full blocks, and its
+    own besides (Qwen4-Exp)."""
     on: LayerSelector | None = None
     """Which layers it stands in; by default, those that no other mixer claims."""
 
@@ -57,7 +60,8 @@ class IndexedAttention:
     def _picked(self, item: Entry | Saved) -> Entry | Saved:
         if not isinstance(item, Scores):
             return item
-        return item._replace(window=self.index_top_blocks * self.index_block)
+        own = self.index_block - 1 if self.pooled else 0
+        return item._replace(window=self.index_top_blocks * self.index_block + own)
 
     def _indexer(self, site: LayerContext, *, caches: bool) -> Iterator[Entry]:
         """Its queries, one key a token, a norm on each, and its scores, which are pooled and never multiplied with values."""
@@ -66,6 +70,9 @@ class IndexedAttention:
         yield Matmul(f"{name}.k", "index_k", "attention", site.keys, d, width)
         yield Vector(f"{name}.q_norm", "norm", "norm", width)
         yield Vector(f"{name}.k_norm", "norm", "norm", width)
-        yield Scores(f"{name}.scores", site.stream, site.keys, h, width, 0, site.causal, cache=1, role="index_scores")
+        scores = Scores(
+            f"{name}.scores", site.stream, site.keys, h, width, 0, site.causal, cache=1, role="index_scores"
+        )
+        yield scores._replace(stride=self.index_block) if self.pooled else scores
         if caches:
             yield Cache(f"{name}.cache", "index", site.keys, width, slot=1)

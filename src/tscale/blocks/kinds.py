@@ -82,6 +82,7 @@ POSITIONS: Final = Kinds(
 STREAMS: Final = Kinds(
     {
         "hyper-connections": "blocks.streams.HyperConnections",
+        "mixed": "blocks.streams.MixedStreams",
         "altup": "blocks.streams.AltUp",
         "predicting": "blocks.predicting.PredictingStreams",
     }
@@ -93,6 +94,7 @@ _SIMPLE: Final = {
     "vector": "blocks.tower_pieces.Gains",
     "depthwise": "blocks.tower_pieces.Depthwise",
     "scores": "blocks.tower_pieces.Attend",
+    "kept": "blocks.tower_pieces.Kept",
 }
 SIMPLE_PIECES: Final = Kinds(_SIMPLE)
 """The pieces of a tower that hold no others."""

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
 from tscale.blocks.attention import Widths, core_saves
-from tscale.blocks.fields import MOST_SIZE, LayerContext, LayerSelector, Problem, Size, Whole, unrecorded
+from tscale.blocks.fields import MOST_SIZE, LayerContext, LayerSelector, Length, Problem, Size, Whole, unrecorded
+from tscale.blocks.norm import norm_gate
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.core.ledger import Cache, Cut, Entry, Matmul, Saved, Scores, Vector
 from tscale.core.roles import Role
@@ -38,6 +39,14 @@ class LatentAttention:
     """Whether a projection as wide as the heads' values gates them before they are projected back (Hy4)."""
     head_gates: bool = False
     """Whether a projection yields one number for each head that gates its output (Ling 3)."""
+    gated_queries: bool = False
+    """Whether one matrix expands queries and such a gate, from their latent before and behind its norm side by side (A.X K2)."""
+    norm_gate: Size | None = None
+    """Rank of two matrices that gate what the norm before it yields (A.X K2)."""
+    rope_norm: bool = False
+    """Whether the part of the key with positions is normalised too, with a gain for each channel (dots3)."""
+    window: Length | None = None
+    """The most keys that a query sees, itself included; by default, it sees all of them (dots3)."""
     sinks: bool = False
     """Whether each head has a learned logit that attends to nothing (Hy4)."""
     borrows_latent: bool = False
@@ -67,6 +76,10 @@ class LatentAttention:
             yield ("index_heads",), "an indexer needs both index_heads and index_dim: set both, or neither"
         if self.index_heads is not None and self.index_top_k is None:
             yield ("index_top_k",), "an indexer picks keys for the queries: set index_top_k to how many"
+        if self.gated_queries and (self.q_rank is None or self.gated):
+            yield ("gated_queries",), "a gate is expanded from the queries' latent: set q_rank, and drop gated"
+        if self.window is not None and self.index_top_k is not None:
+            yield ("window",), "an indexer says which keys a query sees: drop window, or index_top_k"
         if self.index_pool is not None and self.index_heads is None:
             yield ("index_pool",), "there is no indexer whose keys are pooled: set index_heads, or drop it"
 
@@ -78,12 +91,17 @@ class LatentAttention:
         def matmul(name: Role, d_in: int, d_out: int, cut: Cut | None = None, *, bias: bool = False) -> Matmul:
             return Matmul(f"{site.name}.{name}", name, "attention", site.stream, d_in, d_out, bias, cut)
 
+        if self.norm_gate is not None:
+            yield from norm_gate(site, self.norm_gate, "attention")
         if self.q_rank is None:
             yield matmul("q", d, h * d_qk, Cut(h))
         else:
             yield matmul("q_down", d, self.q_rank, bias=self.bias)
             yield Vector(f"{site.name}.q_norm", "norm", "norm", self.q_rank)
-            yield matmul("q_up", self.q_rank, h * d_qk, Cut(h))
+            if self.gated_queries:
+                yield matmul("q_up", 2 * self.q_rank, h * (d_qk + self.v_dim), Cut(h))
+            else:
+                yield matmul("q_up", self.q_rank, h * d_qk, Cut(h))
         if not self.borrows_latent:
             yield matmul("kv_down", d, self.kv_rank + self.rope_dim, bias=self.bias)
             yield Vector(f"{site.name}.kv_norm", "norm", "norm", self.kv_rank)
@@ -97,13 +115,13 @@ class LatentAttention:
             d_qk,
             self.v_dim,
             site.causal,
-            self.index_top_k,
+            self.index_top_k if self.window is None else self.window,
             cut=Cut(h),
             decoded=(self.kv_rank + self.rope_dim, self.kv_rank),
             cache=0,
         )
         if caches:
-            kept = Cache(f"{site.name}.cache", "latent", site.keys, self.kv_rank + self.rope_dim)
+            kept = Cache(f"{site.name}.cache", "latent", site.keys, self.kv_rank + self.rope_dim, self.window)
             yield kept._replace(stored=0) if self.borrows_latent else kept
         yield from self._indexer(site, caches=caches)
         yield matmul("o", h * self.v_dim, d, Cut(h, "in"), bias=self.bias)
@@ -114,6 +132,8 @@ class LatentAttention:
         if self.gated or self.head_gates:
             width = h * self.v_dim if self.gated else h
             yield Matmul(f"{site.name}.gates", "gates", "attention", site.stream, d, width, cut=by_head)
+        if self.rope_norm:
+            yield Vector(f"{site.name}.rope_norm", "norm", "norm", self.rope_dim)
         if self.sinks:
             yield Vector(f"{site.name}.sinks", "sinks", "attention", h, by_head)
         if self.position_scales:
@@ -129,6 +149,8 @@ class LatentAttention:
         h, d_qk = self.heads, self.nope_dim + self.rope_dim
         if self.gated or self.head_gates or self.sinks or self.borrows_latent or self.position_scales:
             raise unrecorded(f"{site.name} with gates, sinks, scales of positions or a borrowed latent")
+        if self.gated_queries or self.norm_gate is not None or self.rope_norm or self.window is not None:
+            raise unrecorded(f"{site.name} with a window, gates or norms of its own")
         if self.index_top_k is not None:
             raise unrecorded(f"{site.name}'s indexer of keys, which a loss of its own trains,")
         ranks = {"q": self.q_rank, "kv": self.kv_rank}

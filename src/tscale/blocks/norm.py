@@ -7,7 +7,13 @@ from typing import Literal
 
 from tscale.blocks.fields import LayerContext
 from tscale.blocks.spec_dataclass import spec_dataclass
-from tscale.core.ledger import ALWAYS, Buffer, Entry, Number, Part, Saved, Stream, Vector
+from tscale.core.ledger import ALWAYS, Buffer, Entry, Matmul, Number, Part, Saved, Stream, Vector
+
+
+def norm_gate(site: LayerContext, rank: int, part: Part) -> Iterator[Entry]:
+    """Two narrow matrices whose product gates what a norm yields, elementwise (A.X K2)."""
+    for name, d_in, d_out in (("down", site.d_model, rank), ("up", rank, site.d_model)):
+        yield Matmul(f"{site.name}.norm_gate.{name}", "adapter", part, site.stream, d_in, d_out)
 
 
 @spec_dataclass

@@ -55,6 +55,41 @@ class HyperConnections:
 
 
 @spec_dataclass
+class MixedStreams:
+    """Streams of which each channel of a sub-layer's input is weighed by a low-rank product of all of them (Qwen4-Exp).
+
+    The streams are normalised, each by itself, with gains of their own, and there are no other norms. The mean of the weighed streams is
+    the input; a product makes n weights of a token that add the output to each stream. Before the head they are mixed once more.
+    """
+
+    kind: Literal["mixed"]
+    count: Size
+    """Residual streams."""
+    rank: Size
+    """Rank of the product."""
+
+    def lower(self, site: LayerContext, sub_layer: str, part: Part) -> Iterator[Entry | Subset]:
+        """The norm, both matrices, and the weights of the output."""
+        name = f"{site.name}streams.{sub_layer}"
+        yield from self._mix(site, name, part)
+        yield Matmul(f"{name}.inject", "streams", part, site.stream, self.count * site.d_model, self.count)
+
+    def lower_layer(self, site: LayerContext) -> Iterator[Entry | Subset]:
+        """Nothing beside its sub-layers."""
+        yield from ()
+
+    def lower_end(self, site: LayerContext) -> Iterator[Entry]:
+        """What makes one stream of them before the head."""
+        yield from self._mix(site, f"{site.name}streams.end", "feed_forward")
+
+    def _mix(self, site: LayerContext, name: str, part: Part) -> Iterator[Entry]:
+        every = self.count * site.d_model
+        yield Vector(f"{name}.norm", "norm", "norm", every)
+        yield Matmul(f"{name}.down", "streams", part, site.stream, every, self.rank)
+        yield Matmul(f"{name}.up", "streams", part, site.stream, self.rank, every)
+
+
+@spec_dataclass
 class AltUp:
     """Alternating updates (Baykal 2023): a layer computes one of the streams, and corrects predictions of all by it.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from tscale.core.ledger import Conv, Entry, Matmul, Part, Scores, Stream
+from tscale.core.ledger import Cache, Conv, Entry, Matmul, Part, Scores, Stream
 
 
 def in_text(pieces: Iterable[Any], prefix: str, stream: Stream, part: Part) -> Iterator[Entry]:
@@ -18,5 +18,7 @@ def in_text(pieces: Iterable[Any], prefix: str, stream: Stream, part: Part) -> I
                 runs = entry.stream in ("tower_inputs", "once")
                 where = stream if entry.stream == "tower_inputs" or not runs else entry.stream
                 yield entry._replace(part=part, stream=where, used=entry.used if runs else 0)
+            elif isinstance(entry, Cache):
+                yield entry
             else:
                 yield entry._replace(part=part)

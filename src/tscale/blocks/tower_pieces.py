@@ -18,7 +18,20 @@ from tscale.blocks.norm import Norm
 from tscale.blocks.seen import Few
 from tscale.blocks.spec_dataclass import spec_dataclass
 from tscale.blocks.sub_layer import Saving, SubLayerPart, sub_layer_saves
-from tscale.core.ledger import ALWAYS, Conv, Entry, Keeping, Lookup, Matmul, Saved, Scores, Stream, Subset, Vector
+from tscale.core.ledger import (
+    ALWAYS,
+    Cache,
+    Conv,
+    Entry,
+    Keeping,
+    Lookup,
+    Matmul,
+    Saved,
+    Scores,
+    Stream,
+    Subset,
+    Vector,
+)
 from tscale.core.roles import Role
 
 if TYPE_CHECKING:
@@ -85,6 +98,10 @@ class Linear:
             yield kept._replace(eager=what == "activation", used=self.copies)
 
 
+_WORDS: Final[Role] = "layer_embedding"
+_PLACES: Final[Role] = "positions"
+
+
 @spec_dataclass
 class Table:
     """A table of learned vectors that are added or appended: positions, tiles, queries, latents."""
@@ -100,11 +117,13 @@ class Table:
     """Whether it has a gradient; a table of sines has none."""
     gated: bool = False
     """Whether a learned gate scales the row that an image reads (Llama 3.2 Vision)."""
+    words: bool = False
+    """Whether words are looked up in it, or groups of them, next to a text model's own parts (Qwen4-Exp)."""
 
     def lower(self, prefix: str) -> Iterator[Entry]:
         """The table."""
-        name = f"{prefix}.{self.name}"
-        yield Lookup(name, "positions", "vision_tower", self.rows, self.width, trained=self.trained)
+        name, role = f"{prefix}.{self.name}", _WORDS if self.words else _PLACES
+        yield Lookup(name, role, "vision_tower", self.rows, self.width, trained=self.trained)
 
     def saves(self, prefix: str) -> Iterator[Saved]:
         """The row of an image that a gate scales; else nothing: a sum asks for neither of its terms again."""
@@ -223,7 +242,26 @@ class Attend:
             yield kept._replace(used=self.copies)
 
 
-Simple = Linear | Table | Gains | Depthwise | Attend
+@spec_dataclass
+class Kept:
+    """Numbers that each sequence has in the cache while decoding, however long it is: a convolution's last inputs, or a state."""
+
+    kind: Literal["kept"]
+    name: str
+    """What its line is called."""
+    width: Size
+    """Numbers."""
+
+    def lower(self, prefix: str) -> Iterator[Entry]:
+        """The state."""
+        yield Cache(f"{prefix}.{self.name}", "conv_state", "once", self.width)
+
+    def saves(self, prefix: str) -> Iterator[Saved]:
+        """Nothing: a forward pass of training keeps no state."""
+        yield from ()
+
+
+Simple = Linear | Table | Gains | Depthwise | Attend | Kept
 
 
 @spec_dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import fields, replace
 from fractions import Fraction
-from math import log, sqrt
+from math import ceil, log, sqrt
 from typing import Final, Literal, NamedTuple
 
 from tscale.calibration.interval import Interval, interval
@@ -216,10 +216,10 @@ def ways_of(case: TrainingCase) -> Iterator[str]:
         yield "sharded optimizer states"
 
 
-def _apart(size: int, covered: tuple[int, int]) -> float:
-    """How far a size is beyond those that are covered, in logarithms."""
+def _apart(width: int, covered: tuple[int, int]) -> float:
+    """How far a width is beyond those that are covered, in logarithms."""
     low, high = covered
-    return max(log(low / size), log(size / high), 0.0)
+    return max(log(low / width), log(width / high), 0.0)
 
 
 _TWICE: Final = 2
@@ -253,8 +253,12 @@ def _outside(case: TrainingCase, found: Calibration) -> Iterator[str]:
 def _other_lengths(case: TrainingCase, found: Calibration) -> Iterator[str]:
     """Sequences more than twice shorter or longer than those of the runs that the interval of a case's kind is of."""
     like = found.residuals.get(kind_of(case, found.residuals))
-    if like is not None and _apart(case.run.tokens, (like.shortest, like.longest)) > log(_TWICE):
-        yield f"sequences of {case.run.tokens:,} tokens"
+    if like is None:
+        return
+    if case.run.tokens * _TWICE < like.shortest:
+        yield f"sequences of fewer than {ceil(like.shortest / _TWICE):,} tokens"
+    elif case.run.tokens > like.longest * _TWICE:
+        yield f"sequences of more than {like.longest * _TWICE:,} tokens"
 
 
 def kernel_of(case: TrainingCase, family: Family) -> str:

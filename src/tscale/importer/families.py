@@ -135,12 +135,9 @@ _REASONS: Final = {
     "some of its layers attend to images": "idefics",
     "some of its layers attend to proteins": "evolla",
     "it is two models of any kind in one": "vision-encoder-decoder encoder-decoder speech-encoder-decoder",
-    "its layers look up hashed groups of words": "qwen4_exp qwen4_exp_text",
     "its layers read an encoder of bytes": "blt",
     "its head and its text model take their sizes from different keys": "ovis2",
-    "some of its layers are run several times over": "dory hrm_text inkling2_loop inkling2_loop_text",
-    "its keys and values are mixed by convolutions, and its router is a network": "zaya",
-    "its norms are gated by narrow matrices": "axk2",
+    "some of its layers are run several times over": "inkling2_loop inkling2_loop_text",
     "its layers read values of words from a table": "neomme",
     "it builds no text model by itself: it helps another one to guess tokens": "gemma4_assistant gemma4_unified_assistant",
     "it makes text by diffusion": "diffusion_gemma",
@@ -150,9 +147,9 @@ _REASONS: Final = {
     "both of its streams attend to one another": "lxmert",
     "it is an encoder that reads pages by towers of its own": "layoutlmv2 modernvbert ultravbert udop pix2struct pp_formulanet",
     "its tower is not known": "granite_speech_plus nemo_speechlm omniasr vibevoice_asr voxtral_realtime deepseek_ocr2 "
-    "granite4_vision hunyuan_vl inkling2 inkling_mm_model molmo2 cosmos3_edge cosmos3_omni muse_spark unlimited_ocr "
-    "fun_asr_nano moss_transcribe_diarize dots3_note kosmos-2 kosmos-2.5 git t5gemma2 kyutai_speech_to_text",
-    "its kinds of layers are not known": "dots3_note_text inkling_text inkling2_text",
+    "granite4_vision inkling2 inkling_mm_model cosmos3_omni unlimited_ocr "
+    "fun_asr_nano moss_transcribe_diarize kosmos-2 kosmos-2.5 git t5gemma2 kyutai_speech_to_text",
+    "its kinds of layers are not known": "inkling_text inkling2_text",
 }
 NOT_YET: Final = {name: reason for reason, names in _REASONS.items() for name in names.split()}
 """Families that are known, and why they cannot be read yet."""

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 _HARMLESS: Final = """
-    architectures model_type _name_or_path transformers_version auto_map torch_dtype dtype tokenizer_class tokenizer_name tokenizer_type
+    architectures model_type _name_or_path name_or_path pretrained_model_name_or_path base_model transformers_version auto_map torch_dtype dtype tokenizer_class tokenizer_name tokenizer_type
     task_specific_params finetuning_task problem_type id2label label2id num_labels _num_labels prefix license
     quantization_config compression_config quantization quant_config sparsity_config neuron sentence_transformers is_llama_config transformers.js_config unsloth_fixed unsloth_version
 
@@ -15,7 +15,7 @@ _HARMLESS: Final = """
     _attn_implementation attn_implementation pretraining_tp slow_but_exact attention_softmax_in_fp32
     scale_attention_softmax_in_fp32 reorder_and_upcast_attn masked_softmax_fusion bias_dropout_fusion skip_bias_add
     skip_bias_add_qkv inference_runner max_batch_size max_sequence_length pad_key_length pre_allocate_kv_cache
-    validate_runner_input verbose save_step use_flash_attn
+    validate_runner_input verbose save_step use_flash_attn device_map hf_device_map batch_size loss_type is_causal
 
     max_length min_length max_new_tokens do_sample num_beams num_beam_groups num_return_sequences early_stopping
     temperature top_k top_p typical_p repetition_penalty length_penalty diversity_penalty no_repeat_ngram_size

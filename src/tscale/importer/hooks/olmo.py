@@ -1,11 +1,13 @@
-"""OLMo's hybrid."""
+"""OLMo's hybrid, and Molmo 2."""
 
 from __future__ import annotations
 
-from tscale.blocks import GatedDeltaNet, Mixer
+from tscale.blocks import Attention, GatedDeltaNet, Mixer
+from tscale.errors import shown
 from tscale.importer.config_keys import Config
 from tscale.importer.layer_lists import layers_told_apart
 from tscale.importer.mixed_layers import attention_of, dealt, listed_attention
+from tscale.models.spec import Embedding
 
 
 def hybrid(config: Config) -> Mixer | tuple[Mixer, ...]:
@@ -27,3 +29,19 @@ def hybrid(config: Config) -> Mixer | tuple[Mixer, ...]:
     if len(layers) in (0, depth):
         raise config.wrong("layer_types must list both full_attention and linear_attention")
     return dealt(config, layers, usual, attention_of(config, qk_norm="full"))
+
+
+def molmo2(config: Config) -> Attention:
+    """Molmo 2's: norms on each head's queries and keys, or on all of them together; no bias behind them."""
+    kind = config.text("qk_norm_type")
+    if kind not in ("qwen3", "olmo"):
+        raise config.wrong(f"qk_norm_type: {shown(kind)} is not known yet: only qwen3 and olmo are")
+    biased = config.flag("attention_bias")
+    return attention_of(
+        config, bias=("q", "k", "v") if biased else False, qk_norm="head" if kind == "qwen3" else "full"
+    )
+
+
+def more_words(config: Config) -> Embedding:
+    """Rows of the table that the head does not answer with."""
+    return Embedding(more_rows=config.optional_whole("additional_vocab_size") or None)

@@ -11,15 +11,15 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from tscale.blocks.tower import Tower
-from tscale.importer.towers import audio, further, hearing, inputs, projectors, vision
+from tscale.importer.towers import audio, further, hearing, inputs, newer, projectors, vision
 from tscale.importer.towers.ends import Ends, without_unread
 from tscale.importer.towers.sam import sam
 from tscale.importer.towers.sizes import File
 
-_BEHIND_VISION: Final = projectors.PROJECTORS | further.BEHIND_VISION
-_BEHIND_AUDIO: Final = audio.PROJECTORS | further.BEHIND_AUDIO
-_VISION: Final = vision.KINDS | further.VISION
-_AUDIO: Final = audio.KINDS | further.AUDIO
+_BEHIND_VISION: Final = projectors.PROJECTORS | further.BEHIND_VISION | newer.BEHIND_VISION
+_BEHIND_AUDIO: Final = audio.PROJECTORS | further.BEHIND_AUDIO | newer.BEHIND_AUDIO
+_VISION: Final = vision.KINDS | further.VISION | newer.VISION
+_AUDIO: Final = audio.KINDS | further.AUDIO | newer.AUDIO
 FAMILIES: Final = tuple(sorted({*_BEHIND_VISION, *_BEHIND_AUDIO, *further.WITHOUT_TOWER}))
 """Families that are counted whole."""
 

@@ -22,11 +22,13 @@ def recorded() -> dict[str, dict[str, Any]]:
     return dict(json.loads((files("tscale.importer.towers") / "defaults.json").read_text(encoding="utf-8")))
 
 
-_WORDS = frozenset({"model_type", "vocab_size", "projection_dim"})
-"""Keys that files of towers repeat from the text model that these were trained with, and that no tower reads."""
+_WORDS = frozenset({"model_type", "vocab_size", "projection_dim", "projection_hidden_size", "projection_bias"})
+"""Keys that files of towers repeat from the text model that these were trained with, or that what stands behind the tower reads."""
+_NAMED: Final = {"parakeet": "parakeet_encoder"}
+"""Other names of types of towers in published files."""
 
 
-_HANDED: Final = dict.fromkeys(("minicpmv4_6", "minicpmv4_7"), ("insert_layer_id",))
+_HANDED: Final = dict.fromkeys(("minicpmv4_6", "minicpmv4_7", "minicpm_ocr"), ("insert_layer_id",))
 """Keys of a whole that its class hands to the configuration of its vision tower, whatever that says."""
 
 
@@ -129,6 +131,11 @@ class File:
         self.absent: list[str] = []
         """The configurations that the file does not hold, for which the class has one of its own."""
 
+    def text_says(self, key: str) -> object:
+        """What the file says of its text model at a key; None where it says nothing."""
+        text = self._config.get("text_config")
+        return text.get(key) if isinstance(text, dict) else None
+
     def inside(self, name: str) -> Sizes | None:
         """The configuration of a tower; None where the whole has none."""
         known, data = self._known[name], self._config.get(name)
@@ -142,7 +149,7 @@ class File:
             raise SpecError(f"{name} must be an object, not {shown(data)}", where=self.where)
         kind = known["type"]
         if known["any"] and isinstance(data.get("model_type"), str):
-            kind = str(data["model_type"])
+            kind = _NAMED.get(str(data["model_type"]), str(data["model_type"]))
         if kind not in recorded()["types"]:
             return Sizes(data | {"model_type": kind}, {}, self.where, name)
         of_type = recorded()["types"][kind]
