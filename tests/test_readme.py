@@ -141,9 +141,9 @@ def agreement() -> str:
         )
     )
     held = answer("accuracy", str(MEASURED / "training_memory.csv"))
-    unseen, shards, memories, served = (
+    unseen, shards, memories, served, mlperf = (
         answer("accuracy", str(Path(__file__).parent / "measured" / f"{name}.csv"))
-        for name in ("published_dgxc", "published_shards", "memory_apart", "serving_apart")
+        for name in ("published_dgxc", "published_shards", "memory_apart", "serving_apart", "serving_mlperf")
     )
     tuned = [
         accuracy_of(str(Path(__file__).parent / "measured" / f"{name}.csv")).judged
@@ -181,6 +181,10 @@ def agreement() -> str:
             )
         ),
         (f"serving, throughput, three further sources, none fitted | {others['figures']}", others),
+        (
+            f"serving, throughput, MLPerf Inference 4.1 and 5.1, none fitted | {mlperf['throughput']['figures']}",
+            mlperf["throughput"],
+        ),
         (f"memory of training and serving | {held['answered']}", held["memory"]),
         (f"memory, published elsewhere, none fitted | {memories['answered']}", memories["memory"]),
     ]

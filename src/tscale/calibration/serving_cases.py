@@ -209,7 +209,7 @@ def _passes(case: ServingCase, keys: int, prompt: int, *, alone: bool = False) -
     prefiller = worker_of(case, case.prefill)
     full = _prefill(case, prefiller, prompt)
     beside = full if prefiller is decoder else prefilling(decoder, max(prompt, case.prefix + 1), case.prefix)
-    beside = beside._replace(packed=1.0 * (kind_of(case.experts) in ("fp4", "int4")))
+    beside = beside._replace(packed=1.0 * (kind_of(case.experts) in _PACKED))
     copies = case.prefill.layout.attention_data
     together = 1.0 if alone else smaller(copies, larger(1.0, case.concurrency / case.prefill.workers))
     return Passes(_step(case, decoder, keys), beside, _own_prefill(case, full, prompt, together), full)
@@ -235,6 +235,8 @@ def _prefill(case: ServingCase, prefiller: Deployed, prompt: int, together: floa
     return work
 
 
+_PACKED: Final = ("fp4", "int4")
+"""Formats of experts whose products no published rate is known of: 4 bits, unpacked on the way or multiplied as they are."""
 _GROUPING: Final = ("sglang", "vllm")
 """Engines that send tokens by DeepEP and multiply them by DeepGEMM where experts are spread over nodes."""
 

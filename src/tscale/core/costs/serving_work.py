@@ -55,7 +55,7 @@ class PassWork(NamedTuple):
     read or written once. `loaded`: bytes of a cache that come from the host's memory. `rows`: tokens that each expert multiplies at
     once, where kernels whose rates were published send them there and multiply them (`serving_grouped`); 0 where others do.
     `copied`: bytes of a prompt's tokens as their experts have them, one copy for each of a token's experts, read or written once: a device
-    that has a part of each expert handles whole copies.
+    that has a part of each expert handles whole copies. `packed`: 1 where experts are in 4 bits, which other kernels multiply, else 0.
     """
 
     attention: Part
