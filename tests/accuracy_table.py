@@ -38,6 +38,7 @@ JUDGES: Final = (
     "fine_tuning_later.csv",
     "memory_apart.csv",
     "serving_apart.csv",
+    "serving_mlperf.csv",
 )
 LEAST: Final = 10
 """Figures of a group that is recorded: of fewer, a percentile says nothing."""

@@ -141,9 +141,16 @@ def agreement() -> str:
         )
     )
     held = answer("accuracy", str(MEASURED / "training_memory.csv"))
-    unseen, shards, mlperf, memories, served = (
+    unseen, shards, trained, memories, served, inferred = (
         answer("accuracy", str(Path(__file__).parent / "measured" / f"{name}.csv"))
-        for name in ("published_dgxc", "published_shards", "published_mlperf", "memory_apart", "serving_apart")
+        for name in (
+            "published_dgxc",
+            "published_shards",
+            "published_mlperf",
+            "memory_apart",
+            "serving_apart",
+            "serving_mlperf",
+        )
     )
     tuned = [
         step
@@ -161,8 +168,8 @@ def agreement() -> str:
         (f"training step, published elsewhere, 8 to 2,304 GPUs, none fitted | {unseen['answered']}", unseen["step"]),
         (f"training step, shards alone over nodes, none fitted | {shards['answered']}", shards["step"]),
         (
-            f"training step, MLPerf v3.0 to v6.0, 8 to 11,616 devices, none fitted | {mlperf['answered']}",
-            mlperf["step"],
+            f"training step, MLPerf v3.0 to v6.0, 8 to 11,616 devices, none fitted | {trained['answered']}",
+            trained["step"],
         ),
         (f"fine-tuning step, whole models and adapters, none fitted | {len(tuned)}", Errors.of(tuned)._asdict()),
         (f"serving, time per output token, other deployments | {runs:,}", of["deployment"]["tpot"]),
@@ -182,6 +189,10 @@ def agreement() -> str:
             )
         ),
         (f"serving, throughput, three further sources, none fitted | {others['figures']}", others),
+        (
+            f"serving, throughput, MLPerf Inference 4.1 and 5.1, none fitted | {inferred['throughput']['figures']}",
+            inferred["throughput"],
+        ),
         (f"memory of training and serving | {held['answered']}", held["memory"]),
         (f"memory, published elsewhere, none fitted | {memories['answered']}", memories["memory"]),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
+from math import log
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from tscale.calibration.names import hardware_of, model_of
 from tscale.calibration.rows import Judged
 from tscale.calibration.serving_calibration import decoding_seconds, predict, predict_held, shipped
-from tscale.calibration.serving_cases import case_of
+from tscale.calibration.serving_cases import case_of, passes_of
 from tscale.calibration.serving_deployed import OverCapacityError
 from tscale.calibration.serving_rows import judge
 from tscale.catalogue.models import configs
@@ -19,6 +20,7 @@ from tscale.core.costs.serving_prediction import BEGUN
 from tscale.errors import RequestError
 
 APART = Path(__file__).parents[1] / "measured" / "serving_apart.csv"
+MLPERF = APART.with_name("serving_mlperf.csv")
 OTHERS = configs() / "measured" / "serving_others.csv"
 ROW = {
     "engine": "vllm", "model": "llama-3.1-8b", "gpu": "h100_sxm", "isl": "1000", "osl": "500", "concurrency": "64", "gpus": "1", "tensor": "1",
@@ -37,8 +39,8 @@ def throughput(row: Mapping[str, str]) -> Judged:
 
 @pytest.mark.slow
 def test_no_published_run_passes_its_bound() -> None:
-    judged = [one for path in (APART, OTHERS) for row in rows(path) for one in judge(row)]
-    assert len(judged) == 771
+    judged = [one for path in (APART, MLPERF, OTHERS) for row in rows(path) for one in judge(row)]
+    assert len(judged) == 771 + 185
     assert not [one for one in judged if one.bound_broken]
 
 
@@ -53,6 +55,17 @@ def test_no_run_both_judges_and_is_fitted_to() -> None:
 
     for fitted in (OTHERS, configs() / "measured" / "serving.csv"):
         assert runs(APART).isdisjoint(runs(fitted))
+        assert runs(MLPERF).isdisjoint(runs(fitted))
+
+
+def test_a_step_meets_long_answers_more_often() -> None:
+    """Of 2,000 answers one after the other in a place, quantiles of exponential lengths, the tokens that steps find written, one by one."""
+    quantiles = [round(-500 * log(1 - (one + 0.5) / 2000)) for one in range(2000)]
+    for said, lengths in (("no", [500]), ("exponential", quantiles)):
+        written = sum(sum(range(length)) for length in lengths) / sum(lengths)
+        passes = passes_of(case_of({**ROW, "drawn": said}))
+        fixed = passes_of(case_of({**ROW, "drawn": "no", "isl": str(round(1000 + written - 250))}))
+        assert passes.decode.scores.bytes == pytest.approx(fixed.decode.scores.bytes, rel=0.02)
 
 
 def test_all_requests_at_once_are_served_in_waves() -> None:

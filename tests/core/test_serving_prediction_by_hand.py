@@ -99,11 +99,21 @@ def test_a_further_stage_launches_and_receives_once_more() -> None:
 def test_a_prompt_computes_at_shares_of_its_own() -> None:
     """Of its head nothing is counted. Beside others 1/2, 1/3, 1/5 and 1/7; to its first token 1/11, 1/13, 1/17 and 1/19."""
     c = replace(
-        NOTHING, prompt_dense=1 / 2, prompt_experts=1 / 3, prompt_scores=1 / 5, prompt_states=1 / 7,
+        NOTHING, prompt_dense=1 / 2, prompt_experts=1 / 3, prompt_packed=1 / 4, prompt_scores=1 / 5, prompt_states=1 / 7,
         first_dense=1 / 11, first_experts=1 / 13, first_scores=1 / 17, first_states=1 / 19, link=0.5, first_link=0.25,
     )  # fmt: skip
     assert prompt_seconds(WORK, CHIP, c) == pytest.approx(2 * 8 + 3 * 7 + 5 * 11 + 7 * 13 + 2 * 19 + 23)
     assert prefill_seconds(WORK, CHIP, c) == pytest.approx(11 * 8 + 13 * 7 + 17 * 11 + 19 * 13 + 4 * 19 + 23 + 6)
+
+
+def test_experts_of_a_prompt_take_copies_of_its_tokens() -> None:
+    """Three passes over 50 bytes at 10 bytes/s, but where a published rate has them; in 4 bits products take 4 times 7 s, not 3 times."""
+    c = replace(NOTHING, prompt_experts=1 / 3, prompt_packed=1 / 4, prompt_routing=3.0)
+    none, eight = (prompt_seconds(WORK._replace(copied=copied), CHIP, c) for copied in (0.0, 50.0))
+    assert eight - none == pytest.approx(3 * 50 / 10)
+    assert prompt_seconds(WORK._replace(packed=1.0), CHIP, c) - none == pytest.approx((4 - 3) * 7)
+    known = WORK._replace(rows=4096.0)
+    assert prompt_seconds(known._replace(copied=50.0), CHIP, c) == prompt_seconds(known, CHIP, c)
 
 
 def test_a_token_waits_for_the_prompts_of_others() -> None:

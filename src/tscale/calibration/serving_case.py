@@ -82,6 +82,8 @@ class ServingCase(NamedTuple):
     """Whether the engine gives caches what it does by default; else as much as those of measured runs were set to at the most."""
     begun: float = BEGUN
     """The share of the requests of a run, of whose first tokens the mean is asked, that came at once as it began."""
+    written: float = 0.5
+    """The share of a mean answer that a sequence in a step has behind it on average."""
     decoding: float | None = None
     """The share of the requests that decode, where prompts have a pool of their own; None: what a closed loop leaves (`serving_loop`)."""
 

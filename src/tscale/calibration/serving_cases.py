@@ -36,6 +36,10 @@ DRAWN_NOTE: Final = (
 )
 EXPONENTIAL: Final = "exponential"
 """What a row says of its lengths, which are then means, where answers differ as those of conversations do."""
+_EVENLY: Final = 0.5
+_EXPONENTIALLY: Final = 1.0
+"""Of answers of length X a step meets long ones more often, in proportion to X, each half written on average: E[X²]/(2·E[X]) tokens, which is
+the mean for exponential lengths and half of it for equal ones (renewal theory: the age of a process in steady state)."""
 _DRAWN_WAYS: Final = ("", "yes", "no", EXPONENTIAL)
 _DEFAULT: Final = "default"
 _MEAN_DRAW: Final = 0.9
@@ -78,6 +82,7 @@ def case_of(row: Mapping[str, str]) -> ServingCase:
         cache=find_format(row["cache"], what="column cache", cache=True) if row.get("cache") else None,
         by_default=_is_default(row.get("cache_memory", "")),
         begun=_begun(row, concurrency),
+        written=_EXPONENTIALLY if row.get("drawn") == EXPONENTIAL else _EVENLY,
     )
 
 
@@ -164,8 +169,8 @@ def least_passes(case: ServingCase, mean: Passes) -> Passes:
 
 
 def _mean_lengths(case: ServingCase) -> tuple[int, int]:
-    """Keys of a step in the middle of an answer, and tokens of a prompt."""
-    return max(1, round(case.prompt + case.output / 2)), round(case.prompt)
+    """Keys of a step, of sequences on average, and tokens of a prompt."""
+    return max(1, round(case.prompt + case.output * case.written)), round(case.prompt)
 
 
 def _least_lengths(case: ServingCase) -> tuple[int, int]:
@@ -204,6 +209,7 @@ def _passes(case: ServingCase, keys: int, prompt: int, *, alone: bool = False) -
     prefiller = worker_of(case, case.prefill)
     full = _prefill(case, prefiller, prompt)
     beside = full if prefiller is decoder else prefilling(decoder, max(prompt, case.prefix + 1), case.prefix)
+    beside = beside._replace(packed=1.0 * (kind_of(case.experts) in _PACKED))
     copies = case.prefill.layout.attention_data
     together = 1.0 if alone else smaller(copies, larger(1.0, case.concurrency / case.prefill.workers))
     return Passes(_step(case, decoder, keys), beside, _own_prefill(case, full, prompt, together), full)
@@ -229,6 +235,8 @@ def _prefill(case: ServingCase, prefiller: Deployed, prompt: int, together: floa
     return work
 
 
+_PACKED: Final = ("fp4", "int4")
+"""Formats of experts whose products no published rate is known of: 4 bits, unpacked on the way or multiplied as they are."""
 _GROUPING: Final = ("sglang", "vllm")
 """Engines that send tokens by DeepEP and multiply them by DeepGEMM where experts are spread over nodes."""
 

@@ -5,7 +5,7 @@ What is summed up is the same work that a bound takes the longest part of (`serv
     step     sum over parts of max(FLOPs/(peak·share), bytes/(bandwidth·share)), a constant time for each layer by what it has,
              and for each collective, what is sent over the link, and passes over the residual stream; tokens that were guessed go
              through matrices at the share of a prompt's (`_computing_of_step`)
-    prompt   FLOPs over the peak, at shares of their own
+    prompt   FLOPs over the peak, at shares of their own, and passes over the copies of tokens that routed experts take
     tpot     step + interference·(batch - 1)/output·prompt: in a closed loop each request meets one prefill of each other in its
              life, of those that it began with half before its first token (`BEGUN`); a step with a prompt takes at least
              mixed·layers, and any eager·layers where the host launches all its kernels one by one
@@ -79,6 +79,10 @@ class ServingConstants:
     """Share of the peak of dense products of a prompt, where it interferes."""
     prompt_experts: float
     """The same of routed experts."""
+    prompt_packed: float
+    """The same of routed experts in 4 bits."""
+    prompt_routing: float
+    """Passes over the copies of a prompt's tokens that its experts take, where it interferes."""
     prompt_scores: float
     """The same of attention scores."""
     prompt_states: float
@@ -331,8 +335,10 @@ def _computing(
 
 def prompt_seconds(work: PassWork, chip: Chip, c: ServingConstants) -> float:
     """Seconds that a prompt takes of devices that decode others meanwhile."""
-    computing = _computing(work, c.prompt_dense, c.prompt_experts, c.prompt_scores, c.prompt_states, c)
-    return computing + _sending_of_prompts(work, chip, c.link, c)
+    experts: float = where(work.packed > 0, c.prompt_packed, c.prompt_experts)
+    computing = _computing(work, c.prompt_dense, experts, c.prompt_scores, c.prompt_states, c)
+    routing: float = where(work.rows > 0, 0.0, work.copied * c.prompt_routing / chip.memory)
+    return computing + routing + _sending_of_prompts(work, chip, c.link, c)
 
 
 def prefill_seconds(work: PassWork, chip: Chip, c: ServingConstants) -> float:

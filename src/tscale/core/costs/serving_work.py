@@ -54,6 +54,8 @@ class PassWork(NamedTuple):
     the cache and over an indexer's, `states`: recurrences. `sent`: what a device sends. `residual`: bytes of the residual stream,
     read or written once. `loaded`: bytes of a cache that come from the host's memory. `rows`: tokens that each expert multiplies at
     once, where kernels whose rates were published send them there and multiply them (`serving_grouped`); 0 where others do.
+    `copied`: bytes of a prompt's tokens as their experts have them, one copy for each of a token's experts, read or written once: a device
+    that has a part of each expert handles whole copies. `packed`: 1 where experts are in 4 bits, which other kernels multiply, else 0.
     """
 
     attention: Part
@@ -66,6 +68,8 @@ class PassWork(NamedTuple):
     residual: float
     loaded: float = 0.0
     rows: float = 0.0
+    copied: float = 0.0
+    packed: float = 0.0
 
 
 def decoding(one: Deployed, batch: float, keys: int, new: int = 1) -> PassWork:
@@ -122,6 +126,7 @@ def prefilling(one: Deployed, prompt: int, prefix: int = 0, together: float | No
         _part_of(one.head, 1),
         _sent(one, new, forwarded=True),
         float(new * one.d_model * WIDTH),
+        copied=one.structure.routed * everyone * one.chosen / one.expert * one.d_model * WIDTH,
     )
 
 
