@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cache
 from math import exp
 from pathlib import Path
@@ -26,17 +26,20 @@ from tscale.calibration.interval import (
 from tscale.calibration.measured_kinds import kind_of
 from tscale.calibration.names import hardware_of, model_of
 from tscale.calibration.rows import Judged
-from tscale.calibration.serving_calibration import Measured, predict, shipped
+from tscale.calibration.serving_calibration import Measured, constants_for, predict, shipped
 from tscale.calibration.serving_cases import case_of
-from tscale.calibration.serving_deployed import OverCapacityError
-from tscale.calibration.serving_fit import fit, grouped, problem
+from tscale.calibration.serving_deployed import OverCapacityError, deployed_on
+from tscale.calibration.serving_fit import fit, grouped, problem, runs_of
+from tscale.calibration.serving_fit import predicted as by_fit
 from tscale.calibration.serving_groups import keys_of
 from tscale.calibration.serving_meanings import TERMS
 from tscale.calibration.serving_one_run import EFFECTS, RunLoad, share_taken
 from tscale.calibration.serving_own import own_calibration, with_groups
+from tscale.calibration.serving_physics import physics
 from tscale.calibration.serving_rows import judge
 from tscale.catalogue.hardware import find_hardware
 from tscale.catalogue.models import configs
+from tscale.core.costs.serving_prediction import ServingConstants
 from tscale.core.dtypes import DTYPES
 from tscale.core.serving_layout import ServingLayout
 from tscale.errors import TscaleError
@@ -94,6 +97,22 @@ def test_shipped_constants_are_those_of_the_shipped_runs() -> None:
             constant = shipped().constants[name]
             assert constant.value == pytest.approx(value, rel=2e-3)
             assert constant.values == pytest.approx(groups, rel=2e-3)
+
+
+def test_constants_are_fitted_by_the_formula_that_predicts() -> None:
+    """Of every fiftieth run; of pools, where 60% of requests decode."""
+    cases = [case_of(row) for row in table()[::50]]
+    cases = [case._replace(decoding=0.6) if case.disaggregated else case for case in cases]
+    constants = [constants_for(shipped(), case) for case in cases]
+    values = {one.name: np.array([getattr(c, one.name) for c in constants]) for one in fields(ServingConstants)}
+    ones = [1.0] * len(cases)
+    runs = runs_of(cases, ones, ones)
+    found = [
+        physics(case, deployed_on(case, case.decode.layout).structure, c)
+        for case, c in zip(cases, constants, strict=True)
+    ]
+    assert by_fit(runs, "tpot", values) == pytest.approx([one.tpot for one in found])
+    assert by_fit(runs, "ttft", values) == pytest.approx([one.ttft for one in found])
 
 
 def test_ends_of_intervals_hold_runs_of_groups_that_are_left_out() -> None:

@@ -7,11 +7,10 @@ from statistics import median
 
 import pytest
 
-from tscale.calibration.interval import SHARE, ends_of_sources
 from tscale.calibration.serving_calibration import for_another_source, of_another_source, predict, shipped
 from tscale.calibration.serving_cases import case_of
 from tscale.calibration.serving_groups import keys_of
-from tscale.calibration.serving_others import ratios_of_others
+from tscale.calibration.serving_others import others_data, ratios_of_others
 from tscale.calibration.serving_rows import judge
 from tscale.core.costs.serving_cache import cache_bytes
 from tscale.errors import RequestError
@@ -22,14 +21,17 @@ ROW = {
 }  # fmt: skip
 
 
-def test_each_source_counts_as_one_however_many_runs_it_has() -> None:
-    """Of three sources, 1,000 runs that are right, and two of which ten each are off by up to a half: 80% of all three is 70% of those two."""
+def test_each_page_is_one_draw_however_many_runs_and_releases_it_has() -> None:
+    """Two releases of a page that are off by a half and hardly: 80% of its 20 runs; of another page 1,000 runs that are right."""
     offs = [place / 20 for place in range(1, 11)]
-    ratios = [1.0] * 1000 + [exp(off) for off in offs] + [exp(-off) for off in offs]
-    groups = [0] * 1000 + [1] * 10 + [2] * 10
-    low, high = ends_of_sources(ratios, groups)
-    assert log(high) == pytest.approx(0.35) and log(low) == pytest.approx(-0.35)
-    assert sum(off <= 0.35 for off in offs) / 10 == pytest.approx((3 * SHARE - 1) / 2)
+    found = (
+        [("wiki", 1.0)] * 1000 + [("page-1", exp(off)) for off in offs] + [("page-2", exp(off / 100)) for off in offs]
+    )
+    data = others_data(found, {"latency": [1.1] * 100})
+    assert log(data["ends"]["latency"]["high"]) == pytest.approx(
+        0.34, abs=1e-3
+    )  # ranks 16 and 17 of 20: 0.3 and 0.35, at 16.8
+    assert (data["runs"], data["sources"]) == (1020, ["page-1", "page-2", "wiki"])
 
 
 def test_intervals_of_others_reach_as_far_as_their_ends_and_no_further_than_bounds() -> None:

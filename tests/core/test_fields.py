@@ -16,7 +16,10 @@ from tscale.errors import RequestError, SpecErrors, field
 
 ROOT = Path(tscale.__file__).parent
 ROOMS = ("core", "blocks", "models", "planning")
-OF_OTHERS = {ROOT / "planning" / name for name in ("flags.py", "bridge_flags.py", "launch_flags.py")}
+OF_OTHERS = {
+    ROOT / "planning" / name
+    for name in ("flags.py", "megatron_flags.py", "titan_flags.py", "bridge_flags.py", "launch_flags.py")
+}
 """Files of the options of other programs."""
 OPTION = re.compile(r"(?<![\w-])--[a-z]")
 

@@ -39,7 +39,7 @@ from tscale.calibration.serving_fit import (
 from tscale.calibration.serving_groups import deviation_level, family_of, way_of
 from tscale.calibration.serving_meanings import FITTED, LEVELS, MEANINGS, NOISE, RANGES, SPREADS, TERMS
 from tscale.calibration.serving_one_run import FIRST, RunLoad, share_taken
-from tscale.calibration.serving_others import others_data
+from tscale.calibration.serving_others import others_data, ratios_of_others
 from tscale.catalogue.models import configs
 
 FOLDS: Final = 10
@@ -79,7 +79,7 @@ def main() -> None:
     (folder / f"{NAME}-groups.csv").write_text(groups_text(groups, runs), encoding="utf-8")
     data = fitted_data(runs, problems, whole, left, with_one_run(runs, rows, left["deployment"]))
     own = {figure: found.tolist() for figure, found in ratios(runs, left["model"].seconds).items()}
-    data["other_sources"] = others_data(calibration_from(NAME, data), own)
+    data["other_sources"] = others_data(list(ratios_of_others(calibration_from(NAME, data))), own)
     (folder / f"{NAME}.yaml").write_text(written(data), encoding="utf-8")
     (folder / f"{NAME}-builds.csv").write_text(builds_text(runs, left["deployment"]), encoding="utf-8")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import accumulate
 from math import exp, log, sqrt
 from typing import Final, NamedTuple
 
@@ -125,24 +124,6 @@ def ends_of_groups(ratios: Sequence[float], groups: Sequence[object]) -> tuple[f
         reached.append(_at(logs, (len(logs) + 1) * SHARE))
     most = _at(sorted(reached), (len(reached) + 1) * SHARE)
     return exp(-most), exp(most)
-
-
-def ends_of_sources(ratios: Sequence[float], groups: Sequence[object]) -> tuple[float, float]:
-    """Ends as far on either side as hold 80% of a ratio of a group that is drawn at random, each as often, however many ratios it has.
-
-    >>> low, high = ends_of_sources([1.0] * 90 + [1.5] * 10, ["a"] * 90 + ["b"] * 10)
-    >>> round(low, 2), round(high, 2)
-    (0.67, 1.5)
-    """
-    by_group = _by_group(ratios, groups)
-    weighed = sorted((abs(log(ratio)), 1 / len(own)) for own in by_group.values() for ratio in own)
-    reached = accumulate(weight for _, weight in weighed)
-    least = SHARE * len(by_group) * (1 - _ROUNDING)
-    most = next(far for (far, _), share in zip(weighed, reached, strict=True) if share >= least)
-    return exp(-most), exp(most)
-
-
-_ROUNDING: Final = 1e-9
 
 
 def ends_for_next(ratios: Sequence[float], groups: Sequence[object]) -> Ends:

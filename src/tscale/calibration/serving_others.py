@@ -1,14 +1,14 @@
 """How far predictions are off runs of other sources than those that constants were fitted to: what intervals of the next source rest on.
 
-Runs of one source are wrong alike, by its engine's release, its settings and how its harness sends requests, so that they say less of
-the next source than of each other: of a source at random, each counts as one (`ends_of_sources`). Sources are those of
-configs/measured/serving_others.csv and the one that constants are fitted to, whose models are left out one by one.
+Runs of one page are wrong alike, by its engine's release, its settings and how its harness sends requests, so that they say less of
+the next page than of each other: each is one draw (`ends_of_groups`), and releases that a page states are one. They are those of
+configs/measured/serving_others.csv, and the source that constants are fitted to, whose models are left out one by one.
 
 What these tables state is throughput of many requests at once, or latency, which are one over the other. Times per output token and to the
 first token are taken to be off as much more or less as they are of runs of the fitted source whose model is left out.
 
-Ends were chosen among those of `interval` by the interval score (Gneiting and Raftery 2007, equation 43) of latency of each source by ends of
-the others, each source weighing as much: 1.46 by `ends_of_sources`, 1.53 by `ends_of_another` and `ends_of_groups`, 1.74 by `ends_of_all`.
+Ends were chosen among those of `interval` by the interval score (Gneiting and Raftery 2007, equation 43) of latency of each page by ends of
+the others, each page weighing as much: 1.37 by `ends_of_groups`, 1.53 by `ends_of_another`, 1.83 by `ends_of_all`; they hold 75% to 98% of a page.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from tscale.calibration.interval import SHARE, ends_of_sources
+from tscale.calibration.interval import SHARE, ends_of_groups
 from tscale.calibration.measured_tables import read_table
 from tscale.calibration.serving_calibration import Calibration
 from tscale.calibration.serving_rows import judged_by
@@ -38,11 +38,24 @@ def ratios_of_others(calibration: Calibration, path: Path | None = None) -> Iter
         yield row["source"] or "", ratio
 
 
-def others_data(calibration: Calibration, own: Mapping[str, Sequence[float]]) -> dict[str, Any]:
-    """What a calibration's file says of other sources. `own`: ratios of the fitted source's runs by figure, each without its model."""
-    found = list(ratios_of_others(calibration))
+def page_of(source: str) -> str:
+    """The page that states runs of a source, of which releases are apart.
+
+    >>> page_of("overview-1.0")
+    'overview'
+    """
+    return source.partition("-")[0]
+
+
+def others_data(found: Sequence[tuple[str, float]], own: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """What a calibration's file says of other sources.
+
+    Args:
+        found: the source and the ratio of each of their runs.
+        own: ratios of the fitted source's runs by figure, each without its model.
+    """
     ratios = [*(ratio for _, ratio in found), *own["latency"]]
-    low, high = ends_of_sources(ratios, [*(source for source, _ in found), *("" for _ in own["latency"])])
+    low, high = ends_of_groups(ratios, [*(page_of(source) for source, _ in found), *("" for _ in own["latency"])])
     reach = {figure: _reach(of) / _reach(own["latency"]) for figure, of in own.items()}
     ends = {figure: {"low": round(low**far, 4), "high": round(high**far, 4)} for figure, far in reach.items()}
     return {

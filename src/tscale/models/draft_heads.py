@@ -45,29 +45,13 @@ def draft_head(spec: ModelSpec, kind: DraftHead) -> ModelSpec:
         >>> int(draft_head(tscale.load("llama-3.1-8b"), "eagle-3").head.words)
         32000
     """
-    title = f"{field('draft')} {kind}"
-    plain = spec.streams is None and spec.layer_input is None and spec.unique_layers is None
-    if spec.kind != "decoder" or spec.head.kind != "language-model" or not plain or spec.embedding.width is not None:
-        raise RequestError(
-            f"{title}: such a head is known of decoders with one residual stream and layers of their own weights only: name a draft model"
-        )
-    mixers, feeds = _last(spec.mixers, spec.layers), _last(spec.feed_forwards, spec.layers)
-    if not mixers or not feeds:
-        raise RequestError(
-            f"{title}: the last layer of {spec.label} has not both attention and a feed-forward, as a head has: name a draft model"
-        )
+    mixers, feeds = _last_layer(spec, kind)
     d = spec.d_model
     joined: tuple[Linear, ...] = (Linear(name="projection", d_in=2 * d, d_out=d),)
     head, tied = Head(), True
     if kind != "mtp":
-        block = mixers[0]
-        if len(mixers) > 1 or not isinstance(block, Attention) or not isinstance(feeds[0], FeedForward):
-            raise RequestError(
-                f"{title}: the layer of such a head is known of models with plain attention and dense feed-forwards alone, which "
-                f"{spec.label} has not: name a draft model"
-            )
+        widths = _plain_attention(spec, kind, mixers, feeds).widths(d)
         if kind == "eagle-3":
-            widths = block.widths(d)
             joined = (
                 Linear(name="states", d_in=3 * d, d_out=d),
                 Linear(name="qkv", d_in=d, d_out=(widths.heads + 2 * widths.kv_heads) * widths.head_dim),
@@ -94,6 +78,34 @@ def draft_head(spec: ModelSpec, kind: DraftHead) -> ModelSpec:
         notes=(),
         notes_on=None,
     )
+
+
+def _last_layer(spec: ModelSpec, kind: DraftHead) -> tuple[tuple[Mixer, ...], tuple[Mlp, ...]]:
+    """What mixes and what feeds forward in the last layer. Raises `RequestError` for a model of which no head is known."""
+    plain = spec.streams is None and spec.layer_input is None and spec.unique_layers is None
+    if spec.kind != "decoder" or spec.head.kind != "language-model" or not plain or spec.embedding.width is not None:
+        raise RequestError(
+            f"{field('draft')} {kind}: such a head is known of decoders with one residual stream and layers of their own weights only: "
+            "name a draft model"
+        )
+    mixers, feeds = _last(spec.mixers, spec.layers), _last(spec.feed_forwards, spec.layers)
+    if not mixers or not feeds:
+        raise RequestError(
+            f"{field('draft')} {kind}: the last layer of {spec.label} has not both attention and a feed-forward, as a head has: name a "
+            "draft model"
+        )
+    return mixers, feeds
+
+
+def _plain_attention(spec: ModelSpec, kind: DraftHead, mixers: tuple[Mixer, ...], feeds: tuple[Mlp, ...]) -> Attention:
+    """The attention of an EAGLE head's layer. Raises `RequestError` where the model's is of another kind."""
+    block = mixers[0]
+    if len(mixers) > 1 or not isinstance(block, Attention) or not isinstance(feeds[0], FeedForward):
+        raise RequestError(
+            f"{field('draft')} {kind}: the layer of such a head is known of models with plain attention and dense feed-forwards alone, "
+            f"which {spec.label} has not: name a draft model"
+        )
+    return block
 
 
 def _last(blocks: tuple[Block, ...], layers: int) -> tuple[Block, ...]:
