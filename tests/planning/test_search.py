@@ -233,3 +233,9 @@ def test_days_and_dollars_say_that_they_count_steps_alone(asked: tuple[str, str]
     )
     given = how if what == "Days" else how[:-2]
     assert f"{what} count steps alone: whole runs had 75%" in run(*given, *asked, columns=200).out
+
+
+def test_bytes_of_a_lone_layout_may_be_floats() -> None:
+    """Of 8-way tensor parallelism over 2,048 copies one layout is left, which is computed as a number."""
+    done = run("plan", "llama-3.1-405b", "--train", "--gpu", "h100", "--gpus", "16384", "--batch", "2048")
+    assert done.code == 0
