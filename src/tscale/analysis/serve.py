@@ -95,7 +95,7 @@ class Ask(WithMedia, OnHardware):
     draft: str | ModelSpec | Mapping[str, Any] | None = asked(options.DRAFT._replace(heading=""))
     draft_tokens: int | None = asked(
         Option(
-            "Set the draft tokens per round, 4 by default; they cost nothing without --draft, as n-grams nearly do.",
+            "Set the draft tokens per round, 4 by default; without --draft they cost nothing, as n-grams nearly do.",
             "N",
             readers.degree,
         )
