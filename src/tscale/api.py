@@ -733,7 +733,7 @@ def serve(
         host_bandwidth: Read the cached prefix from host memory at so many GB/s per device, such as 55 (KV cache
             offloading).
         draft: Name a draft model (speculative decoding), or a head of the model: mtp, eagle or eagle-3.
-        draft_tokens: Set the draft tokens per round, 4 by default; they cost nothing without draft, as n-grams nearly
+        draft_tokens: Set the draft tokens per round, 4 by default; without draft they cost nothing, as n-grams nearly
             do.
         acceptance: Set the probability that a draft token is accepted.
         split_cache: Choose how devices divide the KV cache while decoding (default: heads).

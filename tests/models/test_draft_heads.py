@@ -60,6 +60,25 @@ def test_a_head_that_is_not_known_is_refused(name: str, kind: DraftHead, said: s
         draft_head(resolve(name), kind)
 
 
+@pytest.mark.parametrize(("given", "meant"), [("eagle3", "eagle-3"), ("egale", "eagle"), ("EAGEL-3", "eagle-3")])
+@pytest.mark.parametrize("asked", [("memory",), ("serve", "--gpu", "h100", "--acceptance", "0.7")])
+def test_a_misspelled_head_is_told_which_is_meant(asked: tuple[str, ...], given: str, meant: str) -> None:
+    done = run(asked[0], "llama-3.1-8b", *asked[1:], "--draft", given)
+    assert (done.code, done.err.strip()) == (
+        2,
+        f'tscale: --draft: no model and no head "{given}": did you mean {meant}?',
+    )
+
+
+def test_a_head_is_spelled_as_a_model_may_be() -> None:
+    asked = ("memory", "llama-3.1-8b", "--format", "json", "--draft")
+    assert run(*asked, "EAGLE_3").out == run(*asked, "eagle-3").out
+
+
+def test_what_is_near_no_head_is_no_model() -> None:
+    assert 'no model "n-gram"' in run("memory", "llama-3.1-8b", "--draft", "n-gram").err
+
+
 def test_memory_holds_a_head() -> None:
     assert (
         "Llama 3.1 8B's EAGLE-3 head guesses tokens"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from tscale.errors import RequestError, shown
+from tscale.errors import RequestError, UnknownNameError, field, nearest, shown
 
 if TYPE_CHECKING:
     from tscale.catalogue.hardware import Hardware
@@ -55,12 +55,24 @@ def _spec_of(model: object, changes: tuple[str, ...], assume: str | None, *, str
 
 
 def draft_of(draft: object, spec: ModelSpec, *, families: object = None) -> ModelSpec:
-    """What guesses for a model: one of its heads, by its kind, or another model, as in `spec_of`."""
-    from tscale.models.draft_heads import DRAFT_HEADS, draft_head
+    """What guesses for a model: one of its heads, by its kind, or another model, as in `spec_of`.
+
+    Raises:
+        TscaleError: for what is neither, with the head that was meant where it was a slip of the finger.
+    """
+    from tscale.models.draft_heads import DRAFT_HEADS, draft_head, head_kind
     from tscale.models.resolve import disclosed
 
-    kind = next((kind for kind in DRAFT_HEADS if kind == draft), None)
-    return disclosed(spec_of(draft, families=families)) if kind is None else draft_head(spec, kind)
+    kind = head_kind(draft)
+    if kind is not None:
+        return draft_head(spec, kind)
+    try:
+        return disclosed(spec_of(draft, families=families))
+    except UnknownNameError:
+        hint = nearest(str(draft).lower(), DRAFT_HEADS)
+        if not hint.startswith("did you mean"):
+            raise
+    raise UnknownNameError(f"{field('draft')}: no model and no head {shown(draft)}: {hint}")
 
 
 def specs_of(

@@ -95,7 +95,7 @@ class Ask(WithMedia, OnHardware):
     draft: str | ModelSpec | Mapping[str, Any] | None = asked(options.DRAFT._replace(heading=""))
     draft_tokens: int | None = asked(
         Option(
-            "Set the draft tokens per round, 4 by default; they cost nothing without --draft, as n-grams nearly do.",
+            "Set the draft tokens per round, 4 by default; without --draft they cost nothing, as n-grams nearly do.",
             "N",
             readers.degree,
         )
@@ -214,13 +214,12 @@ class Ask(WithMedia, OnHardware):
     def guesses(self) -> Draft | None:
         """What guesses, and how well; None where nothing does."""
         from tscale.estimates.serve.times import Draft
-        from tscale.models.draft_heads import DRAFT_HEADS
+        from tscale.models.draft_heads import head_kind
 
         if self.acceptance is None:
             return None
         guesser = None if self.draft is None else draft_of(self.draft, self.spec, families=self.families)
-        is_head = any(self.draft == kind for kind in DRAFT_HEADS)
-        return Draft(guesser, self.draft_tokens or GUESSES, self.acceptance, is_head)
+        return Draft(guesser, self.draft_tokens or GUESSES, self.acceptance, head_kind(self.draft) is not None)
 
     @property
     def asked(self) -> Serving:

@@ -276,7 +276,7 @@ def written(data: Mapping[str, Any]) -> str:
         "# Made by `python -m tscale.calibration.fit_serving`, not by hand.\n"
         "# cross_validation: errors of runs that were left out of the fit, by what was left out with them; fitted: of all runs by the\n"
         "# formula alone. residuals: measured over predicted, ends of 80% of runs, by how much is known of a deployment, of runs left out.\n"
-        "# other_sources: the same of runs of sources that nothing is fitted to, of a source at random.\n"
+        "# other_sources: the same of runs of sources that nothing is fitted to, of a page of theirs at random.\n"
     )
     return head + yaml.safe_dump(dict(data), sort_keys=False, width=130, default_flow_style=None)
 

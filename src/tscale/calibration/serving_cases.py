@@ -14,7 +14,7 @@ from typing import Final
 from tscale.blocks.experts import Experts
 from tscale.calibration.names import hardware_of, model_of
 from tscale.calibration.serving_case import Passes, Pool, ServingCase
-from tscale.calibration.serving_deployed import generation_of, kind_of, worker_of
+from tscale.calibration.serving_deployed import FOUR_BITS, generation_of, kind_of, worker_of
 from tscale.calibration.serving_settings import Run, scheduling_of
 from tscale.catalogue.hardware import Hardware
 from tscale.core.costs.serving_grouped import rows_of
@@ -209,7 +209,7 @@ def _passes(case: ServingCase, keys: int, prompt: int, *, alone: bool = False) -
     prefiller = worker_of(case, case.prefill)
     full = _prefill(case, prefiller, prompt)
     beside = full if prefiller is decoder else prefilling(decoder, max(prompt, case.prefix + 1), case.prefix)
-    beside = beside._replace(packed=1.0 * (kind_of(case.experts) in _PACKED))
+    beside = beside._replace(packed=float(kind_of(case.experts) in FOUR_BITS))
     copies = case.prefill.layout.attention_data
     together = 1.0 if alone else smaller(copies, larger(1.0, case.concurrency / case.prefill.workers))
     return Passes(_step(case, decoder, keys), beside, _own_prefill(case, full, prompt, together), full)
@@ -235,8 +235,6 @@ def _prefill(case: ServingCase, prefiller: Deployed, prompt: int, together: floa
     return work
 
 
-_PACKED: Final = ("fp4", "int4")
-"""Formats of experts whose products no published rate is known of: 4 bits, unpacked on the way or multiplied as they are."""
 _GROUPING: Final = ("sglang", "vllm")
 """Engines that send tokens by DeepEP and multiply them by DeepGEMM where experts are spread over nodes."""
 

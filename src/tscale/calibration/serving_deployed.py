@@ -30,6 +30,8 @@ from tscale.models.stages import stages, with_ends
 T = TypeVar("T")
 Kind = Literal["bf16", "fp8", "fp4", "int4"]
 """Formats of weights as kernels go: what they are kept in and multiplied as."""
+FOUR_BITS: Final = ("fp4", "int4")
+"""Those whose products no published rate is known of: unpacked on the way, or multiplied as they are."""
 
 _FORMATS: Final = {
     "": "bf16",
@@ -221,7 +223,7 @@ def _kept_in(spec: ModelSpec, ledger: Ledger, weights: str, experts: str) -> Dty
     plain, routed = _format(weights), _format(experts)
     if not any(isinstance(entry, Matmul) and entry.experts > 1 for entry in ledger.entries):
         return plain
-    if kind_of(experts) not in ("fp4", "int4"):
+    if kind_of(experts) not in FOUR_BITS:
         return _mixed(ledger, plain, routed)
     own = released(spec)
     if own is not None and kind_of(own.name) == kind_of(experts):

@@ -63,7 +63,8 @@ MEANINGS: Final[dict[str, Meaning]] = {
         _PEAK,
         "products of routed experts of a prompt beside decoding",
         source="deepseek-ai/DeepGEMM README at 327ec92: 889 TFLOP/s of H800 in 8 bits at 256 rows an expert, taken for 16 bits too; routing is "
-        "counted apart, for an effective value of experts of 1,536 to 2,880 (0.10) says too little of Mixtral's, of 14,336",
+        "counted apart, for an effective value of experts of 1,536 to 2,880 (0.10) says too little of Mixtral's, of 14,336, as its runs of other "
+        "sources showed, among them some that judge",
     ),
     "prompt_packed": Meaning(0.15, True, _PEAK, "the same of experts in 4 bits: an effective value"),
     "prompt_routing": Meaning(

@@ -258,7 +258,7 @@ def distance(asked: Case, published: Case) -> float:
 
 
 def _itself(asked: Case, one: Measured) -> bool:
-    """Whether a published run is a whole one of the very model on the very accelerator, in 8 bits where these are asked for."""
+    """Whether a published run is a whole one of the very model on about as many of the very accelerator, in 8 bits where these are asked for."""
     alike = (asked.active, asked.hardware) == (one.case.active, one.case.hardware)
     return one.case.whole and alike and one.case.narrow >= asked.narrow and _about_as_many(asked.gpus, one.run)
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args
 from tscale.blocks.attention import Attention
 from tscale.blocks.feed_forward import FeedForward
 from tscale.blocks.tower_pieces import Linear
+from tscale.catalogue.models import normalised
 from tscale.errors import RequestError, field
 from tscale.models.spec import Embedding, Head, ModelSpec
 
@@ -32,6 +33,16 @@ _TITLES: Final = {"mtp": "MTP module", "eagle": "EAGLE head", "eagle-3": "EAGLE-
 _EAGLE_3_WORDS: Final = 32_000
 """Tokens that published heads guess among (yuhuili/EAGLE3-LLaMA3.1-Instruct-8B, config.json, draft_vocab_size)."""
 Block = TypeVar("Block", bound="Mixer | Mlp")
+
+
+def head_kind(draft: object) -> DraftHead | None:
+    """Which head a draft is the name of, spelled as names of models may be; None of what is none.
+
+    >>> head_kind("EAGLE-3")
+    'eagle-3'
+    """
+    wanted = normalised(draft) if isinstance(draft, str) else ""
+    return next((kind for kind in DRAFT_HEADS if kind == wanted), None)
 
 
 def draft_head(spec: ModelSpec, kind: DraftHead) -> ModelSpec:

@@ -114,6 +114,8 @@ def _draft_notes(one: Served) -> Iterator[str]:
     if draft.spec is not None:
         table = ", with a copy of the table of tokens, which engines share" if draft.is_head else ""
         yield f"{draft.spec.label} is kept and shared as {one.spec.label} is{table}; its prefill is in the end-to-end latency."
+        if draft.is_head:
+            yield f"{draft.spec.label} has the shape of published ones; whether one was trained for {one.spec.label} is not known here."
         if draft.spec.vocabulary != one.spec.vocabulary:
             yield (
                 f"Their vocabularies differ ({draft.spec.vocabulary:,} and {one.spec.vocabulary:,} tokens): guesses can be "

@@ -138,7 +138,7 @@ def _notes_of_guesses(case: ServingCase) -> Iterator[str]:
     """How a step that verifies guesses is timed, and how far its speed-up is from measured ones."""
     yield (
         "A step that verifies guesses has the launches and reads the weights and caches of a step without; tokens beyond the first of each "
-        "request go through matrices as those of a prompt do. No run with guesses was fitted to."
+        "request go through dense matrices at the speed of a prompt's. No run with guesses is part of the fit."
     )
     by = guesser_of(case)
     if by is None:

@@ -4,7 +4,7 @@ What is summed up is the same work that a bound takes the longest part of (`serv
 
     step     sum over parts of max(FLOPs/(peak·share), bytes/(bandwidth·share)), a constant time for each layer by what it has,
              and for each collective, what is sent over the link, and passes over the residual stream; tokens that were guessed go
-             through matrices at the share of a prompt's (`_computing_of_step`)
+             through dense matrices at the share of a prompt's (`_computing_of_step`)
     prompt   FLOPs over the peak, at shares of their own, and passes over the copies of tokens that routed experts take
     tpot     step + interference·(batch - 1)/output·prompt: in a closed loop each request meets one prefill of each other in its
              life, of those that it began with half before its first token (`BEGUN`); a step with a prompt takes at least
