@@ -192,23 +192,12 @@ def test_more_values_of_an_axis_find_no_slower_layout_and_train_says_the_same_of
         )
 
 
+SMALL = ("plan", "gpt2", "--train", "--gpu", "h100", "--gpus", "8", "--batch", "8", "--tensor", "1")
+
+
 def test_of_adapters_no_options_of_frameworks_are_written_and_it_says_so() -> None:
     """Megatron-Bridge trains adapters by options of its own (its src/megatron/bridge/peft): that there are none would be wrong."""
-    asked = (
-        "plan",
-        "gpt2",
-        "--train",
-        "--gpu",
-        "h100",
-        "--gpus",
-        "8",
-        "--batch",
-        "8",
-        "--tensor",
-        "1",
-        "--lora-rank",
-        "8",
-    )
+    asked = (*SMALL, "--lora-rank", "8")
     said = run(*asked, columns=200).out
     assert "Options of training frameworks are not written for adapters." in said
     assert "Megatron" not in said
@@ -216,22 +205,7 @@ def test_of_adapters_no_options_of_frameworks_are_written_and_it_says_so() -> No
 
 @pytest.mark.parametrize(("asked", "what"), [(("--days", "30"), "Days"), (("--dollars", "1000"), "Dollars")])
 def test_days_and_dollars_say_that_they_count_steps_alone(asked: tuple[str, str], what: str) -> None:
-    how = (
-        "plan",
-        "gpt2",
-        "--train",
-        "--gpu",
-        "h100",
-        "--gpus",
-        "8",
-        "--batch",
-        "8",
-        "--tensor",
-        "1",
-        "--tokens",
-        "1e9",
-    )
-    given = how if what == "Days" else how[:-2]
+    given = (*SMALL, "--tokens", "1e9") if what == "Days" else SMALL
     assert f"{what} count steps alone: whole runs had 75%" in run(*given, *asked, columns=200).out
 
 

@@ -388,10 +388,8 @@ def _outer_buckets(share: Ledger, plan: Parallelism, case: Case, gathered: Any) 
         return 0.0
     tables = (entry for entry in share.entries if isinstance(entry, Lookup) and entry.trained)
     rows: Any = in_order(entry.stored * entry.rows * entry.width for entry in tables)
-    outer = smaller(
-        as_float(WIDTH * maximum(rows, _bucket(plan))), as_float(gathered)
-    )  # of a search, bytes may be floats
-    part = outer / as_float(gathered)
+    every = as_float(gathered)  # in a search bytes may be floats
+    part = smaller(as_float(WIDTH * maximum(rows, _bucket(plan))), every) / every
     return cast("float", where(plan.pipeline == 1, where(plan.zero == 1, part, 0.0), 0.0))
 
 
